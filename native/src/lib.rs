@@ -1,0 +1,6 @@
+//! Kernels of Espalier. This file and `surface/` are the only ones that know Node: they check lengths, borrow slices and
+//! call a kernel. No I/O but the mmap of a packed file, no knowledge of models.
+mod kernels;
+mod pool;
+mod simd;
+mod surface;

@@ -1,0 +1,3 @@
+//! The #[napi] surface: checks lengths, borrows slices, calls a kernel.
+pub mod matrices;
+pub mod rows;

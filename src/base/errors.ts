@@ -1,0 +1,100 @@
+/**
+ * Every error that Espalier reports, in one table: a stable code, its kind (which decides the HTTP status at the edge)
+ * and whether the same request can succeed when it is sent again.
+ */
+export type ErrorKind =
+  | 'invalid'
+  | 'not-found'
+  | 'conflict'
+  | 'denied'
+  | 'overloaded'
+  | 'unavailable'
+  | 'cancelled'
+  | 'internal';
+
+interface ErrorEntry {
+  readonly kind: ErrorKind;
+  readonly retry: boolean;
+}
+
+export const ERRORS = {
+  USAGE_INVALID: { kind: 'invalid', retry: false },
+  REQUEST_INVALID: { kind: 'invalid', retry: false },
+  DATA_INVALID: { kind: 'invalid', retry: false },
+  CONFIG_INVALID: { kind: 'invalid', retry: false },
+  FILE_INVALID: { kind: 'invalid', retry: false },
+  FILE_NOT_FOUND: { kind: 'not-found', retry: false },
+  TOKENIZER_INVALID: { kind: 'invalid', retry: false },
+  MODEL_INVALID: { kind: 'invalid', retry: false },
+  MODEL_NOT_FOUND: { kind: 'not-found', retry: false },
+  MODEL_UNSUPPORTED: { kind: 'invalid', retry: false },
+  DOWNLOAD_FAILED: { kind: 'unavailable', retry: true },
+  DIGEST_MISMATCH: { kind: 'invalid', retry: false },
+  ADAPTER_INVALID: { kind: 'invalid', retry: false },
+  ADAPTER_NOT_FOUND: { kind: 'not-found', retry: false },
+  ADAPTER_UNAVAILABLE: { kind: 'unavailable', retry: true },
+  TARGET_UNMATCHED: { kind: 'invalid', retry: false },
+  CHECKPOINT_INVALID: { kind: 'invalid', retry: false },
+  TRAINING_DIVERGED: { kind: 'invalid', retry: false },
+  TENANT_NOT_FOUND: { kind: 'not-found', retry: false },
+  TENANT_EXISTS: { kind: 'conflict', retry: false },
+  KEY_INVALID: { kind: 'denied', retry: false },
+  CONTEXT_TOO_LONG: { kind: 'invalid', retry: false },
+  OVERLOADED: { kind: 'overloaded', retry: true },
+  CANCELLED: { kind: 'cancelled', retry: false },
+  NATIVE_MISSING: { kind: 'internal', retry: false },
+  INTERNAL: { kind: 'internal', retry: false },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** One problem at one place. A data file's problems are reported together as a list of these. */
+export interface Problem {
+  /** Where: `train.jsonl:17`, `adapter_config.json`, a tensor's name... */
+  readonly where: string;
+  readonly message: string;
+}
+
+export interface ErrorDetails {
+  /** The field, file, or parameter that is wrong. */
+  readonly param?: string;
+  readonly problems?: readonly Problem[];
+  readonly cause?: unknown;
+}
+
+export class EspalierError extends Error {
+  override readonly name = 'EspalierError';
+  readonly code: ErrorCode;
+  readonly param: string | undefined;
+  readonly problems: readonly Problem[];
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.param = details.param;
+    this.problems = details.problems ?? [];
+  }
+
+  get kind(): ErrorKind {
+    return ERRORS[this.code].kind;
+  }
+
+  get canRetry(): boolean {
+    return ERRORS[this.code].retry;
+  }
+}
+
+/** Throws an {@link EspalierError}. The message says what, where, what was expected and what to do. */
+export function fail(code: ErrorCode, message: string, details?: ErrorDetails): never {
+  throw new EspalierError(code, message, details);
+}
+
+/** For our own invariants only, never for what a user can cause. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new EspalierError('INTERNAL', `invariant broken: ${message}`);
+}
+
+/** The text of anything that was thrown. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,14 @@
+/**
+ * base: what every room needs and what needs no room: errors, ids, time, randomness, leases, scalar types.
+ * Owns: the error table.
+ * May import: nothing.   Called by: everybody.
+ * Runs on: any thread.
+ * Throws: INTERNAL.
+ */
+export * from './errors.ts';
+export * from './clock.ts';
+export * from './rng.ts';
+export * from './ids.ts';
+export * from './dtype.ts';
+export * from './lease.ts';
+export * from './log.ts';

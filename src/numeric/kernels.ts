@@ -1,0 +1,188 @@
+/**
+ * The contract of a kernel set. Two implementations: `reference/` (float64, naive, the oracle) and `native.ts` (Rust).
+ *
+ * Shape legend, in suffixes of names: T rows (packed tokens), N rows with loss, D model width, I/O a linear layer's inputs
+ * and outputs, F feed-forward width, H query heads, G key-value heads, E head width, V vocabulary, R rank. All arrays are dense, row-major.
+ *
+ * Rules for every kernel: each output element is a sum in one fixed order that depends on nothing but that element's own
+ * inputs (not on T, the thread count or other rows); a forward's backward stands beside it; gradients are prefixed `d`;
+ * `accumulate` means `+=` instead of `=`. Callers pass arrays of exactly the stated length.
+ */
+export type Floats = Float32Array | Float64Array;
+
+/** How a frozen matrix is stored: exact float32, bfloat16 (nearest even), or int8 with one float32 scale per output row. */
+export type WeightFormat = 'f32' | 'bf16' | 'int8';
+export const WEIGHT_FORMATS: readonly WeightFormat[] = ['f32', 'bf16', 'int8'];
+
+/**
+ * A weight of the base: packed once, usable for `x·Wᵀ` and `dy·W`, never written again, without a gradient.
+ * PEFT's economy is in this type: nobody can compute or store a gradient for it. W has shape [out, in].
+ */
+export interface FrozenMatrix {
+  readonly out: number;
+  readonly in: number;
+  readonly format: WeightFormat;
+}
+
+/** A file of packed matrices, mapped read-only and shared between processes. */
+export interface MappedWeights {
+  /** The matrix that {@link Kernels.packInto} wrote at `byteOffset` (a multiple of 64). */
+  matrix(byteOffset: number, out: number, inputs: number, format: WeightFormat): FrozenMatrix;
+}
+
+export interface GemmShape {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** The first operand is stored [K, M] instead of [M, K]. */
+  readonly transposeA?: boolean;
+  /** The second operand is stored [N, K] instead of [K, N]. */
+  readonly transposeB?: boolean;
+  readonly alpha?: number;
+  readonly accumulate?: boolean;
+}
+
+export interface AttentionShape {
+  readonly T: number;
+  readonly H: number;
+  readonly G: number;
+  readonly E: number;
+  /** Factor of the scores, usually 1/sqrt(E). */
+  readonly scale: number;
+}
+
+/** Which cached keys a row sees: row t reads keys 0..contextLengths[t] of the sequence `rowSequences[t]`. */
+export interface PagedRows {
+  /** [T] index of each row's sequence into `blockTables`. */
+  readonly rowSequences: Int32Array;
+  /** [T] number of keys that each row sees, its own included. */
+  readonly contextLengths: Int32Array;
+  /** [numSequences, maxBlocks] block numbers. */
+  readonly blockTables: Int32Array;
+  readonly maxBlocks: number;
+  readonly blockSize: number;
+}
+
+export interface AdamW {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** 1 for the first step: bias correction. */
+  readonly step: number;
+  /** Every gradient is multiplied by this first: 1/weightSum and the clipping factor together. */
+  readonly gradientScale: number;
+}
+
+export interface Kernels {
+  /** `reference`, or the instruction set in use: `portable`, `avx2`, `avx512`, `avx512bf16`, `neon`. */
+  readonly name: string;
+
+  /** A frozen copy of the dense W_OI in memory. */
+  freeze(weight_OI: Floats, out: number, inputs: number, format: WeightFormat): FrozenMatrix;
+  /** The dense values that a frozen matrix stands for (dequantised), [out, in]. */
+  thaw(weight: FrozenMatrix): Floats;
+
+  /** y_TO (+)= x_TI · Wᵀ */
+  linearForward(y_TO: Floats, x_TI: Floats, weight: FrozenMatrix, T: number, accumulate: boolean): void;
+  /** dx_TI (+)= dy_TO · W */
+  linearBackward(dx_TI: Floats, dy_TO: Floats, weight: FrozenMatrix, T: number, accumulate: boolean): void;
+
+  /** c_MN (+)= alpha · A · B for small trainable matrices; sums run over k in rising order. */
+  gemm(c_MN: Floats, a: Floats, b: Floats, shape: GemmShape): void;
+
+  /** y = x · rstd · gain with rstd_T = 1/sqrt(mean(x²) + epsilon), which is written too (Zhang and Sennrich, 2019). */
+  rmsNormForward(y_TD: Floats, rstd_T: Floats, x_TD: Floats, gain_D: Floats, epsilon: number, T: number): void;
+  rmsNormBackward(
+    dx_TD: Floats,
+    dy_TD: Floats,
+    x_TD: Floats,
+    rstd_T: Floats,
+    gain_D: Floats,
+    T: number,
+    accumulate: boolean,
+  ): void;
+
+  /**
+   * Rotates in place the pairs (x[i], x[i + E/2]) of every head by the angle position · frequency_i (Su et al., 2021, in the
+   * half-split layout of Hugging Face's Llama). `cosSin` is [numPositions, E]: E/2 cosines, then E/2 sines. `inverse` rotates back: the vjp.
+   */
+  rope(x_THE: Floats, positions_T: Int32Array, cosSin: Floats, T: number, H: number, E: number, inverse: boolean): void;
+
+  /** y = silu(gate) · up, all [T, F] (Shazeer, 2020). */
+  swigluForward(y: Floats, gate: Floats, up: Floats): void;
+  /** Writes dgate and dup; either may be the same array as dy. */
+  swigluBackward(dgate: Floats, dup: Floats, dy: Floats, gate: Floats, up: Floats): void;
+
+  /**
+   * Causal attention inside segments: row t sees rows segmentStarts[t]..t. Query head h reads key-value head floor(h·G/H).
+   * lse_TH gets log Σ exp(score), the backward's only extra memory: there is no T×T matrix (Dao et al., 2022).
+   */
+  attentionForward(
+    out_THE: Floats,
+    lse_TH: Floats,
+    q_THE: Floats,
+    k_TGE: Floats,
+    v_TGE: Floats,
+    segmentStarts_T: Int32Array,
+    shape: AttentionShape,
+  ): void;
+  /** Writes (not accumulates) dq, dk and dv. */
+  attentionBackward(
+    dq_THE: Floats,
+    dk_TGE: Floats,
+    dv_TGE: Floats,
+    dout_THE: Floats,
+    out_THE: Floats,
+    lse_TH: Floats,
+    q_THE: Floats,
+    k_TGE: Floats,
+    v_TGE: Floats,
+    segmentStarts_T: Int32Array,
+    shape: AttentionShape,
+  ): void;
+  /** Attention over cached keys and values: caches are [numBlocks · blockSize, G, E]. Same sums as {@link attentionForward}. */
+  attentionPaged(
+    out_THE: Floats,
+    q_THE: Floats,
+    kCache: Floats,
+    vCache: Floats,
+    rows: PagedRows,
+    shape: AttentionShape,
+  ): void;
+
+  /** y_TD = rows of the table W_VD at tokenIds. */
+  embeddingForward(y_TD: Floats, table: FrozenMatrix, tokenIds_T: Int32Array, T: number): void;
+
+  /**
+   * Cross-entropy of softmax(x · Wᵀ) at N positions, in chunks: no [N, V] matrix is held. losses_N gets each row's -log p(target)
+   * (unweighted). If dx_ND is given it gets weight_n · d loss_n / dx_n. isTop_N (if given) gets 1 where the target has the highest logit.
+   */
+  linearCrossEntropy(
+    losses_N: Floats,
+    dx_ND: Floats | null,
+    isTop_N: Uint8Array | null,
+    x_ND: Floats,
+    weight_VD: FrozenMatrix,
+    targets_N: Int32Array,
+    weights_N: Floats,
+    N: number,
+  ): void;
+
+  /** y += alpha · x */
+  axpy(y: Floats, x: Floats, alpha: number): void;
+  /** Σ x² in float64, in a fixed order. */
+  sumSquares(x: Floats): number;
+  /** One step in place (Loshchilov and Hutter, 2019): decoupled weight decay, bias-corrected moments. */
+  adamW(weights: Floats, gradients: Floats, moment1: Floats, moment2: Floats, options: AdamW): void;
+}
+
+/** What only the native kernels offer: packed files. */
+export interface PackingKernels extends Kernels {
+  /** Bytes that a packed matrix takes in a file, a multiple of 64. */
+  packedBytes(out: number, inputs: number, format: WeightFormat): number;
+  /** Packs W_OI into `target`, which has exactly {@link packedBytes} bytes. */
+  packInto(target: Uint8Array, weight_OI: Float32Array, out: number, inputs: number, format: WeightFormat): void;
+  mapWeights(path: string): MappedWeights;
+}

@@ -1,0 +1,19 @@
+import { assert } from '../base/index.ts';
+import type { Floats } from './kernels.ts';
+
+/** A dense row-major array with a shape. `buffer` identity is owned by whoever allocated it (see graph.ts). */
+export interface Tensor {
+  readonly shape: readonly number[];
+  readonly data: Floats;
+}
+
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1;
+  for (const length of shape) size *= length;
+  return size;
+}
+
+export function tensor(shape: readonly number[], data: Floats): Tensor {
+  assert(data.length === sizeOf(shape), `${data.length} values for the shape [${shape.join(', ')}]`);
+  return { shape, data };
+}
