@@ -13,7 +13,9 @@ function isFresh(): boolean {
   if (!existsSync(addon)) return false;
   const built = statSync(addon).mtimeMs;
   const sources = [...globSync('src/**/*.rs', { cwd: native }), 'Cargo.toml', 'Cargo.lock', 'build.rs'];
-  return sources.every((source) => !existsSync(join(native, source)) || statSync(join(native, source)).mtimeMs <= built);
+  return sources.every(
+    (source) => !existsSync(join(native, source)) || statSync(join(native, source)).mtimeMs <= built,
+  );
 }
 
 function build(): number {

@@ -7,6 +7,8 @@ pub enum Isa {
     Neon,
     Avx2,
     Avx512,
+    /// As Avx512, but `linear` rounds the activations to bfloat16 where the weights are bfloat16. It gives up digits for speed,
+    /// so it is never chosen unless it is named.
     Avx512Bf16,
 }
 
@@ -43,6 +45,22 @@ impl Isa {
             _ => false,
         }
     }
+
+    /// The instruction sets of this machine: a test of a kernel runs over all of them.
+    pub fn available() -> impl DoubleEndedIterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    fn named(name: &str) -> Result<Isa, String> {
+        let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name);
+        let isa = isa
+            .ok_or_else(|| format!("ESPALIER_ISA={name} is unknown: use portable, neon, avx2, avx512 or avx512bf16"))?;
+        if !isa.is_available() {
+            let names: Vec<_> = Isa::available().map(Isa::name).collect();
+            return Err(format!("ESPALIER_ISA={name}: this processor does not have it, it has {}", names.join(", ")));
+        }
+        Ok(isa)
+    }
 }
 
 /// The instruction set of this process, chosen once. An `ESPALIER_ISA` that is unknown or not available is an error
@@ -51,16 +69,22 @@ pub fn isa() -> Result<Isa, String> {
     static CHOICE: OnceLock<Result<Isa, String>> = OnceLock::new();
     CHOICE
         .get_or_init(|| match std::env::var("ESPALIER_ISA") {
-            Ok(name) => {
-                let isa = Isa::ALL.into_iter().find(|isa| isa.name() == name);
-                let isa = isa.ok_or_else(|| {
-                    format!("ESPALIER_ISA={name} is unknown: use portable, neon, avx2, avx512 or avx512bf16")
-                })?;
-                isa.is_available()
-                    .then_some(isa)
-                    .ok_or_else(|| format!("ESPALIER_ISA={name}: this processor does not have it"))
-            }
-            Err(_) => Ok(Isa::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Portable)),
+            Ok(name) => Isa::named(&name),
+            Err(_) => Ok(Isa::available().rfind(|&isa| isa != Isa::Avx512Bf16).unwrap_or(Isa::Portable)),
         })
         .clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_literally_or_refused() {
+        assert_eq!(Isa::named("portable"), Ok(Isa::Portable));
+        assert!(Isa::named("AVX2").unwrap_err().contains("unknown"));
+        for isa in Isa::ALL {
+            assert_eq!(Isa::named(isa.name()).is_ok(), isa.is_available());
+        }
+    }
 }

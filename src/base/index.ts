@@ -12,3 +12,4 @@ export * from './ids.ts';
 export * from './dtype.ts';
 export * from './lease.ts';
 export * from './log.ts';
+export * from './atomic-file.ts';

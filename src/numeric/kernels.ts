@@ -180,6 +180,8 @@ export interface Kernels {
 
 /** What only the native kernels offer: packed files. */
 export interface PackingKernels extends Kernels {
+  /** Names how a format's matrices are arranged; files of different layouts are not interchangeable. */
+  layoutName(format: WeightFormat): string;
   /** Bytes that a packed matrix takes in a file, a multiple of 64. */
   packedBytes(out: number, inputs: number, format: WeightFormat): number;
   /** Packs W_OI into `target`, which has exactly {@link packedBytes} bytes. */

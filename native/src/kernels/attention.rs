@@ -1,1 +1,410 @@
-//! (being written)
+//! Attention without a T×T matrix (Dao et al., 2022): keys pass by in tiles, and each query keeps a running maximum, the sum
+//! of its exponentials and its weighted sum of values. The same code serves packed segments and paged caches, so that a row's
+//! result is the same bits in both.
+use super::arithmetic::{Arithmetic, multiversion};
+use super::attention_tiles::{
+    KEYS, LANES, Left, Right, Shape, Terms, for_units, pack_keys, pack_keys_transposed, pack_queries, product,
+};
+use super::math::{exp, larger, reduce};
+use crate::pool::SharedMut;
+use crate::simd::Isa;
+use std::ops::Range;
+
+/// Tiles of queries that share one packing of the keys.
+const TILES: usize = 4;
+
+/// The keys that a run of rows sees.
+#[derive(Clone, Copy)]
+pub enum Context<'a> {
+    /// Rows `start..=t` of k and v.
+    Segment { start: usize },
+    /// The first `lengths[t]` keys of a sequence whose blocks `table` lists.
+    Paged { table: &'a [i32], block_size: usize, lengths: &'a [i32] },
+}
+
+impl Context<'_> {
+    /// How many keys row t sees.
+    fn length(&self, t: usize) -> usize {
+        match self {
+            Context::Segment { start } => t + 1 - start,
+            Context::Paged { lengths, .. } => lengths[t] as usize,
+        }
+    }
+
+    /// The row of k and v that holds a key.
+    fn row(&self, key: usize) -> usize {
+        match self {
+            Context::Segment { start } => start + key,
+            Context::Paged { table, block_size, .. } => table[key / block_size] as usize * block_size + key % block_size,
+        }
+    }
+}
+
+/// Consecutive rows that read the same keys.
+pub struct Run<'a> {
+    pub rows: Range<usize>,
+    pub context: Context<'a>,
+}
+
+/// The segments of packed rows: maximal runs of one start.
+pub fn segments(segment_starts: &[i32]) -> Vec<Range<usize>> {
+    let mut begin = 0;
+    segment_starts
+        .chunk_by(|a, b| a == b)
+        .map(|rows| {
+            let range = begin..begin + rows.len();
+            begin = range.end;
+            range
+        })
+        .collect()
+}
+
+/// Causal attention inside segments. `segment_starts[t]` is the first row of the segment of row t.
+#[allow(clippy::too_many_arguments)]
+pub fn attention_forward(
+    isa: Isa,
+    out: &mut [f32],
+    lse: &mut [f32],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    segment_starts: &[i32],
+    shape: Shape,
+) {
+    let runs = segments(segment_starts).into_iter().map(|rows| {
+        let context = Context::Segment { start: rows.start };
+        Run { rows, context }
+    });
+    attend(isa, out, Some(lse), q, k, v, runs, shape);
+}
+
+struct Unit<'a> {
+    rows: Range<usize>,
+    context: Context<'a>,
+    kv_head: usize,
+    /// Pairs of a row and a key.
+    pairs: usize,
+}
+
+/// Attention of every run's rows over the run's keys.
+#[allow(clippy::too_many_arguments)]
+pub fn attend<'a>(
+    isa: Isa,
+    out: &mut [f32],
+    lse: Option<&mut [f32]>,
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    runs: impl Iterator<Item = Run<'a>>,
+    shape: Shape,
+) {
+    let mut units = Vec::new();
+    for Run { rows, context } in runs {
+        for start in rows.clone().step_by(TILES * shape.tile_rows()) {
+            let rows = start..rows.end.min(start + TILES * shape.tile_rows());
+            let pairs = rows.clone().map(|t| context.length(t)).sum();
+            units.extend((0..shape.kv_heads).map(|kv_head| Unit { rows: rows.clone(), context, kv_head, pairs }));
+        }
+    }
+    // The largest first: what is left at the end, when threads run out of work, is small.
+    units.sort_by_key(|unit| std::cmp::Reverse(unit.pairs));
+    let work = units.iter().map(|unit| unit.pairs).sum::<usize>() * shape.group() * shape.width * 2;
+    let most_rows = units.iter().map(|unit| unit.rows.len()).max().unwrap_or(0);
+    let (out, lse) = (SharedMut::new(out), lse.map(SharedMut::new));
+    for_units(
+        &units,
+        work,
+        || Scratch::new(shape, most_rows),
+        |unit, scratch| {
+            scratch.lengths.clear();
+            scratch.lengths.extend(unit.rows.clone().map(|t| unit.context.length(t)));
+            scratch.attend(isa, unit, q, k, v, shape);
+            // SAFETY: a unit has its heads of its rows for itself.
+            unsafe { scratch.write(unit, &out, lse.as_ref(), shape) };
+        },
+    );
+}
+
+/// One thread's memory. Queries are those of a unit, tiles as in `attention_tiles`.
+struct Scratch {
+    /// How many keys each row sees.
+    lengths: Vec<usize>,
+    queries: Vec<f32>,
+    /// Of the tile of keys: where each begins in k and v, and packed copies.
+    starts: Vec<usize>,
+    keys_transposed: Vec<f32>,
+    values: Vec<f32>,
+    /// Of one tile: scores, then exponentials [queries, KEYS].
+    scores: Vec<f32>,
+    /// Of one tile: keys seen by each query, what its old sums are multiplied by, and its part of the weighted values.
+    visible: Vec<usize>,
+    corrections: Vec<f32>,
+    part: Vec<f32>,
+    /// Of each query: the largest score so far, the sum of exp(score − largest), and the values weighted so.
+    largest: Vec<f32>,
+    sums: Vec<f32>,
+    weighted: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(shape: Shape, rows: usize) -> Self {
+        let (queries, tile) = (rows * shape.group(), shape.tile_queries());
+        Self {
+            lengths: Vec::with_capacity(rows),
+            queries: vec![0.0; queries * shape.padded()],
+            starts: Vec::with_capacity(KEYS),
+            keys_transposed: vec![0.0; KEYS * shape.width],
+            values: vec![0.0; KEYS * shape.padded()],
+            scores: vec![0.0; tile * KEYS],
+            visible: vec![0; tile],
+            corrections: vec![0.0; tile],
+            part: vec![0.0; tile * shape.padded()],
+            largest: vec![0.0; queries],
+            sums: vec![0.0; queries],
+            weighted: vec![0.0; queries * shape.padded()],
+        }
+    }
+
+    /// Attention of a unit's rows, left in `weighted`, `sums` and `largest`.
+    fn attend(&mut self, isa: Isa, unit: &Unit, q: &[f32], k: &[f32], v: &[f32], shape: Shape) {
+        let (group, padded, tile_rows) = (shape.group(), shape.padded(), shape.tile_rows());
+        let rows = unit.rows.len();
+        pack_queries(&mut self.queries, q, unit.rows.clone(), unit.kv_head, shape, shape.scale);
+        self.largest[..rows * group].fill(f32::NEG_INFINITY);
+        self.sums[..rows * group].fill(0.0);
+        self.weighted[..rows * group * padded].fill(0.0);
+
+        let longest = self.lengths.iter().copied().max().unwrap_or(0);
+        for first_key in (0..longest).step_by(KEYS) {
+            let keys = first_key..longest.min(first_key + KEYS);
+            self.starts.clear();
+            self.starts.extend(keys.map(|key| shape.key_elements(unit.context.row(key), unit.kv_head).start));
+            pack_keys_transposed(isa, &mut self.keys_transposed, k, &self.starts, shape.width);
+            pack_keys(&mut self.values, v, &self.starts, shape);
+            for first_row in (0..rows).step_by(tile_rows) {
+                let rows = first_row..rows.min(first_row + tile_rows);
+                let most = self.see_keys(rows.clone(), group, first_key);
+                if most > 0 {
+                    self.attend_tile(isa, rows.start * group..rows.end * group, most.div_ceil(LANES), shape);
+                }
+            }
+        }
+    }
+
+    /// Notes how many keys of a tile each query of `rows` sees, and returns the most.
+    fn see_keys(&mut self, rows: Range<usize>, group: usize, first_key: usize) -> usize {
+        let mut most = 0;
+        for (length, visible) in self.lengths[rows].iter().zip(self.visible.chunks_exact_mut(group)) {
+            let keys = length.saturating_sub(first_key).min(KEYS);
+            visible.fill(keys);
+            most = most.max(keys);
+        }
+        most
+    }
+
+    /// Brings the packed keys to a tile of queries; no query sees more of them than `panels` panels.
+    fn attend_tile(&mut self, isa: Isa, queries: Range<usize>, panels: usize, shape: Shape) {
+        let (width, padded, count) = (shape.width, shape.padded(), queries.len());
+        let visible = &self.visible[..count];
+        let scores = &mut self.scores[..count * KEYS];
+        let part = &mut self.part[..count * padded];
+        scores.fill(0.0);
+        part.fill(0.0);
+
+        let left = Left { data: &self.queries[queries.start * padded..], row: padded, term: 1 };
+        let right = Right { data: &self.keys_transposed, panel: width * LANES, term: LANES };
+        product(isa, scores, KEYS, left, right, count, panels, Terms::All(width));
+
+        let (largest, sums) = (&mut self.largest[queries.clone()], &mut self.sums[queries.clone()]);
+        exponentiate(isa, scores, visible, largest, sums, &mut self.corrections);
+
+        let left = Left { data: scores, row: KEYS, term: 1 };
+        let right = Right { data: &self.values, panel: LANES, term: padded };
+        product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(visible));
+
+        let weighted = &mut self.weighted[queries.start * padded..queries.end * padded];
+        correct(isa, weighted, part, &self.corrections, visible);
+    }
+
+    /// Divides by the sums. A row that sees no key gets zeros.
+    ///
+    /// # Safety
+    /// No other thread may use this unit's heads of its rows.
+    unsafe fn write(&self, unit: &Unit, out: &SharedMut<f32>, lse: Option<&SharedMut<f32>>, shape: Shape) {
+        let group = shape.group();
+        for (row, t) in unit.rows.clone().enumerate() {
+            let queries = row * group..(row + 1) * group;
+            let out = unsafe { out.slice(shape.query_elements(t, unit.kv_head)) };
+            for (query, out) in queries.clone().zip(out.chunks_exact_mut(shape.width)) {
+                let factor = if self.lengths[row] == 0 { 0.0 } else { 1.0 / self.sums[query] };
+                for (out, weighted) in out.iter_mut().zip(&self.weighted[query * shape.padded()..]) {
+                    *out = weighted * factor;
+                }
+            }
+            if let Some(lse) = lse {
+                let start = (t * shape.kv_heads + unit.kv_head) * group;
+                let lse = unsafe { lse.slice(start..start + group) };
+                for (query, lse) in queries.zip(lse) {
+                    *lse = self.largest[query] + self.sums[query].ln();
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Replaces the scores of each query's visible keys by exp(score − largest), and brings its largest score and its sum up to
+    /// date. What was summed before must be multiplied by the correction.
+    fn exponentiate(
+        scores: &mut [f32],
+        visible: &[usize],
+        largest: &mut [f32],
+        sums: &mut [f32],
+        corrections: &mut [f32]
+    ) = exponentiate_body;
+
+    /// weighted = weighted · correction + part, for queries that see a key.
+    fn correct(weighted: &mut [f32], part: &[f32], corrections: &[f32], visible: &[usize]) = correct_body;
+}
+
+#[inline(always)]
+fn exponentiate_body<A: Arithmetic>(
+    scores: &mut [f32],
+    visible: &[usize],
+    largest: &mut [f32],
+    sums: &mut [f32],
+    corrections: &mut [f32],
+) {
+    for (i, keys) in visible.iter().enumerate() {
+        if *keys == 0 {
+            continue;
+        }
+        let scores = &mut scores[i * KEYS..][..keys.next_multiple_of(LANES)];
+        scores[*keys..].fill(f32::NEG_INFINITY);
+        let old = largest[i];
+        let new = larger(old, fold(scores, f32::NEG_INFINITY, larger));
+        let correction = if new == old { 1.0 } else { exp::<A>(old - new) };
+        for score in scores.iter_mut() {
+            *score = exp::<A>(*score - new);
+        }
+        largest[i] = new;
+        sums[i] = A::mul_add(sums[i], correction, fold(scores, 0.0, |a, b| a + b));
+        corrections[i] = correction;
+    }
+}
+
+#[inline(always)]
+fn correct_body<A: Arithmetic>(weighted: &mut [f32], part: &[f32], corrections: &[f32], visible: &[usize]) {
+    let padded = part.len() / visible.len();
+    for (i, keys) in visible.iter().enumerate() {
+        if *keys > 0 {
+            let correction = corrections[i];
+            for (weighted, part) in weighted[i * padded..][..padded].iter_mut().zip(&part[i * padded..][..padded]) {
+                *weighted = A::mul_add(*weighted, correction, *part);
+            }
+        }
+    }
+}
+
+/// Combines elements i, i + LANES, i + 2·LANES... in order, then the lanes pairwise. The length is a multiple of [`LANES`].
+#[inline(always)]
+fn fold(values: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; LANES];
+    for chunk in values.as_chunks::<LANES>().0 {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = combine(*lane, *value);
+        }
+    }
+    reduce(lanes, combine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::attention_oracle::Example;
+    use crate::kernels::testing::{assert_close, each_setting};
+
+    fn forward(isa: Isa, example: &Example) -> (Vec<f32>, Vec<f32>) {
+        let Example { q, k, v, segment_starts, shape, .. } = example;
+        let (mut out, mut lse) = (vec![f32::NAN; q.len()], vec![f32::NAN; example.rows() * shape.heads]);
+        attention_forward(isa, &mut out, &mut lse, q, k, v, segment_starts, *shape);
+        (out, lse)
+    }
+
+    #[test]
+    fn forward_matches_float64() {
+        let cases: [(&[usize], usize, usize, usize); 7] = [
+            (&[], 3, 1, 8),
+            (&[1], 1, 1, 1),
+            (&[1, 2, 67, 3], 6, 2, 7),
+            (&[131, 64, 65], 9, 3, 64),
+            (&[1, 300], 2, 2, 32),
+            (&[97], 14, 2, 24),
+            (&[5, 70], 64, 1, 17),
+        ];
+        for (lengths, heads, kv_heads, width) in cases {
+            let example = Example::new(lengths, heads, kv_heads, width);
+            let exact = example.exact();
+            let differs = |isa| {
+                let (out, lse) = forward(isa, &example);
+                assert_close(&out, &exact.out, 2e-6);
+                assert_close(&lse, &exact.lse, 2e-6);
+            };
+            each_setting(differs);
+        }
+    }
+
+    #[test]
+    fn a_segment_alone_is_the_segment_in_a_batch_and_later_rows_do_not_matter() {
+        let lengths = [70, 1, 33, 129];
+        let example = Example::new(&lengths, 6, 2, 20);
+        let (q_row, kv_row) = (6 * 20, 2 * 20);
+        each_setting(|isa| {
+            let (out, lse) = forward(isa, &example);
+            let mut start = 0;
+            for length in lengths {
+                for kept in [length, length.div_ceil(2)] {
+                    let rows = start..start + kept;
+                    let of = |values: &[f32], row: usize| values[rows.start * row..rows.end * row].to_vec();
+                    let alone = Example {
+                        segment_starts: vec![0; kept],
+                        q: of(&example.q, q_row),
+                        k: of(&example.k, kv_row),
+                        v: of(&example.v, kv_row),
+                        dout: Vec::new(),
+                        ..example
+                    };
+                    assert_eq!(forward(isa, &alone), (of(&out, q_row), of(&lse, 6)));
+                }
+                start += length;
+            }
+        });
+    }
+
+    #[test]
+    fn a_row_does_not_see_what_comes_later() {
+        each_setting(|isa| {
+            let mut example = Example::new(&[100], 3, 1, 16);
+            let before = forward(isa, &example);
+            for values in [&mut example.k, &mut example.v] {
+                values[71 * 16..].fill(f32::NAN);
+            }
+            let after = forward(isa, &example);
+            assert_eq!(before.0[..71 * 48], after.0[..71 * 48]);
+            assert_eq!(before.1[..71 * 3], after.1[..71 * 3]);
+            assert!(after.0[71 * 48..].iter().chain(&after.1[71 * 3..]).all(|v| v.is_nan()));
+        });
+    }
+
+    #[test]
+    fn large_scores_do_not_overflow() {
+        each_setting(|isa| {
+            let mut example = Example::new(&[150], 2, 1, 8);
+            example.q.iter_mut().for_each(|v| *v *= 200.0);
+            let exact = example.exact();
+            let (out, lse) = forward(isa, &example);
+            assert_close(&out, &exact.out, 2e-4);
+            assert_close(&lse, &exact.lse, 2e-6);
+        });
+    }
+}

@@ -1,1 +1,255 @@
-//! (being written)
+//! Frozen weights: one packed copy of W [out, in] that serves x · Wᵀ and dy · W, in memory of our own or in a mapped file.
+//!
+//! Layout, in bytes from a multiple of 64: first what the codec keeps per output row (int8: one float32 scale each), then
+//! panels of sixteen output rows. A panel holds, for each pair of inputs (2p, 2p + 1), the codes of its sixteen rows: see the
+//! codec. Rows and inputs that do not exist are zero. The layout is the same on every instruction set.
+use super::aligned::Aligned;
+use super::codec::{Bf16, Codec, F32, Int8};
+use super::lanes::WIDTH;
+use crate::pool::{SharedMut, for_rows};
+use memmap2::Mmap;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    F32,
+    Bf16,
+    Int8,
+}
+
+/// Runs `$body` with `$C` bound to the codec of `$format`.
+macro_rules! with_codec {
+    ($format:expr, $C:ident => $body:expr) => {{
+        use crate::kernels::codec;
+        use crate::kernels::packed::Format;
+        match $format {
+            Format::F32 => {
+                type $C = codec::F32;
+                $body
+            }
+            Format::Bf16 => {
+                type $C = codec::Bf16;
+                $body
+            }
+            Format::Int8 => {
+                type $C = codec::Int8;
+                $body
+            }
+        }
+    }};
+}
+pub(crate) use with_codec;
+
+impl Format {
+    pub const ALL: [Format; 3] = [Format::F32, Format::Bf16, Format::Int8];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        with_codec!(self, C => C::NAME)
+    }
+
+    /// Names the byte layout: a packed file with another name cannot be read.
+    pub fn layout(self) -> &'static str {
+        match self {
+            Format::F32 => "f32-panel16-1",
+            Format::Bf16 => "bf16-panel16x2-1",
+            Format::Int8 => "int8-panel16-1",
+        }
+    }
+}
+
+/// Sizes of a packed matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    pub panels: usize,
+    /// Inputs, two at a time.
+    pub pairs: usize,
+    pub header_bytes: usize,
+    pub panel_bytes: usize,
+}
+
+impl Layout {
+    pub fn new(out: usize, inputs: usize, format: Format) -> Self {
+        let (panels, pairs) = (out.div_ceil(WIDTH), inputs.div_ceil(2));
+        let (row_bytes, pair_bytes) = with_codec!(format, C => (C::ROW_BYTES, C::PAIR_BYTES));
+        Self { panels, pairs, header_bytes: panels * WIDTH * row_bytes, panel_bytes: pairs * pair_bytes }
+    }
+
+    /// Bytes of the whole matrix, a multiple of 64.
+    pub fn bytes(&self) -> usize {
+        (self.header_bytes + self.panels * self.panel_bytes).next_multiple_of(64)
+    }
+}
+
+enum Storage {
+    Owned(Aligned),
+    Mapped { file: Arc<Mmap>, offset: usize },
+}
+
+pub struct Packed {
+    pub out: usize,
+    pub inputs: usize,
+    pub format: Format,
+    pub layout: Layout,
+    storage: Storage,
+}
+
+impl Packed {
+    /// A packed copy of the dense `weights` [out, inputs].
+    pub fn new(weights: &[f32], out: usize, inputs: usize, format: Format) -> Self {
+        let layout = Layout::new(out, inputs, format);
+        let mut memory = Aligned::EMPTY;
+        memory.grow(layout.bytes());
+        pack(memory.bytes_mut(), weights, out, inputs, format);
+        Self { out, inputs, format, layout, storage: Storage::Owned(memory) }
+    }
+
+    /// The matrix that [`pack`] wrote at `offset` of a file.
+    pub fn mapped(file: Arc<Mmap>, offset: usize, out: usize, inputs: usize, format: Format) -> Result<Self, String> {
+        let layout = Layout::new(out, inputs, format);
+        if !offset.is_multiple_of(64) {
+            return Err(format!("a packed matrix begins at a multiple of 64 bytes, not at {offset}"));
+        }
+        if offset.checked_add(layout.bytes()).is_none_or(|end| end > file.len()) {
+            let (bytes, length) = (layout.bytes(), file.len());
+            return Err(format!("the packed file has {length} bytes: too short for {bytes} bytes at {offset}"));
+        }
+        Ok(Self { out, inputs, format, layout, storage: Storage::Mapped { file, offset } })
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        match &self.storage {
+            Storage::Owned(memory) => memory.bytes().len(),
+            Storage::Mapped { .. } => 0,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.storage {
+            Storage::Owned(memory) => memory.bytes(),
+            Storage::Mapped { file, offset } => &file[*offset..*offset + self.layout.bytes()],
+        }
+    }
+
+    /// The codes of one panel and what the codec keeps of its sixteen rows.
+    pub fn panel(&self, panel: usize) -> PanelBytes<'_> {
+        let Layout { header_bytes, panel_bytes, panels, .. } = self.layout;
+        let bytes = self.bytes();
+        let row_bytes = header_bytes / panels.max(1);
+        PanelBytes {
+            rows: &bytes[row_bytes * panel..row_bytes * (panel + 1)],
+            codes: &bytes[header_bytes + panel_bytes * panel..header_bytes + panel_bytes * (panel + 1)],
+        }
+    }
+
+    /// Writes the dense values [out, inputs] that the codes stand for.
+    pub fn thaw(&self, target: &mut [f32]) {
+        assert_eq!(target.len(), self.out * self.inputs);
+        let shared = SharedMut::new(target);
+        for_rows(self.out, WIDTH, |rows| {
+            // SAFETY: parts are disjoint rows.
+            let target = unsafe { shared.slice(rows.start * self.inputs..rows.end * self.inputs) };
+            with_codec!(self.format, C => for (row, target) in rows.zip(target.chunks_exact_mut(self.inputs.max(1))) {
+                C::decode_row(self.panel(row / WIDTH), row % WIDTH, target);
+            });
+        });
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct PanelBytes<'a> {
+    pub rows: &'a [u8],
+    pub codes: &'a [u8],
+}
+
+/// Packs `weights` [out, inputs] into `target`, which has exactly `Layout::bytes` bytes of any alignment.
+pub fn pack(target: &mut [u8], weights: &[f32], out: usize, inputs: usize, format: Format) {
+    let layout = Layout::new(out, inputs, format);
+    assert_eq!(target.len(), layout.bytes());
+    assert_eq!(weights.len(), out * inputs);
+    target[layout.header_bytes + layout.panels * layout.panel_bytes..].fill(0);
+    let shared = SharedMut::new(target);
+    let row_bytes = layout.header_bytes / layout.panels.max(1);
+    for_rows(layout.panels, 1, |panels| {
+        for panel in panels {
+            let begin = layout.header_bytes + panel * layout.panel_bytes;
+            // SAFETY: parts are disjoint panels, headers lie before all panels.
+            let (rows, codes) = unsafe {
+                (shared.slice(panel * row_bytes..(panel + 1) * row_bytes), shared.slice(begin..begin + layout.panel_bytes))
+            };
+            let last = out.min((panel + 1) * WIDTH);
+            let weights = &weights[panel * WIDTH * inputs..last * inputs];
+            match format {
+                Format::F32 => F32::encode(rows, codes, weights, inputs),
+                Format::Bf16 => Bf16::encode(rows, codes, weights, inputs),
+                Format::Int8 => Int8::encode(rows, codes, weights, inputs),
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::random;
+
+    const SHAPES: [(usize, usize); 8] = [(0, 3), (3, 0), (1, 1), (16, 2), (17, 31), (5, 64), (48, 37), (97, 101)];
+
+    #[test]
+    fn f32_is_exact_and_bf16_rounds_to_nearest_even() {
+        for (out, inputs) in SHAPES {
+            let weights = random(1, out * inputs);
+            let mut thawed = vec![f32::NAN; out * inputs];
+            Packed::new(&weights, out, inputs, Format::F32).thaw(&mut thawed);
+            assert_eq!(thawed, weights);
+            Packed::new(&weights, out, inputs, Format::Bf16).thaw(&mut thawed);
+            for (thawed, weight) in thawed.iter().zip(&weights) {
+                assert!((thawed - weight).abs() <= weight.abs() / 256.0);
+                assert_eq!(thawed.to_bits() & 0xffff, 0);
+            }
+        }
+        let halfway = [0x3f80_8000, 0x3f81_8000, 0x3f80_8001, 0x7f7f_ffff, 0xff80_0000].map(f32::from_bits);
+        let mut thawed = [0.0; 5];
+        Packed::new(&halfway, 1, 5, Format::Bf16).thaw(&mut thawed);
+        assert_eq!(thawed.map(f32::to_bits), [0x3f80_0000, 0x3f82_0000, 0x3f81_0000, 0x7f80_0000, 0xff80_0000]);
+        Packed::new(&[f32::from_bits(0x7f80_0001); 5], 1, 5, Format::Bf16).thaw(&mut thawed);
+        assert!(thawed.iter().all(|value| value.is_nan()));
+    }
+
+    #[test]
+    fn int8_is_within_half_a_step_of_its_row() {
+        for (out, inputs) in SHAPES {
+            let weights = random(2, out * inputs);
+            let mut thawed = vec![f32::NAN; out * inputs];
+            Packed::new(&weights, out, inputs, Format::Int8).thaw(&mut thawed);
+            for (thawed, weights) in thawed.chunks(inputs.max(1)).zip(weights.chunks(inputs.max(1))) {
+                let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+                for (thawed, weight) in thawed.iter().zip(weights) {
+                    assert!((thawed - weight).abs() <= largest / 127.0 * 0.500_01);
+                }
+            }
+        }
+        let mut thawed = [1.0; 2];
+        Packed::new(&[0.0, -0.0], 1, 2, Format::Int8).thaw(&mut thawed);
+        assert_eq!(thawed, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn sizes_are_multiples_of_64_and_hold_every_code() {
+        for format in Format::ALL {
+            for (out, inputs) in SHAPES {
+                let bytes = Layout::new(out, inputs, format).bytes();
+                assert_eq!(bytes % 64, 0);
+                let mut target = vec![0xaa; bytes];
+                pack(&mut target, &random(3, out * inputs), out, inputs, format);
+                let mut again = vec![0x55; bytes];
+                pack(&mut again, &random(3, out * inputs), out, inputs, format);
+                assert_eq!(target, again, "every byte is written");
+            }
+        }
+    }
+}

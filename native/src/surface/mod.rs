@@ -1,3 +1,4 @@
 //! The #[napi] surface: checks lengths, borrows slices, calls a kernel.
+mod arguments;
 pub mod matrices;
 pub mod rows;

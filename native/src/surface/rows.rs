@@ -1,1 +1,333 @@
-//! (being written)
+//! The kernels of rows as Node sees them: `src/numeric/kernels.ts` says what each computes. An error thrown here is a bug of
+//! the TypeScript face, never of a user: it checks arguments first.
+#![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
+use crate::kernels::adamw::{AdamW, adamw};
+use crate::kernels::attention::attention_forward as forward_attention;
+use crate::kernels::attention_backward::{Saved, attention_backward as backward_attention};
+use crate::kernels::attention_paged::{PagedRows, attention_paged as paged_attention};
+use crate::kernels::attention_tiles::Shape;
+use crate::kernels::swiglu::SwigluGradients;
+use crate::kernels::{elementwise, rms_norm, rope as rotary, swiglu};
+use crate::simd::{Isa, isa};
+use napi::bindgen_prelude::{Float32ArraySlice as Floats, Int32ArraySlice as Integers};
+use napi::{Error, Result, Status};
+use napi_derive::napi;
+use std::ops::Range;
+
+fn invalid(message: String) -> Error {
+    Error::new(Status::InvalidArg, message)
+}
+
+fn chosen_isa() -> Result<Isa> {
+    isa().map_err(invalid)
+}
+
+/// Fails unless each named array has as many elements as the product of its dimensions.
+fn check_lengths(arrays: &[(&str, usize, &[usize])]) -> Result<()> {
+    for (name, length, dimensions) in arrays {
+        let expected = dimensions.iter().fold(1usize, |product, dimension| product.saturating_mul(*dimension));
+        if *length != expected {
+            return Err(invalid(format!("{name} has {length} elements, expected {expected} = {dimensions:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn addresses<T>(slice: &[T]) -> Range<usize> {
+    let range = slice.as_ptr_range();
+    range.start as usize..range.end as usize
+}
+
+/// Fails if an output shares memory with another output or with an input.
+fn check_apart(outputs: &[Range<usize>], inputs: &[Range<usize>]) -> Result<()> {
+    for (i, output) in outputs.iter().enumerate() {
+        for other in outputs[i + 1..].iter().chain(inputs) {
+            if output.start < other.end && other.start < output.end {
+                return Err(invalid(format!("output {i} shares memory with another argument")));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[napi]
+pub fn rms_norm_forward(mut y: Floats, mut rstd: Floats, x: Floats, gain: Floats, epsilon: f64, rows: u32) -> Result<()> {
+    let (t, d) = (rows as usize, gain.len());
+    check_lengths(&[("y", y.len(), &[t, d]), ("rstd", rstd.len(), &[t]), ("x", x.len(), &[t, d])])?;
+    check_apart(&[addresses(&y), addresses(&rstd)], &[addresses(&x), addresses(&gain)])?;
+    // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
+    let (y, rstd) = unsafe { (y.as_mut(), rstd.as_mut()) };
+    rms_norm::rms_norm_forward(chosen_isa()?, y, rstd, &x, &gain, epsilon as f32);
+    Ok(())
+}
+
+#[napi]
+pub fn rms_norm_backward(
+    mut dx: Floats,
+    dy: Floats,
+    x: Floats,
+    rstd: Floats,
+    gain: Floats,
+    rows: u32,
+    accumulate: bool,
+) -> Result<()> {
+    let (t, d) = (rows as usize, gain.len());
+    check_lengths(&[
+        ("dx", dx.len(), &[t, d]),
+        ("dy", dy.len(), &[t, d]),
+        ("x", x.len(), &[t, d]),
+        ("rstd", rstd.len(), &[t]),
+    ])?;
+    check_apart(&[addresses(&dx)], &[&dy, &x, &rstd, &gain].map(|input| addresses(input)))?;
+    // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
+    let dx = unsafe { dx.as_mut() };
+    rms_norm::rms_norm_backward(chosen_isa()?, dx, &dy, &x, &rstd, &gain, accumulate);
+    Ok(())
+}
+
+#[napi]
+pub fn rope(
+    mut x: Floats,
+    positions: Integers,
+    cos_sin: Floats,
+    rows: u32,
+    heads: u32,
+    width: u32,
+    inverse: bool,
+) -> Result<()> {
+    let (t, h, e) = (rows as usize, heads as usize, width as usize);
+    check_lengths(&[("x", x.len(), &[t, h, e]), ("positions", positions.len(), &[t])])?;
+    check_apart(&[addresses(&x)], &[addresses(&positions), addresses(&cos_sin)])?;
+    if e == 0 || !e.is_multiple_of(2) || !cos_sin.len().is_multiple_of(e) {
+        return Err(invalid(format!("E = {e} must be even, and cosSin of {} elements whole rows of it", cos_sin.len())));
+    }
+    let known = cos_sin.len() / e;
+    if let Some(position) = positions.iter().find(|p| usize::try_from(**p).map_or(true, |p| p >= known)) {
+        return Err(invalid(format!("position {position} is not in cosSin, which has {known}")));
+    }
+    // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
+    let x = unsafe { x.as_mut() };
+    rotary::rope(chosen_isa()?, x, &positions, &cos_sin, h, e, inverse);
+    Ok(())
+}
+
+#[napi]
+pub fn swiglu_forward(mut y: Floats, gate: Floats, up: Floats) -> Result<()> {
+    let n = y.len();
+    check_lengths(&[("gate", gate.len(), &[n]), ("up", up.len(), &[n])])?;
+    check_apart(&[addresses(&y)], &[addresses(&gate), addresses(&up)])?;
+    // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
+    swiglu::swiglu_forward(chosen_isa()?, unsafe { y.as_mut() }, &gate, &up);
+    Ok(())
+}
+
+#[napi]
+pub fn swiglu_backward(mut dgate: Floats, mut dup: Floats, dy: Floats, gate: Floats, up: Floats) -> Result<()> {
+    let n = dy.len();
+    check_lengths(&[
+        ("dgate", dgate.len(), &[n]),
+        ("dup", dup.len(), &[n]),
+        ("gate", gate.len(), &[n]),
+        ("up", up.len(), &[n]),
+    ])?;
+    let outputs = [addresses(&dgate), addresses(&dup)];
+    check_apart(&outputs, &[addresses(&gate), addresses(&up)])?;
+    for output in outputs.into_iter().filter(|output| *output != addresses(&dy)) {
+        check_apart(&[output], &[addresses(&dy)])?;
+    }
+    let chosen = chosen_isa()?;
+    // SAFETY: lengths are equal; each output is dy or overlaps nothing; JavaScript waits for this call.
+    unsafe {
+        let gradients =
+            SwigluGradients { dgate: dgate.as_mut().as_mut_ptr(), dup: dup.as_mut().as_mut_ptr(), dy: dy.as_ptr() };
+        swiglu::swiglu_backward(chosen, gradients, &gate, &up);
+    }
+    Ok(())
+}
+
+/// The dimensions that the attention kernels share: T rows, H query heads, G key-value heads, heads of E elements.
+fn attention_shape(heads: u32, kv_heads: u32, width: u32, scale: f64) -> Result<Shape> {
+    if kv_heads == 0 || heads == 0 || width == 0 || !heads.is_multiple_of(kv_heads) {
+        return Err(invalid(format!("H = {heads} must be a multiple of G = {kv_heads}, and E = {width} positive")));
+    }
+    Ok(Shape { heads: heads as usize, kv_heads: kv_heads as usize, width: width as usize, scale: scale as f32 })
+}
+
+/// Fails unless every row's segment starts at that row or is that of the row before.
+fn check_segments(starts: &[i32]) -> Result<()> {
+    let mut previous = None;
+    for (t, start) in starts.iter().enumerate() {
+        if *start != t as i32 && previous != Some(*start) {
+            return Err(invalid(format!("segmentStarts[{t}] = {start} is neither {t} nor the start of the row before")));
+        }
+        previous = Some(*start);
+    }
+    Ok(())
+}
+
+#[napi]
+pub fn attention_forward(
+    mut out: Floats,
+    mut lse: Floats,
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    segment_starts: Integers,
+    rows: u32,
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    scale: f64,
+) -> Result<()> {
+    let shape = attention_shape(heads, kv_heads, width, scale)?;
+    let (t, Shape { heads: h, kv_heads: g, width: e, .. }) = (rows as usize, shape);
+    check_lengths(&[
+        ("out", out.len(), &[t, h, e]),
+        ("lse", lse.len(), &[t, h]),
+        ("q", q.len(), &[t, h, e]),
+        ("k", k.len(), &[t, g, e]),
+        ("v", v.len(), &[t, g, e]),
+        ("segmentStarts", segment_starts.len(), &[t]),
+    ])?;
+    check_segments(&segment_starts)?;
+    let inputs = [addresses(&q), addresses(&k), addresses(&v), addresses(&segment_starts)];
+    check_apart(&[addresses(&out), addresses(&lse)], &inputs)?;
+    // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
+    let (out, lse) = unsafe { (out.as_mut(), lse.as_mut()) };
+    forward_attention(chosen_isa()?, out, lse, &q, &k, &v, &segment_starts, shape);
+    Ok(())
+}
+
+#[napi]
+pub fn attention_backward(
+    mut dq: Floats,
+    mut dk: Floats,
+    mut dv: Floats,
+    dout: Floats,
+    out: Floats,
+    lse: Floats,
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    segment_starts: Integers,
+    rows: u32,
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    scale: f64,
+) -> Result<()> {
+    let shape = attention_shape(heads, kv_heads, width, scale)?;
+    let (t, Shape { heads: h, kv_heads: g, width: e, .. }) = (rows as usize, shape);
+    check_lengths(&[
+        ("dq", dq.len(), &[t, h, e]),
+        ("dk", dk.len(), &[t, g, e]),
+        ("dv", dv.len(), &[t, g, e]),
+        ("dout", dout.len(), &[t, h, e]),
+        ("out", out.len(), &[t, h, e]),
+        ("lse", lse.len(), &[t, h]),
+        ("q", q.len(), &[t, h, e]),
+        ("k", k.len(), &[t, g, e]),
+        ("v", v.len(), &[t, g, e]),
+        ("segmentStarts", segment_starts.len(), &[t]),
+    ])?;
+    check_segments(&segment_starts)?;
+    let outputs = [addresses(&dq), addresses(&dk), addresses(&dv)];
+    check_apart(&outputs, &[&dout, &out, &lse, &q, &k, &v].map(|input| addresses(input)))?;
+    check_apart(&outputs, &[addresses(&segment_starts)])?;
+    // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
+    let (dq, dk, dv) = unsafe { (dq.as_mut(), dk.as_mut(), dv.as_mut()) };
+    let saved = Saved { dout: &dout, out: &out, lse: &lse, q: &q, k: &k, v: &v };
+    backward_attention(chosen_isa()?, dq, dk, dv, saved, &segment_starts, shape);
+    Ok(())
+}
+
+#[napi]
+pub fn attention_paged(
+    mut out: Floats,
+    q: Floats,
+    k_cache: Floats,
+    v_cache: Floats,
+    row_sequences: Integers,
+    context_lengths: Integers,
+    block_tables: Integers,
+    max_blocks: u32,
+    block_size: u32,
+    rows: u32,
+    heads: u32,
+    kv_heads: u32,
+    width: u32,
+    scale: f64,
+) -> Result<()> {
+    let shape = attention_shape(heads, kv_heads, width, scale)?;
+    let (t, Shape { heads: h, kv_heads: g, width: e, .. }) = (rows as usize, shape);
+    let (max_blocks, block_size) = (max_blocks as usize, block_size as usize);
+    if block_size == 0 {
+        return Err(invalid("blockSize must be positive".to_owned()));
+    }
+    let num_blocks = k_cache.len() / (block_size * g * e);
+    check_lengths(&[
+        ("out", out.len(), &[t, h, e]),
+        ("q", q.len(), &[t, h, e]),
+        ("kCache", k_cache.len(), &[num_blocks, block_size, g, e]),
+        ("vCache", v_cache.len(), &[num_blocks, block_size, g, e]),
+        ("rowSequences", row_sequences.len(), &[t]),
+        ("contextLengths", context_lengths.len(), &[t]),
+    ])?;
+    let integers = [&row_sequences, &context_lengths, &block_tables].map(|input| addresses(input));
+    check_apart(&[addresses(&out)], &[addresses(&q), addresses(&k_cache), addresses(&v_cache)])?;
+    check_apart(&[addresses(&out)], &integers)?;
+    let rows = PagedRows {
+        row_sequences: &row_sequences,
+        context_lengths: &context_lengths,
+        block_tables: &block_tables,
+        max_blocks,
+        block_size,
+    };
+    rows.check(num_blocks).map_err(invalid)?;
+    // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
+    let out = unsafe { out.as_mut() };
+    paged_attention(chosen_isa()?, out, &q, &k_cache, &v_cache, rows, shape);
+    Ok(())
+}
+
+#[napi]
+pub fn axpy(mut y: Floats, x: Floats, alpha: f64) -> Result<()> {
+    check_lengths(&[("x", x.len(), &[y.len()])])?;
+    check_apart(&[addresses(&y)], &[addresses(&x)])?;
+    // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
+    elementwise::axpy(chosen_isa()?, unsafe { y.as_mut() }, &x, alpha as f32);
+    Ok(())
+}
+
+#[napi]
+pub fn sum_squares(x: Floats) -> Result<f64> {
+    Ok(elementwise::sum_squares(chosen_isa()?, &x))
+}
+
+#[napi(js_name = "adamW")]
+pub fn adam_w(
+    mut weights: Floats,
+    gradients: Floats,
+    mut moment1: Floats,
+    mut moment2: Floats,
+    learning_rate: f64,
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    weight_decay: f64,
+    step: f64,
+    gradient_scale: f64,
+) -> Result<()> {
+    let n = weights.len();
+    check_lengths(&[
+        ("gradients", gradients.len(), &[n]),
+        ("moment1", moment1.len(), &[n]),
+        ("moment2", moment2.len(), &[n]),
+    ])?;
+    check_apart(&[addresses(&weights), addresses(&moment1), addresses(&moment2)], &[addresses(&gradients)])?;
+    let options = AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, step, gradient_scale };
+    // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
+    let (weights, moment1, moment2) = unsafe { (weights.as_mut(), moment1.as_mut(), moment2.as_mut()) };
+    adamw(chosen_isa()?, weights, &gradients, moment1, moment2, &options);
+    Ok(())
+}

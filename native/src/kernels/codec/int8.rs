@@ -1,0 +1,74 @@
+//! int8 with one float32 scale per output row, symmetric: scale = max|w| / 127, code = round(w / scale) with ties to even;
+//! [in][16]. The weight is code · scale rounded to float32.
+use super::Codec;
+use crate::kernels::lanes::{Lanes, WIDTH};
+use crate::kernels::packed::PanelBytes;
+use crate::kernels::tile::Panel;
+
+pub struct Int8;
+
+impl Codec for Int8 {
+    const NAME: &'static str = "int8";
+    const ROW_BYTES: usize = 4;
+    const PAIR_BYTES: usize = 2 * WIDTH;
+
+    type Reader<L: Lanes> = Int8Panel;
+
+    fn encode(rows: &mut [u8], codes: &mut [u8], weights: &[f32], inputs: usize) {
+        let mut scales = [0.0_f32; WIDTH];
+        if inputs > 0 {
+            for (scale, weights) in scales.iter_mut().zip(weights.chunks_exact(inputs)) {
+                *scale = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs())) / 127.0;
+            }
+        }
+        for (bytes, scale) in rows.chunks_exact_mut(4).zip(scales) {
+            bytes.copy_from_slice(&scale.to_le_bytes());
+        }
+        for (i, codes) in codes.chunks_exact_mut(WIDTH).enumerate() {
+            for (row, code) in codes.iter_mut().enumerate() {
+                let weight = if i < inputs { weights.get(row * inputs + i).copied().unwrap_or(0.0) } else { 0.0 };
+                let steps = if scales[row] > 0.0 { weight / scales[row] } else { 0.0 };
+                *code = steps.round_ties_even().clamp(-127.0, 127.0) as i8 as u8;
+            }
+        }
+    }
+
+    fn decode_row(panel: PanelBytes<'_>, row: usize, target: &mut [f32]) {
+        let bytes = &panel.rows[4 * row..4 * row + 4];
+        let scale = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        for (target, codes) in target.iter_mut().zip(panel.codes.chunks_exact(WIDTH)) {
+            *target = f32::from(codes[row] as i8) * scale;
+        }
+    }
+
+    #[inline(always)]
+    fn reader<L: Lanes>(panel: PanelBytes<'_>, first_pair: usize) -> Int8Panel {
+        let codes = panel.codes.as_ptr().wrapping_add(first_pair * Self::PAIR_BYTES).cast();
+        Int8Panel { codes, scales: panel.rows.as_ptr().cast() }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Int8Panel {
+    codes: *const i8,
+    scales: *const f32,
+}
+
+impl Int8Panel {
+    #[inline(always)]
+    unsafe fn row<L: Lanes>(&self, k: usize) -> L {
+        unsafe { L::from_i8(self.codes.add(k * WIDTH)).mul(L::load(self.scales)) }
+    }
+}
+
+impl<L: Lanes> Panel<L> for Int8Panel {
+    #[inline(always)]
+    unsafe fn pair(&self, pair: usize) -> (L, L) {
+        unsafe { (self.row(2 * pair), self.row(2 * pair + 1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn even(&self, pair: usize) -> L {
+        unsafe { self.row(2 * pair) }
+    }
+}

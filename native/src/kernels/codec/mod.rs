@@ -1,0 +1,30 @@
+//! How weights are stored. A format is one [`Codec`], one file; the products know no other difference between formats:
+//! they multiply by the float32 that a code stands for, so W in any format gives the bits of its thawed copy in float32.
+mod bf16;
+mod f32;
+mod int8;
+
+pub use bf16::Bf16;
+pub use f32::F32;
+pub use int8::Int8;
+
+use super::lanes::Lanes;
+use super::packed::PanelBytes;
+use super::tile::Panel;
+
+pub trait Codec: 'static {
+    const NAME: &'static str;
+    /// Bytes of what is kept for each output row, such as its scale.
+    const ROW_BYTES: usize;
+    /// Bytes of the codes of sixteen output rows at two inputs.
+    const PAIR_BYTES: usize;
+
+    type Reader<L: Lanes>: Panel<L>;
+
+    /// Encodes one panel: `weights` holds up to sixteen rows of `inputs`. Writes every byte.
+    fn encode(rows: &mut [u8], codes: &mut [u8], weights: &[f32], inputs: usize);
+    /// The values of output row `row` (0 to 15) of a panel.
+    fn decode_row(panel: PanelBytes<'_>, row: usize, target: &mut [f32]);
+    /// Reads a panel from input `2 · first_pair` on.
+    fn reader<L: Lanes>(panel: PanelBytes<'_>, first_pair: usize) -> Self::Reader<L>;
+}

@@ -1,0 +1,89 @@
+//! Sums over whole arrays: y += alpha · x, and the squared norm of a gradient.
+use super::arithmetic::{Arithmetic, multiversion};
+use crate::pool::{SharedMut, for_rows};
+use crate::simd::Isa;
+
+/// y += alpha · x
+pub fn axpy(isa: Isa, y: &mut [f32], x: &[f32], alpha: f32) {
+    let length = y.len();
+    let y = SharedMut::new(y);
+    for_rows(length, 16_384, |range| {
+        // SAFETY: the ranges of two parts do not overlap.
+        let y = unsafe { y.slice(range.clone()) };
+        axpy_range(isa, y, &x[range], alpha);
+    });
+}
+
+/// Σ x² in float64. The array is cut into chunks of one fixed size, whose sums are added in order: threads cannot change it.
+pub fn sum_squares(isa: Isa, x: &[f32]) -> f64 {
+    const CHUNK: usize = 8192;
+    let mut sums = vec![0.0; x.len().div_ceil(CHUNK)];
+    let count = sums.len();
+    let shared = SharedMut::new(&mut sums);
+    for_rows(count, 1, |range| {
+        // SAFETY: the ranges of two parts do not overlap.
+        let sums = unsafe { shared.slice(range.clone()) };
+        for (sum, chunk) in sums.iter_mut().zip(x.chunks(CHUNK).skip(range.start)) {
+            *sum = sum_squares_chunk(isa, chunk);
+        }
+    });
+    sums.iter().sum()
+}
+
+multiversion! {
+    fn axpy_range(y: &mut [f32], x: &[f32], alpha: f32) = axpy_body;
+    fn sum_squares_chunk(x: &[f32]) -> f64 = sum_squares_body;
+}
+
+#[inline(always)]
+fn axpy_body<A: Arithmetic>(y: &mut [f32], x: &[f32], alpha: f32) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = A::mul_add(alpha, *x, *y);
+    }
+}
+
+/// Element i goes to lane i mod 16; the lanes are added in order. A float32's square is exact in float64.
+#[inline(always)]
+fn sum_squares_body<A: Arithmetic>(x: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 16];
+    let (whole, rest) = x.as_chunks::<16>();
+    for chunk in whole {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(*x) * f64::from(*x);
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += f64::from(*x) * f64::from(*x);
+    }
+    lanes.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{assert_close, each_setting, random};
+
+    #[test]
+    fn axpy_matches_float64() {
+        each_setting(|isa| {
+            for n in [0, 1, 17, 50_021] {
+                let (x, mut y) = (random(1, n), random(2, n));
+                let exact: Vec<f64> = y.iter().zip(&x).map(|(y, x)| f64::from(*y) - 0.3 * f64::from(*x)).collect();
+                axpy(isa, &mut y, &x, -0.3);
+                assert_close(&y, &exact, 1e-6);
+            }
+        });
+    }
+
+    #[test]
+    fn the_squared_norm_is_one_value_for_all_settings() {
+        for n in [0, 1, 17, 8192, 8193, 100_003] {
+            let x = random(1, n);
+            let exact: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+            let first = sum_squares(Isa::Portable, &x);
+            assert!((first - exact).abs() <= 1e-12 * exact, "{first} {exact}");
+            each_setting(|isa| assert_eq!(sum_squares(isa, &x), first));
+        }
+        assert!(sum_squares(Isa::Portable, &[1.0, f32::NAN]).is_nan());
+    }
+}

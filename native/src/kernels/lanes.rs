@@ -1,0 +1,180 @@
+//! Sixteen float32 lanes: the width of a panel of weights, whatever the machine's registers hold (two registers in AVX2, one
+//! in AVX-512, four in NEON). A kernel is written once over [`Lanes`] and runs as a [`Job`] inside the instruction set's own
+//! `#[target_feature]` function. Avx2, Avx512 and Neon give the same bits; Portable does not fuse multiplication and addition.
+pub const WIDTH: usize = 16;
+
+/// Code that is compiled for the instruction set of `L`. `run` must be `#[inline(always)]`, and so must all that it calls.
+pub trait Job<L: Lanes> {
+    type Output;
+    /// # Safety
+    /// Only inside [`Lanes::vectorize`].
+    unsafe fn run(self) -> Self::Output;
+}
+
+/// # Safety of every function
+/// The processor must have the instruction set; the call must be inside [`Lanes::vectorize`]; pointers cover the lanes read.
+#[allow(clippy::missing_safety_doc)]
+pub trait Lanes: Copy + 'static {
+    /// Rows of the largest tile whose sums stay in registers when it is [`Lanes::PANELS`] panels wide.
+    const ROWS: usize;
+    /// Panels that a large product takes side by side.
+    const PANELS: usize;
+
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(source: *const f32) -> Self;
+    unsafe fn store(self, target: *mut f32);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    /// self + a · b, rounded once where the instruction set can.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// The even and the odd row of two interleaved rows of bfloat16: the low and the high halves of sixteen words.
+    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self);
+    unsafe fn from_i8(source: *const i8) -> Self;
+    /// target[j][i] = source[i][j] for i, j < 16; both dense.
+    unsafe fn transpose(source: *const f32, target: *mut f32);
+}
+
+/// Runs `$body` with `$L` bound to the lanes of `$isa`, which must be available.
+macro_rules! with_lanes {
+    ($isa:expr, $L:ident => $body:expr) => {{
+        use crate::simd::Isa;
+        match $isa {
+            Isa::Portable => {
+                type $L = crate::kernels::lanes::Portable;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                type $L = crate::kernels::lanes_x86::Avx2;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 | Isa::Avx512Bf16 => {
+                type $L = crate::kernels::lanes_x86::Avx512;
+                $body
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                type $L = crate::kernels::lanes_neon::Neon;
+                $body
+            }
+            #[allow(unreachable_patterns)]
+            other => unreachable!("{} is not of this architecture", other.name()),
+        }
+    }};
+}
+pub(crate) use with_lanes;
+
+#[derive(Clone, Copy)]
+pub struct Portable([f32; WIDTH]);
+
+impl Lanes for Portable {
+    const ROWS: usize = 2;
+    const PANELS: usize = 1;
+
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
+        unsafe { job.run() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; WIDTH])
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        Self(unsafe { source.cast::<[f32; WIDTH]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        unsafe { target.cast::<[f32; WIDTH]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + a.0[i] * b.0[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
+        let words = unsafe { source.cast::<[u32; WIDTH]>().read_unaligned() };
+        (Self(words.map(|word| f32::from_bits(word << 16))), Self(words.map(|word| f32::from_bits(word & 0xffff_0000))))
+    }
+
+    #[inline(always)]
+    unsafe fn from_i8(source: *const i8) -> Self {
+        Self(unsafe { source.cast::<[i8; WIDTH]>().read_unaligned() }.map(f32::from))
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, target: *mut f32) {
+        for j in 0..WIDTH {
+            for i in 0..WIDTH {
+                unsafe { *target.add(j * WIDTH + i) = *source.add(i * WIDTH + j) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Isa;
+
+    struct Everything<'a> {
+        x: &'a [f32; 256],
+        words: &'a [u32; 16],
+        bytes: &'a [i8; 16],
+    }
+
+    impl<L: Lanes> Job<L> for Everything<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        unsafe fn run(self) -> Vec<f32> {
+            let mut out = vec![0.0; 256 + 6 * 16];
+            unsafe {
+                L::transpose(self.x.as_ptr(), out.as_mut_ptr());
+                let (a, b) = (L::load(self.x.as_ptr()), L::load(self.x.as_ptr().add(16)));
+                let (even, odd) = L::from_bf16_pairs(self.words.as_ptr());
+                let rows = [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, L::from_i8(self.bytes.as_ptr())];
+                for (i, row) in rows.into_iter().enumerate() {
+                    row.store(out.as_mut_ptr().add(256 + 16 * i));
+                }
+            }
+            out
+        }
+    }
+
+    /// Small whole numbers: sums and products are exact, so that fused and unfused agree.
+    #[test]
+    fn every_instruction_set_agrees_with_plain_loops() {
+        let x: [f32; 256] = std::array::from_fn(|i| ((i * 37) % 101) as f32 - 50.0);
+        let words: [u32; 16] = std::array::from_fn(|i| 0x3f80_4000 + ((i as u32) << 20) + i as u32);
+        let bytes: [i8; 16] = std::array::from_fn(|i| (i as i8) * 16 - 127);
+        let mut expected: Vec<f32> = (0..256).map(|i| x[i % 16 * 16 + i / 16]).collect();
+        expected.extend((0..16).map(|i| x[i] + x[16 + i]));
+        expected.extend((0..16).map(|i| x[i] * x[16 + i]));
+        expected.extend((0..16).map(|i| 3.0 + x[i] * x[16 + i]));
+        expected.extend(words.map(|word| f32::from_bits(word << 16)));
+        expected.extend(words.map(|word| f32::from_bits(word >> 16 << 16)));
+        expected.extend(bytes.map(f32::from));
+        for isa in Isa::available() {
+            let job = Everything { x: &x, words: &words, bytes: &bytes };
+            let actual = with_lanes!(isa, L => unsafe { L::vectorize(job) });
+            assert_eq!(actual, expected, "{}", isa.name());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! [`Lanes`] in NEON: four registers.
+use super::lanes::{Job, Lanes};
+use std::arch::aarch64::*;
+
+#[derive(Clone, Copy)]
+pub struct Neon([float32x4_t; 4]);
+
+impl Lanes for Neon {
+    // 6 rows of 4 registers are 24 sums; 8 of the 32 registers remain.
+    const ROWS: usize = 6;
+    const PANELS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
+        #[target_feature(enable = "neon")]
+        unsafe fn enter<J: Job<Neon>>(job: J) -> J::Output {
+            unsafe { job.run() }
+        }
+        unsafe { enter(job) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([unsafe { vdupq_n_f32(value) }; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        Self(std::array::from_fn(|i| unsafe { vld1q_f32(source.add(4 * i)) }))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        for i in 0..4 {
+            unsafe { vst1q_f32(target.add(4 * i), self.0[i]) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| unsafe { vaddq_f32(self.0[i], other.0[i]) }))
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| unsafe { vmulq_f32(self.0[i], other.0[i]) }))
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| unsafe { vfmaq_f32(self.0[i], a.0[i], b.0[i]) }))
+    }
+
+    #[inline(always)]
+    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
+        let words: [uint32x4_t; 4] = std::array::from_fn(|i| unsafe { vld1q_u32(source.add(4 * i)) });
+        let even = words.map(|four| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(four)) });
+        let odd = words.map(|four| unsafe { vreinterpretq_f32_u32(vandq_u32(four, vdupq_n_u32(0xffff_0000))) });
+        (Self(even), Self(odd))
+    }
+
+    #[inline(always)]
+    unsafe fn from_i8(source: *const i8) -> Self {
+        unsafe {
+            let bytes = vld1q_s8(source);
+            let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_s8(vget_high_s8(bytes)));
+            let words = [vget_low_s16(low), vget_high_s16(low), vget_low_s16(high), vget_high_s16(high)];
+            Self(words.map(|four| unsafe { vcvtq_f32_s32(vmovl_s16(four)) }))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, target: *mut f32) {
+        for i in (0..16).step_by(4) {
+            for j in (0..16).step_by(4) {
+                unsafe {
+                    let row = |r: usize| vld1q_f32(source.add((i + r) * 16 + j));
+                    let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+                    let (ab_even, ab_odd) = (vtrn1q_f32(a, b), vtrn2q_f32(a, b));
+                    let (cd_even, cd_odd) = (vtrn1q_f32(c, d), vtrn2q_f32(c, d));
+                    let join = |low, high, first: bool| {
+                        let (low, high) = (vreinterpretq_f64_f32(low), vreinterpretq_f64_f32(high));
+                        vreinterpretq_f32_f64(if first { vtrn1q_f64(low, high) } else { vtrn2q_f64(low, high) })
+                    };
+                    vst1q_f32(target.add(j * 16 + i), join(ab_even, cd_even, true));
+                    vst1q_f32(target.add((j + 1) * 16 + i), join(ab_odd, cd_odd, true));
+                    vst1q_f32(target.add((j + 2) * 16 + i), join(ab_even, cd_even, false));
+                    vst1q_f32(target.add((j + 3) * 16 + i), join(ab_odd, cd_odd, false));
+                }
+            }
+        }
+    }
+}

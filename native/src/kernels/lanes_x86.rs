@@ -1,0 +1,184 @@
+//! [`Lanes`] in AVX2 with FMA (two registers) and in AVX-512 (one register).
+use super::lanes::{Job, Lanes};
+use std::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub struct Avx2(__m256, __m256);
+
+impl Lanes for Avx2 {
+    // 6 rows of 2 registers are 12 sums; 4 of the 16 registers remain for weights and the broadcast.
+    const ROWS: usize = 6;
+    const PANELS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn enter<J: Job<Avx2>>(job: J) -> J::Output {
+            unsafe { job.run() }
+        }
+        unsafe { enter(job) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        let register = unsafe { _mm256_set1_ps(value) };
+        Self(register, register)
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        unsafe { Self(_mm256_loadu_ps(source), _mm256_loadu_ps(source.add(8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        unsafe {
+            _mm256_storeu_ps(target, self.0);
+            _mm256_storeu_ps(target.add(8), self.1);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0), _mm256_fmadd_ps(a.1, b.1, self.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
+        unsafe {
+            let (low, high) = (_mm256_loadu_si256(source.cast()), _mm256_loadu_si256(source.add(8).cast()));
+            let mask = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let even = Self(
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
+            );
+            let odd = Self(
+                _mm256_castsi256_ps(_mm256_and_si256(low, mask)),
+                _mm256_castsi256_ps(_mm256_and_si256(high, mask)),
+            );
+            (even, odd)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn from_i8(source: *const i8) -> Self {
+        unsafe {
+            let low = _mm256_cvtepi8_epi32(_mm_loadl_epi64(source.cast()));
+            let high = _mm256_cvtepi8_epi32(_mm_loadl_epi64(source.add(8).cast()));
+            Self(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, target: *mut f32) {
+        unsafe {
+            transpose_8x8(source, target);
+            transpose_8x8(source.add(8), target.add(8 * 16));
+            transpose_8x8(source.add(8 * 16), target.add(8));
+            transpose_8x8(source.add(8 * 16 + 8), target.add(8 * 16 + 8));
+        }
+    }
+}
+
+/// A quarter of a 16 × 16 block: the strides of source and target are 16.
+#[inline(always)]
+unsafe fn transpose_8x8(source: *const f32, target: *mut f32) {
+    for j in [0, 4] {
+        unsafe {
+            let (a, b) = (rows_i_and_i_plus_4(source.add(j)), rows_i_and_i_plus_4(source.add(16 + j)));
+            let (c, d) = (rows_i_and_i_plus_4(source.add(32 + j)), rows_i_and_i_plus_4(source.add(48 + j)));
+            let (ab_low, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            _mm256_storeu_ps(target.add(j * 16), _mm256_shuffle_ps::<0x44>(ab_low, cd_low));
+            _mm256_storeu_ps(target.add((j + 1) * 16), _mm256_shuffle_ps::<0xee>(ab_low, cd_low));
+            _mm256_storeu_ps(target.add((j + 2) * 16), _mm256_shuffle_ps::<0x44>(ab_high, cd_high));
+            _mm256_storeu_ps(target.add((j + 3) * 16), _mm256_shuffle_ps::<0xee>(ab_high, cd_high));
+        }
+    }
+}
+
+/// Four values of a row and of the row four below in the halves of one register: only in-lane shuffles remain to be done.
+#[inline(always)]
+unsafe fn rows_i_and_i_plus_4(source: *const f32) -> __m256 {
+    unsafe {
+        let low = _mm256_castps128_ps256(_mm_loadu_ps(source));
+        _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(source.add(4 * 16)))
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Avx512(__m512);
+
+impl Lanes for Avx512 {
+    // 6 rows of 4 registers are 24 sums; 8 of the 32 registers remain.
+    const ROWS: usize = 6;
+    const PANELS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+        unsafe fn enter<J: Job<Avx512>>(job: J) -> J::Output {
+            unsafe { job.run() }
+        }
+        unsafe { enter(job) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        Self(unsafe { _mm512_loadu_ps(source) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        unsafe { _mm512_storeu_ps(target, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
+        unsafe {
+            let words = _mm512_loadu_si512(source.cast());
+            let odd = _mm512_and_si512(words, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            (Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))), Self(_mm512_castsi512_ps(odd)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn from_i8(source: *const i8) -> Self {
+        Self(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(source.cast()))) })
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, target: *mut f32) {
+        unsafe { Avx2::transpose(source, target) }
+    }
+}

@@ -1,0 +1,130 @@
+use super::*;
+use crate::kernels::packed::Format;
+use crate::kernels::testing::{assert_close, each_setting, random};
+
+/// (rows, out, in): 0, 1, primes, whole tiles, and both sides of every block size.
+const SHAPES: [(usize, usize, usize); 14] = [
+    (0, 5, 3),
+    (1, 1, 1),
+    (3, 16, 2),
+    (2, 17, 31),
+    (5, 7, 0),
+    (4, 0, 7),
+    (1, 67, 97),
+    (7, 64, 96),
+    (12, 101, 13),
+    (13, 101, 13),
+    (19, 33, 331),
+    (6, 331, 33),
+    (31, 130, 641),
+    (241, 35, 37),
+];
+
+fn thawed(weight: &Packed) -> Vec<f32> {
+    let mut dense = vec![0.0; weight.out * weight.inputs];
+    weight.thaw(&mut dense);
+    dense
+}
+
+/// c0 + a · b in float64, where b(k, column).
+fn naive(c: &[f32], a: &[f32], rows: usize, columns: usize, depth: usize, b: impl Fn(usize, usize) -> f32) -> Vec<f64> {
+    let element = |i: usize| {
+        let (row, column) = (i / columns, i % columns);
+        let product = |k| f64::from(a[row * depth + k]) * f64::from(b(k, column));
+        f64::from(c[i]) + (0..depth).map(product).sum::<f64>()
+    };
+    (0..rows * columns).map(element).collect()
+}
+
+#[test]
+fn both_directions_equal_naive_loops_over_the_thawed_weight() {
+    for format in Format::ALL {
+        for (rows, out, inputs) in SHAPES {
+            let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
+            let dense = thawed(&weight);
+            let (x, dy) = (random(2, rows * inputs), random(3, rows * out));
+            for accumulate in [false, true] {
+                let before = |count| if accumulate { random(4, count) } else { vec![0.0; count] };
+                let (y0, dx0) = (before(rows * out), before(rows * inputs));
+                let y_expected = naive(&y0, &x, rows, out, inputs, |k, column| dense[column * inputs + k]);
+                let dx_expected = naive(&dx0, &dy, rows, inputs, out, |k, column| dense[k * inputs + column]);
+                each_setting(|isa| {
+                    // What is not accumulated must not be read.
+                    let start = |before: &[f32]| if accumulate { before.to_vec() } else { vec![f32::NAN; before.len()] };
+                    let (mut y, mut dx) = (start(&y0), start(&dx0));
+                    forward(isa, &mut y, &x, &weight, rows, accumulate);
+                    backward(isa, &mut dx, &dy, &weight, rows, accumulate);
+                    let (tolerance_y, tolerance_dx) = match isa {
+                        Isa::Avx512Bf16 if format == Format::Bf16 => (1e-2, 1e-6),
+                        _ => (1e-6, 1e-6),
+                    };
+                    if y_expected.iter().any(|y| *y != 0.0) {
+                        assert_close(&y, &y_expected, tolerance_y);
+                    } else {
+                        assert!(y.iter().all(|y| *y == 0.0));
+                    }
+                    if dx_expected.iter().any(|dx| *dx != 0.0) {
+                        assert_close(&dx, &dx_expected, tolerance_dx);
+                    } else {
+                        assert!(dx.iter().all(|dx| *dx == 0.0));
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The law that a tenant's answer cannot depend on its neighbours: a row alone, in a small batch and in a large one, on any
+/// number of threads, has the same bits.
+#[test]
+fn a_row_alone_equals_the_row_in_any_batch_bit_for_bit() {
+    for format in Format::ALL {
+        for (out, inputs) in [(97, 661), (661, 97), (40, 64)] {
+            let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
+            let most = 251;
+            let (x, dy) = (random(2, most * inputs), random(3, most * out));
+            for accumulate in [false, true] {
+                let (y0, dx0) = (random(4, most * out), random(5, most * inputs));
+                each_setting(|isa| {
+                    let run = |first: usize, rows: usize| {
+                        let (mut y, mut dx) = (y0[first * out..][..rows * out].to_vec(), dx0[first * inputs..][..rows * inputs].to_vec());
+                        forward(isa, &mut y, &x[first * inputs..][..rows * inputs], &weight, rows, accumulate);
+                        backward(isa, &mut dx, &dy[first * out..][..rows * out], &weight, rows, accumulate);
+                        (y, dx)
+                    };
+                    let (y, dx) = run(0, most);
+                    for (first, rows) in [(0, 1), (250, 1), (7, 2), (100, 5), (3, 12), (3, 13), (40, 100)] {
+                        let (few_y, few_dx) = run(first, rows);
+                        assert_eq!(few_y, y[first * out..][..rows * out], "{format:?} {isa:?} forward {rows}");
+                        assert_eq!(few_dx, dx[first * inputs..][..rows * inputs], "{format:?} {isa:?} backward {rows}");
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Formats differ only in what their codes stand for.
+#[test]
+fn a_format_gives_the_bits_of_its_thawed_copy() {
+    let (rows, out, inputs) = (29, 83, 335);
+    let (x, dy) = (random(2, rows * inputs), random(3, rows * out));
+    for format in [Format::Bf16, Format::Int8] {
+        let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
+        let exact = Packed::new(&thawed(&weight), out, inputs, Format::F32);
+        each_setting(|isa| {
+            if isa == Isa::Avx512Bf16 {
+                return;
+            }
+            for rows in [1, rows] {
+                let run = |weight: &Packed| {
+                    let (mut y, mut dx) = (vec![0.0; rows * out], vec![0.0; rows * inputs]);
+                    forward(isa, &mut y, &x[..rows * inputs], weight, rows, false);
+                    backward(isa, &mut dx, &dy[..rows * out], weight, rows, false);
+                    (y, dx)
+                };
+                assert_eq!(run(&weight), run(&exact));
+            }
+        });
+    }
+}

@@ -1,0 +1,69 @@
+//! How a product of matrices is shared by threads.
+use crate::pool::{for_rows, threads};
+use std::ops::Range;
+
+/// Products with fewer multiplications than this stay on the calling thread: waking another costs more.
+const SMALL: usize = 1 << 16;
+
+/// Calls `body(rows, columns)` for a fixed grid of at most `threads()` parts; columns are split at multiples of `grain`.
+pub fn for_blocks(
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    grain: usize,
+    body: impl Fn(Range<usize>, Range<usize>) + Sync,
+) {
+    let is_small = rows.saturating_mul(columns).saturating_mul(depth) < SMALL;
+    let (row_parts, column_parts) = if is_small { (1, 1) } else { grid(rows, columns.div_ceil(grain), threads()) };
+    let grains = columns.div_ceil(grain);
+    for_rows(row_parts * column_parts, 1, |parts| {
+        for part in parts {
+            let (row_part, column_part) = (part / column_parts, part % column_parts);
+            let begin = grains * column_part / column_parts * grain;
+            let end = (grains * (column_part + 1) / column_parts * grain).min(columns);
+            body(rows * row_part / row_parts..rows * (row_part + 1) / row_parts, begin..end);
+        }
+    });
+}
+
+/// The grid of at most `threads` parts whose largest part is smallest. Among equals, the one with most column parts: each
+/// panel of weights is then prepared by one thread alone.
+fn grid(rows: usize, column_grains: usize, threads: usize) -> (usize, usize) {
+    let mut best = (usize::MAX, 1, 1);
+    for column_parts in (1..=threads.min(column_grains.max(1))).rev() {
+        let row_parts = (threads / column_parts).min(rows.max(1));
+        let largest = rows.div_ceil(row_parts) * column_grains.div_ceil(column_parts);
+        if largest < best.0 {
+            best = (largest, row_parts, column_parts);
+        }
+    }
+    (best.1, best.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn every_element_is_in_one_block() {
+        for (rows, columns, grain) in [(0, 5, 16), (5, 0, 16), (1, 1, 16), (1, 97, 16), (97, 16, 16), (61, 145, 64)] {
+            let counts: Vec<AtomicU32> = (0..rows * columns).map(|_| AtomicU32::new(0)).collect();
+            for_blocks(rows, columns, 1 << 20, grain, |rows, block| {
+                assert_eq!(block.start % grain, 0);
+                for row in rows {
+                    block.clone().for_each(|column| drop(counts[row * columns + column].fetch_add(1, Ordering::Relaxed)));
+                }
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn grids_are_balanced() {
+        assert_eq!(grid(2048, 36, 2), (1, 2));
+        assert_eq!(grid(2048, 1, 2), (2, 1));
+        assert_eq!(grid(2048, 36, 64), (16, 4));
+        assert_eq!(grid(1, 36, 64), (1, 36));
+    }
+}

@@ -1,0 +1,103 @@
+import { assert } from '../base/index.ts';
+import type { LinearSite, SiteHooks } from '../model/index.ts';
+import { addLowRankDelta, type Graph, type Tensor } from '../numeric/index.ts';
+
+/**
+ * What every PEFT method compiles to. Serving applies these to rows and never asks which method they came from, so adapters
+ * of different methods share a batch. Order of application: scale-input, base layer, low-rank-delta, scale-output, bias.
+ */
+export type RowPrimitive =
+  | { readonly kind: 'scale-input'; readonly factor_I: Tensor }
+  | { readonly kind: 'low-rank-delta'; readonly a_RI: Tensor; readonly b_OR: Tensor; readonly scale: number }
+  | { readonly kind: 'scale-output'; readonly factor_O: Tensor }
+  | { readonly kind: 'bias'; readonly bias_O: Tensor };
+
+/** An adapter, ready to serve. */
+export interface CompiledAdapter {
+  /** By site path; a site that is missing is the base's. */
+  readonly sites: ReadonlyMap<string, readonly RowPrimitive[]>;
+  /** Bytes that it holds in memory. */
+  readonly sizeBytes: number;
+}
+
+/** Adapter zero. */
+export const BASE_ADAPTER: CompiledAdapter = { sites: new Map(), sizeBytes: 0 };
+
+/** Rows begin..end of a batch that use one adapter. */
+export interface RowSpan {
+  readonly begin: number;
+  readonly end: number;
+  readonly adapter: CompiledAdapter;
+}
+
+/** Hooks for a batch whose rows belong to different adapters. Base rows cost nothing. */
+export function spanHooks(spans: readonly RowSpan[]): SiteHooks {
+  return {
+    linear(g: Graph, site: LinearSite, x: Tensor, base: (x: Tensor) => Tensor): Tensor {
+      const used = spans.flatMap((span) => {
+        const primitives = span.adapter.sites.get(site.path);
+        return primitives ? [{ span, primitives }] : [];
+      });
+      const input = used.some(({ primitives }) => primitives.some((p) => p.kind === 'scale-input'))
+        ? scaledInput(g, x, used)
+        : x;
+      const y = base(input);
+      for (const { span, primitives } of used) {
+        for (const primitive of primitives) applyAfter(g, primitive, rowsOf(y, span), rowsOf(input, span));
+      }
+      return y;
+    },
+  };
+}
+
+interface UsedSpan {
+  readonly span: RowSpan;
+  readonly primitives: readonly RowPrimitive[];
+}
+
+function scaledInput(g: Graph, x: Tensor, used: readonly UsedSpan[]): Tensor {
+  const scaled = g.empty(x.shape);
+  scaled.data.set(x.data);
+  for (const { span, primitives } of used) {
+    for (const primitive of primitives) {
+      if (primitive.kind === 'scale-input') multiplyRows(rowsOf(scaled, span), primitive.factor_I);
+    }
+  }
+  return scaled;
+}
+
+function applyAfter(g: Graph, primitive: RowPrimitive, y: Tensor, x: Tensor): void {
+  switch (primitive.kind) {
+    case 'scale-input':
+      return;
+    case 'low-rank-delta':
+      addLowRankDelta(g, y, x, primitive.a_RI, primitive.b_OR, primitive.scale);
+      return;
+    case 'scale-output':
+      multiplyRows(y, primitive.factor_O);
+      return;
+    case 'bias': {
+      const width = y.shape[1];
+      for (let i = 0; i < y.data.length; i++) {
+        y.data[i] = y.data[i] + primitive.bias_O.data[i % width];
+      }
+      return;
+    }
+    default:
+      primitive satisfies never;
+  }
+}
+
+function multiplyRows(rows: Tensor, factor: Tensor): void {
+  const width = rows.shape[1];
+  assert(factor.data.length === width, 'a scale fits its site');
+  for (let i = 0; i < rows.data.length; i++) {
+    rows.data[i] = rows.data[i] * factor.data[i % width];
+  }
+}
+
+/** A view of rows begin..end. */
+function rowsOf(x: Tensor, span: RowSpan): Tensor {
+  const width = x.shape[1];
+  return { shape: [span.end - span.begin, width], data: x.data.subarray(span.begin * width, span.end * width) };
+}

@@ -1,0 +1,91 @@
+import { fail } from '../base/index.ts';
+import { safeFullMatch } from '../formats/index.ts';
+import type { LinearSite } from '../model/index.ts';
+
+/** The fields of a PEFT config that choose modules. */
+export interface TargetFields {
+  readonly target_modules: string | readonly string[];
+  readonly exclude_modules: string | readonly string[] | null;
+  readonly layers_to_transform: number | readonly number[] | null;
+  readonly layers_pattern: string | readonly string[] | null;
+}
+
+/** Names for groups of modules on the command line. */
+export const TARGET_PRESETS: Readonly<Record<string, readonly string[] | 'all-linear'>> = {
+  attention: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
+  'attention-qv': ['q_proj', 'v_proj'],
+  mlp: ['gate_proj', 'up_proj', 'down_proj'],
+  'all-linear': 'all-linear',
+};
+
+/** Modules that PEFT could adapt and we cannot yet: named in the error instead of "matches nothing". */
+const KNOWN_UNSUPPORTED = ['lm_head', 'embed_tokens'];
+
+/**
+ * The sites that an adapter targets, by PEFT's rules (`check_target_module_exists`): a string is a regular expression that must match
+ * the whole module path, or `all-linear`; a list holds module paths or their last parts. Unlike PEFT, every entry must match
+ * something: a target that has no effect is a mistake.
+ * @throws TARGET_UNMATCHED CONFIG_INVALID
+ */
+export function resolveTargets(fields: TargetFields, sites: readonly LinearSite[]): LinearSite[] {
+  const excluded = excludeMatcher(fields.exclude_modules);
+  const isLayer = layerMatcher(fields);
+  const { target_modules: targets } = fields;
+  if (typeof targets === 'string') {
+    const matches = targets === 'all-linear' ? () => true : safeFullMatch(targets, 'target_modules');
+    const chosen = sites.filter((site) => !excluded(site.path) && matches(site.path));
+    if (chosen.length === 0) unmatched(`target_modules ${JSON.stringify(targets)} matches no module`, sites);
+    return chosen;
+  }
+  if (targets.length === 0) fail('CONFIG_INVALID', 'target_modules is empty: name at least one module', { param: 'target_modules' });
+  const hasEffect = new Set<string>();
+  const chosen = sites.filter((site) => {
+    const hits = targets.filter((target) => site.path === target || (endsWith(site.path, target) && isLayer(site.path)));
+    for (const hit of hits) hasEffect.add(hit);
+    return hits.length > 0 && !excluded(site.path);
+  });
+  for (const target of targets) {
+    if (!hasEffect.has(target)) unmatched(`target_modules: ${JSON.stringify(target)} matches no module`, sites);
+  }
+  if (chosen.length === 0) unmatched('target_modules, exclude_modules and layers_to_transform together leave no module', sites);
+  return chosen;
+}
+
+/** The value for a module from `rank_pattern` or `alpha_pattern`: the first key that matches `(.*\.)?(KEY)` wins. */
+export function patternValue(patterns: Readonly<Record<string, number>>, path: string, otherwise: number): number {
+  for (const [key, value] of Object.entries(patterns)) {
+    if (safeFullMatch(`(.*\\.)?(${key})`, 'rank_pattern')(path)) return value;
+  }
+  return otherwise;
+}
+
+function endsWith(path: string, target: string): boolean {
+  return path.endsWith(`.${target}`);
+}
+
+function excludeMatcher(excluded: TargetFields['exclude_modules']): (path: string) => boolean {
+  if (excluded === null) return () => false;
+  if (typeof excluded === 'string') return safeFullMatch(excluded, 'exclude_modules');
+  return (path) => excluded.some((name) => path === name || endsWith(path, name));
+}
+
+/** PEFT looks for the layer's number behind `layers_pattern`, or behind any name when there is none. */
+function layerMatcher(fields: TargetFields): (path: string) => boolean {
+  if (fields.layers_to_transform === null) return () => true;
+  const wanted = new Set([fields.layers_to_transform].flat());
+  const named = fields.layers_pattern === null ? [] : [fields.layers_pattern].flat();
+  return (path) => {
+    const parts = path.split('.');
+    const index = parts.findIndex(
+      (part, i) => i > 0 && /^\d+$/.test(part) && (named.length === 0 || named.includes(parts[i - 1])),
+    );
+    return index > 0 && wanted.has(Number(parts[index]));
+  };
+}
+
+function unmatched(what: string, sites: readonly LinearSite[]): never {
+  const known = [...new Set(sites.map((site) => site.role))].join(', ');
+  const unsupported = KNOWN_UNSUPPORTED.find((name) => what.includes(name));
+  const hint = unsupported ? `adapters on ${unsupported} are not supported yet` : `the base has ${known}`;
+  fail('TARGET_UNMATCHED', `${what}: ${hint}`, { param: 'target_modules' });
+}

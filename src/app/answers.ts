@@ -1,0 +1,51 @@
+import { BASE_ADAPTER, type CompiledAdapter } from '../adapters/index.ts';
+import type { Engine } from '../serving/index.ts';
+import { GREEDY, type SamplingParams } from '../serving/index.ts';
+import type { Tokenizer } from '../text/index.ts';
+
+/** Enough that the scheduler can always fill a step. */
+const MAX_QUEUED = 64;
+
+/** A prompt to answer in batch. */
+export interface Prompt {
+  readonly tokenIds: Int32Array;
+  readonly adapter?: CompiledAdapter;
+}
+
+export interface AnswerOptions {
+  readonly maxTokens: number;
+  readonly sampling?: SamplingParams;
+  onAnswer?(numDone: number, total: number): void;
+}
+
+/**
+ * Answers many prompts on an engine of this thread, all in flight at once as far as its limits go, in the order in which
+ * they were given.
+ */
+export function answerAll(
+  engine: Engine,
+  tokenizer: Tokenizer,
+  prompts: readonly Prompt[],
+  { maxTokens, sampling = GREEDY, onAnswer }: AnswerOptions,
+): string[] {
+  const generated = prompts.map((): number[] => []);
+  let next = 0;
+  let numDone = 0;
+  while (numDone < prompts.length) {
+    while (next < prompts.length && engine.numWaiting < MAX_QUEUED) {
+      const { tokenIds, adapter = BASE_ADAPTER } = prompts[next];
+      engine.submit(
+        { id: String(next), promptTokenIds: tokenIds, adapter: null, maxTokens, stopTokenIds: tokenizer.eosIds, sampling },
+        adapter,
+      );
+      next++;
+    }
+    for (const { id, tokenIds, finishReason } of engine.step()) {
+      generated[Number(id)].push(...tokenIds);
+      if (finishReason === null) continue;
+      numDone++;
+      onAnswer?.(numDone, prompts.length);
+    }
+  }
+  return generated.map((tokenIds) => tokenizer.decode(Int32Array.from(tokenIds), { skipSpecial: true }));
+}

@@ -1,0 +1,127 @@
+import { BASE_ADAPTER, spanHooks, type CompiledAdapter } from '../adapters/index.ts';
+import { fail } from '../base/index.ts';
+import { readTrainingFile } from '../formats/index.ts';
+import type { BaseModel } from '../model/index.ts';
+import { BufferPool, Inference } from '../numeric/index.ts';
+import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
+import type { ChatMessage, ChatRenderer } from '../text/index.ts';
+import {
+  ANSWER_METRICS,
+  evaluateStep,
+  groupByTokens,
+  loadExamples,
+  packExamples,
+  scoreAnswers,
+  type Answer,
+  type AnswerMetric,
+} from '../training/index.ts';
+import { answerAll } from './answers.ts';
+import type { ModelProgress } from './bases.ts';
+import type { AppConfig } from './config.ts';
+import { openModel } from './models.ts';
+
+export type Metric = 'loss' | AnswerMetric;
+export const METRICS: readonly Metric[] = ['loss', ...ANSWER_METRICS];
+
+export interface EvaluateOptions {
+  readonly base: string;
+  /** A registry reference or a PEFT folder; the base alone when absent. */
+  readonly adapter?: string | undefined;
+  readonly data: string;
+  readonly metric: Metric;
+  /** Tokens of an answer, at most. */
+  readonly maxTokens: number;
+}
+
+export interface EvaluateEvents {
+  onModelProgress?: ModelProgress | undefined;
+  onProgress?(numDone: number, total: number): void;
+}
+
+export interface EvaluateReport {
+  readonly metric: Metric;
+  readonly value: number;
+  readonly examples: number;
+  readonly adapter: string | null;
+}
+
+/** Tokens of one forward pass when measuring the loss. */
+const LOSS_BATCH_TOKENS = 2048;
+
+/** Scores the base or an adapter on a file of examples. */
+export async function evaluateFile(
+  config: AppConfig,
+  options: EvaluateOptions,
+  events: EvaluateEvents = {},
+): Promise<EvaluateReport> {
+  const { base, renderer, adapter } = await openModel(config, options, events.onModelProgress);
+  const report = { metric: options.metric, adapter: options.adapter ?? null };
+  if (options.metric === 'loss') {
+    const { examples } = loadExamples(options.data, renderer, base.config.contextLength);
+    return { ...report, value: meanLoss(base, adapter, examples, events), examples: examples.length };
+  }
+  const questions = questionsOf(options.data);
+  const answers = answerQuestions(base, renderer, adapter, questions, options.maxTokens, events);
+  return { ...report, value: scoreAnswers(options.metric, answers), examples: questions.length };
+}
+
+/** A conversation up to its last assistant turn, and what that turn says. */
+export interface Question {
+  readonly messages: readonly ChatMessage[];
+  readonly expected: string;
+}
+
+function questionsOf(path: string): Question[] {
+  const file = readTrainingFile(path);
+  if (file.form === 'completion') {
+    return file.examples.map(({ prompt, completion }) => ({
+      messages: [{ role: 'user', content: prompt }],
+      expected: completion,
+    }));
+  }
+  if (file.form !== 'chat') return fail('DATA_INVALID', `${path}: holds preference pairs: evaluate chat or completion lines`);
+  return file.examples.map(({ messages, line }) => {
+    const last = messages.findLastIndex(({ role }) => role === 'assistant');
+    const { content } = messages[last];
+    if (content === null) fail('DATA_INVALID', `${path}:${line}: the last assistant message has no text to compare with`);
+    return { messages: messages.slice(0, last), expected: content };
+  });
+}
+
+/** Greedy answers to every question, many at once. */
+export function answerQuestions(
+  base: BaseModel,
+  renderer: ChatRenderer,
+  adapter: CompiledAdapter,
+  questions: readonly Question[],
+  maxTokens: number,
+  events: EvaluateEvents = {},
+): Answer[] {
+  const engine = new Engine(base, { ...DEFAULT_ENGINE, maxStepTokens: 1024 });
+  const prompts = questions.map(({ messages }) => ({ tokenIds: renderer.renderPrompt(messages), adapter }));
+  const generated = answerAll(engine, renderer.tokenizer, prompts, {
+    maxTokens,
+    onAnswer: (numDone, total) => events.onProgress?.(numDone, total),
+  });
+  return questions.map(({ expected }, index) => ({ generated: generated[index], expected }));
+}
+
+function meanLoss(
+  base: BaseModel,
+  adapter: CompiledAdapter,
+  examples: readonly { tokenIds: Int32Array; lossWeights: Float32Array }[],
+  events: EvaluateEvents,
+): number {
+  const g = new Inference(base.kernels, new BufferPool());
+  let [lossSum, weightSum] = [0, 0];
+  for (const [begin, end] of groupByTokens(examples.map(({ tokenIds }) => tokenIds.length), LOSS_BATCH_TOKENS)) {
+    const batch = packExamples(examples.slice(begin, end));
+    const rows = batch.tokenIds_T.length;
+    const hooks = spanHooks(adapter === BASE_ADAPTER ? [] : [{ begin: 0, end: rows, adapter }]);
+    const loss = evaluateStep(g, base, hooks, batch);
+    lossSum += loss.lossSum;
+    weightSum += loss.weightSum;
+    events.onProgress?.(end, examples.length);
+  }
+  return lossSum / weightSum;
+}

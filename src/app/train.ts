@@ -1,0 +1,181 @@
+import { fork } from 'node:child_process';
+import { resolve } from 'node:path';
+import { EspalierError, fail } from '../base/index.ts';
+import { referenceOf } from '../registry/index.ts';
+import { TARGET_PRESETS } from '../adapters/index.ts';
+import { defaultLoraConfig } from '../formats/index.ts';
+import {
+  DEFAULT_OPTIMIZER,
+  type FromTrainer,
+  type RunConfig,
+  type ScheduleName,
+  type TrainJob,
+  type TrainResult,
+  type TrainStarted,
+} from '../training/index.ts';
+import type { AppConfig } from './config.ts';
+import { resolveBase, type ModelProgress } from './bases.ts';
+import { openPlatform } from './platform.ts';
+
+/** What `espalier train` takes, with every default filled in by {@link trainDefaults}. */
+export interface TrainOptions {
+  readonly base: string;
+  readonly data: string;
+  readonly valid?: string | undefined;
+  readonly method: 'lora';
+  readonly rank: number;
+  readonly alpha: number;
+  readonly dropout: number;
+  readonly rslora: boolean;
+  /** A preset of {@link TARGET_PRESETS}, module names separated by commas, or a regular expression between slashes. */
+  readonly targets: string;
+  readonly epochs: number;
+  readonly maxSteps?: number | undefined;
+  readonly batchTokens: number;
+  readonly microBatchTokens?: number | undefined;
+  readonly learningRate: number;
+  readonly schedule: ScheduleName;
+  /** Share of all steps. */
+  readonly warmup: number;
+  readonly weightDecay: number;
+  readonly seed: number;
+  readonly evaluateEvery?: number | undefined;
+  readonly checkpointEvery: number;
+  readonly output: string;
+  readonly publish?: string | undefined;
+  readonly resume?: boolean | undefined;
+}
+
+export interface TrainEvents {
+  onModelProgress?: ModelProgress | undefined;
+  onStarted?(started: TrainStarted): void;
+  onStep?(event: Extract<FromTrainer, { type: 'step' }>): void;
+}
+
+export interface TrainOutcome extends TrainResult {
+  /** `TENANT/TASK@VERSION` when it was published. */
+  readonly adapter: string | null;
+}
+
+/** Steps of warm-up and evaluation depend on the number of steps, which the data decides: one pass more than a quarter apart is too rare. */
+const DEFAULT_EVALUATE_EVERY = 25;
+
+/**
+ * Trains an adapter in a process of its own and publishes it if asked.
+ * @throws what the run throws; its last checkpoint stays in the output folder
+ */
+export async function trainAdapter(
+  config: AppConfig,
+  options: TrainOptions,
+  events: TrainEvents = {},
+  signal?: AbortSignal,
+): Promise<TrainOutcome> {
+  const target = options.publish === undefined ? undefined : parsePublishTarget(options.publish);
+  const base = await resolveBase(config, options.base, events.onModelProgress);
+  const job: TrainJob = {
+    base: base.open,
+    threads: config.threads,
+    dataPath: resolve(options.data),
+    validPath: options.valid === undefined ? undefined : resolve(options.valid),
+    config: runConfig(options),
+    output: resolve(options.output),
+    checkpointEverySteps: options.checkpointEvery,
+    resume: options.resume ?? false,
+    baseModelName: base.repository,
+  };
+  const result = await runInChild(job, events, signal);
+  if (!target) return { ...result, adapter: null };
+  await using platform = await openPlatform(config);
+  const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
+    base: { name: base.name, digest: result.baseDigest },
+    method: options.method,
+    rank: options.rank,
+    parameters: result.trainableParameters,
+    metrics: metricsOf(result),
+    provenance: { dataDigest: result.dataDigest, steps: result.steps, config: { ...job.config, adapter: { ...job.config.adapter } } },
+  });
+  return { ...result, digest: version.digest, adapter: referenceOf(version) };
+}
+
+function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
+  const metrics: Record<string, number> = { trainLoss };
+  if (validLoss !== null) metrics['validLoss'] = validLoss;
+  if (validAccuracy !== null) metrics['validAccuracy'] = validAccuracy;
+  return metrics;
+}
+
+function runConfig(options: TrainOptions): RunConfig {
+  return {
+    adapter: {
+      ...defaultLoraConfig(),
+      r: options.rank,
+      lora_alpha: options.alpha,
+      lora_dropout: options.dropout,
+      use_rslora: options.rslora,
+      target_modules: parseTargets(options.targets),
+    },
+    maxSteps: options.maxSteps ?? null,
+    epochs: options.epochs,
+    batchTokens: options.batchTokens,
+    microBatchTokens: options.microBatchTokens ?? options.batchTokens,
+    learningRate: options.learningRate,
+    schedule: options.schedule,
+    warmup: options.warmup,
+    seed: options.seed,
+    optimizer: { ...DEFAULT_OPTIMIZER, weightDecay: options.weightDecay },
+    evaluateEverySteps: options.evaluateEvery ?? DEFAULT_EVALUATE_EVERY,
+  };
+}
+
+/** `attention`, `all-linear`, `q_proj,v_proj` or `/regular expression/`. */
+export function parseTargets(text: string): string | string[] {
+  const preset = TARGET_PRESETS[text];
+  if (preset) return typeof preset === 'string' ? preset : [...preset];
+  const pattern = /^\/(.+)\/$/.exec(text)?.[1];
+  if (pattern) return pattern;
+  return text.split(',').map((name) => name.trim());
+}
+
+function parsePublishTarget(reference: string): { tenant: string; task: string } {
+  const [, tenant, task] = /^([^/@]+)\/([^/@]+)$/.exec(reference) ?? [];
+  if (tenant && task) return { tenant, task };
+  return fail('USAGE_INVALID', `--publish must be TENANT/TASK, got ${JSON.stringify(reference)}`, { param: 'publish' });
+}
+
+function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | undefined): Promise<TrainResult> {
+  const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
+  const abort = (): void => void child.kill();
+  signal?.addEventListener('abort', abort, { once: true });
+  const finished = new Promise<TrainResult>((settle, reject) => {
+    child.on('message', (message: FromTrainer) => {
+      switch (message.type) {
+        case 'started':
+          events.onStarted?.(message.started);
+          return;
+        case 'step':
+          events.onStep?.(message);
+          return;
+        case 'done':
+          settle(message.result);
+          return;
+        case 'failed': {
+          const { code, message: text, param, problems } = message.error;
+          reject(new EspalierError(code, text, param === undefined ? { problems } : { param, problems }));
+          return;
+        }
+        default:
+          message satisfies never;
+      }
+    });
+    child.once('error', reject);
+    child.once('exit', (code, killedBy) => {
+      const reason = signal?.aborted ? 'CANCELLED' : 'INTERNAL';
+      const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
+      reject(
+        new EspalierError(reason, `the training process ${what}: run again with --resume to go on from the last checkpoint`),
+      );
+    });
+  });
+  child.send(job);
+  return finished.finally(() => signal?.removeEventListener('abort', abort));
+}

@@ -1,0 +1,48 @@
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { newId } from './ids.ts';
+
+/** Linux writes at most 2^31 - 4096 bytes at once. */
+const MAX_WRITE_BYTES = 2 ** 30;
+
+/**
+ * Writes a whole file or nothing, synchronously: a temporary file in the same folder, fsync, rename, fsync of the folder. A kill at
+ * any moment leaves what was there before.
+ * @param chunks the file's bytes, in order
+ * @returns the bytes written
+ */
+export function writeFileAtomicSync(path: string, chunks: Iterable<Uint8Array>): number {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${basename(path)}.${newId('')}.tmp`);
+  let written = 0;
+  try {
+    const file = openSync(temporary, 'wx', 0o666);
+    try {
+      for (const chunk of chunks) {
+        for (let done = 0; done < chunk.length; ) {
+          done += writeSync(file, chunk, done, Math.min(chunk.length - done, MAX_WRITE_BYTES));
+        }
+        written += chunk.length;
+      }
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncFolder(folder);
+  return written;
+}
+
+/** Makes a rename durable: without it a power cut may forget the new name. */
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}

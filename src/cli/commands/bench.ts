@@ -1,0 +1,48 @@
+import { Command } from 'commander';
+import { benchDecode, benchTrain, parseTargets, type AppConfig, type BenchCase } from '../../app/index.ts';
+import { modelProgress } from '../model-progress.ts';
+import { oneOf, positiveInteger } from '../options.ts';
+import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
+
+interface BenchFlags extends OutputOptions {
+  readonly base: string;
+  readonly format: 'f32' | 'bf16' | 'int8';
+  readonly batch: number;
+  readonly repetitions: number;
+}
+
+export function benchCommand(config: AppConfig): Command {
+  const train = common('train', 'LoRA training steps on dense batches', 8)
+    .option('--seq <n>', 'tokens of each sequence', positiveInteger, 256)
+    .option('--rank <n>', 'rank of the update', positiveInteger, 8)
+    .option('--targets <which>', 'as for train', 'attention')
+    .action(async (options: BenchFlags & { seq: number; rank: number; targets: string }) => {
+      const output = new Output(options);
+      const targets = parseTargets(options.targets);
+      show(output, [await benchTrain(config, { ...options, targets }, modelProgress(output))]);
+    });
+  const decode = common('decode', 'greedy generation of several sequences at once', 1)
+    .option('--prompt-tokens <n>', 'tokens of each prompt', positiveInteger, 64)
+    .option('--new-tokens <n>', 'tokens generated for each', positiveInteger, 64)
+    .action(async (options: BenchFlags & { promptTokens: number; newTokens: number }) => {
+      const output = new Output(options);
+      show(output, [await benchDecode(config, options, modelProgress(output))]);
+    });
+  return new Command('bench').description('measure this machine').addCommand(train).addCommand(decode);
+}
+
+function common(name: string, description: string, batch: number): Command {
+  return new Command(name)
+    .description(description)
+    .option('--base <name>', 'base model', 'smollm2-135m-instruct')
+    .option('--format <format>', 'weights: f32, bf16 or int8', oneOf(['f32', 'bf16', 'int8']), 'bf16')
+    .option('--batch <n>', 'sequences at once', positiveInteger, batch)
+    .option('--repetitions <n>', 'measured repetitions, after one to warm up', positiveInteger, 5)
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', `\nExample:\n  espalier bench ${name} --batch ${batch} --json`);
+}
+
+function show(output: Output, cases: readonly BenchCase[]): void {
+  const rows = cases.map((one) => [one.case, one.format, one.instructionSet, Math.round(one.tokensPerSecond), formatBytes(one.peakMemoryBytes)]);
+  output.result(cases, table([['case', 'weights', 'instructions', 'tokens/s', 'peak memory'], ...rows]));
+}

@@ -1,0 +1,43 @@
+import { Command } from 'commander';
+import { evaluateFile, METRICS, type AppConfig, type EvaluateOptions } from '../../app/index.ts';
+import { modelProgress } from '../model-progress.ts';
+import { oneOf, positiveInteger } from '../options.ts';
+import { Output, table, type OutputOptions } from '../output.ts';
+
+export function evaluateCommand(config: AppConfig): Command {
+  return new Command('evaluate')
+    .description('score the base or an adapter on held-out examples')
+    .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
+    .option('--adapter <ref>', 'TENANT/TASK[@VERSION], sha256:… or a PEFT folder; the base alone without it')
+    .requiredOption('--data <file>', 'examples; the last assistant message of each is what is expected')
+    .requiredOption('--metric <name>', METRICS.join(', '), oneOf(METRICS))
+    .option('--max-tokens <n>', 'tokens of an answer, at most', positiveInteger, 128)
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  espalier evaluate --base smollm2-135m-instruct --data test.jsonl --metric accuracy
+  espalier evaluate --base smollm2-135m-instruct --adapter acme/triage --data test.jsonl --metric accuracy`,
+    )
+    .action(async (options: EvaluateOptions & OutputOptions) => {
+      const output = new Output(options);
+      const progress = output.progress('evaluating');
+      try {
+        const report = await evaluateFile(config, options, {
+          onModelProgress: modelProgress(output),
+          onProgress: (numDone, total) => progress.update(numDone, total, 'examples'),
+        });
+        progress.stop();
+        const text = table([
+          ['metric', report.metric],
+          ['value', report.value.toFixed(4)],
+          ['examples', String(report.examples)],
+          ['answered by', report.adapter ?? 'the base'],
+        ]);
+        output.result(report, text);
+      } finally {
+        progress.stop();
+      }
+    });
+}

@@ -1,0 +1,33 @@
+import { Command } from 'commander';
+import { makePlan, PLANNED_METHODS, renderPlan, type AppConfig, type PlanRequest } from '../../app/index.ts';
+import { oneOf, positiveInteger, positiveNumber } from '../options.ts';
+import { Output, type OutputOptions } from '../output.ts';
+
+export function planCommand(_config: AppConfig): Command {
+  return new Command('plan')
+    .description('say what a run and a server will cost: parameters, memory by part, storage, time')
+    .requiredOption('--model <name>', 'a preset (3b, 7b, 13b, 65b, 70b, smollm2-135m) or a config.json')
+    .option('--method <name>', `one of ${PLANNED_METHODS.join(', ')}`, oneOf(PLANNED_METHODS), 'lora')
+    .option('--rank <n>', 'rank of the update', positiveInteger, 8)
+    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, or module names', 'attention')
+    .option('--base-format <format>', 'weights of the base: f32, bf16, int8, nf4 (default: bf16, nf4 for qlora)')
+    .option('--adapter-format <format>', 'numbers in an adapter file: f32 or bf16')
+    .option('--batch <n>', 'sequences of a training step, and of the server at once', positiveInteger, 8)
+    .option('--seq <n>', 'tokens of each sequence', positiveInteger, 1024)
+    .option('--adapters <n>', 'adapters to store and to serve', positiveInteger, 100)
+    .option('--train-tokens <n>', 'tokens to train on', positiveInteger, 1_000_000)
+    .option('--gigaflops <x>', 'what the machine sustains, in GFLOP/s', positiveNumber)
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  espalier plan --model 7b --method lora --rank 8
+  espalier plan --model 70b --method full
+  espalier plan --model ./my-model/config.json --method qlora --targets all-linear --batch 4 --seq 2048 --json`,
+    )
+    .action((options: PlanRequest & OutputOptions) => {
+      const plan = makePlan(options);
+      new Output(options).result(plan, renderPlan(plan));
+    });
+}

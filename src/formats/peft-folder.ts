@@ -1,0 +1,139 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { EspalierError, errorMessage, fail, writeFileAtomicSync, type Dtype, type Problem } from '../base/index.ts';
+import { fileInside } from './folder.ts';
+import { readJsonFile } from './json.ts';
+import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
+import { checkLoraSites, checkLoraTensors, type AdapterSite } from './peft-lora-tensors.ts';
+import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
+import { writeSafetensors, type NamedTensor } from './safetensors-write.ts';
+
+export const ADAPTER_CONFIG = 'adapter_config.json';
+export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
+const ADAPTER_PICKLE = 'adapter_model.bin';
+
+/** Problems that an error's message lists; the rest are counted, and all are in `problems`. */
+const MAX_LISTED = 10;
+
+/** A tensor of an adapter: values are float32 whatever `dtype` the file has. Row-major. */
+export interface PeftTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+  readonly dtype: Dtype;
+}
+
+/** What a PEFT folder holds. */
+export interface PeftFolder {
+  readonly config: PeftConfig;
+  /** By PEFT's names: `base_model.model.….lora_A.weight`. */
+  readonly tensors: ReadonlyMap<string, PeftTensor>;
+}
+
+/**
+ * Reads `adapter_config.json` and `adapter_model.safetensors`, and nothing else: not the base that the config names, not a pickle,
+ * nothing outside the folder. Checks all that needs no base: fields, tensor names, partners, ranks, and that values are finite.
+ * @throws ADAPTER_INVALID names the file, and the field or tensor
+ */
+export function readPeftFolder(directory: string): PeftFolder {
+  const config = readConfig(directory);
+  using file = openWeights(directory);
+  const shapeProblems = checkLoraTensors(config, file.tensors);
+  refuseAll(directory, shapeProblems);
+  const tensors = new Map<string, PeftTensor>();
+  const valueProblems: Problem[] = [];
+  for (const [name, { shape, dtype }] of file.tensors) {
+    const data = inAdapter(directory, () => file.readFloats(name));
+    const wrong = data.findIndex((value) => !Number.isFinite(value));
+    if (wrong >= 0) {
+      const place = `row ${Math.floor(wrong / (shape[1] ?? 1))}, column ${wrong % (shape[1] ?? 1)}`;
+      valueProblems.push({ where: name, message: `tensor ${name} has the value ${data[wrong]} at ${place}, expected finite numbers` });
+    }
+    tensors.set(name, { shape, dtype, data });
+  }
+  refuseAll(directory, valueProblems);
+  return { config, tensors };
+}
+
+function readConfig(directory: string): PeftConfig {
+  const path = join(directory, ADAPTER_CONFIG);
+  const json = inAdapter(directory, () => readJsonFile(fileInside(directory, ADAPTER_CONFIG)));
+  return parsePeftConfig(json, path);
+}
+
+function openWeights(directory: string): SafetensorsFile {
+  const path = join(directory, ADAPTER_WEIGHTS);
+  if (!existsSync(path) && existsSync(join(directory, ADAPTER_PICKLE))) {
+    fail(
+      'ADAPTER_INVALID',
+      `${directory}: has only ${ADAPTER_PICKLE}, a Python pickle, which is never opened: save the adapter as ${ADAPTER_WEIGHTS}`,
+      { param: ADAPTER_PICKLE },
+    );
+  }
+  return inAdapter(directory, () => openSafetensors(fileInside(directory, ADAPTER_WEIGHTS)));
+}
+
+/** Errors of the files are errors of the adapter. */
+function inAdapter<T>(directory: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof EspalierError)) throw error;
+    const { param, problems } = error;
+    const message = error.code === 'FILE_NOT_FOUND' ? `${directory}: is no PEFT folder: ${errorMessage(error)}` : error.message;
+    return fail('ADAPTER_INVALID', message, { ...(param !== undefined && { param }), problems, cause: error });
+  }
+}
+
+function refuseAll(directory: string, problems: readonly Problem[]): void {
+  const [first] = problems;
+  if (!first) return;
+  const listed = problems.slice(0, MAX_LISTED).map(({ message }) => `${join(directory, ADAPTER_WEIGHTS)}: ${message}`);
+  if (problems.length > MAX_LISTED) listed.push(`and ${problems.length - MAX_LISTED} more problems`);
+  fail('ADAPTER_INVALID', listed.join('\n'), { param: first.where, problems });
+}
+
+/**
+ * Checks a folder's tensors against the base: every targeted module has its tensors, with the base's sizes, and none is left over.
+ * @param targets the sites that the config chooses, by PEFT's rules (adapters/ has them)
+ * @param sites all sites of the base
+ * @throws ADAPTER_INVALID names each tensor that is wrong, with both sizes
+ */
+export function checkAgainstSites(
+  folder: PeftFolder,
+  { directory, targets, sites }: { directory: string; targets: readonly AdapterSite[]; sites: readonly AdapterSite[] },
+): void {
+  refuseAll(directory, checkLoraSites(folder.tensors, targets, sites));
+}
+
+/**
+ * A warning when the adapter names another base than the one it is used on. Names are no identity, the same base has many (a fork, a
+ * local copy), so this is never an error: sizes that do not fit are.
+ */
+export function checkBaseName(config: PeftConfig, baseName: string): string | undefined {
+  const { base_model_name_or_path: named } = config;
+  if (named === null || named === '' || named === baseName) return undefined;
+  return `${ADAPTER_CONFIG}: base_model_name_or_path is ${named}, but the adapter is used on ${baseName}`;
+}
+
+/**
+ * Writes a PEFT folder that PEFT, vLLM and others load: weights first, then the config, each whole or not at all.
+ * @returns the size of both files in bytes
+ * @throws ADAPTER_INVALID when the tensors do not fit the config, or hold values that are not finite
+ */
+export function writePeftFolder(directory: string, config: PeftConfig, tensors: ReadonlyMap<string, NamedTensor>): number {
+  refuseAll(directory, checkLoraTensors(config, tensors));
+  for (const [name, { data }] of tensors) {
+    const isSound = data instanceof Uint8Array || data.every((value) => Number.isFinite(value));
+    if (!isSound) refuseAll(directory, [{ where: name, message: `tensor ${name} has values that are not finite` }]);
+  }
+  mkdirSync(directory, { recursive: true });
+  const stored = new Map([...tensors].map(([name, tensor]) => [name, asFloat32(tensor)]));
+  const weightBytes = writeSafetensors(join(directory, ADAPTER_WEIGHTS), stored);
+  return weightBytes + writeFileAtomicSync(join(directory, ADAPTER_CONFIG), [Buffer.from(peftConfigText(config))]);
+}
+
+/** Float64 is the oracle's precision, never an adapter's. */
+function asFloat32(tensor: NamedTensor): NamedTensor {
+  if (tensor.data instanceof Float64Array && tensor.dtype === undefined) return { ...tensor, data: tensor.data, dtype: 'F32' };
+  return tensor;
+}

@@ -1,0 +1,17 @@
+import type { HfConfig } from '../config.ts';
+
+/**
+ * What distinguishes one family of decoders from the others. Everything shared (RMSNorm, RoPE, grouped-query attention, SwiGLU) is in
+ * forward.ts; a new family of that kind is one file like llama.ts and one line in index.ts.
+ */
+export interface Family {
+  readonly name: string;
+  /** `model_type` values of config.json; the first is the canonical one. */
+  readonly modelTypes: readonly [string, ...string[]];
+  /** `general.architecture` values of GGUF files. */
+  readonly ggufArchitectures: readonly string[];
+  /** GGUF files of this architecture store the rows of q and k for pairwise rotation: they must be put back in halves. */
+  readonly ggufPermutesQueryKey: boolean;
+  attentionBias(config: HfConfig): boolean;
+  readonly queryKeyNorm: boolean;
+}

@@ -1,0 +1,15 @@
+/**
+ * model: frozen decoders of the Llama and Qwen families: config, packed weights, forward pass, named sites.
+ * Owns: the packed file's layout.
+ * May import: base numeric formats.   Called by: adapters training serving app.
+ * Runs on: any thread.
+ * Throws: MODEL_INVALID MODEL_UNSUPPORTED CONTEXT_TOO_LONG.
+ */
+export { parseModelConfig, parseGgufConfig, type ModelConfig, type RopeScaling } from './config.ts';
+export { FAMILIES } from './families/index.ts';
+export { linearSites, baseHooks, LINEAR_ROLES, type LinearRole, type LinearSite, type SiteHooks } from './sites.ts';
+export { assembleBase, type BaseModel, type WeightReader } from './base-model.ts';
+export { forward, headRows, attendPacked, type Attend, type ForwardInput } from './forward.ts';
+export { baseTensors, ggufName, unpermuteRows } from './tensor-names.ts';
+export { openSource, type WeightSource } from './source.ts';
+export { openBase, loadBase, type OpenBaseOptions } from './open.ts';

@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import type { Kernels, PackingKernels, WeightFormat } from '../numeric/index.ts';
+import { assembleBase, type BaseModel } from './base-model.ts';
+import { packedReader, readPackedHeader, writePackedFile } from './packed-file.ts';
+import { openSource, type WeightSource } from './source.ts';
+
+/** A base to open: plain data, so that it crosses to workers and child processes. */
+export interface OpenBaseOptions {
+  readonly name: string;
+  /** A `.gguf` file or a Hugging Face folder. */
+  readonly path: string;
+  readonly format: WeightFormat;
+  /** Where packed bases are kept. */
+  readonly packedDirectory: string;
+  /** The base's digest if it is known; it is computed from the files otherwise. */
+  readonly digest?: string | undefined;
+}
+
+/** Opens a base by mapping its packed file, which is made first if it is missing. */
+export function openBase(options: OpenBaseOptions, kernels: PackingKernels): BaseModel {
+  const source = options.digest === undefined ? openSource(options.path) : undefined;
+  try {
+    const digest = options.digest ?? (source as WeightSource).digest();
+    const wanted = { digest, format: options.format, layout: kernels.layoutName(options.format) };
+    const path = join(options.packedDirectory, `${digest.replace('sha256:', '').slice(0, 32)}-${options.format}-${wanted.layout}.pack`);
+    let header = readPackedHeader(path, wanted);
+    if (!header) {
+      const opened = source ?? openSource(options.path);
+      try {
+        writePackedFile(path, opened, kernels, wanted);
+      } finally {
+        if (opened !== source) opened.close();
+      }
+      header = readPackedHeader(path, wanted);
+    }
+    if (!header) throw new Error(`${path} could not be read back`);
+    const identity = { name: options.name, digest, format: options.format };
+    return assembleBase(header.config, kernels, packedReader(path, header, kernels), identity);
+  } finally {
+    source?.close();
+  }
+}
+
+/** Opens a base without a packed file, in memory: for the oracle and for tests. */
+export function loadBase(path: string, name: string, kernels: Kernels, format: WeightFormat): BaseModel {
+  const source = openSource(path);
+  try {
+    const { config } = source;
+    return assembleBase(
+      config,
+      kernels,
+      {
+        matrix: (tensor) => {
+          const values = source.read(tensor);
+          const columns = tensor.endsWith('down_proj.weight')
+            ? config.intermediateSize
+            : tensor.endsWith('o_proj.weight')
+              ? config.numHeads * config.headWidth
+              : config.hiddenSize;
+          return kernels.freeze(values, values.length / columns, columns, format);
+        },
+        vector: (tensor) => (kernels.name === 'reference' ? Float64Array.from(source.read(tensor)) : source.read(tensor)),
+      },
+      { name, digest: source.digest(), format },
+    );
+  } finally {
+    source.close();
+  }
+}

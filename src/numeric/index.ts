@@ -1,0 +1,20 @@
+/**
+ * numeric: tensors, reverse-mode autodiff and the operations, over a kernel set.
+ * Owns: the kernel contract, the float64 oracle, buffers of a step.
+ * May import: base.   Called by: model adapters training serving app.
+ * Runs on: any thread; one graph belongs to one thread.
+ * Throws: NATIVE_MISSING INTERNAL.
+ */
+export type * from './kernels.ts';
+export { WEIGHT_FORMATS } from './kernels.ts';
+export { type Tensor, tensor, sizeOf } from './tensor.ts';
+export { BufferPool, type Precision } from './pool.ts';
+export { type Graph, type GradientSlot, Inference } from './graph.ts';
+export { Tape, type Parameter } from './tape.ts';
+export { frozenLinear, addLowRankDelta } from './ops/linear.ts';
+export { rmsNorm } from './ops/norm.ts';
+export { rotate, packedAttention } from './ops/attention.ts';
+export { addInPlace, swiglu, gatherRows, dropout } from './ops/elementwise.ts';
+export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
+export { loadNativeKernels } from './native.ts';
+export { referenceKernels } from './reference/index.ts';

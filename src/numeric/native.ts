@@ -1,0 +1,39 @@
+import { assert } from '../base/index.ts';
+import type { PackingKernels, WeightFormat } from './kernels.ts';
+import { loadAddon } from './native-addon.ts';
+import { nativeMatrices } from './native-matrices.ts';
+import { nativeRows } from './native-rows.ts';
+
+/** The kernels in Rust. Their arrays are Float32Arrays. `name` is the instruction set in use. */
+export interface NativeKernels extends PackingKernels {
+  /** How many threads a kernel uses, the caller's included. */
+  readonly threads: number;
+  /** Names the bytes that {@link PackingKernels.packInto} writes: part of the key of a cached file. */
+  layoutName(format: WeightFormat): string;
+}
+
+export interface NativeOptions {
+  /** Threads of a kernel, of the whole process; one for each processor unless given. No result depends on it. */
+  readonly threads?: number;
+}
+
+/**
+ * Loads the native kernels. The instruction set is the best of the processor, or the one that the environment variable
+ * ESPALIER_ISA names.
+ * @throws NATIVE_MISSING if the addon has not been built, CONFIG_INVALID if ESPALIER_ISA is not available.
+ */
+export function loadNativeKernels(options: NativeOptions = {}): NativeKernels {
+  const addon = loadAddon();
+  if (options.threads !== undefined) {
+    const { threads } = options;
+    assert(Number.isInteger(threads) && threads >= 1 && threads <= 1024, `${threads} is no number of threads`);
+    addon.setThreads(threads);
+  }
+  return {
+    name: addon.instructionSet(),
+    threads: addon.threads(),
+    layoutName: (format) => addon.packedLayout(format),
+    ...nativeMatrices(addon),
+    ...nativeRows(addon),
+  };
+}

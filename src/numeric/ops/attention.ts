@@ -1,0 +1,44 @@
+import { assert } from '../../base/index.ts';
+import type { Graph } from '../graph.ts';
+import type { AttentionShape, Floats } from '../kernels.ts';
+import type { Tensor } from '../tensor.ts';
+
+/** Rotates x [T, heads·E] in place by its rows' positions (Su et al., 2021). The way back is the inverse rotation. */
+export function rotate(g: Graph, x: Tensor, positions_T: Int32Array, cosSin: Floats, headWidth: number): void {
+  const T = x.shape[0];
+  const heads = x.shape[1] / headWidth;
+  g.kernels.rope(x.data, positions_T, cosSin, T, heads, headWidth, false);
+  g.record(x, [x], [], (dx) => g.kernels.rope(dx.data, positions_T, cosSin, T, heads, headWidth, true));
+}
+
+/** Causal attention of packed segments. q is [T, H·E], k and v are [T, G·E]. Keeps q, k, v, the output and one number a row and head. */
+export function packedAttention(
+  g: Graph,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  segmentStarts_T: Int32Array,
+  shape: AttentionShape,
+): Tensor {
+  const out = g.empty(q.shape);
+  const lse = g.empty([shape.T, shape.H]);
+  g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
+  g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
+    const [dq, dk, dv] = [g.gradient(q), g.gradient(k), g.gradient(v)];
+    assert(!dq.accumulate && !dk.accumulate && !dv.accumulate, 'attention is the only reader of q, k and v');
+    g.kernels.attentionBackward(
+      dq.tensor.data,
+      dk.tensor.data,
+      dv.tensor.data,
+      dout.data,
+      out.data,
+      lse.data,
+      q.data,
+      k.data,
+      v.data,
+      segmentStarts_T,
+      shape,
+    );
+  });
+  return out;
+}

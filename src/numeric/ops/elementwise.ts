@@ -1,0 +1,67 @@
+import { assert, type Rng } from '../../base/index.ts';
+import type { Graph } from '../graph.ts';
+import type { Tensor } from '../tensor.ts';
+
+/** y += x, in place on y: the residual connection. */
+export function addInPlace(g: Graph, y: Tensor, x: Tensor): void {
+  assert(y.data.length === x.data.length, 'both sides of an addition have one size');
+  g.kernels.axpy(y.data, x.data, 1);
+  g.record(y, [y, x], [], (dy) => {
+    if (!g.needsGradient(x)) return;
+    const dx = g.gradient(x);
+    if (dx.accumulate) g.kernels.axpy(dx.tensor.data, dy.data, 1);
+    else dx.tensor.data.set(dy.data);
+  });
+}
+
+/** y = silu(gate) · up (Shazeer, 2020). */
+export function swiglu(g: Graph, gate: Tensor, up: Tensor): Tensor {
+  const y = g.empty(gate.shape);
+  g.kernels.swigluForward(y.data, gate.data, up.data);
+  g.record(y, [gate, up], [gate, up], (dy) => {
+    const [dgate, dup] = [g.gradient(gate), g.gradient(up)];
+    assert(!dgate.accumulate && !dup.accumulate, 'swiglu is the only reader of gate and up');
+    g.kernels.swigluBackward(dgate.tensor.data, dup.tensor.data, dy.data, gate.data, up.data);
+  });
+  return y;
+}
+
+/** The rows `rows` of x [T, D], in that order; no row twice. */
+export function gatherRows(g: Graph, x: Tensor, rows: Int32Array): Tensor {
+  const D = x.shape[1];
+  const y = g.empty([rows.length, D]);
+  for (const [n, row] of rows.entries()) y.data.set(x.data.subarray(row * D, (row + 1) * D), n * D);
+  g.record(y, [x], [], (dy) => {
+    const dx = g.gradient(x);
+    if (!dx.accumulate) dx.tensor.data.fill(0);
+    for (const [n, row] of rows.entries()) {
+      const target = dx.tensor.data.subarray(row * D, (row + 1) * D);
+      const source = dy.data.subarray(n * D, (n + 1) * D);
+      for (let d = 0; d < D; d++) target[d] = target[d] + source[d];
+    }
+  });
+  return y;
+}
+
+/** Zeroes each value with the given probability and divides the others by 1 − probability (Srivastava et al., 2014). */
+export function dropout(g: Graph, x: Tensor, probability: number, rng: Rng): Tensor {
+  if (probability === 0) return x;
+  const y = g.empty(x.shape);
+  const mask = g.empty(x.shape);
+  const kept = 1 / (1 - probability);
+  const threshold = probability * 2 ** 32;
+  for (let i = 0; i < x.data.length; i++) {
+    const factor = rng.nextUint32() < threshold ? 0 : kept;
+    mask.data[i] = factor;
+    y.data[i] = x.data[i] * factor;
+  }
+  g.record(y, [x], [mask], (dy) => {
+    const dx = g.gradient(x);
+    const target = dx.tensor.data;
+    for (let i = 0; i < target.length; i++) {
+      const contribution = dy.data[i] * mask.data[i];
+      target[i] = dx.accumulate ? target[i] + contribution : contribution;
+    }
+  });
+  return y;
+}

@@ -1,0 +1,14 @@
+/**
+ * planning: what a run and a server will cost, before they start: parameters, memory, storage, time.
+ * Owns: the presets, and the accounting that each figure follows.
+ * May import: base model adapters.   Called by: app.
+ * Runs on: any thread.
+ * Throws: USAGE_INVALID MODEL_NOT_FOUND.
+ */
+export { planFrom } from './plan.ts';
+export type { Plan, PlanOptions } from './plan.ts';
+export { configuredModel, presetModel, PRESET_NAMES } from './presets.ts';
+export type { PlannedModel } from './presets.ts';
+export { PLANNED_METHODS, BASE_FORMATS } from './methods.ts';
+export { FULL_RECIPES } from './memory.ts';
+export { renderPlan, formatBytes, formatCount, formatDuration, formatShare } from './render.ts';

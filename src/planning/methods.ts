@@ -1,0 +1,74 @@
+import { fail } from '../base/index.ts';
+import { resolveTargets, TARGET_PRESETS } from '../adapters/index.ts';
+import { linearSites } from '../model/index.ts';
+import type { LinearSite, ModelConfig } from '../model/index.ts';
+import { countParameters } from './parameters.ts';
+
+/** Base weights on disk and in memory. NF4 has double quantisation (QLoRA: Dettmers et al., 2023). */
+export type BaseFormat = 'f32' | 'bf16' | 'int8' | 'nf4';
+export const BASE_FORMATS: readonly BaseFormat[] = ['f32', 'bf16', 'int8', 'nf4'];
+
+interface MethodCost {
+  /** Trainable numbers that one adapted site adds. Null: the base itself is trained. */
+  readonly perSite: ((site: LinearSite, rank: number) => number) | null;
+  readonly defaultBaseFormat: BaseFormat;
+}
+
+const lowRank = (site: LinearSite, rank: number): number => rank * (site.in + site.out);
+
+/** One line a method. */
+const METHOD_COSTS = {
+  lora: { perSite: lowRank, defaultBaseFormat: 'bf16' },
+  qlora: { perSite: lowRank, defaultBaseFormat: 'nf4' },
+  full: { perSite: null, defaultBaseFormat: 'bf16' },
+} as const satisfies Record<string, MethodCost>;
+
+export type PlannedMethod = keyof typeof METHOD_COSTS;
+export const PLANNED_METHODS = Object.keys(METHOD_COSTS) as PlannedMethod[];
+
+/** @throws USAGE_INVALID names the methods */
+export function plannedMethod(name: string): { readonly name: PlannedMethod; readonly cost: MethodCost } {
+  const known = PLANNED_METHODS.find((method) => method === name);
+  if (known === undefined) {
+    fail('USAGE_INVALID', `no method is called ${JSON.stringify(name)}: use ${PLANNED_METHODS.join(', ')}`, {
+      param: 'method',
+    });
+  }
+  return { name: known, cost: METHOD_COSTS[known] };
+}
+
+/** What a method trains. */
+export interface Trainable {
+  readonly parameters: number;
+  /** Of the base's parameters. */
+  readonly share: number;
+  /** The roles of the adapted sites (`q_proj`…); empty for full fine-tuning. */
+  readonly roles: readonly string[];
+  readonly numSites: number;
+}
+
+/**
+ * @param targets `attention`, `attention-qv`, `mlp`, `all-linear`, or names with commas between: `q_proj,v_proj`
+ * @throws USAGE_INVALID TARGET_UNMATCHED
+ */
+export function countTrainable(config: ModelConfig, method: string, rank: number, targets: string): Trainable {
+  const { perSite } = plannedMethod(method).cost;
+  const total = countParameters(config).total;
+  if (perSite === null) return { parameters: total, share: 1, roles: [], numSites: 0 };
+  const chosen = resolveTargets(
+    {
+      target_modules: TARGET_PRESETS[targets] ?? targets.split(',').map((name) => name.trim()),
+      exclude_modules: null,
+      layers_to_transform: null,
+      layers_pattern: null,
+    },
+    linearSites(config),
+  );
+  const parameters = chosen.reduce((sum, site) => sum + perSite(site, rank), 0);
+  return {
+    parameters,
+    share: parameters / total,
+    roles: [...new Set(chosen.map((site) => site.role))],
+    numSites: chosen.length,
+  };
+}

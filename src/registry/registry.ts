@@ -1,0 +1,156 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fail, type Clock, type Digest, type Problem } from '../base/index.ts';
+import { BlobStore, sweepTemporaries, type Database } from '../storage/index.ts';
+import { referenceOf, type AdapterVersion } from './adapter-version.ts';
+import { aliasHistory, checkAlias, LATEST, moveAlias, rollBackAlias, type AliasChange } from './aliases.ts';
+import { findVersion, listVersions, type Page } from './catalog.ts';
+import { materialiseVersion, removeFolder } from './materialise.ts';
+import { publishArtefact, type PublishInfo, type PublishResult } from './publish.ts';
+import { failUnknown } from './reference.ts';
+import { resolveReference } from './resolve.ts';
+import { listRoutes, routeTask } from './routes.ts';
+import { sweepBlobs, verifyVersions } from './upkeep.ts';
+
+/**
+ * The adapters of all tenants. Look-ups are synchronous and take one or two indexed reads; what moves files is asynchronous. A
+ * `tenant` of null is the operator, who sees every tenant's adapters; for a tenant the others' do not exist.
+ */
+export class Registry {
+  readonly #database: Database;
+  readonly #blobs: BlobStore;
+  readonly #folders: string;
+  readonly #clock: Clock;
+
+  private constructor(database: Database, blobs: BlobStore, folders: string, clock: Clock) {
+    this.#database = database;
+    this.#blobs = blobs;
+    this.#folders = folders;
+    this.#clock = clock;
+  }
+
+  /** @param home its sub-folders `blobs` and `adapters` belong to the registry */
+  static async open(database: Database, home: string, clock: Clock): Promise<Registry> {
+    const blobs = await BlobStore.open(join(home, 'blobs'), clock);
+    const folders = join(home, 'adapters');
+    await mkdir(folders, { recursive: true });
+    await sweepTemporaries(folders, clock);
+    return new Registry(database, blobs, folders, clock);
+  }
+
+  /** See {@link publishArtefact}. */
+  publish(tenant: string, task: string, artefactFolder: string, info: PublishInfo): Promise<PublishResult> {
+    return publishArtefact(this.#database, this.#blobs, this.#clock, { tenant, task }, artefactFolder, info);
+  }
+
+  /** See {@link resolveReference}. @throws ADAPTER_NOT_FOUND */
+  resolve(tenant: string | null, reference: string): AdapterVersion {
+    return resolveReference(this.#database, tenant, reference);
+  }
+
+  /** See {@link routeTask}. @throws ADAPTER_NOT_FOUND */
+  route(tenant: string, task: string): AdapterVersion {
+    return routeTask(this.#database, tenant, task);
+  }
+
+  /** What answers each task of a tenant, in the order of the tasks, behind `afterTask`. */
+  routes(tenant: string, limit?: number, afterTask?: string): AdapterVersion[] {
+    return listRoutes(this.#database, tenant, limit, afterTask);
+  }
+
+  list(tenant: string | null, page: Page = {}): AdapterVersion[] {
+    return listVersions(this.#database, tenant, page);
+  }
+
+  /**
+   * Points an alias at a version.
+   * @throws ADAPTER_NOT_FOUND REQUEST_INVALID
+   */
+  promote(tenant: string | null, reference: string, alias: string = LATEST): AdapterVersion {
+    checkAlias(alias);
+    return this.#database.transaction(() => {
+      const version = this.resolve(tenant, reference);
+      moveAlias(this.#database, version, alias, this.#clock);
+      return version;
+    });
+  }
+
+  /** See {@link rollBackAlias}. @throws REQUEST_INVALID */
+  rollback(tenant: string, task: string, alias: string = LATEST): AdapterVersion {
+    return this.#database.transaction(() => {
+      const version = rollBackAlias(this.#database, tenant, task, alias, this.#clock);
+      return findVersion(this.#database, 'byVersion', tenant, task, version) ?? failUnknown(`${tenant}/${task}`);
+    });
+  }
+
+  history(tenant: string, task: string, alias: string = LATEST): AliasChange[] {
+    return aliasHistory(this.#database, tenant, task, alias);
+  }
+
+  /** The aliases that point at a version. */
+  aliasesOf({ tenant, task, version }: AdapterVersion): string[] {
+    return this.#database
+      .all<{ alias: string }>(
+        'SELECT alias FROM aliases WHERE tenant = ? AND task = ? AND version = ? ORDER BY alias',
+        tenant,
+        task,
+        version,
+      )
+      .map(({ alias }) => alias);
+  }
+
+  /**
+   * Removes a version and the blobs that nobody else uses. The task's last version takes the aliases with it.
+   * @throws ADAPTER_NOT_FOUND
+   * @throws ADAPTER_IN_USE an alias points at it and the task has other versions: what is served must not change by accident
+   */
+  async remove(tenant: string | null, reference: string): Promise<AdapterVersion> {
+    const removed = this.#database.transaction(() => {
+      const version = this.resolve(tenant, reference);
+      const { tenant: owner, task } = version;
+      const aliases = this.aliasesOf(version);
+      const count = this.#database.get<{ n: number }>(
+        'SELECT count(*) AS n FROM adapter_versions WHERE tenant = ? AND task = ?',
+        owner,
+        task,
+      );
+      if (aliases.length > 0 && count?.n !== 1) {
+        fail(
+          'ADAPTER_IN_USE',
+          `${referenceOf(version)} is what ${aliases.map((alias) => `@${alias}`).join(', ')} points at: promote another version first`,
+        );
+      }
+      if (count?.n === 1) this.#database.run('DELETE FROM aliases WHERE tenant = ? AND task = ?', owner, task);
+      this.#database.run(
+        'DELETE FROM adapter_versions WHERE tenant = ? AND task = ? AND version = ?',
+        owner,
+        task,
+        version.version,
+      );
+      return version;
+    });
+    await this.#sweep([removed.digest, ...removed.files.map(({ digest }) => digest)]);
+    return removed;
+  }
+
+  /** A folder with the version's files, for reading only. See {@link materialiseVersion}. @throws STORAGE_CORRUPT */
+  materialise(version: AdapterVersion): Promise<string> {
+    return materialiseVersion(this.#blobs, this.#folders, version);
+  }
+
+  /** Reads every blob of every version; an empty list means that all is whole. */
+  verify(): Promise<Problem[]> {
+    return verifyVersions(this.#database, this.#blobs);
+  }
+
+  /** Removes what interrupted publishes left. @returns the number of blobs removed */
+  async sweep(): Promise<number> {
+    return this.#sweep(await this.#blobs.list());
+  }
+
+  async #sweep(candidates: readonly Digest[]): Promise<number> {
+    const removed = sweepBlobs(this.#database, this.#blobs, candidates);
+    for (const digest of removed) await removeFolder(this.#folders, digest);
+    return removed.length;
+  }
+}

@@ -1,0 +1,12 @@
+/**
+ * serving: turns admitted requests into tokens.
+ * Owns: sequences, adapter slots, KV blocks. Nobody else writes them.
+ * May import: base numeric model adapters.   Called by: app.
+ * Runs on: the engine worker thread; client.ts on the main thread.
+ * Throws: OVERLOADED CONTEXT_TOO_LONG REQUEST_INVALID CANCELLED INTERNAL.
+ */
+export { DEFAULT_ENGINE, Engine, type EngineOptions } from './engine.ts';
+export { EngineClient } from './client.ts';
+export type { AdapterSource, EngineStats, WorkerInit } from './messages.ts';
+export { GREEDY, type FinishReason, type GenerateRequest, type SamplingParams, type TokenEvent } from './request.ts';
+export { kvBytesPerToken } from './kv-blocks.ts';

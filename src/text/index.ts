@@ -1,0 +1,25 @@
+/**
+ * text: strings <-> token ids.
+ * Owns: the rule that text of users never becomes a control token; which tokens of an example are learned.
+ * May import: base formats.   Called by: training serving app.
+ * Runs on: any thread.
+ * Throws: TOKENIZER_INVALID MODEL_INVALID MODEL_UNSUPPORTED REQUEST_INVALID DATA_INVALID FILE_NOT_FOUND FILE_INVALID.
+ */
+export { Tokenizer, type DecodeOptions, type EncodeOptions, type TokenRoles } from './tokenizer.ts';
+export { loadTokenizerJson, type TokenizerSideFiles } from './load-tokenizer.ts';
+export { tokenizerFromGguf } from './gguf-tokenizer.ts';
+export { openChatRenderer, openTokenizer } from './open.ts';
+export { CompiledTemplate, type ChatMessage, type TemplateInput, type TemplateTokens, type ToolCall } from './chat-template.ts';
+export {
+  ChatRenderer,
+  weightSpans,
+  type ChatExample,
+  type CompletionExample,
+  type PromptOptions,
+  type RenderedExample,
+  type TrainingMessage,
+  type WeightSpan,
+} from './render.ts';
+export { StreamDetokenizer } from './detokenize.ts';
+export { StopMatcher, type StopResult } from './stop-matcher.ts';
+export { openChatRenderer } from './open.ts';

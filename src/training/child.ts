@@ -1,0 +1,21 @@
+/** A training process: a crash or a kill here never reaches serving. Forked by app/train.ts with a {@link TrainJob} as its first message. */
+import { EspalierError, errorMessage, systemClock } from '../base/index.ts';
+import type { FromTrainer, TrainJob } from './messages.ts';
+import { runJob } from './job.ts';
+
+function send(message: FromTrainer): void {
+  process.send?.(message);
+}
+
+process.once('message', (job: TrainJob) => {
+  runJob(job, systemClock, send)
+    .catch((error: unknown) => {
+      const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
+      const { code, message, param, problems } = known;
+      send({ type: 'failed', error: { code, message, param, problems } });
+      process.exitCode = 1;
+    })
+    .finally(() => process.disconnect());
+});
+// The parent is gone: nobody would read the result, and the last checkpoint is safe.
+process.once('disconnect', () => process.exit());

@@ -1,0 +1,71 @@
+import type { Kernels, Parameter } from '../numeric/index.ts';
+
+/** AdamW's settings (Loshchilov and Hutter, 2019), with torch.optim.AdamW's defaults but for the weight decay. */
+export interface OptimizerConfig {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Gradients are scaled down so that their norm over all parameters is at most this; 0 turns it off. */
+  readonly maxGradientNorm: number;
+}
+
+export const DEFAULT_OPTIMIZER: OptimizerConfig = {
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradientNorm: 1,
+};
+
+/** Moments of one parameter: everything that a checkpoint must hold beside its value. */
+export interface Moments {
+  readonly first: Float32Array;
+  readonly second: Float32Array;
+}
+
+export function zeroMoments(parameters: readonly Parameter[]): Moments[] {
+  return parameters.map(({ value }) => ({
+    first: new Float32Array(value.data.length),
+    second: new Float32Array(value.data.length),
+  }));
+}
+
+export interface AppliedGradients {
+  /** Of the mean gradient, before clipping. */
+  readonly gradientNorm: number;
+}
+
+/**
+ * One optimizer step. The gradients hold a sum over all micro-batches; it is divided by `weightSum` here, once, so the number
+ * of micro-batches cannot change its meaning. Clears the gradients.
+ * @param step counted from 1
+ */
+export function applyGradients(
+  kernels: Kernels,
+  parameters: readonly Parameter[],
+  moments: readonly Moments[],
+  config: OptimizerConfig,
+  { weightSum, learningRate, step }: { weightSum: number; learningRate: number; step: number },
+): AppliedGradients {
+  let sumSquares = 0;
+  for (const { gradient } of parameters) sumSquares += kernels.sumSquares(gradient.data);
+  const gradientNorm = Math.sqrt(sumSquares) / weightSum;
+  const { maxGradientNorm } = config;
+  // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm; so do we, to clip by the same factor.
+  const clip = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)) : 1;
+  for (const [index, { value, gradient }] of parameters.entries()) {
+    const { first, second } = moments[index] as Moments;
+    kernels.adamW(value.data, gradient.data, first, second, {
+      learningRate,
+      beta1: config.beta1,
+      beta2: config.beta2,
+      epsilon: config.epsilon,
+      weightDecay: config.weightDecay,
+      step,
+      gradientScale: clip / weightSum,
+    });
+    gradient.data.fill(0);
+  }
+  return { gradientNorm };
+}

@@ -1,0 +1,241 @@
+import { assert, fail, Rng, type RngState } from '../base/index.ts';
+import { methodOf } from '../adapters/index.ts';
+import type { PeftConfig } from '../formats/index.ts';
+import type { BaseModel } from '../model/index.ts';
+import { BufferPool, Inference, Tape, type Parameter } from '../numeric/index.ts';
+import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
+import { groupByTokens, packExamples, type TokenExample } from './pack.ts';
+import { scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
+import { evaluateStep, trainStep } from './step.ts';
+
+/** What decides a run's bytes, together with the base and the data. */
+export interface RunConfig {
+  readonly adapter: PeftConfig;
+  /** Optimizer steps in all; null means as many as `epochs` take. */
+  readonly maxSteps: number | null;
+  readonly epochs: number;
+  /** Tokens of one optimizer step, at most. */
+  readonly batchTokens: number;
+  /** Tokens of one forward and backward pass, at most: bounds the memory, changes no result but by rounding. */
+  readonly microBatchTokens: number;
+  readonly learningRate: number;
+  readonly schedule: ScheduleName;
+  /** Share of all steps that is warm-up. */
+  readonly warmup: number;
+  readonly seed: number;
+  readonly optimizer: OptimizerConfig;
+  /** Steps between evaluations on the held-out data. */
+  readonly evaluateEverySteps: number;
+}
+
+export interface RunData {
+  readonly train: readonly TokenExample[];
+  readonly valid: readonly TokenExample[];
+}
+
+export interface StepReport {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly epoch: number;
+  /** Mean over the step's targets. */
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly numTokens: number;
+  /** Set when the held-out data was evaluated after this step. */
+  readonly valid: Evaluation | undefined;
+}
+
+export interface Evaluation {
+  readonly loss: number;
+  readonly accuracy: number;
+}
+
+export interface BestAdapter {
+  readonly step: number;
+  readonly loss: number;
+  /** A copy of every parameter's value. */
+  readonly values: readonly Float32Array[];
+}
+
+/** Everything that changes during a run: a checkpoint is this and nothing else. */
+export interface RunState {
+  step: number;
+  epoch: number;
+  /** Next group of the epoch's order. */
+  cursor: number;
+  dropoutRng: RngState;
+  trainedTokens: number;
+  readonly trainLosses: number[];
+  readonly validations: { readonly step: number; readonly loss: number; readonly accuracy: number }[];
+  best: BestAdapter | undefined;
+}
+
+/**
+ * One training run: the only loop of the training journey. All that it does is decided by (base, data, config, seed) and its
+ * state, so a run that continues from a checkpoint ends in the same bytes as one that was never interrupted.
+ */
+export class TrainingRun {
+  readonly config: RunConfig;
+  readonly parameters: readonly Parameter[];
+  readonly moments: readonly Moments[];
+  readonly state: RunState;
+  readonly totalSteps: number;
+  readonly #base: BaseModel;
+  readonly #data: RunData;
+  readonly #tape: Tape;
+  readonly #inference: Inference;
+  #order: { readonly epoch: number; readonly groups: readonly (readonly TokenExample[])[] };
+
+  constructor(base: BaseModel, data: RunData, config: RunConfig) {
+    if (data.train.length === 0) fail('DATA_INVALID', 'there are no training examples');
+    this.config = config;
+    this.#base = base;
+    this.#data = data;
+    const method = methodOf(config.adapter);
+    this.parameters = method.parameters(config.adapter, base.sites).map(({ name, shape }): Parameter => {
+      const size = shape.reduce((product, length) => product * length, 1);
+      const value = new Float32Array(size);
+      method.initialise(config.adapter, { name, shape }, value, Rng.fromSeed(config.seed, name));
+      return { name, value: { shape, data: value }, gradient: { shape, data: new Float32Array(size) } };
+    });
+    this.moments = zeroMoments(this.parameters);
+    const pool = new BufferPool();
+    this.#tape = new Tape(base.kernels, pool, this.parameters);
+    this.#inference = new Inference(base.kernels, pool);
+    this.#order = this.#epochOrder(0);
+    this.totalSteps = config.maxSteps ?? this.#countSteps();
+    this.state = {
+      step: 0,
+      epoch: 0,
+      cursor: 0,
+      dropoutRng: Rng.fromSeed(config.seed, 'dropout').state,
+      trainedTokens: 0,
+      trainLosses: [],
+      validations: [],
+      best: undefined,
+    };
+  }
+
+  get schedule(): Schedule {
+    const { schedule: name, warmup } = this.config;
+    return { name, warmupSteps: Math.round(warmup * this.totalSteps), totalSteps: this.totalSteps };
+  }
+
+  get isDone(): boolean {
+    return this.state.step >= this.totalSteps;
+  }
+
+  /** Trains one step, then evaluates if it is time. @throws TRAINING_DIVERGED leaves the last checkpoint as it was */
+  step(): StepReport {
+    assert(!this.isDone, 'a finished run takes no further step');
+    const { state, config } = this;
+    if (this.#order.epoch !== state.epoch) this.#order = this.#epochOrder(state.epoch);
+    const examples = this.#order.groups[state.cursor] as readonly TokenExample[];
+    const epoch = state.epoch;
+    const dropoutRng = Rng.fromState(state.dropoutRng);
+    const hooks = this.#hooks(dropoutRng);
+    let [lossSum, weightSum, numTop, numTargets, numTokens] = [0, 0, 0, 0, 0];
+    for (const [begin, end] of groupByTokens(lengthsOf(examples), config.microBatchTokens)) {
+      const batch = packExamples(examples.slice(begin, end));
+      if (batch.weightSum === 0) continue;
+      const loss = trainStep(this.#tape, this.#base, hooks, batch);
+      lossSum += loss.lossSum;
+      weightSum += loss.weightSum;
+      numTop += loss.numTop;
+      numTargets += loss.numTargets;
+      numTokens += batch.tokenIds_T.length;
+    }
+    const step = state.step + 1;
+    const loss = lossSum / weightSum;
+    if (!Number.isFinite(loss)) {
+      fail(
+        'TRAINING_DIVERGED',
+        `the loss of step ${step} is ${loss}: lower --learning-rate (${config.learningRate}) and resume from the last checkpoint`,
+      );
+    }
+    const learningRate = config.learningRate * scheduleFactor(this.schedule, step);
+    const applied = applyGradients(this.#base.kernels, this.parameters, this.moments, config.optimizer, {
+      weightSum,
+      learningRate,
+      step,
+    });
+    state.step = step;
+    state.cursor++;
+    if (state.cursor >= this.#order.groups.length) {
+      state.epoch++;
+      state.cursor = 0;
+    }
+    state.dropoutRng = dropoutRng.state;
+    state.trainedTokens += numTokens;
+    state.trainLosses.push(loss);
+    const isTime = step % config.evaluateEverySteps === 0 || step === this.totalSteps;
+    const valid = isTime && this.#data.valid.length > 0 ? this.#validate() : undefined;
+    return {
+      step,
+      totalSteps: this.totalSteps,
+      epoch,
+      loss,
+      accuracy: numTop / numTargets,
+      gradientNorm: applied.gradientNorm,
+      learningRate,
+      numTokens,
+      valid,
+    };
+  }
+
+  /** The mean loss over the targets of `examples`, without dropout. */
+  evaluate(examples: readonly TokenExample[]): Evaluation {
+    const hooks = this.#hooks(undefined);
+    let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
+    for (const [begin, end] of groupByTokens(lengthsOf(examples), this.config.microBatchTokens)) {
+      const batch = packExamples(examples.slice(begin, end));
+      if (batch.weightSum === 0) continue;
+      const loss = evaluateStep(this.#inference, this.#base, hooks, batch);
+      lossSum += loss.lossSum;
+      weightSum += loss.weightSum;
+      numTop += loss.numTop;
+      numTargets += loss.numTargets;
+    }
+    return { loss: lossSum / weightSum, accuracy: numTop / numTargets };
+  }
+
+  /** The values to publish: the best on held-out data where there is any, otherwise the last. */
+  finalValues(): readonly Float32Array[] {
+    return this.state.best?.values ?? this.parameters.map(({ value }) => value.data as Float32Array);
+  }
+
+  #validate(): Evaluation {
+    const { state } = this;
+    const evaluation = this.evaluate(this.#data.valid);
+    state.validations.push({ step: state.step, ...evaluation });
+    if (state.best === undefined || evaluation.loss < state.best.loss) {
+      const values = this.parameters.map(({ value }) => Float32Array.from(value.data));
+      state.best = { step: state.step, loss: evaluation.loss, values };
+    }
+    return evaluation;
+  }
+
+  #hooks(dropoutRng: Rng | undefined) {
+    const tensors = new Map(this.parameters.map(({ name, value }) => [name, value]));
+    return methodOf(this.config.adapter).bind(this.config.adapter, this.#base.sites, tensors, { dropoutRng });
+  }
+
+  /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */
+  #epochOrder(epoch: number) {
+    const order = Rng.fromSeed(this.config.seed, `epoch ${epoch}`).shuffle([...this.#data.train]);
+    const ranges = groupByTokens(lengthsOf(order), this.config.batchTokens);
+    return { epoch, groups: ranges.map(([begin, end]) => order.slice(begin, end)) };
+  }
+
+  #countSteps(): number {
+    let steps = 0;
+    for (let epoch = 0; epoch < this.config.epochs; epoch++) steps += this.#epochOrder(epoch).groups.length;
+    return steps;
+  }
+}
+
+function lengthsOf(examples: readonly TokenExample[]): number[] {
+  return examples.map(({ tokenIds }) => tokenIds.length);
+}

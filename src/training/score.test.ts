@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bleu, rougeL, scoreAnswers, wordsOf } from './score.ts';
+
+test('exact match is strict but for surrounding space; accuracy also ignores case', () => {
+  const answers = [
+    { generated: ' spam\n', expected: 'spam' },
+    { generated: 'Spam', expected: 'spam' },
+    { generated: 'spam, I think', expected: 'spam' },
+  ];
+  assert.equal(scoreAnswers('exact-match', answers), 1 / 3);
+  assert.equal(scoreAnswers('accuracy', answers), 2 / 3);
+});
+
+test('words are runs of letters or digits, and single marks', () => {
+  assert.deepEqual(wordsOf('It’s 3.5 °C — Ünïcode!'), ['it', '’', 's', '3', '.', '5', '°', 'c', '—', 'ünïcode', '!']);
+});
+
+test('ROUGE-L by hand: common "the cat on mat" is 4 words of 5 and 6', () => {
+  const f1 = (2 * 4) / (5 + 6);
+  assert.ok(Math.abs(rougeL('the cat lay on mat', 'the cat sat on the mat') - f1) < 1e-12);
+  assert.equal(rougeL('dog', 'cat'), 0);
+});
+
+test('BLEU by hand: precisions 5/6, 3/5, 2/4, 1/3 and equal lengths', () => {
+  const answers = [{ generated: 'the cat sat on a mat', expected: 'the cat sat on the mat' }];
+  const expected = Math.exp((Math.log(5 / 6) + Math.log(3 / 5) + Math.log(2 / 4) + Math.log(1 / 3)) / 4);
+  assert.ok(Math.abs(bleu(answers) - expected) < 1e-12);
+  const short = [{ generated: 'the cat sat on', expected: 'the cat sat on the mat' }];
+  assert.ok(Math.abs(bleu(short) - Math.exp(1 - 6 / 4)) < 1e-12);
+  assert.equal(bleu([{ generated: 'no such words here', expected: 'the cat sat on the mat' }]), 0);
+});

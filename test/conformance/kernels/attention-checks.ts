@@ -1,0 +1,222 @@
+/** Causal attention, packed and paged: T rows, H query heads, G key-value heads, E head width. */
+import assert from 'node:assert/strict';
+import { assertBitEqual, expectZero } from '../../../src/numeric/compare.ts';
+import type { AttentionShape, Floats, Kernels, PagedRows } from '../../../src/numeric/kernels.ts';
+import { segmentStartsOf } from '../../support/random-arrays.ts';
+import type { Arrays, KernelCase, KernelCheck, Outputs } from './check.ts';
+import { agreesWithReference, float32Arrays, random, rowOf } from './check.ts';
+
+/** Lengths of the packed segments. */
+const SEGMENTS: readonly (readonly number[])[] = [
+  [],
+  [1],
+  [2],
+  [1, 1],
+  [3],
+  [7],
+  [1, 5, 1],
+  [3, 1, 9],
+  [64],
+  [31, 33],
+  [1, 70, 62],
+  [133],
+  [2, 257, 3],
+];
+const HEADS: readonly (readonly [H: number, G: number, E: number])[] = [
+  [1, 1, 1],
+  [4, 4, 5],
+  [9, 3, 64],
+  [6, 2, 24],
+  [14, 2, 7],
+  [3, 1, 128],
+];
+
+interface AttentionExample {
+  readonly label: string;
+  readonly lengths: readonly number[];
+  readonly shape: AttentionShape;
+}
+
+const examples: readonly AttentionExample[] = SEGMENTS.flatMap((lengths) =>
+  HEADS.map(([H, G, E]) => ({
+    label: `segments [${lengths.join(', ')}] H=${H} G=${G} E=${E}`,
+    lengths,
+    shape: { T: lengths.reduce((a, b) => a + b, 0), H, G, E, scale: 1 / Math.sqrt(E) },
+  })),
+);
+
+/** q, k, v and dout of the example, or of its rows from..to alone. */
+function inputs(
+  arrays: Arrays,
+  { shape }: AttentionExample,
+  from = 0,
+  to = shape.T,
+): Record<'q' | 'k' | 'v' | 'dout', Floats> {
+  const { T, H, G, E } = shape;
+  const part = (name: string, width: number): Floats =>
+    arrays.input(random(T * width, name).subarray(from * width, to * width));
+  return { q: part('q', H * E), k: part('k', G * E), v: part('v', G * E), dout: part('dout', H * E) };
+}
+
+function attend(kernels: Kernels, arrays: Arrays, example: AttentionExample, from = 0, to = example.shape.T): Outputs {
+  const shape = { ...example.shape, T: to - from };
+  const { T, H, G, E } = shape;
+  const { q, k, v, dout } = inputs(arrays, example, from, to);
+  const starts = segmentStartsOf(example.lengths)
+    .subarray(from, to)
+    .map((start) => start - from);
+  const [out, lse, dq] = [T * H * E, T * H, T * H * E].map((length) => arrays.output(length));
+  const [dk, dv] = [arrays.output(T * G * E), arrays.output(T * G * E)];
+  kernels.attentionForward(out, lse, q, k, v, starts, shape);
+  kernels.attentionBackward(dq, dk, dv, dout, out, lse, q, k, v, starts, shape);
+  return { out, lse, dq, dk, dv };
+}
+
+/** Where every row sees one key only, dq and dk are zero but for rounding: they are compared beside dv. */
+function joinGradients(outputs: Outputs, lengths: readonly number[]): Outputs {
+  const { dq, dk, dv, ...rest } = outputs;
+  if (lengths.some((length) => length !== 1)) return outputs;
+  return { ...rest, dv, gradients: Float64Array.from([...dq, ...dk, ...dv]) };
+}
+
+const packedCases: readonly KernelCase[] = examples.map((example) => ({
+  label: example.label,
+  tolerance: 'f32Long',
+  compute: (kernels, arrays) => joinGradients(attend(kernels, arrays, example), example.lengths),
+}));
+
+const segmentAlone: KernelCheck = {
+  name: 'attention: a segment alone has the bits of the segment among others, forward and backward',
+  methods: ['attentionForward', 'attentionBackward'],
+  run({ kernels }) {
+    for (const example of examples.filter(({ lengths }) => lengths.length > 1)) {
+      const { T } = example.shape;
+      const packed = attend(kernels, float32Arrays, example);
+      let from = 0;
+      for (const length of example.lengths) {
+        const alone = attend(kernels, float32Arrays, example, from, from + length);
+        for (const [name, values] of Object.entries(packed)) {
+          const width = values.length / T;
+          const expected = values.slice(from * width, (from + length) * width);
+          assertBitEqual(alone[name], expected, `${example.label}: ${name} of rows from ${from}`);
+        }
+        from += length;
+      }
+    }
+  },
+};
+
+/** The example's keys and values in a cache of scattered blocks. Places of no key hold NaN: nobody may read them. */
+function page(
+  example: AttentionExample,
+  blockSize: number,
+): { kCache: Float32Array; vCache: Float32Array; rows: PagedRows } {
+  const { lengths, shape } = example;
+  const width = shape.G * shape.E;
+  const { k, v } = inputs(float32Arrays, example);
+  const maxBlocks = Math.ceil(Math.max(0, ...lengths) / blockSize) + 1;
+  const numBlocks = lengths.length * maxBlocks;
+  // Every block once, in an order that is not the rising one.
+  const blockTables = Int32Array.from({ length: numBlocks }, (_, i) => numBlocks - 1 - i);
+  const [kCache, vCache] = [k, v].map(() => new Float32Array(numBlocks * blockSize * width).fill(NaN));
+  const rowSequences: number[] = [];
+  const contextLengths: number[] = [];
+  for (const [sequence, length] of lengths.entries()) {
+    for (let position = 0; position < length; position++) {
+      const block = blockTables[sequence * maxBlocks + Math.floor(position / blockSize)];
+      const target = (block * blockSize + (position % blockSize)) * width;
+      kCache.set(rowOf(k, rowSequences.length, width), target);
+      vCache.set(rowOf(v, rowSequences.length, width), target);
+      rowSequences.push(sequence);
+      contextLengths.push(position + 1);
+    }
+  }
+  const rows = {
+    rowSequences: Int32Array.from(rowSequences),
+    contextLengths: Int32Array.from(contextLengths),
+    blockTables,
+    maxBlocks,
+    blockSize,
+  };
+  return { kCache, vCache, rows };
+}
+
+const BLOCK_SIZES: readonly number[] = [1, 7, 16];
+
+const pagedCases: readonly KernelCase[] = examples.flatMap((example) =>
+  BLOCK_SIZES.map((blockSize) => ({
+    label: `${example.label} in blocks of ${blockSize}`,
+    tolerance: 'f32Kernel' as const,
+    compute(kernels: Kernels, arrays: Arrays) {
+      const { kCache, vCache, rows } = page(example, blockSize);
+      const { q } = inputs(arrays, example);
+      const out = arrays.output(q.length);
+      const [k, v] = [kCache, vCache].map((cache) => arrays.input(Float64Array.from(cache)));
+      kernels.attentionPaged(out, q, k, v, rows, example.shape);
+      return { out };
+    },
+  })),
+);
+
+const pagedLaw: KernelCheck = {
+  name: 'attention: paged rows in any order, and one alone, have the bits of packed rows',
+  methods: ['attentionPaged', 'attentionForward'],
+  run({ kernels }) {
+    for (const example of examples.filter(({ shape }) => shape.T > 0)) {
+      const { T, H, E } = example.shape;
+      const expected = attend(kernels, float32Arrays, example)['out'];
+      const { q } = inputs(float32Arrays, example);
+      for (const blockSize of BLOCK_SIZES) {
+        const { kCache, vCache, rows } = page(example, blockSize);
+        const reversed = Array.from({ length: T }, (_, t) => T - 1 - t);
+        for (const order of [reversed, [0], [T - 1], [Math.floor(T / 2)]]) {
+          const pick = (values: Int32Array): Int32Array => Int32Array.from(order, (t) => values[t]);
+          const gather = (values: Floats): Float32Array =>
+            Float32Array.from(order.flatMap((t) => [...rowOf(values, t, H * E)]));
+          const picked = { ...rows, rowSequences: pick(rows.rowSequences), contextLengths: pick(rows.contextLengths) };
+          const out = new Float32Array(order.length * H * E).fill(NaN);
+          kernels.attentionPaged(out, gather(q), kCache, vCache, picked, { ...example.shape, T: order.length });
+          const what = `${example.label} in blocks of ${blockSize}, rows ${order.slice(0, 3).join(', ')}`;
+          assertBitEqual(out, gather(expected as Floats), what);
+        }
+      }
+    }
+  },
+};
+
+const largeScores: KernelCase = {
+  label: 'scores far beyond exp of a float32',
+  tolerance: 'f32Kernel',
+  compute(kernels, arrays) {
+    const shape = { T: 3, H: 1, G: 1, E: 2, scale: 1 };
+    const [out, lse] = [arrays.output(6), arrays.output(3)];
+    const [q, k] = [Float64Array.of(50, 50, 40, 60, 10, 9), Float64Array.of(10, 20, 20, 10, -80, 90)];
+    const v = arrays.input(random(6, 'v'));
+    kernels.attentionForward(out, lse, arrays.input(q), arrays.input(k), v, Int32Array.of(0, 0, 0), shape);
+    return { out, lse };
+  },
+};
+
+const noKeys: KernelCheck = {
+  name: 'attentionPaged: a row without keys gets zeros and disturbs no other row',
+  methods: ['attentionPaged'],
+  run({ kernels }) {
+    const shape = { T: 2, H: 2, G: 1, E: 3, scale: 1 };
+    const [q, cache] = [Float32Array.from(random(12, 'q')), Float32Array.from(random(12, 'cache'))];
+    const rows = { rowSequences: Int32Array.of(0, 0), blockTables: Int32Array.of(1), maxBlocks: 1, blockSize: 2 };
+    const out = new Float32Array(12).fill(NaN);
+    kernels.attentionPaged(out, q, cache, cache, { ...rows, contextLengths: Int32Array.of(0, 1) }, shape);
+    expectZero(out.subarray(0, 6));
+    // One key: its value is the result.
+    assert.deepEqual([...out.subarray(6)], [...cache.subarray(6, 9), ...cache.subarray(6, 9)]);
+  },
+};
+
+export const attentionChecks: readonly KernelCheck[] = [
+  agreesWithReference(['attentionForward', 'attentionBackward'], packedCases),
+  agreesWithReference(['attentionForward'], [largeScores], 'attentionForward: large scores'),
+  segmentAlone,
+  agreesWithReference(['attentionPaged'], pagedCases),
+  pagedLaw,
+  noKeys,
+];
