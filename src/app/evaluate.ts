@@ -83,7 +83,7 @@ function questionsOf(path: string): Question[] {
   return file.examples.map(({ messages, line }) => {
     const last = messages.findLastIndex(({ role }) => role === 'assistant');
     const { content } = messages[last];
-    if (content === null) fail('DATA_INVALID', `${path}:${line}: the last assistant message has no text to compare with`);
+    if (content == null) fail('DATA_INVALID', `${path}:${line}: the last assistant message has no text to compare with`);
     return { messages: messages.slice(0, last), expected: content };
   });
 }

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
-import { EspalierError, fail } from '../base/index.ts';
-import { referenceOf } from '../registry/index.ts';
+import { EspalierError } from '../base/index.ts';
+import { referenceOf, type JsonValue } from '../registry/index.ts';
 import { TARGET_PRESETS } from '../adapters/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
 import {
@@ -13,6 +13,7 @@ import {
   type TrainResult,
   type TrainStarted,
 } from '../training/index.ts';
+import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
@@ -70,7 +71,7 @@ export async function trainAdapter(
   events: TrainEvents = {},
   signal?: AbortSignal,
 ): Promise<TrainOutcome> {
-  const target = options.publish === undefined ? undefined : parsePublishTarget(options.publish);
+  const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
   const base = await resolveBase(config, options.base, events.onModelProgress);
   const job: TrainJob = {
     base: base.open,
@@ -87,12 +88,12 @@ export async function trainAdapter(
   if (!target) return { ...result, adapter: null };
   await using platform = await openPlatform(config);
   const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
-    base: { name: base.name, digest: result.baseDigest },
+    base: { name: base.name, digest: base.digest },
     method: options.method,
     rank: options.rank,
     parameters: result.trainableParameters,
     metrics: metricsOf(result),
-    provenance: { dataDigest: result.dataDigest, steps: result.steps, config: { ...job.config, adapter: { ...job.config.adapter } } },
+    provenance: { dataDigest: result.dataDigest, steps: result.steps, config: JSON.parse(JSON.stringify(job.config)) as JsonValue },
   });
   return { ...result, digest: version.digest, adapter: referenceOf(version) };
 }
@@ -134,12 +135,6 @@ export function parseTargets(text: string): string | string[] {
   const pattern = /^\/(.+)\/$/.exec(text)?.[1];
   if (pattern) return pattern;
   return text.split(',').map((name) => name.trim());
-}
-
-function parsePublishTarget(reference: string): { tenant: string; task: string } {
-  const [, tenant, task] = /^([^/@]+)\/([^/@]+)$/.exec(reference) ?? [];
-  if (tenant && task) return { tenant, task };
-  return fail('USAGE_INVALID', `--publish must be TENANT/TASK, got ${JSON.stringify(reference)}`, { param: 'publish' });
 }
 
 function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | undefined): Promise<TrainResult> {

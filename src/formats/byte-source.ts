@@ -43,7 +43,7 @@ export function fileSource(path: string): ByteSource {
     read(offset, length) {
       assert(offset >= 0 && length >= 0 && offset + length <= stat.size, `read of ${length} bytes at ${offset}`);
       const bytes = new Uint8Array(length);
-      for (let done = 0; done < length; ) {
+      for (let done = 0; done < length;) {
         const count = readSync(file, bytes, done, Math.min(length - done, MAX_READ_BYTES), offset + done);
         if (count === 0) fail('FILE_INVALID', `${path}: became shorter while it was read`);
         done += count;
@@ -58,7 +58,8 @@ function openFile(path: string): number {
   try {
     return openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
-    const isMissing = error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+    const isMissing =
+      error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
     if (isMissing) fail('FILE_NOT_FOUND', `${path}: there is no such file`, { cause: error });
     return fail('FILE_INVALID', `${path}: cannot be opened: ${errorMessage(error)}`, { cause: error });
   }

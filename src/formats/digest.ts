@@ -60,9 +60,9 @@ function dtypeOf(data: DigestibleTensor['data']): Dtype {
   return data instanceof Float64Array ? 'F64' : 'U8';
 }
 
-/** JSON with sorted keys and no spaces: equal values have equal text. `indent` as JSON.stringify has it. */
-export function canonicalJson(value: unknown, indent?: number): string {
-  return JSON.stringify(sortKeys(value), null, indent);
+/** JSON with sorted keys and no spaces: equal values have equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(sortKeys(value));
 }
 
 function sortKeys(value: unknown): unknown {
@@ -76,7 +76,7 @@ function sortKeys(value: unknown): unknown {
 }
 
 /** Order of UTF-16 code units, which no locale changes. */
-function compareText(a: string, b: string): number {
+export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }

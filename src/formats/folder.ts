@@ -30,6 +30,8 @@ function realPath(path: string, name: string): string {
   try {
     return realpathSync(path);
   } catch (error) {
-    return fail('FILE_NOT_FOUND', `${name}: there is no such file (${errorMessage(error)})`, { cause: error });
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (isMissing) fail('FILE_NOT_FOUND', `${name}: there is no such file`, { cause: error });
+    return fail('FILE_INVALID', `${name}: cannot be opened: ${errorMessage(error)}`, { cause: error });
   }
 }

@@ -39,6 +39,8 @@ const TYPES: readonly (readonly [id: number, name: string, blockSize: number, bl
   [34, 'TQ1_0', 256, 54],
   [35, 'TQ2_0', 256, 66],
   [39, 'MXFP4', 32, 17],
+  [40, 'NVFP4', 64, 36],
+  [41, 'Q1_0', 128, 18],
 ];
 
 export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map(

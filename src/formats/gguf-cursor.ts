@@ -28,43 +28,53 @@ export class GgufCursor {
   }
 
   u8(what: string): number {
-    return this.#view.getUint8(this.#take(1, what));
+    const at = this.#take(1, what);
+    return this.#view.getUint8(at);
   }
 
   i8(what: string): number {
-    return this.#view.getInt8(this.#take(1, what));
+    const at = this.#take(1, what);
+    return this.#view.getInt8(at);
   }
 
   u16(what: string): number {
-    return this.#view.getUint16(this.#take(2, what), true);
+    const at = this.#take(2, what);
+    return this.#view.getUint16(at, true);
   }
 
   i16(what: string): number {
-    return this.#view.getInt16(this.#take(2, what), true);
+    const at = this.#take(2, what);
+    return this.#view.getInt16(at, true);
   }
 
   u32(what: string): number {
-    return this.#view.getUint32(this.#take(4, what), true);
+    const at = this.#take(4, what);
+    return this.#view.getUint32(at, true);
   }
 
   i32(what: string): number {
-    return this.#view.getInt32(this.#take(4, what), true);
+    const at = this.#take(4, what);
+    return this.#view.getInt32(at, true);
   }
 
   f32(what: string): number {
-    return this.#view.getFloat32(this.#take(4, what), true);
+    const at = this.#take(4, what);
+    return this.#view.getFloat32(at, true);
   }
 
   f64(what: string): number {
-    return this.#view.getFloat64(this.#take(8, what), true);
+    const at = this.#take(8, what);
+    return this.#view.getFloat64(at, true);
   }
 
   u64(what: string): bigint {
-    return this.#view.getBigUint64(this.#take(8, what), true);
+    const at = this.#take(8, what);
+    return this.#view.getBigUint64(at, true);
   }
 
   i64(what: string): bigint {
-    return this.#view.getBigInt64(this.#take(8, what), true);
+    const at = this.#take(8, what);
+    return this.#view.getBigInt64(at, true);
   }
 
   /** A u64 that counts something: at most `max`. */
@@ -96,7 +106,9 @@ export class GgufCursor {
   /** Makes the next `length` bytes lie in the window and steps over them. @returns where they begin in it */
   #take(length: number, what: string): number {
     if (length > this.remaining) {
-      this.fail(`too short: the file ends at byte ${this.#source.sizeBytes}, in ${what} (${length} bytes at ${this.offset})`);
+      this.fail(
+        `too short: the file ends at byte ${this.#source.sizeBytes}, in ${what} (${length} bytes at ${this.offset})`,
+      );
     }
     if (this.#at + length > this.#window.length) {
       const start = this.offset;

@@ -66,20 +66,27 @@ export function parseGgufHeader(source: ByteSource): GgufHeader {
   }
   const entries = Array.from({ length: numTensors }, (_, index) => readTensorEntry(cursor, index));
   const dataStart = Math.ceil(cursor.offset / alignment) * alignment;
-  return { architecture, metadata, tensors: placeTensors(cursor, entries, { alignment, dataStart, end: source.sizeBytes }) };
+  return {
+    architecture,
+    metadata,
+    tensors: placeTensors(cursor, entries, { alignment, dataStart, end: source.sizeBytes }),
+  };
 }
 
 function readMagic(cursor: GgufCursor, source: ByteSource): void {
   const start = source.read(0, Math.min(source.sizeBytes, 64));
   const magic = Buffer.from(start.subarray(0, 4)).toString('latin1');
   if (source.sizeBytes < 4) cursor.fail(`too short for a GGUF file: ${source.sizeBytes} bytes`);
-  if (magic === 'FUGG') cursor.fail('the magic is FUGG: a byte-swapped (big-endian) GGUF file, expected a little-endian one');
+  if (magic === 'FUGG')
+    cursor.fail('the magic is FUGG: a byte-swapped (big-endian) GGUF file, expected a little-endian one');
   if (magic !== MAGIC) cursor.fail(describeForeign(start) ?? `the magic is ${show(magic)}, expected "${MAGIC}"`);
   cursor.u32('the magic');
   const version = cursor.u32('the version');
   if (VERSIONS.includes(version)) return;
   const isSwapped = version > 0 && (version & 0xffff) === 0;
-  cursor.fail(`GGUF version ${version}${isSwapped ? ' (big-endian)' : ''} is not supported, expected ${VERSIONS.join(' or ')}`);
+  cursor.fail(
+    `GGUF version ${version}${isSwapped ? ' (big-endian)' : ''} is not supported, expected ${VERSIONS.join(' or ')}`,
+  );
 }
 
 function readPairs(cursor: GgufCursor, numPairs: number): Map<string, GgufValue> {
@@ -122,7 +129,8 @@ function readValue(cursor: GgufCursor, type: number, key: string, budget: { elem
   const elementType = cursor.u32(`the element type of ${key}`);
   const length = cursor.u64(`the array length of ${key}`);
   const element = SCALARS[elementType];
-  if (!element && elementType !== ARRAY) cursor.fail(`${key} has the element type ${elementType}, which GGUF does not have`);
+  if (!element && elementType !== ARRAY)
+    cursor.fail(`${key} has the element type ${elementType}, which GGUF does not have`);
   const minBytes = BigInt(element?.bytes ?? ARRAY_HEAD_BYTES);
   if (length * minBytes > BigInt(cursor.remaining)) {
     cursor.fail(`${key} is an array of ${length} elements, but only ${cursor.remaining} bytes are left in the file`);
@@ -160,7 +168,8 @@ function readTensorEntry(cursor: GgufCursor, index: number): TensorEntry {
   const name = cursor.text(MAX_NAME_BYTES, `the name of tensor ${index}`);
   const refuse = (message: string): never => cursor.fail(`tensor ${name}: ${message}`);
   const numDimensions = cursor.u32(`the dimensions of ${name}`);
-  if (numDimensions > MAX_GGUF_DIMENSIONS) refuse(`has ${numDimensions} dimensions, expected at most ${MAX_GGUF_DIMENSIONS}`);
+  if (numDimensions > MAX_GGUF_DIMENSIONS)
+    refuse(`has ${numDimensions} dimensions, expected at most ${MAX_GGUF_DIMENSIONS}`);
   const dimensions = Array.from({ length: numDimensions }, () => cursor.u64(`the dimensions of ${name}`));
   const typeId = cursor.u32(`the type of ${name}`);
   const offset = cursor.u64(`the offset of ${name}`);
@@ -185,7 +194,11 @@ interface DataPlace {
   readonly end: number;
 }
 
-function placeTensors(cursor: GgufCursor, entries: TensorEntry[], { alignment, dataStart, end }: DataPlace): Map<string, GgufTensor> {
+function placeTensors(
+  cursor: GgufCursor,
+  entries: TensorEntry[],
+  { alignment, dataStart, end }: DataPlace,
+): Map<string, GgufTensor> {
   const tensors = new Map<string, GgufTensor>();
   for (const { name, type, shape, byteLength, offset } of entries) {
     if (tensors.has(name)) cursor.fail(`tensor ${name} stands twice`);
@@ -194,7 +207,9 @@ function placeTensors(cursor: GgufCursor, entries: TensorEntry[], { alignment, d
     }
     const room = Math.max(0, end - dataStart);
     if (offset + BigInt(byteLength) > BigInt(room)) {
-      cursor.fail(`tensor ${name}: needs ${byteLength} bytes at offset ${offset}, but the file has ${room} bytes of data`);
+      cursor.fail(
+        `tensor ${name}: needs ${byteLength} bytes at offset ${offset}, but the file has ${room} bytes of data`,
+      );
     }
     tensors.set(name, { type, shape, byteOffset: dataStart + Number(offset), byteLength });
   }

@@ -29,7 +29,8 @@ export function readShardIndex(path: string): ShardIndex {
 /** The shard's name for each tensor of an index's JSON. @throws FILE_INVALID */
 export function parseShardIndex(json: unknown, where: string): Map<string, string> {
   const map = isRecord(json) ? json['weight_map'] : undefined;
-  if (!isRecord(map)) return fail('FILE_INVALID', `${where}: weight_map is ${show(map)}, expected an object`, { param: 'weight_map' });
+  if (!isRecord(map))
+    return fail('FILE_INVALID', `${where}: weight_map is ${show(map)}, expected an object`, { param: 'weight_map' });
   const entries = Object.entries(map);
   if (entries.length === 0 || entries.length > MAX_TENSORS) {
     fail('FILE_INVALID', `${where}: weight_map has ${entries.length} tensors, expected 1 to ${MAX_TENSORS}`);

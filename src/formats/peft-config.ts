@@ -1,6 +1,5 @@
 import { fail } from '../base/index.ts';
-import { parseLoraConfig, PEFT_VERSION, type LoraConfig } from './peft-lora-config.ts';
-import { canonicalJson } from './digest.ts';
+import { loraIdentity, parseLoraConfig, PEFT_VERSION, type LoraConfig } from './peft-lora-config.ts';
 import { isRecord, show } from './json.ts';
 
 /** Any `adapter_config.json` that is supported; `peft_type` tells which. A further method is a further member. */
@@ -33,10 +32,25 @@ export function parsePeftConfig(json: unknown, where: string): PeftConfig {
     return PARSERS[type as PeftConfig['peft_type']](json, where);
   }
   const isKnown = typeof type === 'string' && OTHER_TYPES.split(' ').includes(type);
-  return refuse(`peft_type ${show(type)} is ${isKnown ? 'not supported yet' : 'unknown'}, expected ${known}`, 'peft_type');
+  return refuse(
+    `peft_type ${show(type)} is ${isKnown ? 'not supported yet' : 'unknown'}, expected ${known}`,
+    'peft_type',
+  );
 }
 
-/** The text that PEFT's `save_pretrained` writes: every field, keys sorted, indented by 2, `inference_mode` true. */
+/**
+ * The text that PEFT's `save_pretrained` writes: every field, sorted, indented by 2, `inference_mode` true. Only the fields are sorted:
+ * in rank_pattern and alpha_pattern the first key that matches wins.
+ */
 export function peftConfigText(config: PeftConfig): string {
-  return canonicalJson({ ...config, inference_mode: true, peft_version: PEFT_VERSION }, 2);
+  const fields = Object.entries({ ...config, inference_mode: true, peft_version: PEFT_VERSION });
+  return JSON.stringify(Object.fromEntries(fields.sort(([a], [b]) => (a < b ? -1 : 1))), null, 2);
+}
+
+/**
+ * What of a config decides the adapter's answers, for its digest: not its name of the base, not who wrote it with which version, not
+ * what only training uses. Equal for a config and for what {@link parsePeftConfig} makes of its text.
+ */
+export function configIdentity(config: PeftConfig): Readonly<Record<string, unknown>> {
+  return loraIdentity(config);
 }

@@ -15,11 +15,11 @@ const ADAPTER_PICKLE = 'adapter_model.bin';
 /** Problems that an error's message lists; the rest are counted, and all are in `problems`. */
 const MAX_LISTED = 10;
 
-/** A tensor of an adapter: values are float32 whatever `dtype` the file has. Row-major. */
+/** A tensor of an adapter, row-major: values are float32, whatever the file stores. */
 export interface PeftTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array<ArrayBuffer>;
-  readonly dtype: Dtype;
+  readonly storedDtype: Dtype;
 }
 
 /** What a PEFT folder holds. */
@@ -46,9 +46,12 @@ export function readPeftFolder(directory: string): PeftFolder {
     const wrong = data.findIndex((value) => !Number.isFinite(value));
     if (wrong >= 0) {
       const place = `row ${Math.floor(wrong / (shape[1] ?? 1))}, column ${wrong % (shape[1] ?? 1)}`;
-      valueProblems.push({ where: name, message: `tensor ${name} has the value ${data[wrong]} at ${place}, expected finite numbers` });
+      valueProblems.push({
+        where: name,
+        message: `tensor ${name} has the value ${data[wrong]} at ${place}, expected finite numbers`,
+      });
     }
-    tensors.set(name, { shape, dtype, data });
+    tensors.set(name, { shape, data, storedDtype: dtype });
   }
   refuseAll(directory, valueProblems);
   return { config, tensors };
@@ -79,7 +82,8 @@ function inAdapter<T>(directory: string, read: () => T): T {
   } catch (error) {
     if (!(error instanceof EspalierError)) throw error;
     const { param, problems } = error;
-    const message = error.code === 'FILE_NOT_FOUND' ? `${directory}: is no PEFT folder: ${errorMessage(error)}` : error.message;
+    const message =
+      error.code === 'FILE_NOT_FOUND' ? `${directory}: is no PEFT folder: ${errorMessage(error)}` : error.message;
     return fail('ADAPTER_INVALID', message, { ...(param !== undefined && { param }), problems, cause: error });
   }
 }
@@ -120,7 +124,11 @@ export function checkBaseName(config: PeftConfig, baseName: string): string | un
  * @returns the size of both files in bytes
  * @throws ADAPTER_INVALID when the tensors do not fit the config, or hold values that are not finite
  */
-export function writePeftFolder(directory: string, config: PeftConfig, tensors: ReadonlyMap<string, NamedTensor>): number {
+export function writePeftFolder(
+  directory: string,
+  config: PeftConfig,
+  tensors: ReadonlyMap<string, NamedTensor>,
+): number {
   refuseAll(directory, checkLoraTensors(config, tensors));
   for (const [name, { data }] of tensors) {
     const isSound = data instanceof Uint8Array || data.every((value) => Number.isFinite(value));
@@ -134,6 +142,7 @@ export function writePeftFolder(directory: string, config: PeftConfig, tensors: 
 
 /** Float64 is the oracle's precision, never an adapter's. */
 function asFloat32(tensor: NamedTensor): NamedTensor {
-  if (tensor.data instanceof Float64Array && tensor.dtype === undefined) return { ...tensor, data: tensor.data, dtype: 'F32' };
+  if (tensor.data instanceof Float64Array && tensor.dtype === undefined)
+    return { ...tensor, data: tensor.data, dtype: 'F32' };
   return tensor;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fail, type Problem } from '../base/index.ts';
+import { compareText } from './digest.ts';
 import { isPlainRelative } from './folder.ts';
 import { show } from './json.ts';
 import { MAX_MODULE_NAMES, MAX_PATTERN_ENTRIES, MAX_RANK } from './limits.ts';
@@ -8,7 +9,8 @@ import { MAX_MODULE_NAMES, MAX_PATTERN_ENTRIES, MAX_RANK } from './limits.ts';
 export const PEFT_VERSION = '0.21.2';
 
 /** For a field that changes the maths: only the value that switches it off is taken. */
-const off = (why: string) => z.literal(false, { error: `is not supported yet (${why}): expected false` }).default(false);
+const off = (why: string) =>
+  z.literal(false, { error: `is not supported yet (${why}): expected false` }).default(false);
 const none = (why: string) => z.null({ error: `is not supported yet (${why}): expected null` }).default(null);
 
 const flag = z.boolean({ error: 'must be true or false' });
@@ -21,6 +23,10 @@ const finite = z.number({ error: 'must be a finite number' });
 const moduleNames = z
   .array(z.string({ error: 'must be the name of a module' }).min(1, { error: 'must be the name of a module' }))
   .max(MAX_MODULE_NAMES, { error: `has more than ${MAX_MODULE_NAMES} names` });
+
+const TARGETS = { error: 'must be a list of at least one module name, a regular expression, or "all-linear"' };
+const LAYERS = { error: `must be a layer's number, a list of at most ${MAX_MODULE_NAMES} of them, or null` };
+const layerNumber = z.int(LAYERS).min(0, LAYERS);
 
 /** A per-module value by a regular expression. Null is PEFT's older way to say none. */
 const pattern = (value: z.ZodNumber | z.ZodInt) =>
@@ -38,9 +44,13 @@ const spent = z.record(z.string(), z.unknown(), { error: 'must be an object or n
 
 const baseName = z
   .string({ error: 'must be the name of a base model or null' })
-  .refine((name) => name === '' || (isPlainRelative(name) && !/^[a-z][a-z0-9+.-]*:/i.test(name) && !name.startsWith('~')), {
-    error: 'must be the name of a base model (such as ORGANISATION/NAME), not a path or an address: the base is never opened by it',
-  })
+  .refine(
+    (name) => name === '' || (isPlainRelative(name) && !/^[a-z][a-z0-9+.-]*:/i.test(name) && !name.startsWith('~')),
+    {
+      error:
+        'must be the name of a base model (such as ORGANISATION/NAME), not a path or an address: the base is never opened by it',
+    },
+  )
   .nullable()
   .default(null);
 
@@ -58,7 +68,10 @@ const loraSchema = z.strictObject({
   inference_mode: flag.default(false),
   peft_version: text,
   revision: text,
-  task_type: z.literal('CAUSAL_LM', { error: 'is not supported yet: expected "CAUSAL_LM" or null' }).nullable().default(null),
+  task_type: z
+    .literal('CAUSAL_LM', { error: 'is not supported yet: expected "CAUSAL_LM" or null' })
+    .nullable()
+    .default(null),
   r: wholeNumber('must be', 1, MAX_RANK).default(8),
   lora_alpha: finite.default(8),
   lora_dropout: z
@@ -68,16 +81,13 @@ const loraSchema = z.strictObject({
     .default(0),
   use_rslora: flag.default(false),
   init_lora_weights: plainInit.default(true),
-  target_modules: z.union(
-    [z.string().min(1), moduleNames.min(1)],
-    { error: 'must be a list of at least one module name, a regular expression, or "all-linear"' },
-  ),
+  target_modules: z.union([z.string().min(1, TARGETS), moduleNames.min(1, TARGETS)], TARGETS),
   exclude_modules: z
     .union([z.string(), moduleNames], { error: 'must be a list of module names, a regular expression, or null' })
     .nullable()
     .default(null),
   layers_to_transform: z
-    .union([z.int().min(0), z.array(z.int().min(0)).max(MAX_MODULE_NAMES)], { error: 'must be layer numbers or null' })
+    .union([layerNumber, z.array(layerNumber).max(MAX_MODULE_NAMES, LAYERS)], LAYERS)
     .nullable()
     .default(null),
   layers_pattern: z
@@ -135,11 +145,35 @@ export function defaultLoraConfig(): LoraConfig {
 /** @throws ADAPTER_INVALID with one problem for each field that is wrong */
 export function parseLoraConfig(json: Record<string, unknown>, where: string): LoraConfig {
   const parsed = loraSchema.safeParse(json);
-  const messages = parsed.success ? conflicts(parsed.data) : parsed.error.issues.flatMap((issue) => describe(issue, json));
+  const messages = parsed.success
+    ? conflicts(parsed.data)
+    : parsed.error.issues.flatMap((issue) => describe(issue, json));
   const [first] = messages;
   if (first === undefined) return parsed.data as LoraConfig;
   const problems: Problem[] = messages.map(({ message }) => ({ where, message }));
-  return fail('ADAPTER_INVALID', messages.map(({ message }) => `${where}: ${message}`).join('\n'), { param: first.param, problems });
+  return fail('ADAPTER_INVALID', messages.map(({ message }) => `${where}: ${message}`).join('\n'), {
+    param: first.param,
+    problems,
+  });
+}
+
+/** The fields that decide what a trained LoRA adds, with sets in one order and patterns in theirs. */
+export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknown>> {
+  const { peft_type, r, lora_alpha, use_rslora, layers_to_transform } = config;
+  const asSet = (value: string | readonly (string | number)[] | number | null): unknown =>
+    Array.isArray(value) ? [...new Set(value.map(String))].sort(compareText) : value;
+  return {
+    peft_type,
+    r,
+    lora_alpha,
+    use_rslora,
+    target_modules: asSet(config.target_modules),
+    exclude_modules: asSet(config.exclude_modules),
+    layers_to_transform: asSet(layers_to_transform),
+    layers_pattern: asSet(config.layers_pattern),
+    rank_pattern: Object.entries(config.rank_pattern),
+    alpha_pattern: Object.entries(config.alpha_pattern),
+  };
 }
 
 interface FieldMessage {
@@ -155,18 +189,31 @@ function describe(issue: z.core.$ZodIssue, json: Record<string, unknown>): Field
     }));
   }
   const param = issue.path.join('.');
-  const value = issue.path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], json);
-  return [{ param, message: value === undefined ? `${param} is missing: ${issue.message}` : `${param} ${issue.message}, got ${show(value)}` }];
+  const value = issue.path.reduce<unknown>(
+    (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
+    json,
+  );
+  return [
+    {
+      param,
+      message:
+        value === undefined ? `${param} is missing: ${issue.message}` : `${param} ${issue.message}, got ${show(value)}`,
+    },
+  ];
 }
 
 /** What PEFT refuses too: settings that cannot go together. */
 function conflicts(config: LoraConfig): FieldMessage[] {
   const messages: FieldMessage[] = [];
   const { target_modules: targets, layers_to_transform: layers, layers_pattern: layersPattern } = config;
-  const isSet = (value: unknown): boolean => value !== null && value !== '' && !(Array.isArray(value) && value.length === 0);
+  const isSet = (value: unknown): boolean =>
+    value !== null && value !== '' && !(Array.isArray(value) && value.length === 0);
   for (const [param, value] of Object.entries({ layers_to_transform: layers, layers_pattern: layersPattern })) {
     if (typeof targets === 'string' && isSet(value)) {
-      messages.push({ param, message: `${param} cannot be used when target_modules is the text ${show(targets)}: use a list of names` });
+      messages.push({
+        param,
+        message: `${param} cannot be used when target_modules is the text ${show(targets)}: use a list of names`,
+      });
     }
   }
   if (isSet(layersPattern) && layers === null) {

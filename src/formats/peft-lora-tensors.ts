@@ -34,8 +34,13 @@ export const loraKeys = (path: string): { readonly A: string; readonly B: string
  * The value for a module from rank_pattern or alpha_pattern: of the keys that match the end of its path, `(.*\.)?(KEY)`, the first.
  * @throws CONFIG_INVALID when a key is not a regular expression
  */
-export function patternMatcher(patterns: Readonly<Record<string, number>>, field: string): (path: string) => number | undefined {
-  const compiled = Object.entries(patterns).map(([key, value]) => [safeFullMatch(`(.*\\.)?(${key})`, field), value] as const);
+export function patternMatcher(
+  patterns: Readonly<Record<string, number>>,
+  field: string,
+): (path: string) => number | undefined {
+  const compiled = Object.entries(patterns).map(
+    ([key, value]) => [safeFullMatch(`(.*\\.)?(${key})`, field), value] as const,
+  );
   return (path) => compiled.find(([matches]) => matches(path))?.[1];
 }
 
@@ -57,7 +62,10 @@ export function checkLoraTensors(config: LoraConfig, tensors: Shapes): Problem[]
     const keys = loraKeys(path);
     const [a, b] = [tensors.get(keys.A)?.shape, tensors.get(keys.B)?.shape];
     if (!a || !b) {
-      report(a ? keys.B : keys.A, `tensor ${a ? keys.B : keys.A} is missing: its partner ${a ? keys.A : keys.B} is there`);
+      report(
+        a ? keys.B : keys.A,
+        `tensor ${a ? keys.B : keys.A} is missing: its partner ${a ? keys.A : keys.B} is there`,
+      );
       continue;
     }
     const rank = rankOf(path) ?? config.r;
@@ -67,25 +75,37 @@ export function checkLoraTensors(config: LoraConfig, tensors: Shapes): Problem[]
   return problems;
 }
 
-function describeRank(keys: { A: string; B: string }, a: readonly number[], b: readonly number[], rank: number): string | undefined {
+function describeRank(
+  keys: { A: string; B: string },
+  a: readonly number[],
+  b: readonly number[],
+  rank: number,
+): string | undefined {
   const shapes = `tensors ${keys.A} ${text(a)} and ${keys.B} ${text(b)}`;
   if (a.length !== 2 || b.length !== 2) return `${shapes}: expected two dimensions each, [r, in] and [out, r]`;
   if (a[0] === rank && b[1] === rank) return undefined;
-  if (a[1] === rank && b[0] === rank) return `${shapes} are transposed: with rank ${rank} expected [${rank}, in] and [out, ${rank}]`;
+  if (a[1] === rank && b[0] === rank)
+    return `${shapes} are transposed: with rank ${rank} expected [${rank}, in] and [out, ${rank}]`;
   if (a[0] !== b[1]) return `${shapes} do not fit each other: expected [r, in] and [out, r] with r = ${rank}`;
   return `${shapes} have rank ${a[0]}, but adapter_config.json (r, rank_pattern) says ${rank}`;
 }
 
 function describeUnexpected(name: string): string {
   const [, what] = UNSUPPORTED.find(([end]) => end.test(name)) ?? [];
-  return what ? `is not supported yet (${what})` : 'belongs to no adapted module: expected names like …q_proj.lora_A.weight';
+  return what
+    ? `is not supported yet (${what})`
+    : 'belongs to no adapted module: expected names like …q_proj.lora_A.weight';
 }
 
 /**
  * The same tensors against the modules that the config targets in the base: each has its two tensors with the base's sizes, and no
  * tensor is for anything else.
  */
-export function checkLoraSites(tensors: Shapes, targets: readonly AdapterSite[], sites: readonly AdapterSite[]): Problem[] {
+export function checkLoraSites(
+  tensors: Shapes,
+  targets: readonly AdapterSite[],
+  sites: readonly AdapterSite[],
+): Problem[] {
   const problems: Problem[] = [];
   const expected = new Map<string, { site: AdapterSite; dimension: 0 | 1 }>();
   for (const site of targets) {

@@ -14,7 +14,8 @@ export type RegexNode =
 export class RegexProblem extends Error {}
 
 const isDigit: CharTest = (code) => code >= 48 && code <= 57;
-const isWord: CharTest = (code) => isDigit(code) || code === 95 || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
+const isWord: CharTest = (code) =>
+  isDigit(code) || code === 95 || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
 const isSpace: CharTest = (code) => code === 32 || (code >= 9 && code <= 13);
 const not =
   (test: CharTest): CharTest =>
@@ -80,9 +81,11 @@ class RegexParser {
     const bounds = this.#quantifier();
     if (!bounds) return body;
     if (body.kind === 'assert' || body.kind === 'look') throw new RegexProblem(`repeats an assertion at ${start}`);
-    if (this.#peek() === '+') throw new RegexProblem(`has a possessive quantifier at ${this.at}, which is not supported`);
+    if (this.#peek() === '+')
+      throw new RegexProblem(`has a possessive quantifier at ${this.at}, which is not supported`);
     this.#skip('?');
-    if (!this.isAtEnd && '*+?'.includes(this.#peek())) throw new RegexProblem(`has a repeated quantifier at ${this.at}`);
+    if (!this.isAtEnd && '*+?'.includes(this.#peek()))
+      throw new RegexProblem(`has a repeated quantifier at ${this.at}`);
     return { kind: 'repeat', body, ...bounds };
   }
 
@@ -148,14 +151,16 @@ class RegexParser {
     if (char === 'Z') return { kind: 'assert', what: 'end' };
     if (char === 'b') return { kind: 'assert', what: 'boundary' };
     if (char === 'B') return { kind: 'assert', what: 'no-boundary' };
-    if (char === '0' || /[1-9]/.test(char)) throw new RegexProblem(`has the back-reference "\\${char}" at ${at}, which is not supported`);
+    if (char === '0' || /[1-9]/.test(char))
+      throw new RegexProblem(`has the back-reference "\\${char}" at ${at}, which is not supported`);
     return literal(this.#escapedChar(char, at));
   }
 
   #escapedChar(char: string, at: number): string {
     const control = CONTROLS[char];
     if (control !== undefined) return control;
-    if (/[a-zA-Z]/.test(char) || char === '') throw new RegexProblem(`has the escape "\\${char}" at ${at}, which is not supported`);
+    if (/[a-zA-Z]/.test(char) || char === '')
+      throw new RegexProblem(`has the escape "\\${char}" at ${at}, which is not supported`);
     return char;
   }
 

@@ -21,8 +21,11 @@ type Instruction =
  */
 export function safeFullMatch(pattern: string, field = 'pattern'): (text: string) => boolean {
   const refuse = (message: string): never =>
-    fail('CONFIG_INVALID', `${field}: regular expression ${JSON.stringify(pattern.slice(0, 100))} ${message}`, { param: field });
-  if (pattern.length > MAX_REGEX_LENGTH) refuse(`has ${pattern.length} characters, expected at most ${MAX_REGEX_LENGTH}`);
+    fail('CONFIG_INVALID', `${field}: regular expression ${JSON.stringify(pattern.slice(0, 100))} ${message}`, {
+      param: field,
+    });
+  if (pattern.length > MAX_REGEX_LENGTH)
+    refuse(`has ${pattern.length} characters, expected at most ${MAX_REGEX_LENGTH}`);
   const program = compileOrRefuse(pattern, refuse);
   return (text) => text.length <= MAX_REGEX_TEXT_LENGTH && run(program, text, 0, true);
 }
@@ -47,7 +50,8 @@ function compile(root: RegexNode, budget: { nodes: number }, isLook = false): re
   };
   const add = (node: RegexNode): void => {
     // Each node counts, not each state: a repeated empty group has no states and would still take its time.
-    if (--budget.nodes < 0) throw new RegexProblem(`has more than ${MAX_REGEX_NODES} parts once its counts are written out`);
+    if (--budget.nodes < 0)
+      throw new RegexProblem(`has more than ${MAX_REGEX_NODES} parts once its counts are written out`);
     switch (node.kind) {
       case 'char':
         emit({ op: 'char', test: node.test });

@@ -38,7 +38,9 @@ export function readHeaderBytes(source: ByteSource): Uint8Array<ArrayBuffer> {
   if (length > BigInt(Math.min(room, MAX_SAFETENSORS_HEADER_BYTES))) {
     const foreign = describeForeign(start);
     const limit =
-      length > BigInt(room) ? `the file has ${room} after the length` : `expected at most ${MAX_SAFETENSORS_HEADER_BYTES}`;
+      length > BigInt(room)
+        ? `the file has ${room} after the length`
+        : `expected at most ${MAX_SAFETENSORS_HEADER_BYTES}`;
     fail('FILE_INVALID', `${name}: ${foreign ?? `header length is ${length} bytes, but ${limit}`}`);
   }
   if (length === 0n) fail('FILE_INVALID', `${name}: header length is 0: the header is empty`);
@@ -92,11 +94,14 @@ function parseTensor(name: string, entry: unknown, { where, dataStart, dataSize 
   }
   const [begin, end] = offsets as [number, number];
   if (end < begin) refuse(`data_offsets [${begin}, ${end}] end before they begin`);
-  if (end > dataSize) refuse(`data_offsets [${begin}, ${end}] are past the end of the data, which has ${dataSize} bytes`);
+  if (end > dataSize)
+    refuse(`data_offsets [${begin}, ${end}] are past the end of the data, which has ${dataSize} bytes`);
   const byteLength = shape.reduce((product, length) => product * length, 1) * DTYPE_BYTES[dtype];
   if (byteLength !== end - begin) {
     const needed = Number.isSafeInteger(byteLength) ? `${byteLength} bytes` : 'more bytes than can be counted';
-    refuse(`${dtype} of shape [${shape.join(', ')}] needs ${needed}, data_offsets [${begin}, ${end}] hold ${end - begin}`);
+    refuse(
+      `${dtype} of shape [${shape.join(', ')}] needs ${needed}, data_offsets [${begin}, ${end}] hold ${end - begin}`,
+    );
   }
   return { dtype, shape, byteOffset: dataStart + begin, byteLength };
 }
@@ -110,20 +115,26 @@ function isWholeNumbers(value: unknown): value is number[] {
 }
 
 function parseMetadata(value: unknown, where: string): Readonly<Record<string, string>> {
-  if (!isRecord(value)) return fail('FILE_INVALID', `${where}: __metadata__ is ${show(value)}, expected an object of strings`);
+  if (!isRecord(value))
+    return fail('FILE_INVALID', `${where}: __metadata__ is ${show(value)}, expected an object of strings`);
   const wrong = Object.entries(value).find(([, text]) => typeof text !== 'string');
   if (wrong) fail('FILE_INVALID', `${where}: __metadata__.${wrong[0]} is ${show(wrong[1])}, expected a string`);
   return value as Record<string, string>;
 }
 
 /** Every byte of the data belongs to one tensor: a hole can hide a second tensor of the same name, or anything else. */
-function checkCoverage(tensors: ReadonlyMap<string, SafetensorsTensor>, { where, dataStart, dataSize }: DataPlace): void {
+function checkCoverage(
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+  { where, dataStart, dataSize }: DataPlace,
+): void {
   const inOrder = [...tensors].sort(([, a], [, b]) => a.byteOffset - b.byteOffset || a.byteLength - b.byteLength);
   let covered = dataStart;
   let last = 'the header';
   for (const [name, { byteOffset, byteLength }] of inOrder) {
     if (byteOffset < covered) {
-      fail('FILE_INVALID', `${where}: tensor ${show(name)} overlaps ${last} by ${covered - byteOffset} bytes`, { param: name });
+      fail('FILE_INVALID', `${where}: tensor ${show(name)} overlaps ${last} by ${covered - byteOffset} bytes`, {
+        param: name,
+      });
     }
     if (byteOffset > covered) {
       fail(

@@ -2,7 +2,11 @@ import { assert, bf16FromFloat, DTYPE_BYTES, writeFileAtomicSync, type Dtype } f
 
 /** A tensor to write. Floats are stored as `dtype` (default: as they are); bytes need their dtype and are stored as they are. */
 export type NamedTensor =
-  | { readonly shape: readonly number[]; readonly data: Float32Array | Float64Array; readonly dtype?: 'F64' | 'F32' | 'BF16' }
+  | {
+      readonly shape: readonly number[];
+      readonly data: Float32Array | Float64Array;
+      readonly dtype?: 'F64' | 'F32' | 'BF16';
+    }
   | { readonly shape: readonly number[]; readonly data: Uint8Array; readonly dtype: Dtype };
 
 /** The order in which the reference implementation sorts dtypes: wide ones first, so that every tensor is aligned. */

@@ -52,7 +52,8 @@ function openSource(source: ByteSource): SafetensorsFile {
     readFloats(name) {
       const { dtype } = find(name);
       const convert = floatReader(dtype);
-      if (!convert) fail('FILE_INVALID', `${source.name}: tensor ${name} is ${dtype}, expected floats`, { param: name });
+      if (!convert)
+        fail('FILE_INVALID', `${source.name}: tensor ${name} is ${dtype}, expected floats`, { param: name });
       return convert(read(name));
     },
     close: () => source.close(),

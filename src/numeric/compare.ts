@@ -8,12 +8,10 @@ import type { Floats } from './kernels.ts';
 
 /** How far results of one kind may be from their reference, and why. */
 export const TOLERANCES = {
-  /** One float32 kernel with sums of up to about a thousand terms: some roundings of 2⁻²⁴ that partly cancel. */
+  /** One float32 kernel with sums of up to about a thousand terms: roundings of 2⁻²⁴ that partly cancel. */
   f32Kernel: 2e-6,
-  /** A float32 kernel with longer sums, or several stages (attention's backward): the roundings of each add up. */
+  /** Float32 in stages whose roundings add up, or longer sums: the gradient of a loss is a product, exponentials and a product. */
   f32Long: 1e-5,
-  /** Products of operands that the machine rounds to bfloat16 (8 bits of significand) before it multiplies. */
-  bf16Arithmetic: 5e-3,
   /** A whole float32 model against another implementation in float32: both sides round, in different orders. */
   goldenF32: 1e-4,
   /** Gradients of a whole model: a forward and a backward pass on both sides. */

@@ -95,6 +95,11 @@ export class EngineClient implements AsyncDisposable {
     }
   }
 
+  /** Whether requests can be answered. */
+  get isAlive(): boolean {
+    return this.#failure === undefined;
+  }
+
   stats(): Promise<EngineStats> {
     if (this.#failure) return Promise.reject(this.#failure);
     const token = this.#nextToken++;

@@ -2,7 +2,8 @@
  * The printable alphabet of byte-level BPE (GPT-2): each of the 256 bytes is one character, so that a vocabulary file is text.
  * Bytes that are printable in Latin-1 stand for themselves, the others take the code points from U+0100 on, in order.
  */
-const isPrintable = (byte: number): boolean => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+const isPrintable = (byte: number): boolean =>
+  (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 
 const charOfByte: string[] = [];
 const byteOfChar = new Map<string, number>();

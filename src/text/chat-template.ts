@@ -1,21 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { errorMessage, fail, systemClock, type Clock, type Digest } from '../base/index.ts';
-
-/** One message of a conversation, in OpenAI's shape. */
-export interface ChatMessage {
-  readonly role: string;
-  readonly content?: string | null;
-  readonly name?: string;
-  readonly tool_calls?: readonly ToolCall[];
-  readonly tool_call_id?: string;
-}
-
-export interface ToolCall {
-  readonly id?: string;
-  readonly type?: string;
-  readonly function: { readonly name: string; readonly arguments: unknown };
-}
+import type { ChatMessage, ToolCall } from '../formats/index.ts';
 
 export interface TemplateInput {
   readonly messages: readonly ChatMessage[];
@@ -50,7 +36,9 @@ export class CompiledTemplate {
    */
   constructor(source: string, tokens: TemplateTokens, where: string, clock: Clock = systemClock) {
     this.source = source;
-    this.digest = `sha256:${createHash('sha256').update(JSON.stringify([source, tokens])).digest('hex')}`;
+    this.digest = `sha256:${createHash('sha256')
+      .update(JSON.stringify([source, tokens]))
+      .digest('hex')}`;
     this.#where = where;
     this.#tokens = tokens;
     this.#clock = clock;
@@ -76,30 +64,48 @@ export class CompiledTemplate {
       const result: unknown = new Interpreter(environment).run(this.#program).value;
       return String(result);
     } catch (cause) {
-      return fail('REQUEST_INVALID', `the chat template of ${this.#where} refuses these messages: ${errorMessage(cause)}`, {
-        param: 'messages',
-        cause,
-      });
+      return fail(
+        'REQUEST_INVALID',
+        `the chat template of ${this.#where} refuses these messages: ${errorMessage(cause)}`,
+        {
+          param: 'messages',
+          cause,
+        },
+      );
     }
   }
 
   /** A template that never mentions tools would silently leave them out. */
   #checkTools(messages: readonly ChatMessage[], tools: readonly unknown[] | undefined): void {
     if (tools && tools.length > 0 && !/\btools\b/.test(this.source)) {
-      fail('REQUEST_INVALID', `the chat template of ${this.#where} does not take tools: describe them in a system message`, {
-        param: 'tools',
-      });
+      fail(
+        'REQUEST_INVALID',
+        `the chat template of ${this.#where} does not take tools: describe them in a system message`,
+        {
+          param: 'tools',
+        },
+      );
     }
     const index = messages.findIndex((message) => (message.tool_calls?.length ?? 0) > 0);
     if (index >= 0 && !this.source.includes('tool_calls')) {
       const param = `messages[${index}].tool_calls`;
-      fail('REQUEST_INVALID', `${param}: the chat template of ${this.#where} has no place for tool calls: write them as content`, { param });
+      fail(
+        'REQUEST_INVALID',
+        `${param}: the chat template of ${this.#where} has no place for tool calls: write them as content`,
+        { param },
+      );
     }
   }
 
   #globals(): Record<string, unknown> {
     const constants = { true: true, false: false, none: null, True: true, False: false, None: null };
-    return { ...constants, ...this.#tokens, range, raise_exception: raiseException, strftime_now: (format: string) => this.#now(format) };
+    return {
+      ...constants,
+      ...this.#tokens,
+      range,
+      raise_exception: raiseException,
+      strftime_now: (format: string) => this.#now(format),
+    };
   }
 
   /** Python's `strftime` of the local time, for the directives that templates use. */
@@ -133,12 +139,12 @@ function range(first: number, second?: number, step = 1): number[] {
   return numbers;
 }
 
-/** Templates join `content` as text and take the arguments of a tool call as an object; OpenAI sends null and a JSON string. */
+/** What a template sees of a message: not its weight, and the arguments of tool calls as an object, which OpenAI writes as JSON text. */
 function toTemplateMessage(message: ChatMessage): Record<string, unknown> {
   const { content, tool_calls: calls, role, name, tool_call_id: callId } = message;
   return {
     role,
-    content: content ?? '',
+    content,
     ...(name === undefined ? {} : { name }),
     ...(callId === undefined ? {} : { tool_call_id: callId }),
     ...(calls && calls.length > 0 ? { tool_calls: calls.map(toTemplateCall) } : {}),

@@ -22,7 +22,12 @@ function tiktokenWords(digits: string): JsonObject {
   const contractions = String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)`;
   const words = String.raw`[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}${digits}| ?[^\s\p{L}\p{N}]+[\r\n]*`;
   const spaces = String.raw`\s*[\r\n]+|\s+(?!\S)|\s+`;
-  const split = { type: 'Split', pattern: { Regex: `${contractions}|${words}|${spaces}` }, behavior: 'Isolated', invert: false };
+  const split = {
+    type: 'Split',
+    pattern: { Regex: `${contractions}|${words}|${spaces}` },
+    behavior: 'Isolated',
+    invert: false,
+  };
   return { type: 'Sequence', pretokenizers: [split, BYTES_ONLY] };
 }
 
@@ -48,7 +53,10 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>, where:
   const model = metadata.get('tokenizer.ggml.model');
   if (model === undefined) invalid(where, 'has no tokenizer: the key tokenizer.ggml.model is missing');
   if (model !== 'gpt2') {
-    fail('MODEL_UNSUPPORTED', `${where}: tokenizer.ggml.model is ${JSON.stringify(model)}: only "gpt2" (byte-level BPE) is supported`);
+    fail(
+      'MODEL_UNSUPPORTED',
+      `${where}: tokenizer.ggml.model is ${JSON.stringify(model)}: only "gpt2" (byte-level BPE) is supported`,
+    );
   }
   const pre = metadata.get('tokenizer.ggml.pre') ?? 'gpt-2';
   const splitting = typeof pre === 'string' && Object.hasOwn(SPLITTINGS, pre) ? SPLITTINGS[pre] : undefined;
@@ -75,7 +83,12 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>, where:
   return new Tokenizer(json, roles(metadata, splitting, tokens.length, where), where);
 }
 
-function roles(metadata: ReadonlyMap<string, unknown>, splitting: Splitting, vocabSize: number, where: string): TokenRoles {
+function roles(
+  metadata: ReadonlyMap<string, unknown>,
+  splitting: Splitting,
+  vocabSize: number,
+  where: string,
+): TokenRoles {
   const idAt = (key: string): number | null => {
     const value = metadata.get(`tokenizer.ggml.${key}_token_id`);
     if (value === undefined) return null;
@@ -94,7 +107,11 @@ function roles(metadata: ReadonlyMap<string, unknown>, splitting: Splitting, voc
   };
 }
 
-function addedTokens(metadata: ReadonlyMap<string, unknown>, tokens: readonly string[], where: string): AddedTokenJson[] {
+function addedTokens(
+  metadata: ReadonlyMap<string, unknown>,
+  tokens: readonly string[],
+  where: string,
+): AddedTokenJson[] {
   const types = metadata.get('tokenizer.ggml.token_type');
   if (types === undefined) return [];
   if (!isArrayLike(types) || types.length !== tokens.length) {
@@ -110,7 +127,11 @@ function addedTokens(metadata: ReadonlyMap<string, unknown>, tokens: readonly st
   return added;
 }
 
-function merges(metadata: ReadonlyMap<string, unknown>, vocab: ReadonlyMap<string, number>, where: string): [string, string][] {
+function merges(
+  metadata: ReadonlyMap<string, unknown>,
+  vocab: ReadonlyMap<string, number>,
+  where: string,
+): [string, string][] {
   return stringArray(metadata, 'tokenizer.ggml.merges', where).map((merge, index) => {
     // The space that parts the two tokens is never their first character: a space itself is written otherwise.
     const gap = merge.indexOf(' ', 1);

@@ -9,17 +9,16 @@ export { Tokenizer, type DecodeOptions, type EncodeOptions, type TokenRoles } fr
 export { loadTokenizerJson, type TokenizerSideFiles } from './load-tokenizer.ts';
 export { tokenizerFromGguf } from './gguf-tokenizer.ts';
 export { openChatRenderer, openTokenizer } from './open.ts';
-export { CompiledTemplate, type ChatMessage, type TemplateInput, type TemplateTokens, type ToolCall } from './chat-template.ts';
+export type { ChatMessage, ToolCall } from '../formats/index.ts';
+export { CompiledTemplate, type TemplateInput, type TemplateTokens } from './chat-template.ts';
 export {
   ChatRenderer,
   weightSpans,
-  type ChatExample,
-  type CompletionExample,
+  type ChatTurns,
+  type PromptAndCompletion,
   type PromptOptions,
   type RenderedExample,
-  type TrainingMessage,
   type WeightSpan,
 } from './render.ts';
 export { StreamDetokenizer } from './detokenize.ts';
 export { StopMatcher, type StopResult } from './stop-matcher.ts';
-export { openChatRenderer } from './open.ts';

@@ -1,5 +1,12 @@
 import { Tokenizer, type TokenRoles } from './tokenizer.ts';
-import { invalid, isObject, parseTokenizerJson, type AddedTokenJson, type JsonObject, type TokenizerJson } from './tokenizer-json.ts';
+import {
+  invalid,
+  isObject,
+  parseTokenizerJson,
+  type AddedTokenJson,
+  type JsonObject,
+  type TokenizerJson,
+} from './tokenizer-json.ts';
 
 /** The files that may stand beside `tokenizer.json` in a Hugging Face folder, parsed. */
 export interface TokenizerSideFiles {
@@ -33,7 +40,8 @@ export function loadTokenizerJson(json: Uint8Array | string, where: string, file
     eosIds: distinct([roleId('eos_token'), ...asIds(files.generationConfig?.['eos_token_id'])]),
     padId: roleId('pad_token'),
     unkId: roleId('unk_token'),
-    addsBos: bosId !== null && (config['add_bos_token'] === true || postProcessorAdds(merged.postProcessor, bosId, idOf)),
+    addsBos:
+      bosId !== null && (config['add_bos_token'] === true || postProcessorAdds(merged.postProcessor, bosId, idOf)),
   };
   return new Tokenizer(merged, roles, where);
 }
@@ -50,8 +58,17 @@ function mergeAddedTokens(tokens: readonly AddedTokenJson[], config: JsonObject,
   const decoder = config['added_tokens_decoder'];
   for (const [key, token] of Object.entries(isObject(decoder) ? decoder : {})) {
     const id = Number(key);
-    if (!Number.isInteger(id) || id < 0 || !isObject(token) || typeof token['content'] !== 'string' || token['content'] === '') {
-      invalid(where, `tokenizer_config.json: added_tokens_decoder[${JSON.stringify(key)}] must be a token with an id and content`);
+    if (
+      !Number.isInteger(id) ||
+      id < 0 ||
+      !isObject(token) ||
+      typeof token['content'] !== 'string' ||
+      token['content'] === ''
+    ) {
+      invalid(
+        where,
+        `tokenizer_config.json: added_tokens_decoder[${JSON.stringify(key)}] must be a token with an id and content`,
+      );
     }
     byId.set(id, {
       content: token['content'],
@@ -66,7 +83,11 @@ function mergeAddedTokens(tokens: readonly AddedTokenJson[], config: JsonObject,
 }
 
 /** Whether a `TemplateProcessing` (alone or in a `Sequence`) puts the token before a single text. */
-function postProcessorAdds(processor: JsonObject | null, id: number, idOf: (token: string) => number | undefined): boolean {
+function postProcessorAdds(
+  processor: JsonObject | null,
+  id: number,
+  idOf: (token: string) => number | undefined,
+): boolean {
   if (!processor) return false;
   const { type, processors, single } = processor;
   if (type === 'Sequence' && Array.isArray(processors)) {

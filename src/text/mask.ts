@@ -30,7 +30,10 @@ export function maskSpecial(input: TemplateInput, special: AddedTokenSplitter): 
     });
   const hidden = mapStrings(input, hide) as TemplateInput;
   const pattern = new RegExp(`${mark}(\\d+)${mark}`, 'gu');
-  return { input: hidden, unmask: (text) => text.replace(pattern, (_, index: string) => names[Number(index)] as string) };
+  return {
+    input: hidden,
+    unmask: (text) => text.replace(pattern, (_, index: string) => names[Number(index)] as string),
+  };
 }
 
 function unusedMark(texts: readonly string[]): string {

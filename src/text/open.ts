@@ -1,7 +1,7 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail } from '../base/index.ts';
-import { openGguf, readJsonFile, readWholeFile } from '../formats/index.ts';
+import { openGguf, readJsonFile } from '../formats/index.ts';
 import { CompiledTemplate, type TemplateTokens } from './chat-template.ts';
 import { tokenizerFromGguf } from './gguf-tokenizer.ts';
 import { loadTokenizerJson, tokenText, type TokenizerSideFiles } from './load-tokenizer.ts';
@@ -38,10 +38,13 @@ function rendererOfFolder(path: string): ChatRenderer {
   const text = (role: string): string | undefined => tokenText(config[role]) ?? tokenText(specialTokensMap[role]);
   const templateFile = join(path, 'chat_template.jinja');
   const source = existsSync(templateFile)
-    ? new TextDecoder().decode(readWholeFile(templateFile, MAX_TEMPLATE_BYTES))
+    ? new TextDecoder().decode(readBounded(templateFile, MAX_TEMPLATE_BYTES))
     : defaultTemplate(config['chat_template']);
   if (source === undefined) {
-    fail('MODEL_INVALID', `${path}: has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json): use an instruct model`);
+    fail(
+      'MODEL_INVALID',
+      `${path}: has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json): use an instruct model`,
+    );
   }
   const tokens = templateTokens({
     bos_token: text('bos_token'),
@@ -59,7 +62,8 @@ function rendererOfGguf(path: string): ChatRenderer {
   if (typeof source !== 'string') {
     fail('MODEL_INVALID', `${path}: has no chat template (the key tokenizer.chat_template): use an instruct model`);
   }
-  const text = (id: number | null | undefined): string | undefined => (typeof id === 'number' ? tokenizer.tokenOf(id) : undefined);
+  const text = (id: number | null | undefined): string | undefined =>
+    typeof id === 'number' ? tokenizer.tokenOf(id) : undefined;
   const tokens = templateTokens({
     bos_token: text(tokenizer.bosId),
     eos_token: text(tokenizer.eosIds[0]),
@@ -72,7 +76,9 @@ function rendererOfGguf(path: string): ChatRenderer {
 /** Older folders have one template or a list of named ones, of which `default` is for chats. */
 function defaultTemplate(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
-  const named: unknown = Array.isArray(value) ? value.find((entry) => isObject(entry) && entry['name'] === 'default') : undefined;
+  const named: unknown = Array.isArray(value)
+    ? value.find((entry) => isObject(entry) && entry['name'] === 'default')
+    : undefined;
   return isObject(named) && typeof named['template'] === 'string' ? named['template'] : undefined;
 }
 
@@ -81,8 +87,12 @@ function folderFiles(path: string): [json: Uint8Array, where: string, files: Tok
   const config = sideFile(join(path, 'tokenizer_config.json'));
   const specialTokensMap = sideFile(join(path, 'special_tokens_map.json'));
   const generationConfig = sideFile(join(path, 'generation_config.json'));
-  const files = { ...(config && { config }), ...(specialTokensMap && { specialTokensMap }), ...(generationConfig && { generationConfig }) };
-  return [readWholeFile(where, MAX_TOKENIZER_BYTES), where, files];
+  const files = {
+    ...(config && { config }),
+    ...(specialTokensMap && { specialTokensMap }),
+    ...(generationConfig && { generationConfig }),
+  };
+  return [readBounded(where, MAX_TOKENIZER_BYTES), where, files];
 }
 
 function sideFile(path: string): JsonObject | undefined {
@@ -91,13 +101,23 @@ function sideFile(path: string): JsonObject | undefined {
   return isObject(value) ? value : invalid(path, 'must be a JSON object');
 }
 
+function readBounded(path: string, maxBytes: number): Uint8Array {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (!status?.isFile()) fail('FILE_NOT_FOUND', `${path}: there is no such file`);
+  if (status.size > maxBytes) fail('FILE_INVALID', `${path}: has ${status.size} bytes, expected at most ${maxBytes}`);
+  return readFileSync(path);
+}
+
 function ggufMetadata(path: string): ReadonlyMap<string, unknown> {
   using file = openGguf(path);
   return file.metadata;
 }
 
 function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? fail('FILE_NOT_FOUND', `${path}: there is no such file or folder`);
+  return (
+    statSync(path, { throwIfNoEntry: false })?.isDirectory() ??
+    fail('FILE_NOT_FOUND', `${path}: there is no such file or folder`)
+  );
 }
 
 function templateTokens(tokens: { readonly [K in keyof TemplateTokens]: string | undefined }): TemplateTokens {

@@ -18,29 +18,38 @@ function stepsOf(step: JsonObject, where: string): JsonObject[] {
   switch (step['type']) {
     case 'Sequence': {
       const steps = step['pretokenizers'];
-      if (!Array.isArray(steps) || !steps.every(isObject)) invalid(where, 'pre_tokenizer.pretokenizers must be an array of objects');
+      if (!Array.isArray(steps) || !steps.every(isObject))
+        invalid(where, 'pre_tokenizer.pretokenizers must be an array of objects');
       return steps.flatMap((inner) => stepsOf(inner, where));
     }
     case 'ByteLevel':
-      if (step['add_prefix_space'] === true) invalid(where, 'pre_tokenizer ByteLevel.add_prefix_space is true, which is not supported');
+      if (step['add_prefix_space'] === true)
+        invalid(where, 'pre_tokenizer ByteLevel.add_prefix_space is true, which is not supported');
       return step['use_regex'] === false ? [] : [isolate(GPT2_WORDS)];
     case 'Digits':
       return [isolate(step['individual_digits'] === true ? String.raw`\p{N}` : String.raw`\p{N}+`)];
     case 'Split':
       return [splitStep(step, where)];
     default:
-      return invalid(where, `pre_tokenizer step ${JSON.stringify(step['type'])} is not supported: use ByteLevel, Digits, Split or Sequence`);
+      return invalid(
+        where,
+        `pre_tokenizer step ${JSON.stringify(step['type'])} is not supported: use ByteLevel, Digits, Split or Sequence`,
+      );
   }
 }
 
 function splitStep(step: JsonObject, where: string): JsonObject {
   const { pattern, behavior, invert } = step;
-  const isPattern = isObject(pattern) && (typeof pattern['Regex'] === 'string' || typeof pattern['String'] === 'string');
+  const isPattern =
+    isObject(pattern) && (typeof pattern['Regex'] === 'string' || typeof pattern['String'] === 'string');
   if (!isPattern) invalid(where, 'pre_tokenizer Split.pattern must be {"Regex": …} or {"String": …}');
   // Isolated pieces are the same whether the pattern matches them or the gaps between them.
   if (behavior === 'Isolated') return { type: 'Split', pattern, behavior, invert: false };
   if (behavior === 'Removed') return { type: 'Split', pattern, behavior, invert: invert === true };
-  return invalid(where, `pre_tokenizer Split.behavior ${JSON.stringify(behavior)} is not supported: use Isolated or Removed`);
+  return invalid(
+    where,
+    `pre_tokenizer Split.behavior ${JSON.stringify(behavior)} is not supported: use Isolated or Removed`,
+  );
 }
 
 function isolate(regex: string): JsonObject {

@@ -1,26 +1,13 @@
 import { createHash } from 'node:crypto';
 import { EspalierError, fail, type Digest } from '../base/index.ts';
-import type { ChatMessage, CompiledTemplate, TemplateInput } from './chat-template.ts';
+import type { ChatExample, ChatMessage, CompletionExample } from '../formats/index.ts';
+import type { CompiledTemplate, TemplateInput } from './chat-template.ts';
 import { maskSpecial, type MaskedInput } from './mask.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** A message of a training example; `weight` scales the loss of an assistant's turn (0: it is context only). */
-export interface TrainingMessage extends ChatMessage {
-  readonly weight?: number;
-}
-
-export interface ChatExample {
-  readonly messages: readonly TrainingMessage[];
-  readonly tools?: readonly unknown[];
-  /** The example's line in its file, for messages. */
-  readonly line?: number;
-}
-
-export interface CompletionExample {
-  readonly prompt: string;
-  readonly completion: string;
-  readonly line?: number;
-}
+/** An example of a training file; `line` is its place in the file, for messages. */
+export type ChatTurns = Pick<ChatExample, 'messages' | 'tools'> & { readonly line?: number };
+export type PromptAndCompletion = Pick<CompletionExample, 'prompt' | 'completion'> & { readonly line?: number };
 
 /** `lossWeights[i]` weighs the loss of predicting `tokenIds[i]`; 0 where nothing is learned. Both have one entry for each token. */
 export interface RenderedExample {
@@ -74,7 +61,10 @@ export class ChatRenderer {
   }
 
   /** The tokens of a conversation that the assistant is to continue. @throws REQUEST_INVALID when the template refuses it */
-  renderPrompt(messages: readonly ChatMessage[], { tools, addGenerationPrompt = true }: PromptOptions = {}): Int32Array {
+  renderPrompt(
+    messages: readonly ChatMessage[],
+    { tools, addGenerationPrompt = true }: PromptOptions = {},
+  ): Int32Array {
     const masked = maskSpecial(templateInput(messages, tools, addGenerationPrompt), this.tokenizer.special);
     const text = this.template.render(masked.input);
     // A turn that the template shows differently once it is past (hidden reasoning) has no prompt to agree with.
@@ -94,7 +84,7 @@ export class ChatRenderer {
    * A training example: the whole conversation, and which of its tokens are learned.
    * @throws DATA_INVALID when the template refuses the messages, or shows an assistant turn otherwise than as the continuation of its prompt
    */
-  renderExample({ messages, tools, line }: ChatExample): RenderedExample {
+  renderExample({ messages, tools, line }: ChatTurns): RenderedExample {
     try {
       const masked = maskSpecial(templateInput(messages, tools, false), this.tokenizer.special);
       const text = this.template.render(masked.input);
@@ -111,13 +101,16 @@ export class ChatRenderer {
       return { tokenIds: Int32Array.from(tokenIds), lossWeights: Float32Array.from(lossWeights) };
     } catch (error) {
       if (!(error instanceof EspalierError) || error.kind !== 'invalid') throw error;
-      fail('DATA_INVALID', line === undefined ? error.message : `line ${line}: ${error.message}`, { param: 'messages', cause: error });
+      fail('DATA_INVALID', line === undefined ? error.message : `line ${line}: ${error.message}`, {
+        param: 'messages',
+        cause: error,
+      });
     }
   }
 
   /** A `{prompt, completion}` example: the template shows it as one user message and the assistant's answer, and ends the answer. */
-  renderCompletion({ prompt, completion, line }: CompletionExample): RenderedExample {
-    const messages = [
+  renderCompletion({ prompt, completion, line }: PromptAndCompletion): RenderedExample {
+    const messages: ChatMessage[] = [
       { role: 'user', content: prompt },
       { role: 'assistant', content: completion },
     ];
@@ -125,11 +118,15 @@ export class ChatRenderer {
   }
 
   /** Where each assistant turn begins in the rendered text; undefined for a turn that is not the continuation of its own prompt. */
-  #findTurns(input: TemplateInput, text: string, weighted: readonly TrainingMessage[] = []): (Turn | undefined)[] {
+  #findTurns(input: TemplateInput, text: string, weighted: readonly ChatMessage[] = []): (Turn | undefined)[] {
     const turns: (Turn | undefined)[] = [];
     for (const [message, { role }] of input.messages.entries()) {
       if (role !== 'assistant') continue;
-      const prompt = this.template.render({ ...input, messages: input.messages.slice(0, message), addGenerationPrompt: true });
+      const prompt = this.template.render({
+        ...input,
+        messages: input.messages.slice(0, message),
+        addGenerationPrompt: true,
+      });
       const weight = weighted[message]?.weight ?? 1;
       turns.push(text.startsWith(prompt) ? { message, start: prompt.length, weight } : undefined);
     }
@@ -174,6 +171,10 @@ export function weightSpans({ lossWeights }: RenderedExample): WeightSpan[] {
   return spans;
 }
 
-function templateInput(messages: readonly ChatMessage[], tools: readonly unknown[] | undefined, addGenerationPrompt: boolean): TemplateInput {
+function templateInput(
+  messages: readonly ChatMessage[],
+  tools: readonly unknown[] | undefined,
+  addGenerationPrompt: boolean,
+): TemplateInput {
   return tools === undefined ? { messages, addGenerationPrompt } : { messages, tools, addGenerationPrompt };
 }

@@ -50,7 +50,10 @@ export function parseTokenizerJson(json: Uint8Array | string, where: string): To
   const addedTokens = parseAddedTokens(root['added_tokens'] ?? [], where);
   const preTokenizer = optionalObject(root['pre_tokenizer'], where, 'pre_tokenizer');
   if (!preTokenizer || !isByteLevel(preTokenizer)) {
-    invalid(where, 'pre_tokenizer has no ByteLevel step: only byte-level BPE is supported, not SentencePiece or WordPiece');
+    invalid(
+      where,
+      'pre_tokenizer has no ByteLevel step: only byte-level BPE is supported, not SentencePiece or WordPiece',
+    );
   }
   for (const field of ['continuing_subword_prefix', 'end_of_word_suffix'] as const) {
     if (model[field]) invalid(where, `model.${field} is ${JSON.stringify(model[field])}: byte-level BPE has none`);
@@ -80,10 +83,19 @@ export function parseObject(json: Uint8Array | string, where: string): JsonObjec
 }
 
 /** Checks what both sources must keep: each merge joins two tokens into a third. @throws TOKENIZER_INVALID naming the merge */
-export function checkMerge(left: string, right: string, index: number, vocab: ReadonlyMap<string, number>, where: string): void {
+export function checkMerge(
+  left: string,
+  right: string,
+  index: number,
+  vocab: ReadonlyMap<string, number>,
+  where: string,
+): void {
   for (const token of [left, right, left + right]) {
     if (!vocab.has(token)) {
-      invalid(where, `merge ${index} (${JSON.stringify(`${left} ${right}`)}) needs ${JSON.stringify(token)}, which is not in the vocabulary`);
+      invalid(
+        where,
+        `merge ${index} (${JSON.stringify(`${left} ${right}`)}) needs ${JSON.stringify(token)}, which is not in the vocabulary`,
+      );
     }
   }
 }
@@ -115,7 +127,8 @@ function parseVocab(entries: JsonObject, where: string): Map<string, number> {
   for (const [token, id] of Object.entries(entries)) {
     checkId(id, where, `model.vocab[${JSON.stringify(token)}]`);
     const other = tokenOf.get(id);
-    if (other !== undefined) invalid(where, `model.vocab gives id ${id} to both ${JSON.stringify(other)} and ${JSON.stringify(token)}`);
+    if (other !== undefined)
+      invalid(where, `model.vocab gives id ${id} to both ${JSON.stringify(other)} and ${JSON.stringify(token)}`);
     tokenOf.set(id, token);
     vocab.set(token, id);
   }
@@ -165,5 +178,9 @@ function checkId(id: unknown, where: string, name: string): asserts id is number
 function isByteLevel(preTokenizer: JsonObject): boolean {
   if (preTokenizer['type'] === 'ByteLevel') return true;
   const steps = preTokenizer['pretokenizers'];
-  return preTokenizer['type'] === 'Sequence' && Array.isArray(steps) && steps.some((step) => isObject(step) && isByteLevel(step));
+  return (
+    preTokenizer['type'] === 'Sequence' &&
+    Array.isArray(steps) &&
+    steps.some((step) => isObject(step) && isByteLevel(step))
+  );
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Rng } from '../base/index.ts';
 import { loadTokenizerJson } from './load-tokenizer.ts';
 import { tokenizerFromGguf } from './gguf-tokenizer.ts';
-import { letterTokenizer, letterTokenizerJson } from './testing.ts';
+import { letterTokenizer, letterTokenizerJson } from '../../test/support/letter-tokenizer.ts';
 
 const tokenizer = letterTokenizer();
 
@@ -24,16 +24,24 @@ test('a token that is added but no control token is found in any text', () => {
 test('decoding gives the text back, whatever it is, and lone surrogates as U+FFFD', () => {
   const rng = Rng.fromSeed(1);
   for (let i = 0; i < 300; i++) {
-    const codes = Array.from({ length: rng.nextBelow(20) }, () => rng.nextBelow(rng.nextBelow(2) === 0 ? 0x80 : 0x110000));
+    const codes = Array.from({ length: rng.nextBelow(20) }, () =>
+      rng.nextBelow(rng.nextBelow(2) === 0 ? 0x80 : 0x110000),
+    );
     const text = String.fromCodePoint(...codes);
     const ids = tokenizer.encode(text, { allowSpecial: false });
     assert.equal(tokenizer.decode(ids, { skipSpecial: false }), text.toWellFormed());
   }
-  assert.equal(tokenizer.decode(tokenizer.encode('a\ud800b', { allowSpecial: false }), { skipSpecial: false }), 'a\ufffdb');
+  assert.equal(
+    tokenizer.decode(tokenizer.encode('a\ud800b', { allowSpecial: false }), { skipSpecial: false }),
+    'a\ufffdb',
+  );
 });
 
 test('skipSpecial leaves control tokens out, and joins the bytes around them', () => {
-  const [first, second] = ['\u00e9'].flatMap((text) => [...tokenizer.encode(text, { allowSpecial: false })]) as [number, number];
+  const [first, second] = ['\u00e9'].flatMap((text) => [...tokenizer.encode(text, { allowSpecial: false })]) as [
+    number,
+    number,
+  ];
   const ids = [first, tokenizer.idOf('<|end|>') as number, second];
   assert.equal(tokenizer.decode(ids, { skipSpecial: true }), '\u00e9');
   assert.equal(tokenizer.decode(ids, { skipSpecial: false }), '\ufffd<|end|>\ufffd');
@@ -49,7 +57,10 @@ test('the digest is of what decides ids', () => {
   assert.equal(tokenizer.digest, letterTokenizer().digest);
   const json = letterTokenizerJson();
   const changed = loadTokenizerJson(JSON.stringify({ ...json, normalizer: { type: 'NFC' } }), 'x');
-  const fewer = loadTokenizerJson(JSON.stringify({ ...json, model: { ...json.model, merges: json.model.merges.slice(1) } }), 'x');
+  const fewer = loadTokenizerJson(
+    JSON.stringify({ ...json, model: { ...json.model, merges: json.model.merges.slice(1) } }),
+    'x',
+  );
   assert.equal(new Set([tokenizer.digest, changed.digest, fewer.digest]).size, 3);
 });
 
@@ -60,7 +71,10 @@ test('roles come from the files beside tokenizer.json', () => {
     specialTokensMap: { eos_token: '<|end|>' },
     generationConfig: { eos_token_id: [257, 256] },
   });
-  assert.deepEqual([loaded.bosId, loaded.eosIds, loaded.padId, loaded.unkId, loaded.addsBos], [256, [257, 256], 257, null, true]);
+  assert.deepEqual(
+    [loaded.bosId, loaded.eosIds, loaded.padId, loaded.unkId, loaded.addsBos],
+    [256, [257, 256], 257, null, true],
+  );
   assert.throws(() => loadTokenizerJson(json, 'x.json', { config: { eos_token: '<gone>' } }), {
     code: 'TOKENIZER_INVALID',
     message: /x\.json.*eos_token.*<gone>/,
@@ -70,17 +84,41 @@ test('roles come from the files beside tokenizer.json', () => {
 const bad: [problem: string, change: (json: ReturnType<typeof letterTokenizerJson>) => unknown, expected: RegExp][] = [
   ['cut off', (json) => JSON.stringify(json).slice(0, 200), /t\.json: is not valid JSON/],
   ['an unknown model', (json) => ({ ...json, model: { type: 'Telepathy', vocab: {} } }), /Telepathy/],
-  ['a merge of an unknown token', (json) => ({ ...json, model: { ...json.model, merges: ['a \u0394'] } }), /merge 0 .*a \u0394/],
-  ['a merge into an unknown token', (json) => ({ ...json, model: { ...json.model, merges: [['z', 'z']] } }), /merge 0 .*"zz"/],
-  ['a merge of three', (json) => ({ ...json, model: { ...json.model, merges: ['a b c'] } }), /merge 0 must be two tokens/],
+  [
+    'a merge of an unknown token',
+    (json) => ({ ...json, model: { ...json.model, merges: ['a \u0394'] } }),
+    /merge 0 .*a \u0394/,
+  ],
+  [
+    'a merge into an unknown token',
+    (json) => ({ ...json, model: { ...json.model, merges: [['z', 'z']] } }),
+    /merge 0 .*"zz"/,
+  ],
+  [
+    'a merge of three',
+    (json) => ({ ...json, model: { ...json.model, merges: ['a b c'] } }),
+    /merge 0 must be two tokens/,
+  ],
   ['an id twice', (json) => ({ ...json, model: { ...json.model, vocab: { a: 1, b: 1 } } }), /id 1 to both "a" and "b"/],
-  ['a huge id', (json) => ({ ...json, model: { ...json.model, vocab: { a: 2 ** 40 } } }), /vocab\["a"\] must be a whole number/],
+  [
+    'a huge id',
+    (json) => ({ ...json, model: { ...json.model, vocab: { a: 2 ** 40 } } }),
+    /vocab\["a"\] must be a whole number/,
+  ],
   ['an empty vocabulary', (json) => ({ ...json, model: { ...json.model, vocab: {}, merges: [] } }), /vocab is empty/],
-  ['no model', ({ model: _, ...json }) => json, /model must be an object, it is missing/],
-  ['an added token without text', (json) => ({ ...json, added_tokens: [{ id: 1, content: '' }] }), /added_tokens\[0\]\.content/],
+  ['no model', (json) => ({ ...json, model: undefined }), /model must be an object, it is missing/],
+  [
+    'an added token without text',
+    (json) => ({ ...json, added_tokens: [{ id: 1, content: '' }] }),
+    /added_tokens\[0\]\.content/,
+  ],
   ['an unknown step', (json) => withStep(json, { type: 'Whitespace' }), /step "Whitespace" is not supported/],
   ['a bad regular expression', (json) => withStep(json, splitBy('(')), /t\.json: .*regular expression/i],
-  ['a split that the library does otherwise', (json) => withStep(json, { ...splitBy('a'), behavior: 'Contiguous' }), /Contiguous/],
+  [
+    'a split that the library does otherwise',
+    (json) => withStep(json, { ...splitBy('a'), behavior: 'Contiguous' }),
+    /Contiguous/,
+  ],
   ['SentencePiece', (json) => ({ ...json, pre_tokenizer: { type: 'Metaspace' } }), /no ByteLevel step/],
 ];
 

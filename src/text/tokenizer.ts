@@ -82,7 +82,8 @@ export class Tokenizer {
     this.vocabSize = this.#tokenOf.length;
     ({ bosId: this.bosId, eosIds: this.eosIds, padId: this.padId, unkId: this.unkId, addsBos: this.addsBos } = roles);
     for (const id of [this.bosId, this.padId, this.unkId, ...this.eosIds]) {
-      if (id !== null && this.#tokenOf[id] === undefined) invalid(where, `token id ${id} has a role but is not in the vocabulary`);
+      if (id !== null && this.#tokenOf[id] === undefined)
+        invalid(where, `token id ${id} has a role but is not in the vocabulary`);
     }
     this.digest = digestOf(json, roles);
   }
@@ -116,7 +117,8 @@ export class Tokenizer {
    * {@link vocabSize}. @throws REQUEST_INVALID for an id outside the vocabulary
    */
   tokenBytes(id: number): Uint8Array {
-    if (!Number.isInteger(id) || id < 0) fail('REQUEST_INVALID', `${id} is not a token id: expected 0 to ${this.vocabSize - 1}`);
+    if (!Number.isInteger(id) || id < 0)
+      fail('REQUEST_INVALID', `${id} is not a token id: expected 0 to ${this.vocabSize - 1}`);
     // Models pad their embedding rows past the vocabulary: such an id can be sampled and stands for nothing.
     return this.#bytesOf[id] ?? new Uint8Array(0);
   }
@@ -158,7 +160,12 @@ export class Tokenizer {
     assert(model, 'a byte-level tokenizer has a model');
     const symbols = toByteAlphabet(word);
     // Some vocabularies lack a few bytes. As in Hugging Face such a byte is left out before its neighbours are merged.
-    const known = this.#json.unkToken === null ? Array.from(symbols).filter((symbol) => this.#json.vocab.has(symbol)).join('') : symbols;
+    const known =
+      this.#json.unkToken === null
+        ? Array.from(symbols)
+            .filter((symbol) => this.#json.vocab.has(symbol))
+            .join('')
+        : symbols;
     if (known === '') return [];
     return model.encode([known]).map((token: string) => {
       const id = this.#json.vocab.get(token);

@@ -33,7 +33,10 @@ for (const model of MODELS) {
     test('the check notices a rotation in the wrong direction', () => {
       const base = loadBase(folder, model, KERNELS.reference, 'f32');
       const { headWidth: E } = base.config;
-      const shifted = { ...base, rope: (n: number) => base.rope(n).map((value, i) => (i % E < E / 2 ? value : -value)) };
+      const shifted = {
+        ...base,
+        rope: (n: number) => base.rope(n).map((value, i) => (i % E < E / 2 ? value : -value)),
+      };
       const longest = ids.length - 1;
       const [logits] = forwardLogits(shifted, [ids[longest]]);
       assert.equal(compareToReference(logits, floatsOf(sequences[longest].logits), 'goldenF32').passes, false);

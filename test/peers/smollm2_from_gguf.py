@@ -1,9 +1,10 @@
 """Opens a Llama GGUF (SmolLM2 is one) as a Hugging Face model, or saves it as a Hugging Face folder.
 
-    python test/peers/smollm2_from_gguf.py BASE.gguf FOLDER
+    python test/peers/smollm2_from_gguf.py BASE.gguf FOLDER [f32|bf16]
 
 Weights are dequantised with the `gguf` package, so the peer computes with exactly the numbers that the file says: what
-quantisation lost is lost on both sides of a comparison.
+quantisation lost is lost on both sides of a comparison. A folder opens in a second and without the memory that
+dequantisation takes for a moment: measure speed and peak memory from a folder, not from the GGUF.
 """
 
 import sys
@@ -13,6 +14,8 @@ import gguf
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from peer_io import DTYPES
 
 LAYER_NAMES = {
     "attn_norm": "input_layernorm",
@@ -117,9 +120,10 @@ def open_base(path: str | Path, dtype: torch.dtype = torch.float32, attention: s
 
 
 def main() -> None:
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         raise SystemExit(__doc__)
-    load_smollm2(sys.argv[1]).save_pretrained(sys.argv[2])
+    dtype = DTYPES[sys.argv[3]] if len(sys.argv) == 4 else torch.float32
+    load_smollm2(sys.argv[1], dtype).save_pretrained(sys.argv[2])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ use crate::simd::Isa;
 use std::ops::Range;
 
 /// Tiles of queries that share one packing of the keys.
-const TILES: usize = 4;
+const TILES: usize = 16;
 
 /// The keys that a run of rows sees.
 #[derive(Clone, Copy)]
@@ -169,7 +169,7 @@ impl Scratch {
     fn attend(&mut self, isa: Isa, unit: &Unit, q: &[f32], k: &[f32], v: &[f32], shape: Shape) {
         let (group, padded, tile_rows) = (shape.group(), shape.padded(), shape.tile_rows());
         let rows = unit.rows.len();
-        pack_queries(&mut self.queries, q, unit.rows.clone(), unit.kv_head, shape, shape.scale);
+        pack_queries(isa, &mut self.queries, q, unit.rows.clone(), unit.kv_head, shape, shape.scale);
         self.largest[..rows * group].fill(f32::NEG_INFINITY);
         self.sums[..rows * group].fill(0.0);
         self.weighted[..rows * group * padded].fill(0.0);

@@ -6,7 +6,7 @@ use super::attention_tiles::{
     KEYS, LANES, Left, Right, Shape, Terms, for_units, pack_keys, pack_keys_transposed, pack_queries, product,
 };
 use super::math::{dot, exp};
-use crate::pool::{SharedMut, threads};
+use crate::pool::{SharedMut, for_rows, threads};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -19,6 +19,14 @@ pub struct Saved<'a> {
     pub q: &'a [f32],
     pub k: &'a [f32],
     pub v: &'a [f32],
+}
+
+/// What the units read: the mean of dp under p beside what the caller saved.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    saved: Saved<'a>,
+    /// [T, H]
+    means: &'a [f32],
 }
 
 struct Gradients {
@@ -63,12 +71,21 @@ pub fn attention_backward(
 ) {
     let units = plan(&segments(segment_starts), shape, threads());
     let work = units.iter().map(Unit::cost).sum::<usize>() * shape.group() * shape.width;
+    let mut means = vec![0.0; saved.lse.len()];
+    let shared = SharedMut::new(&mut means);
+    for_rows(saved.lse.len(), (8192 / shape.width).max(1), |range| {
+        let elements = range.start * shape.width..range.end * shape.width;
+        // SAFETY: the ranges of two parts do not overlap.
+        let means = unsafe { shared.slice(range) };
+        mean_rows(isa, means, &saved.dout[elements.clone()], &saved.out[elements], shape.width);
+    });
+    let inputs = Inputs { saved, means: &means };
     let gradients = Gradients { dq: SharedMut::new(dq), dk: SharedMut::new(dk), dv: SharedMut::new(dv) };
     for_units(
         &units,
         work,
         || Scratch::new(shape),
-        |unit, scratch| scratch.differentiate(isa, unit, &gradients, saved, shape),
+        |unit, scratch| scratch.differentiate(isa, unit, &gradients, inputs, shape),
     );
 }
 
@@ -115,8 +132,8 @@ struct Scratch {
     /// Queries times the scale, and the gradients of their outputs.
     queries: Vec<f32>,
     douts: Vec<f32>,
-    outs: Vec<f32>,
     lse: Vec<f32>,
+    means: Vec<f32>,
     /// How many keys of the tile each query sees, and the first query that sees each key.
     visible: Vec<usize>,
     first_queries: Vec<usize>,
@@ -139,8 +156,8 @@ impl Scratch {
             values_transposed: zeros(KEYS * width),
             queries: zeros(queries * padded),
             douts: zeros(queries * padded),
-            outs: zeros(queries * padded),
             lse: zeros(queries),
+            means: zeros(queries),
             visible: vec![0; queries],
             first_queries: Vec::with_capacity(KEYS),
             p: zeros(queries * KEYS),
@@ -151,17 +168,17 @@ impl Scratch {
         }
     }
 
-    fn differentiate(&mut self, isa: Isa, unit: &Unit, gradients: &Gradients, saved: Saved, shape: Shape) {
+    fn differentiate(&mut self, isa: Isa, unit: &Unit, gradients: &Gradients, inputs: Inputs, shape: Shape) {
         let tile_rows = shape.tile_rows();
         for first_key in unit.keys.clone().step_by(KEYS) {
             let keys = first_key..unit.keys.end.min(first_key + KEYS);
             let first_row = unit.rows.start.max(first_key / tile_rows * tile_rows);
-            self.load_keys(isa, unit, keys.clone(), saved, shape);
+            self.load_keys(isa, unit, keys.clone(), inputs.saved, shape);
             self.dk.fill(0.0);
             self.dv.fill(0.0);
             for first_row in (first_row..unit.rows.end).step_by(tile_rows) {
                 let rows = first_row..unit.rows.end.min(first_row + tile_rows);
-                self.load_queries(unit, rows.clone(), saved, shape);
+                self.load_queries(isa, unit, rows.clone(), inputs, shape);
                 self.differentiate_scores(isa, rows.clone(), keys.clone(), shape);
                 if unit.writes_dkv {
                     self.add_dk_dv(isa, rows.clone(), keys.clone(), shape);
@@ -192,14 +209,17 @@ impl Scratch {
         pack_keys(&mut self.keys, saved.k, &self.starts, shape);
     }
 
-    fn load_queries(&mut self, unit: &Unit, rows: Range<usize>, saved: Saved, shape: Shape) {
+    fn load_queries(&mut self, isa: Isa, unit: &Unit, rows: Range<usize>, inputs: Inputs, shape: Shape) {
+        let Inputs { saved, means: all_means } = inputs;
         let (group, start) = (shape.group(), unit.segment.start);
         let rows = start + rows.start..start + rows.end;
-        pack_queries(&mut self.queries, saved.q, rows.clone(), unit.kv_head, shape, shape.scale);
-        pack_queries(&mut self.douts, saved.dout, rows.clone(), unit.kv_head, shape, 1.0);
-        pack_queries(&mut self.outs, saved.out, rows.clone(), unit.kv_head, shape, 1.0);
-        for (t, lse) in rows.zip(self.lse.chunks_exact_mut(group)) {
-            lse.copy_from_slice(&saved.lse[(t * shape.kv_heads + unit.kv_head) * group..][..group]);
+        pack_queries(isa, &mut self.queries, saved.q, rows.clone(), unit.kv_head, shape, shape.scale);
+        pack_queries(isa, &mut self.douts, saved.dout, rows.clone(), unit.kv_head, shape, 1.0);
+        let targets = self.lse.chunks_exact_mut(group).zip(self.means.chunks_exact_mut(group));
+        for (t, (lse, means)) in rows.zip(targets) {
+            let heads = (t * shape.kv_heads + unit.kv_head) * group;
+            lse.copy_from_slice(&saved.lse[heads..heads + group]);
+            means.copy_from_slice(&all_means[heads..heads + group]);
         }
     }
 
@@ -220,7 +240,7 @@ impl Scratch {
         product(isa, p, KEYS, q, k, count, panels, terms);
         let (dout, v) = (left(&self.douts), right(&self.values_transposed));
         product(isa, ds, KEYS, dout, v, count, panels, terms);
-        differentiate_softmax(isa, p, ds, &self.douts, &self.outs, &self.lse, &self.visible[..count], width);
+        differentiate_softmax(isa, p, ds, &self.lse, &self.means, &self.visible[..count]);
     }
 
     /// dv += pᵀ · dout and dk += dsᵀ · (scaled q) over the queries that see each key.
@@ -239,9 +259,7 @@ impl Scratch {
             let left = Left { data: scores, row: 1, term: KEYS };
             let right = Right { data: queries, panel: LANES, term: padded };
             product(isa, part, padded, left, right, keys, padded / LANES, terms);
-            for (sum, part) in sums.iter_mut().zip(part.iter()) {
-                *sum += *part;
-            }
+            add(isa, sums, part);
         }
     }
 
@@ -266,45 +284,67 @@ impl Scratch {
             // SAFETY: this unit has its heads of its rows for itself.
             let dq = unsafe { dq.slice(shape.query_elements(unit.segment.start + row, unit.kv_head)) };
             for (dq, part) in dq.chunks_exact_mut(shape.width).zip(parts.chunks_exact(padded)) {
-                for (dq, part) in dq.iter_mut().zip(part) {
-                    *dq = if is_first { 0.0 } else { *dq } + part * shape.scale;
-                }
+                add_scaled(isa, dq, part, shape.scale, !is_first);
             }
         }
     }
 }
 
 multiversion! {
-    /// From scores and dp = dout·v [queries, KEYS]: p = exp(score − lse) and ds = p · (dp − dout·out), for visible keys.
+    /// means_TH = Σ_e dout · out, the mean of dp under p.
+    fn mean_rows(means: &mut [f32], dout: &[f32], out: &[f32], width: usize) = mean_body;
+
+    /// From scores and dp = dout·v [queries, KEYS]: p = exp(score − lse) and ds = p · (dp − mean), for visible keys.
     fn differentiate_softmax(
         p: &mut [f32],
         ds: &mut [f32],
-        douts: &[f32],
-        outs: &[f32],
         lse: &[f32],
-        visible: &[usize],
-        width: usize
+        means: &[f32],
+        visible: &[usize]
     ) = softmax_body;
+
+    /// sums += part
+    fn add(sums: &mut [f32], part: &[f32]) = add_body;
+
+    /// sums = factor · part, or += that.
+    fn add_scaled(sums: &mut [f32], part: &[f32], factor: f32, accumulate: bool) = add_scaled_body;
 }
 
 #[inline(always)]
-fn softmax_body<A: Arithmetic>(
-    p: &mut [f32],
-    ds: &mut [f32],
-    douts: &[f32],
-    outs: &[f32],
-    lse: &[f32],
-    visible: &[usize],
-    width: usize,
-) {
-    let padded = width.next_multiple_of(LANES);
+fn mean_body<A: Arithmetic>(means: &mut [f32], dout: &[f32], out: &[f32], width: usize) {
+    for (i, mean) in means.iter_mut().enumerate() {
+        *mean = dot::<A>(&dout[i * width..][..width], &out[i * width..][..width]);
+    }
+}
+
+#[inline(always)]
+fn softmax_body<A: Arithmetic>(p: &mut [f32], ds: &mut [f32], lse: &[f32], means: &[f32], visible: &[usize]) {
     for (i, keys) in visible.iter().enumerate() {
-        let d = dot::<A>(&douts[i * padded..][..width], &outs[i * padded..][..width]);
-        let lse = lse[i];
+        let (lse, mean) = (lse[i], means[i]);
         let columns = keys.next_multiple_of(LANES);
         for (p, ds) in p[i * KEYS..][..columns].iter_mut().zip(&mut ds[i * KEYS..][..columns]) {
             *p = exp::<A>(*p - lse);
-            *ds = *p * (*ds - d);
+            *ds = *p * (*ds - mean);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_body<A: Arithmetic>(sums: &mut [f32], part: &[f32]) {
+    for (sum, part) in sums.iter_mut().zip(part) {
+        *sum += part;
+    }
+}
+
+#[inline(always)]
+fn add_scaled_body<A: Arithmetic>(sums: &mut [f32], part: &[f32], factor: f32, accumulate: bool) {
+    if accumulate {
+        for (sum, part) in sums.iter_mut().zip(part) {
+            *sum = A::mul_add(*part, factor, *sum);
+        }
+    } else {
+        for (sum, part) in sums.iter_mut().zip(part) {
+            *sum = part * factor;
         }
     }
 }

@@ -56,18 +56,6 @@ impl Shape {
     }
 }
 
-/// Copies the queries of `rows` to rows of `shape.padded()` elements, times `scale`. The padding is left as it is: zeros.
-pub fn pack_queries(target: &mut [f32], source: &[f32], rows: Range<usize>, kv_head: usize, shape: Shape, scale: f32) {
-    let mut targets = target.chunks_exact_mut(shape.padded());
-    for row in rows {
-        for (query, target) in source[shape.query_elements(row, kv_head)].chunks_exact(shape.width).zip(&mut targets) {
-            for (target, value) in target.iter_mut().zip(query) {
-                *target = value * scale;
-            }
-        }
-    }
-}
-
 /// Copies keys (or values) to rows of `shape.padded()` elements. The tile's j-th key begins at element `starts[j]` of `source`.
 pub fn pack_keys(target: &mut [f32], source: &[f32], starts: &[usize], shape: Shape) {
     for (target, start) in target.chunks_exact_mut(shape.padded()).zip(starts) {
@@ -76,6 +64,16 @@ pub fn pack_keys(target: &mut [f32], source: &[f32], starts: &[usize], shape: Sh
 }
 
 multiversion! {
+    /// Copies the queries of `rows` to rows of `shape.padded()` elements, times `scale`. The padding is left as it is: zeros.
+    pub fn pack_queries(
+        target: &mut [f32],
+        source: &[f32],
+        rows: Range<usize>,
+        kv_head: usize,
+        shape: Shape,
+        scale: f32
+    ) = pack_queries_body;
+
     /// Copies keys (or values) of `width` elements transposed: panels of [`LANES`] keys, each [width, LANES].
     /// The tile's j-th key begins at element `starts[j]` of `source`; lanes without a key get zeros.
     pub fn pack_keys_transposed(target: &mut [f32], source: &[f32], starts: &[usize], width: usize) = transpose_body;
@@ -94,18 +92,81 @@ multiversion! {
 }
 
 #[inline(always)]
+fn pack_queries_body<A: Arithmetic>(
+    target: &mut [f32],
+    source: &[f32],
+    rows: Range<usize>,
+    kv_head: usize,
+    shape: Shape,
+    scale: f32,
+) {
+    let mut targets = target.chunks_exact_mut(shape.padded());
+    for row in rows {
+        for (query, target) in source[shape.query_elements(row, kv_head)].chunks_exact(shape.width).zip(&mut targets) {
+            for (target, value) in target.iter_mut().zip(query) {
+                *target = value * scale;
+            }
+        }
+    }
+}
+
+#[inline(always)]
 fn transpose_body<A: Arithmetic>(target: &mut [f32], source: &[f32], starts: &[usize], width: usize) {
     for (starts, target) in starts.chunks(LANES).zip(target.chunks_exact_mut(width * LANES)) {
         let (target, _) = target.as_chunks_mut::<LANES>();
         if starts.len() < LANES {
             target.fill([0.0; LANES]);
         }
-        for (lane, start) in starts.iter().enumerate() {
-            for (target, element) in target.iter_mut().zip(&source[*start..start + width]) {
-                target[lane] = *element;
+        let mut lane = 0;
+        for starts in starts.chunks(4) {
+            if let [a, b, c, d] = *starts {
+                let (a, b) = (&source[a..a + width], &source[b..b + width]);
+                let (c, d) = (&source[c..c + width], &source[d..d + width]);
+                let quads = a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
+                let quads = quads.zip(c.as_chunks::<4>().0).zip(d.as_chunks::<4>().0);
+                for (target, (((a, b), c), d)) in target.as_chunks_mut::<4>().0.iter_mut().zip(quads) {
+                    for (target, column) in target.iter_mut().zip(transpose4(a, b, c, d)) {
+                        target[lane..lane + 4].copy_from_slice(&column);
+                    }
+                }
+                for i in width - width % 4..width {
+                    target[i][lane..lane + 4].copy_from_slice(&[a[i], b[i], c[i], d[i]]);
+                }
+            } else {
+                for (i, start) in starts.iter().enumerate() {
+                    for (target, element) in target.iter_mut().zip(&source[*start..start + width]) {
+                        target[lane + i] = *element;
+                    }
+                }
             }
+            lane += starts.len();
         }
     }
+}
+
+/// The columns of the matrix with rows a, b, c and d.
+#[inline(always)]
+fn transpose4(a: &[f32; 4], b: &[f32; 4], c: &[f32; 4], d: &[f32; 4]) -> [[f32; 4]; 4] {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Spelt out, since the compiler moves single elements otherwise, which takes several times as long.
+        use std::arch::x86_64::*;
+        // SAFETY: every x86-64 has SSE; each load is of four elements; a vector register holds the bytes of a row.
+        unsafe {
+            let (a, b) = (_mm_loadu_ps(a.as_ptr()), _mm_loadu_ps(b.as_ptr()));
+            let (c, d) = (_mm_loadu_ps(c.as_ptr()), _mm_loadu_ps(d.as_ptr()));
+            let (ab_low, ab_high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+            let (cd_low, cd_high) = (_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+            std::mem::transmute::<[__m128; 4], [[f32; 4]; 4]>([
+                _mm_movelh_ps(ab_low, cd_low),
+                _mm_movehl_ps(cd_low, ab_low),
+                _mm_movelh_ps(ab_high, cd_high),
+                _mm_movehl_ps(cd_high, ab_high),
+            ])
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::array::from_fn(|i| [a[i], b[i], c[i], d[i]])
 }
 
 /// The left operand of [`product`]: element (m, k) is `data[m · row + k · term]`.

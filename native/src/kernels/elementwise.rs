@@ -27,7 +27,8 @@ pub fn sum_squares(isa: Isa, x: &[f32]) -> f64 {
             *sum = sum_squares_chunk(isa, chunk);
         }
     });
-    sums.iter().sum()
+    // Not `sum()`: that of nothing is -0.
+    sums.iter().fold(0.0, |total, sum| total + sum)
 }
 
 multiversion! {
@@ -55,7 +56,7 @@ fn sum_squares_body<A: Arithmetic>(x: &[f32]) -> f64 {
     for (lane, x) in lanes.iter_mut().zip(rest) {
         *lane += f64::from(*x) * f64::from(*x);
     }
-    lanes.iter().sum()
+    lanes.iter().fold(0.0, |total, lane| total + lane)
 }
 
 #[cfg(test)]
@@ -84,6 +85,7 @@ mod tests {
             assert!((first - exact).abs() <= 1e-12 * exact, "{first} {exact}");
             each_setting(|isa| assert_eq!(sum_squares(isa, &x), first));
         }
+        assert!(sum_squares(Isa::Portable, &[]).is_sign_positive());
         assert!(sum_squares(Isa::Portable, &[1.0, f32::NAN]).is_nan());
     }
 }

@@ -191,18 +191,21 @@ impl<L: Lanes, A: Rows, B: Panel<L>, const R: usize, const P: usize> Job<L> for 
     #[inline(always)]
     unsafe fn run(self) {
         let Tile { a, panels, depth, target, stride, finish } = self;
-        let place = |row: usize, panel: usize| target.wrapping_add(row * stride + panel * WIDTH);
+        // Plain loops over arrays: a closure here is one more function that has to be inlined to have the instruction set.
         unsafe {
             let mut sums = [[L::splat(0.0); P]; R];
             if matches!(finish, Finish::Continue) {
                 for row in 0..R {
                     for panel in 0..P {
-                        sums[row][panel] = L::load(place(row, panel));
+                        sums[row][panel] = L::load(target.add(row * stride + panel * WIDTH));
                     }
                 }
             }
             for pair in 0..depth / 2 {
-                let weights: [(L, L); P] = std::array::from_fn(|panel| panels[panel].pair(pair));
+                let mut weights = [(L::splat(0.0), L::splat(0.0)); P];
+                for panel in 0..P {
+                    weights[panel] = panels[panel].pair(pair);
+                }
                 for row in 0..R {
                     let value = L::splat(a.at(row, 2 * pair));
                     for panel in 0..P {
@@ -226,7 +229,7 @@ impl<L: Lanes, A: Rows, B: Panel<L>, const R: usize, const P: usize> Job<L> for 
             }
             for row in 0..R {
                 for panel in 0..P {
-                    let (sum, place) = (sums[row][panel], place(row, panel));
+                    let (sum, place) = (sums[row][panel], target.add(row * stride + panel * WIDTH));
                     match finish {
                         Finish::Store | Finish::Continue => sum.store(place),
                         Finish::Scale(alpha) => L::splat(alpha).mul(sum).store(place),

@@ -1,6 +1,7 @@
 //! The kernels of rows as Node sees them: `src/numeric/kernels.ts` says what each computes. An error thrown here is a bug of
 //! the TypeScript face, never of a user: it checks arguments first.
 #![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
+use super::arguments::{addresses, check_apart, check_lengths, chosen_isa, invalid};
 use crate::kernels::adamw::{AdamW, adamw};
 use crate::kernels::attention::attention_forward as forward_attention;
 use crate::kernels::attention_backward::{Saved, attention_backward as backward_attention};
@@ -8,49 +9,11 @@ use crate::kernels::attention_paged::{PagedRows, attention_paged as paged_attent
 use crate::kernels::attention_tiles::Shape;
 use crate::kernels::swiglu::SwigluGradients;
 use crate::kernels::{elementwise, rms_norm, rope as rotary, swiglu};
-use crate::simd::{Isa, isa};
 use napi::bindgen_prelude::{Float32ArraySlice as Floats, Int32ArraySlice as Integers};
-use napi::{Error, Result, Status};
+use napi::Result;
 use napi_derive::napi;
-use std::ops::Range;
 
-fn invalid(message: String) -> Error {
-    Error::new(Status::InvalidArg, message)
-}
-
-fn chosen_isa() -> Result<Isa> {
-    isa().map_err(invalid)
-}
-
-/// Fails unless each named array has as many elements as the product of its dimensions.
-fn check_lengths(arrays: &[(&str, usize, &[usize])]) -> Result<()> {
-    for (name, length, dimensions) in arrays {
-        let expected = dimensions.iter().fold(1usize, |product, dimension| product.saturating_mul(*dimension));
-        if *length != expected {
-            return Err(invalid(format!("{name} has {length} elements, expected {expected} = {dimensions:?}")));
-        }
-    }
-    Ok(())
-}
-
-fn addresses<T>(slice: &[T]) -> Range<usize> {
-    let range = slice.as_ptr_range();
-    range.start as usize..range.end as usize
-}
-
-/// Fails if an output shares memory with another output or with an input.
-fn check_apart(outputs: &[Range<usize>], inputs: &[Range<usize>]) -> Result<()> {
-    for (i, output) in outputs.iter().enumerate() {
-        for other in outputs[i + 1..].iter().chain(inputs) {
-            if output.start < other.end && other.start < output.end {
-                return Err(invalid(format!("output {i} shares memory with another argument")));
-            }
-        }
-    }
-    Ok(())
-}
-
-#[napi]
+#[napi(catch_unwind)]
 pub fn rms_norm_forward(mut y: Floats, mut rstd: Floats, x: Floats, gain: Floats, epsilon: f64, rows: u32) -> Result<()> {
     let (t, d) = (rows as usize, gain.len());
     check_lengths(&[("y", y.len(), &[t, d]), ("rstd", rstd.len(), &[t]), ("x", x.len(), &[t, d])])?;
@@ -61,7 +24,7 @@ pub fn rms_norm_forward(mut y: Floats, mut rstd: Floats, x: Floats, gain: Floats
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn rms_norm_backward(
     mut dx: Floats,
     dy: Floats,
@@ -85,7 +48,7 @@ pub fn rms_norm_backward(
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn rope(
     mut x: Floats,
     positions: Integers,
@@ -111,7 +74,7 @@ pub fn rope(
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn swiglu_forward(mut y: Floats, gate: Floats, up: Floats) -> Result<()> {
     let n = y.len();
     check_lengths(&[("gate", gate.len(), &[n]), ("up", up.len(), &[n])])?;
@@ -121,7 +84,7 @@ pub fn swiglu_forward(mut y: Floats, gate: Floats, up: Floats) -> Result<()> {
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn swiglu_backward(mut dgate: Floats, mut dup: Floats, dy: Floats, gate: Floats, up: Floats) -> Result<()> {
     let n = dy.len();
     check_lengths(&[
@@ -165,7 +128,7 @@ fn check_segments(starts: &[i32]) -> Result<()> {
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn attention_forward(
     mut out: Floats,
     mut lse: Floats,
@@ -198,7 +161,7 @@ pub fn attention_forward(
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn attention_backward(
     mut dq: Floats,
     mut dk: Floats,
@@ -241,7 +204,7 @@ pub fn attention_backward(
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn attention_paged(
     mut out: Floats,
     q: Floats,
@@ -262,7 +225,7 @@ pub fn attention_paged(
     let (t, Shape { heads: h, kv_heads: g, width: e, .. }) = (rows as usize, shape);
     let (max_blocks, block_size) = (max_blocks as usize, block_size as usize);
     if block_size == 0 {
-        return Err(invalid("blockSize must be positive".to_owned()));
+        return Err(invalid("blockSize must be positive"));
     }
     let num_blocks = k_cache.len() / (block_size * g * e);
     check_lengths(&[
@@ -290,7 +253,7 @@ pub fn attention_paged(
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn axpy(mut y: Floats, x: Floats, alpha: f64) -> Result<()> {
     check_lengths(&[("x", x.len(), &[y.len()])])?;
     check_apart(&[addresses(&y)], &[addresses(&x)])?;
@@ -299,12 +262,12 @@ pub fn axpy(mut y: Floats, x: Floats, alpha: f64) -> Result<()> {
     Ok(())
 }
 
-#[napi]
+#[napi(catch_unwind)]
 pub fn sum_squares(x: Floats) -> Result<f64> {
     Ok(elementwise::sum_squares(chosen_isa()?, &x))
 }
 
-#[napi(js_name = "adamW")]
+#[napi(catch_unwind, js_name = "adamW")]
 pub fn adam_w(
     mut weights: Floats,
     gradients: Floats,

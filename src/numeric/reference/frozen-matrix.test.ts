@@ -21,7 +21,7 @@ test('bf16 rounds to the nearest, ties to even', () => {
 
 test('int8 has one scale a row, rounds half to even and keeps zeros', () => {
   const weight = Float64Array.of(127, 2.5, -3.5, 0.49, 254, 3, -1, 1.01, 0, 0, 0, 0);
-  const expected = Float64Array.of(127, 2, -4, 0, 254, 4, -0, 2, 0, 0, 0, 0);
+  const expected = Float64Array.of(127, 2, -4, 0, 254, 4, 0, 2, 0, 0, 0, 0);
   assertBitEqual(thaw(freeze(weight, 3, 4, 'int8')), expected);
 });
 

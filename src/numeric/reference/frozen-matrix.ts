@@ -54,7 +54,8 @@ function quantiseRow(row_I: Float64Array): void {
   const scale = Math.fround(peak / 127);
   for (let i = 0; i < row_I.length; i++) {
     const q = scale === 0 ? 0 : roundHalfToEven(Math.fround(Math.fround(row_I[i]) / scale));
-    row_I[i] = Math.fround(Math.max(-127, Math.min(127, q)) * scale);
+    // A code is a whole number: adding 0 takes the sign from −0.
+    row_I[i] = Math.fround((Math.max(-127, Math.min(127, q)) + 0) * scale);
   }
 }
 

@@ -6,44 +6,32 @@ import { segmentStartsOf } from '../../support/random-arrays.ts';
 import type { Arrays, KernelCase, KernelCheck, Outputs } from './check.ts';
 import { agreesWithReference, float32Arrays, random, rowOf } from './check.ts';
 
-/** Lengths of the packed segments. */
-const SEGMENTS: readonly (readonly number[])[] = [
-  [],
-  [1],
-  [2],
-  [1, 1],
-  [3],
-  [7],
-  [1, 5, 1],
-  [3, 1, 9],
-  [64],
-  [31, 33],
-  [1, 70, 62],
-  [133],
-  [2, 257, 3],
-];
-const HEADS: readonly (readonly [H: number, G: number, E: number])[] = [
-  [1, 1, 1],
-  [4, 4, 5],
-  [9, 3, 64],
-  [6, 2, 24],
-  [14, 2, 7],
-  [3, 1, 128],
-];
-
 interface AttentionExample {
   readonly label: string;
+  /** Of the packed segments. */
   readonly lengths: readonly number[];
   readonly shape: AttentionShape;
 }
 
-const examples: readonly AttentionExample[] = SEGMENTS.flatMap((lengths) =>
-  HEADS.map(([H, G, E]) => ({
-    label: `segments [${lengths.join(', ')}] H=${H} G=${G} E=${E}`,
-    lengths,
-    shape: { T: lengths.reduce((a, b) => a + b, 0), H, G, E, scale: 1 / Math.sqrt(E) },
-  })),
-);
+function exampleOf(lengths: readonly number[], H: number, G: number, E: number): AttentionExample {
+  const T = lengths.reduce((a, b) => a + b, 0);
+  const label = `segments [${lengths.join(', ')}] H=${H} G=${G} E=${E}`;
+  return { label, lengths, shape: { T, H, G, E, scale: 1 / Math.sqrt(E) } };
+}
+
+const SEGMENTS = [[], [1], [2], [1, 1], [3], [7], [1, 5, 1], [3, 1, 9], [64], [31, 33], [133]];
+const examples: readonly AttentionExample[] = [
+  ...SEGMENTS.flatMap((lengths) => [
+    exampleOf(lengths, 1, 1, 1),
+    exampleOf(lengths, 4, 4, 5),
+    exampleOf(lengths, 6, 2, 24),
+    exampleOf(lengths, 14, 2, 7),
+  ]),
+  exampleOf([5], 9, 3, 64),
+  exampleOf([1, 70, 62], 9, 3, 64),
+  exampleOf([2, 131, 3], 3, 1, 128),
+  exampleOf([263], 2, 1, 16),
+];
 
 /** q, k, v and dout of the example, or of its rows from..to alone. */
 function inputs(
@@ -81,7 +69,7 @@ function joinGradients(outputs: Outputs, lengths: readonly number[]): Outputs {
 
 const packedCases: readonly KernelCase[] = examples.map((example) => ({
   label: example.label,
-  tolerance: 'f32Long',
+  tolerance: 'f32Kernel',
   compute: (kernels, arrays) => joinGradients(attend(kernels, arrays, example), example.lengths),
 }));
 
@@ -143,8 +131,9 @@ function page(
 
 const BLOCK_SIZES: readonly number[] = [1, 7, 16];
 
+// Other sizes of blocks are held to these by the law below.
 const pagedCases: readonly KernelCase[] = examples.flatMap((example) =>
-  BLOCK_SIZES.map((blockSize) => ({
+  [7].map((blockSize) => ({
     label: `${example.label} in blocks of ${blockSize}`,
     tolerance: 'f32Kernel' as const,
     compute(kernels: Kernels, arrays: Arrays) {

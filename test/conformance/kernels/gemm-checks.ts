@@ -21,6 +21,13 @@ const SIZES: readonly (readonly [M: number, N: number, K: number])[] = [
   [601, 9, 263],
 ];
 
+const SETTINGS = [
+  { alpha: 1, accumulate: false },
+  { alpha: 1, accumulate: true },
+  { alpha: -0.7, accumulate: false },
+  { alpha: -0.7, accumulate: true },
+];
+
 const layouts = (): (readonly [boolean, boolean])[] =>
   [false, true].flatMap((transposeA) => [false, true].map((transposeB) => [transposeA, transposeB] as const));
 
@@ -30,21 +37,22 @@ function labelOf({ M, N, K, transposeA, transposeB, alpha, accumulate }: GemmSha
 
 const cases: readonly KernelCase[] = SIZES.flatMap(([M, N, K]) =>
   layouts().flatMap(([transposeA, transposeB]) =>
-    [1, -0.7].flatMap((alpha) =>
-      [false, true].map((accumulate) => {
-        const shape = { M, N, K, transposeA, transposeB, alpha, accumulate };
-        return {
-          label: labelOf(shape),
-          tolerance: 'f32Kernel' as const,
-          zeros: K === 0 && !accumulate ? ['c'] : [],
-          compute(kernels: Kernels, arrays: Arrays) {
-            const c = accumulate ? arrays.input(random(M * N, 'c before')) : arrays.output(M * N);
-            kernels.gemm(c, arrays.input(random(M * K, 'a')), arrays.input(random(K * N, 'b')), shape);
-            return { c };
-          },
-        };
-      }),
-    ),
+    SETTINGS.map(({ alpha, accumulate }) => {
+      const shape = { M, N, K, transposeA, transposeB, alpha, accumulate };
+      // Of one sum alone, the terms are positive: an error relative to a sum that happens to cancel would say nothing.
+      const termsOf = (values: Float64Array): Float64Array => (M * N === 1 ? values.map(Math.abs) : values);
+      return {
+        label: labelOf(shape),
+        tolerance: 'f32Kernel' as const,
+        zeros: K === 0 && !accumulate ? ['c'] : [],
+        compute(kernels: Kernels, arrays: Arrays) {
+          const [a, b, before] = [random(M * K, 'a'), random(K * N, 'b'), random(M * N, 'c before')].map(termsOf);
+          const c = accumulate ? arrays.input(before) : arrays.output(M * N);
+          kernels.gemm(c, arrays.input(a), arrays.input(b), shape);
+          return { c };
+        },
+      };
+    }),
   ),
 );
 

@@ -130,7 +130,11 @@ const formats: KernelCheck = {
         );
         const what = `O=${O} I=${I} ${format}`;
         assert.deepEqual([matrix.out, matrix.in, matrix.format], [O, I, format]);
-        assertBitEqual(kernels.thaw(matrix), Float32Array.from(referenceKernels().thaw(expected)), what);
+        assertBitEqual(
+          Float32Array.from(kernels.thaw(matrix)),
+          Float32Array.from(referenceKernels().thaw(expected)),
+          what,
+        );
       }
       // Halves of a step of both formats, a row of zeros, the largest and the smallest numbers.
       const edges = Float32Array.of(
@@ -153,7 +157,7 @@ const formats: KernelCheck = {
       );
       const expected = referenceKernels().thaw(referenceKernels().freeze(edges, 4, 4, format));
       const thawed = kernels.thaw(kernels.freeze(edges, 4, 4, format));
-      assertBitEqual(thawed, Float32Array.from(expected), `edges ${format}`);
+      assertBitEqual(Float32Array.from(thawed), Float32Array.from(expected), `edges ${format}`);
     }
   },
 };

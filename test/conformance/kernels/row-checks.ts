@@ -35,10 +35,11 @@ const ropeShapes = MANY_ROWS.flatMap((T) =>
   [1, 3, 9].flatMap((H) => [2, 6, 64].flatMap((E) => [false, true].map((inverse) => ({ T, H, E, inverse })))),
 );
 type RopeShape = (typeof ropeShapes)[number];
+const ropeTables = new Map([2, 6, 64].map((E) => [E, cosSinTable(NUM_POSITIONS, E).map(Math.fround)]));
 
 function rope(kernels: Kernels, arrays: Arrays, { T, H, E, inverse }: RopeShape, from = 0, to = T): Outputs {
   const x = arrays.input(random(T * H * E, 'x').subarray(from * H * E, to * H * E));
-  const table = arrays.input(cosSinTable(NUM_POSITIONS, E).map(Math.fround));
+  const table = arrays.input(ropeTables.get(E) ?? new Float64Array(0));
   const positions = indexArray(T, NUM_POSITIONS, 'positions').subarray(from, to);
   kernels.rope(x, positions, table, to - from, H, E, inverse);
   return { x };

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { CompiledTemplate, ChatRenderer, loadTokenizerJson, tokenizerFromGguf, type ChatMessage, type Tokenizer } from '../../../src/text/index.ts';
+import {
+  CompiledTemplate,
+  ChatRenderer,
+  loadTokenizerJson,
+  tokenizerFromGguf,
+  type ChatMessage,
+  type Tokenizer,
+} from '../../../src/text/index.ts';
 import { differences, goldenPath, readGolden, tinyGgufMetadata, type TokenCase } from './golden.ts';
 
 const tinyPath = goldenPath('tiny-tokenizer.json');
@@ -48,6 +55,10 @@ test('chat templates give the text and the ids of apply_chat_template', () => {
     const options = { addGenerationPrompt, ...(tools ? { tools } : {}) };
     const label = `${template} ${JSON.stringify(messages)} ${addGenerationPrompt}`;
     assert.equal(compiled.render({ messages, ...options }), text, label);
-    assert.deepEqual([...new ChatRenderer(tokenizers(pre), compiled).renderPrompt(messages, options)], rendered.ids, label);
+    assert.deepEqual(
+      [...new ChatRenderer(tokenizers(pre), compiled).renderPrompt(messages, options)],
+      rendered.ids,
+      label,
+    );
   }
 });

@@ -1,0 +1,30 @@
+import { join } from 'node:path';
+import { systemClock } from '../base/index.ts';
+import { Registry, REGISTRY_MIGRATIONS } from '../registry/index.ts';
+import { Database } from '../storage/index.ts';
+import { ApiKeys, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
+import type { AppConfig } from './config.ts';
+
+/** The state in ESPALIER_HOME: one database and the adapters' files. */
+export interface Platform extends AsyncDisposable {
+  readonly registry: Registry;
+  readonly tenants: Tenants;
+  readonly keys: ApiKeys;
+  readonly usage: UsageMeter;
+}
+
+export async function openPlatform({ home }: AppConfig): Promise<Platform> {
+  const database = Database.open(join(home, 'espalier.db'), [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS], systemClock);
+  const registry = await Registry.open(database, home, systemClock);
+  const usage = new UsageMeter(database, systemClock);
+  return {
+    registry,
+    tenants: new Tenants(database, systemClock),
+    keys: new ApiKeys(database, systemClock),
+    usage,
+    async [Symbol.asyncDispose]() {
+      usage[Symbol.dispose]();
+      database.close();
+    },
+  };
+}

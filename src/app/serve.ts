@@ -1,0 +1,65 @@
+import { epochSeconds, systemClock, type Log } from '../base/index.ts';
+import { startServer, type RunningServer } from '../http/index.ts';
+import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
+import { openChatRenderer } from '../text/index.ts';
+import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
+import type { AppConfig } from './config.ts';
+import { openPlatform, type Platform } from './platform.ts';
+import { makeServices } from './services.ts';
+
+export interface ServeOptions {
+  readonly base: string;
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly maxSequences?: number | undefined;
+  readonly cacheTokens?: number | undefined;
+  /** Adapters that nobody uses may hold so many bytes. */
+  readonly adapterBytes?: number | undefined;
+}
+
+export interface Serving extends AsyncDisposable {
+  readonly url: string;
+  readonly baseName: string;
+  readonly instructionSet: string;
+  readonly platform: Platform;
+}
+
+const DEFAULT_ADAPTER_BYTES = 2 ** 30;
+
+/** Starts engine and HTTP server. Disposing of the result lets requests finish, then stops both. */
+export async function serve(
+  config: AppConfig,
+  options: ServeOptions,
+  log: Log,
+  onModelProgress?: ModelProgress,
+): Promise<Serving> {
+  const base = await resolveBase(config, options.base, onModelProgress);
+  const { config: model } = describeBase(base);
+  const renderer = openChatRenderer(base.open.path);
+  await using stack = new AsyncDisposableStack();
+  const platform = stack.use(await openPlatform(config));
+  const engine = stack.use(
+    await EngineClient.start({
+      base: base.open,
+      threads: config.threads,
+      engine: {
+        ...DEFAULT_ENGINE,
+        maxSequences: options.maxSequences ?? DEFAULT_ENGINE.maxSequences,
+        cacheTokens: options.cacheTokens ?? DEFAULT_ENGINE.cacheTokens,
+      },
+      adapterBytes: options.adapterBytes ?? DEFAULT_ADAPTER_BYTES,
+    }),
+  );
+  const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
+  const services = makeServices(platform, served, { engine, renderer, contextLength: model.contextLength });
+  const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
+  const owned = stack.move();
+  return {
+    url: server.url,
+    baseName: base.name,
+    instructionSet: engine.instructionSet,
+    platform,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,120 @@
+import { Command } from 'commander';
+import {
+  exportAdapter,
+  importAdapter,
+  listAdapters,
+  promoteAdapter,
+  removeAdapter,
+  rollbackAdapter,
+  showAdapter,
+  verifyAdapters,
+  type AdapterVersion,
+  type AppConfig,
+} from '../../app/index.ts';
+import { modelProgress } from '../model-progress.ts';
+import { positiveInteger } from '../options.ts';
+import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
+
+export function adaptersCommand(config: AppConfig): Command {
+  const list = json('list', 'published adapters')
+    .argument('[tenant]', 'only this tenant')
+    .option('--limit <n>', 'at most so many', positiveInteger, 100)
+    .action(async (tenant: string | undefined, options: { limit: number } & OutputOptions) => {
+      const versions = await listAdapters(config, tenant, options.limit);
+      const rows = versions.map((version) => [
+        nameOf(version),
+        version.method,
+        String(version.rank ?? '-'),
+        formatBytes(version.sizeBytes),
+        version.base.name,
+        version.digest.slice(0, 19),
+      ]);
+      const text = rows.length === 0 ? 'none yet: espalier train … --publish TENANT/TASK' : table([['adapter', 'method', 'rank', 'size', 'base', 'digest'], ...rows]);
+      new Output(options).result(versions, text);
+    });
+  const show = json('show', 'one version, with where it came from and how it scored')
+    .argument('<ref>', 'TENANT/TASK, TENANT/TASK@VERSION or sha256:…')
+    .action(async (reference: string, options: OutputOptions) => {
+      const shown = await showAdapter(config, reference);
+      const { metrics, provenance, files: _files, base, ...rest } = shown;
+      const fields = { ...rest, base: `${base.name} (${base.digest})`, ...metrics };
+      const rows = Object.entries(fields).map(([name, value]) => [name, String(value)]);
+      new Output(options).result(shown, `${table(rows)}\nprovenance ${JSON.stringify(provenance, null, 2)}`);
+    });
+  const publish = (name: string, description: string): Command =>
+    json(name, description)
+      .argument('<dir>', 'a PEFT folder')
+      .argument('<name>', 'TENANT/TASK')
+      .requiredOption('--base <name>', 'the base that it was trained on')
+      .action(async (directory: string, target: string, options: { base: string } & OutputOptions) => {
+        const output = new Output(options);
+        const { version, warning } = await importAdapter(config, directory, target, options.base, modelProgress(output));
+        if (warning) output.line(`warning: ${warning}`);
+        output.result(version, `published ${nameOf(version)} (${version.digest})`);
+      });
+  const exported = json('export', 'write a version out as a PEFT folder')
+    .argument('<ref>')
+    .argument('<dir>', 'a folder that does not exist yet')
+    .action(async (reference: string, directory: string, options: OutputOptions) => {
+      const version = await exportAdapter(config, reference, directory);
+      new Output(options).result({ ...version, directory }, `wrote ${nameOf(version)} to ${directory}`);
+    });
+  const promote = json('promote', 'make an alias point at a version')
+    .argument('<ref>', 'TENANT/TASK@VERSION or sha256:…')
+    .option('--alias <name>', 'which alias', 'latest')
+    .action(async (reference: string, options: { alias: string } & OutputOptions) => {
+      const version = await promoteAdapter(config, reference, options.alias);
+      new Output(options).result(version, `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`);
+    });
+  const rollback = json('rollback', 'make an alias point at what it pointed at before')
+    .argument('<name>', 'TENANT/TASK')
+    .option('--alias <name>', 'which alias', 'latest')
+    .action(async (target: string, options: { alias: string } & OutputOptions) => {
+      const version = await rollbackAdapter(config, target, options.alias);
+      new Output(options).result(version, `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`);
+    });
+  const remove = json('remove', 'remove a version')
+    .argument('<ref>')
+    .action(async (reference: string, options: OutputOptions) => {
+      const version = await removeAdapter(config, reference);
+      new Output(options).result(version, `removed ${nameOf(version)}`);
+    });
+  const verify = json('verify', 'read every published file and compare it with its digest').action(
+    async (options: OutputOptions) => {
+      const problems = await verifyAdapters(config);
+      const lines = problems.map(({ where, message }) => `${where}: ${message}`);
+      new Output(options).result({ problems }, lines.length === 0 ? 'all whole' : lines.join('\n'));
+      if (problems.length > 0) process.exitCode = 1;
+    },
+  );
+  const command = new Command('adapters').description('the registry of adapters');
+  for (const child of [
+    list,
+    show,
+    publish('publish', 'publish a PEFT folder'),
+    publish('import', 'the same as publish, for adapters trained elsewhere'),
+    exported,
+    promote,
+    rollback,
+    remove,
+    verify,
+  ]) {
+    command.addCommand(child);
+  }
+  return command.addHelpText(
+    'after',
+    `
+Examples:
+  espalier adapters publish ./my-adapter acme/triage --base smollm2-135m-instruct
+  espalier adapters promote acme/triage@1
+  espalier adapters export acme/triage ./triage`,
+  );
+}
+
+function json(name: string, description: string): Command {
+  return new Command(name).description(description).option('--json', 'print one JSON document');
+}
+
+function nameOf({ tenant, task, version }: AdapterVersion): string {
+  return `${tenant}/${task}@${version}`;
+}

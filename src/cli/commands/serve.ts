@@ -1,0 +1,31 @@
+import { Command } from 'commander';
+import { serve, serverLog, type AppConfig, type ServeOptions } from '../../app/index.ts';
+import { modelProgress } from '../model-progress.ts';
+import { positiveInteger, wholeNumber } from '../options.ts';
+import { Output, type OutputOptions } from '../output.ts';
+import { untilSignal } from '../until-signal.ts';
+
+export function serveCommand(config: AppConfig): Command {
+  return new Command('serve')
+    .description('the HTTP server: one base in memory, every published adapter, picked per request')
+    .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
+    .option('--port <n>', 'port, 0 for a free one', wholeNumber, 8080)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--max-sequences <n>', 'sequences that are answered at once', positiveInteger)
+    .option('--cache-tokens <n>', 'tokens that the cache of keys and values holds', positiveInteger)
+    .option('--json', 'print one JSON document when the server is ready')
+    .addHelpText(
+      'after',
+      `
+Example:
+  espalier tenants create acme && espalier keys create acme
+  espalier serve --base smollm2-135m-instruct --port 8080`,
+    )
+    .action(async (options: ServeOptions & OutputOptions) => {
+      const output = new Output(options);
+      await using server = await serve(config, options, serverLog(), modelProgress(output));
+      const { url, baseName, instructionSet } = server;
+      output.result({ url, base: baseName, instructionSet }, `${baseName} on ${url} (${instructionSet}); ctrl-c ends it`);
+      await untilSignal();
+    });
+}

@@ -1,0 +1,77 @@
+import type { Context } from 'hono';
+import { EspalierError, errorMessage, newId, systemClock } from '../base/index.ts';
+import type { AppOptions } from './app.ts';
+import { errorResponse, isInternal, wireError } from './error-response.ts';
+import type { HttpMetrics } from './http-metrics.ts';
+import type { RequestContext } from './route.ts';
+import type { Services } from './services.ts';
+
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+
+/** Answers a request by a handler, whatever the handler does, and accounts for it when its last byte is out. */
+export type Answer = (
+  c: Context,
+  label: string,
+  handle: (context: RequestContext) => Response | Promise<Response>,
+) => Promise<Response>;
+
+export function createAnswer(services: Services, metrics: HttpMetrics, options: AppOptions): Answer {
+  const { log, clock = systemClock, maxBodyBytes = MAX_BODY_BYTES, shutdown, isClosing = () => false } = options;
+  return async (c, label, handle) => {
+    const request = c.req.raw;
+    const requestId = newId('req_');
+    const begunMs = clock.nowMs();
+    const { promise: isOver, resolve: finish } = Promise.withResolvers<void>();
+    let end = Promise.resolve();
+    metrics.begin();
+    options.track?.(isOver);
+
+    const reportFailure = (error: unknown): void => {
+      const fields = { requestId, route: label, ...errorFields(error) };
+      if (isInternal(wireError(error, requestId))) log.error(fields, 'a request failed');
+      else log.info(fields, 'a request was refused');
+    };
+    const context: RequestContext = {
+      request,
+      params: c.req.param(),
+      requestId,
+      signal: shutdown ? AbortSignal.any([request.signal, shutdown]) : request.signal,
+      services,
+      clock,
+      maxBodyBytes,
+      isReady: () => !isClosing() && services.isReady(),
+      until: (promise) => (end = promise),
+      reportFailure,
+    };
+
+    let response: Response;
+    try {
+      response = await handle(context);
+    } catch (thrown) {
+      const error = asCancelled(thrown, request.signal);
+      reportFailure(error);
+      response = errorResponse(wireError(error, requestId));
+    }
+    response.headers.set('X-Request-Id', requestId);
+    // A connection that is kept alive would hold up the closing.
+    if (isClosing()) response.headers.set('Connection', 'close');
+    void end.then(() => {
+      const seconds = (clock.nowMs() - begunMs) / 1000;
+      metrics.end(request.method, label, response.status, seconds);
+      log.info({ requestId, method: request.method, route: label, status: response.status, seconds }, 'request');
+      finish();
+    });
+    return response;
+  };
+}
+
+/** A client that goes while its body is being read makes the reading fail in the runtime's own words. */
+function asCancelled(error: unknown, left: AbortSignal): unknown {
+  if (!left.aborted || error instanceof EspalierError) return error;
+  return new EspalierError('CANCELLED', 'the client has gone', { cause: error });
+}
+
+function errorFields(error: unknown): Record<string, unknown> {
+  const fields = { error: errorMessage(error), stack: error instanceof Error ? error.stack : undefined };
+  return error instanceof EspalierError ? { ...fields, code: error.code, cause: error.cause } : fields;
+}

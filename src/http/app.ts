@@ -1,0 +1,85 @@
+import { Hono } from 'hono';
+import type { Clock, Log } from '../base/index.ts';
+import { createAnswer } from './answer.ts';
+import { authenticate } from './auth.ts';
+import { HttpError } from './error-response.ts';
+import { HttpMetrics } from './http-metrics.ts';
+import type { RequestContext, Route } from './route.ts';
+import { chatCompletionsRoute } from './routes/chat-completions.ts';
+import { healthRoute, readyRoute } from './routes/health.ts';
+import { metricsRoute } from './routes/metrics.ts';
+import { listModelsRoute, showModelRoute } from './routes/models.ts';
+import { openApiRoute } from './routes/openapi.ts';
+import type { Services } from './services.ts';
+
+export interface AppOptions {
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** 8 MiB unless told. */
+  readonly maxBodyBytes?: number;
+  /** The server listens on a loopback address: see {@link metricsRoute}. */
+  readonly isLocal?: boolean;
+  /** Aborts every request that is still being answered. */
+  readonly shutdown?: AbortSignal;
+  readonly isClosing?: () => boolean;
+  /** Told of every request: the promise settles when the request is over, a streamed answer included. */
+  readonly track?: (isOver: Promise<void>) => void;
+}
+
+/** All routes. A new resource is a file in routes/ and a line here; documentation, 404 and 405 follow from it. */
+function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
+  const routes = [
+    chatCompletionsRoute,
+    listModelsRoute,
+    showModelRoute,
+    healthRoute,
+    readyRoute,
+    metricsRoute(metrics, isLocal),
+  ];
+  return [...routes, openApiRoute(routes)];
+}
+
+/** The HTTP face as a function from a request to a response: `app.fetch(request)`. */
+export function createApp(services: Services, options: AppOptions): Hono {
+  const app = new Hono();
+  const metrics = new HttpMetrics();
+  const routes = allRoutes(metrics, options.isLocal ?? false);
+  const answer = createAnswer(services, metrics, options);
+  for (const route of routes) {
+    app.on(route.method.toUpperCase(), patternOf(route.path), (c) =>
+      answer(c, route.path, (context) => handleBy(route, context)),
+    );
+  }
+  // Behind all of them, so that only methods without a route come here.
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const allowed = routes.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
+    app.all(patternOf(path), (c) => answer(c, path, ({ request }) => refuseMethod(request, allowed)));
+  }
+  app.notFound((c) => answer(c, 'unmatched', ({ request }) => refusePath(request)));
+  return app;
+}
+
+function handleBy(route: Route, context: RequestContext): Response | Promise<Response> {
+  if (route.access === 'open') return route.handle(context);
+  return route.handle({ ...context, principal: authenticate(context.services, context.request) });
+}
+
+/** `/v1/models/{model}` as the router writes it. A parameter at the end takes slashes too. */
+function patternOf(path: string): string {
+  return path.replace(/\{(\w+)\}$/, ':$1{.+}').replaceAll(/\{(\w+)\}\//g, ':$1/');
+}
+
+function refuseMethod({ method, url }: Request, allowed: readonly string[]): never {
+  throw new HttpError(
+    405,
+    'method_not_allowed',
+    `${new URL(url).pathname} takes ${allowed.join(', ')}, not ${method}`,
+    {
+      Allow: allowed.join(', '),
+    },
+  );
+}
+
+function refusePath({ method, url }: Request): never {
+  throw new HttpError(404, 'unknown_url', `no route for ${method} ${new URL(url).pathname}: see /openapi.json`);
+}

@@ -1,0 +1,21 @@
+/**
+ * http: OpenAI's shapes on the wire, over functions that the app passes in.
+ * Owns: the listening socket, the schemas of requests and responses, the map from error kinds to statuses.
+ * May import: base, and types of tenancy.   Called by: app.
+ * Runs on: the main thread.
+ * Throws: CONFIG_INVALID REQUEST_INVALID KEY_INVALID INTERNAL.
+ */
+export { startServer, type RunningServer, type ServerOptions } from './server.ts';
+export { createApp, type AppOptions } from './app.ts';
+export type {
+  ChatDelta,
+  ChatMessage,
+  ChatRequest,
+  ChatRole,
+  ChatUsage,
+  FinishReason,
+  ModelEntry,
+  ModelSelection,
+  ResolvedModel,
+  Services,
+} from './services.ts';

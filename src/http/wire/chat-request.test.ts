@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EspalierError } from '../../base/index.ts';
+import { parseBody } from '../body.ts';
+import type { ChatRequest } from '../services.ts';
+import { chatCompletionRequest, chatRequestOf, taskOf } from './chat-request.ts';
+
+const HELLO = { model: 'tiny', messages: [{ role: 'user', content: 'hello' }] };
+
+function read(body: unknown): ChatRequest {
+  return chatRequestOf(parseBody(chatCompletionRequest, body), 2);
+}
+
+function problemOf(body: unknown): { param: string | undefined; message: string } {
+  try {
+    read(body);
+  } catch (error) {
+    assert.ok(error instanceof EspalierError);
+    assert.equal(error.code, 'REQUEST_INVALID');
+    return { param: error.param, message: error.message };
+  }
+  return assert.fail(`accepted ${JSON.stringify(body)}`);
+}
+
+test('a short request gets the defaults', () => {
+  assert.deepEqual(read(HELLO), {
+    messages: [{ role: 'user', content: 'hello' }],
+    maxTokens: null,
+    temperature: 1,
+    topP: 1,
+    seed: null,
+    stop: [],
+    numChoices: 1,
+  });
+});
+
+test('every field that is obeyed is passed on', () => {
+  const body = { ...HELLO, max_completion_tokens: 7, temperature: 0, top_p: 0.5, seed: -3, stop: ['a', 'b'], n: 2 };
+  assert.deepEqual(read(body), {
+    messages: HELLO.messages,
+    maxTokens: 7,
+    temperature: 0,
+    topP: 0.5,
+    seed: -3,
+    stop: ['a', 'b'],
+    numChoices: 2,
+  });
+  assert.equal(read({ ...HELLO, max_tokens: 9 }).maxTokens, 9);
+  assert.equal(read({ ...HELLO, max_tokens: 9, max_completion_tokens: 9 }).maxTokens, 9);
+  assert.deepEqual(read({ ...HELLO, stop: '\n' }).stop, ['\n']);
+});
+
+test('messages: developer is system, text parts are joined, an answer of ours can come back', () => {
+  const messages = [
+    { role: 'developer', content: 'be brief' },
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'one' },
+        { type: 'text', text: 'two' },
+      ],
+    },
+    { role: 'assistant', content: 'three', refusal: null, tool_calls: [], annotations: [] },
+    { role: 'user', content: '' },
+  ];
+  assert.deepEqual(read({ ...HELLO, messages }).messages, [
+    { role: 'system', content: 'be brief' },
+    { role: 'user', content: 'one\ntwo' },
+    { role: 'assistant', content: 'three' },
+    { role: 'user', content: '' },
+  ]);
+});
+
+test('what cannot change the answer is accepted, and so are neutral values', () => {
+  const accepted = {
+    user: 'u',
+    safety_identifier: 's',
+    store: true,
+    metadata: { a: 'b' },
+    service_tier: 'auto',
+    prompt_cache_key: 'k',
+    prompt_cache_retention: '24h',
+    parallel_tool_calls: true,
+    stream: true,
+    stream_options: { include_usage: true, include_obfuscation: false },
+    tools: [],
+    tool_choice: 'none',
+    functions: [],
+    function_call: 'auto',
+    response_format: { type: 'text' },
+    logit_bias: {},
+    logprobs: false,
+    top_logprobs: 0,
+    presence_penalty: 0,
+    frequency_penalty: 0,
+    reasoning_effort: 'none',
+    verbosity: 'medium',
+    modalities: ['text'],
+  };
+  assert.deepEqual(read({ ...HELLO, ...accepted }), read(HELLO));
+  const known = Object.keys(chatCompletionRequest.shape).filter((field) => !(field in HELLO));
+  const nulls = Object.fromEntries(known.map((field) => [field, null]));
+  assert.deepEqual(read({ ...HELLO, ...nulls }), read(HELLO), 'null is the same as leaving it out');
+});
+
+test('what would change the answer and is not there yet is refused by name', () => {
+  const refused = {
+    tools: [{ type: 'function', function: { name: 'f' } }],
+    tool_choice: 'required',
+    functions: [{ name: 'f' }],
+    function_call: { name: 'f' },
+    response_format: { type: 'json_schema', json_schema: { name: 'n' } },
+    logit_bias: { 50: -100 },
+    logprobs: true,
+    top_logprobs: 2,
+    presence_penalty: 0.1,
+    frequency_penalty: -0.1,
+    reasoning_effort: 'high',
+    verbosity: 'low',
+    modalities: ['text', 'audio'],
+    prediction: { type: 'content', content: 'x' },
+    audio: { voice: 'a' },
+    web_search_options: {},
+    service_tier: 'flex',
+  };
+  for (const [param, value] of Object.entries(refused)) {
+    const problem = problemOf({ ...HELLO, [param]: value });
+    assert.equal(problem.param, param);
+    assert.match(problem.message, new RegExp(`^${param} is not supported here yet: leave it out`));
+  }
+});
+
+test('each problem says where it is, what is expected and what was found', () => {
+  const user = { role: 'user', content: 'x' };
+  for (const [body, param, message] of [
+    [
+      { ...HELLO, messages: [user, { role: 'bot', content: 'x' }] },
+      'messages[1].role',
+      'messages[1].role must be one of system|developer|user|assistant, got "bot"',
+    ],
+    [{ ...HELLO, messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].role', undefined],
+    [
+      { ...HELLO, messages: [{ content: 'x' }] },
+      'messages[0].role',
+      'messages[0].role is missing: it must be one of system|developer|user|assistant',
+    ],
+    [{ ...HELLO, messages: [] }, 'messages', 'messages must be at least 1 long, got []'],
+    [{ model: 'tiny' }, 'messages', 'messages is missing: it must be an array'],
+    [{ ...HELLO, model: 7 }, 'model', 'model must be a string, got 7'],
+    [
+      { ...HELLO, messages: [{ role: 'user', content: 3 }] },
+      'messages[0].content',
+      'messages[0].content must be a string or an array, got 3',
+    ],
+    [
+      { ...HELLO, messages: [{ role: 'user' }] },
+      'messages[0].content',
+      'messages[0].content is missing: it must be a string or an array',
+    ],
+    [
+      { ...HELLO, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: {} }] }] },
+      'messages[0].content[0].type',
+      undefined,
+    ],
+    [
+      { ...HELLO, messages: [{ ...user, name: 'ann' }] },
+      'messages[0].name',
+      'messages[0].name is not supported here yet: leave it out',
+    ],
+    [
+      { ...HELLO, messages: [{ ...user, mood: 'bad' }] },
+      'messages[0].mood',
+      'messages[0].mood is not a field that this server knows: leave it out',
+    ],
+    [{ ...HELLO, messages: [{ role: 'assistant', content: null }] }, 'messages[0].content', undefined],
+    [
+      { ...HELLO, messages: [{ role: 'assistant', content: 'x', tool_calls: [{}] }] },
+      'messages[0].tool_calls',
+      undefined,
+    ],
+    [{ ...HELLO, messages: [{ role: 'user', content: '\ud800' }] }, 'messages[0].content', undefined],
+    [{ ...HELLO, top_k: 4 }, 'top_k', 'top_k is not a field that this server knows: leave it out'],
+    [{ ...HELLO, temperature: 2.1 }, 'temperature', 'temperature must be at most 2, got 2.1'],
+    [{ ...HELLO, temperature: '1' }, 'temperature', 'temperature must be a number, got "1"'],
+    [{ ...HELLO, top_p: -0.1 }, 'top_p', 'top_p must be at least 0, got -0.1'],
+    [{ ...HELLO, max_tokens: 0 }, 'max_tokens', 'max_tokens must be at least 1, got 0'],
+    [{ ...HELLO, max_tokens: 1.5 }, 'max_tokens', 'max_tokens must be a whole number, got 1.5'],
+    [{ ...HELLO, stop: ['a', 'b', 'c', 'd', 'e'] }, 'stop', undefined],
+    [{ ...HELLO, stop: '' }, 'stop', undefined],
+    [{ ...HELLO, stream_options: { include_usage: true } }, 'stream_options', undefined],
+    [{ ...HELLO, stream: true, stream_options: { other: 1 } }, 'stream_options.other', undefined],
+    [{ ...HELLO, n: 3 }, 'n', 'n must be at most 2 on this server, got 3'],
+    [{ ...HELLO, max_tokens: 1, max_completion_tokens: 2 }, 'max_tokens', undefined],
+    [{ ...HELLO, metadata: { task: 5 } }, 'metadata.task', 'metadata.task must be a string, got 5'],
+    [[], undefined, 'the body must be an object, got []'],
+  ] as const) {
+    const problem = problemOf(body);
+    assert.equal(problem.param, param, problem.message);
+    if (message !== undefined) assert.equal(problem.message, message);
+  }
+});
+
+test('several problems are told together, many are counted', () => {
+  assert.equal(
+    problemOf({ ...HELLO, temperature: 3, top_k: 4 }).message,
+    'temperature must be at most 2, got 3; top_k is not a field that this server knows: leave it out',
+  );
+  const many = Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`field${n}`, n]));
+  assert.match(problemOf({ ...HELLO, ...many }).message, /; and 4 more problems$/);
+  assert.ok(problemOf({ ...HELLO, model: ['x'.repeat(10_000)] }).message.length < 200);
+});
+
+test('the task is a name, and the same in both places', () => {
+  const body = parseBody(chatCompletionRequest, { ...HELLO, metadata: { task: 'spam' } });
+  assert.equal(taskOf(body, null), 'spam');
+  assert.equal(taskOf(body, 'spam'), 'spam');
+  assert.throws(() => taskOf(body, 'ham'), { code: 'REQUEST_INVALID', param: 'metadata.task' });
+  const plain = parseBody(chatCompletionRequest, HELLO);
+  assert.equal(taskOf(plain, null), null);
+  assert.throws(() => taskOf(plain, 'a/b'), { code: 'REQUEST_INVALID', param: 'X-Task' });
+});

@@ -1,0 +1,133 @@
+import { EspalierError, fail, Lease } from '../../../src/base/index.ts';
+import type {
+  ChatDelta,
+  ChatRequest,
+  ModelEntry,
+  ModelSelection,
+  ResolvedModel,
+  Services,
+} from '../../../src/http/index.ts';
+import type { Principal } from '../../../src/tenancy/index.ts';
+
+export const OPERATOR_KEY = 'esp_operator';
+export const ACME_KEY = 'esp_acme';
+export const GLOBEX_KEY = 'esp_globex';
+export const BASE = { name: 'tiny', digest: `sha256:${'b'.repeat(64)}` };
+export const ACME_DIGEST = `sha256:${'a'.repeat(64)}`;
+
+const TENANTS: Readonly<Record<string, string | null>> = {
+  [OPERATOR_KEY]: null,
+  [ACME_KEY]: 'acme',
+  [GLOBEX_KEY]: 'globex',
+};
+
+/** What {@link EchoServices.chat} does in the midst of an answer. */
+export interface Behaviour {
+  /** Throws this instead of the delta with that number, from 0. */
+  readonly failAt?: { readonly delta: number; readonly error: Error };
+  /** Awaited before each delta. */
+  readonly wait?: (signal: AbortSignal) => Promise<void>;
+  /** Repeats the words for ever. */
+  readonly isEndless?: boolean;
+}
+
+/**
+ * Services of one base that repeats the last message, word by word. Tenant acme has an adapter `acme/spam` that answers in capital
+ * letters. Everything that the HTTP face must give back is counted.
+ */
+export class EchoServices implements Services {
+  readonly maxChoices = 3;
+  behaviour: Behaviour = {};
+  /** Requests that a tenant may have in flight. */
+  limit = 100;
+  isUp = true;
+  numAdmitted = 0;
+  numAnswering = 0;
+  numDeltas = 0;
+  readonly requests: ChatRequest[] = [];
+  readonly selections: ModelSelection[] = [];
+
+  authenticate(key: string): Principal {
+    const tenant = TENANTS[key];
+    if (tenant === undefined) return fail('KEY_INVALID', 'the API key is not known here');
+    return { tenant, role: 'admin', keyId: `key_${tenant ?? 'operator'}` };
+  }
+
+  admit({ tenant }: Principal): Disposable {
+    if (this.numAdmitted >= this.limit) fail('OVERLOADED', `${tenant} has ${this.numAdmitted} requests in flight`);
+    this.numAdmitted++;
+    return new Lease(tenant, () => this.numAdmitted--);
+  }
+
+  resolveModel({ tenant }: Principal, selection: ModelSelection): ResolvedModel {
+    this.selections.push(selection);
+    const { model, task } = selection;
+    const isBase = model === BASE.name && task === null;
+    if (isBase) return { modelName: BASE.name, base: BASE, adapter: null };
+    const isSpam =
+      ['acme/spam', 'acme/spam@1', ACME_DIGEST].includes(model) || (model === BASE.name && task === 'spam');
+    if (isSpam && tenant === 'acme') {
+      return { modelName: 'acme/spam@1', base: BASE, adapter: { digest: ACME_DIGEST, reference: 'acme/spam@1' } };
+    }
+    return fail('ADAPTER_NOT_FOUND', `no adapter "${model}"`, { param: 'model' });
+  }
+
+  async *chat(
+    _: Principal,
+    model: ResolvedModel,
+    request: ChatRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<ChatDelta> {
+    this.requests.push(request);
+    this.numAnswering++;
+    try {
+      const text = request.messages.at(-1)?.content ?? '';
+      const words = (model.adapter ? text.toUpperCase() : text).split(/(?<= )/);
+      const numWords = Math.min(words.length, request.maxTokens ?? Infinity);
+      let n = 0;
+      const next = async (): Promise<void> => {
+        await this.behaviour.wait?.(signal);
+        if (signal.aborted) throw new EspalierError('CANCELLED', 'the request was cancelled');
+        if (this.behaviour.failAt?.delta === n) throw this.behaviour.failAt.error;
+        n++;
+        this.numDeltas++;
+      };
+      for (let word = 0; this.behaviour.isEndless || word < numWords; word++) {
+        // As an engine's tokens do, each word comes in its own turn of the event loop.
+        await new Promise((resolve) => setImmediate(resolve));
+        for (let index = 0; index < request.numChoices; index++) {
+          await next();
+          yield { index, text: words[word % words.length] as string };
+        }
+      }
+      const usage = { promptTokens: request.messages.length, completionTokens: numWords, cachedTokens: 1 };
+      const finishReason = numWords < words.length ? 'length' : 'stop';
+      for (let index = 0; index < request.numChoices; index++) {
+        await next();
+        yield { index, text: '', finishReason, usage };
+      }
+    } finally {
+      this.numAnswering--;
+    }
+  }
+
+  listModels(principal: Principal): ModelEntry[] {
+    const base = { id: BASE.name, created: 1, ownedBy: 'espalier', parent: null };
+    return principal.tenant === 'globex'
+      ? [base]
+      : [base, { id: 'acme/spam', created: 2, ownedBy: 'acme', parent: BASE.name }];
+  }
+
+  showModel(principal: Principal, id: string): ModelEntry {
+    const entry = this.listModels(principal).find((model) => model.id === id);
+    return entry ?? fail('ADAPTER_NOT_FOUND', `no adapter "${id}"`, { param: 'model' });
+  }
+
+  metricsText(): string {
+    return '# TYPE espalier_engine_steps_total counter\nespalier_engine_steps_total 3\n';
+  }
+
+  isReady(): boolean {
+    return this.isUp;
+  }
+}

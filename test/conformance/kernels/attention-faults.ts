@@ -1,0 +1,98 @@
+/** Faults of attention: its mask, its heads' sharing, its scale, its pages. */
+import type { Fault } from './fault.ts';
+import { ALONE, fault, nudge, ORACLE } from './fault.ts';
+
+const shiftRight = (starts: Int32Array): Int32Array => starts.map((start, t) => Math.min(start + 1, t));
+
+export const attentionFaults: readonly Fault[] = [
+  ...(['attentionForward', 'attentionBackward'] as const).map((method) =>
+    fault(method, 'does not see the first key of its segment', ORACLE, (k) => ({
+      [method]: (...args: unknown[]): unknown =>
+        Reflect.apply(Reflect.get(k, method), k, [
+          ...args.slice(0, -2),
+          shiftRight(args.at(-2) as Int32Array),
+          args.at(-1),
+        ]),
+    })),
+  ),
+  fault('attentionForward', 'does not see its own key', ORACLE, (k) => ({
+    attentionForward: (out, lse, q, keys, v, starts, shape) => {
+      const [width, late] = [shape.G * shape.E, v.slice()];
+      late.set(v.subarray(0, Math.max(0, v.length - width)), Math.min(width, v.length));
+      k.attentionForward(out, lse, q, keys, late, starts, shape);
+    },
+  })),
+  fault('attentionForward', 'sees other segments', ORACLE, (k) => ({
+    attentionForward: (out, lse, q, keys, v, starts, shape) =>
+      k.attentionForward(
+        out,
+        lse,
+        q,
+        keys,
+        v,
+        starts.map(() => 0),
+        shape,
+      ),
+  })),
+  fault('attentionForward', 'leaves out the scale', ORACLE, (k) => ({
+    attentionForward: (out, lse, q, keys, v, starts, shape) =>
+      k.attentionForward(out, lse, q, keys, v, starts, { ...shape, scale: 1 }),
+  })),
+  fault('attentionForward', 'overflows for large scores', /large scores/, (k) => ({
+    attentionForward(out, lse, q, keys, v, starts, shape) {
+      k.attentionForward(out, lse, q, keys, v, starts, shape);
+      for (let i = 0; i < lse.length; i++) if (lse[i] > 88) out.fill(NaN);
+    },
+  })),
+  fault('attentionForward', 'depends on the segment before', ALONE, (k) => ({
+    attentionForward(out, lse, q, keys, v, starts, shape) {
+      k.attentionForward(out, lse, q, keys, v, starts, shape);
+      if ((starts.at(-1) ?? 0) > 0) nudge(out, out.length - 1);
+    },
+  })),
+  fault('attentionBackward', 'leaves out the scale', ORACLE, (k) => ({
+    attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape) {
+      k.attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape);
+      for (let i = 0; i < dk.length; i++) dk[i] /= shape.scale;
+    },
+  })),
+  fault('attentionPaged', 'sees one key less', ORACLE, (k) => ({
+    attentionPaged: (out, q, keys, v, rows, shape) =>
+      k.attentionPaged(
+        out,
+        q,
+        keys,
+        v,
+        { ...rows, contextLengths: rows.contextLengths.map((length) => Math.max(1, length - 1)) },
+        shape,
+      ),
+  })),
+  fault('attentionPaged', 'reads the blocks of the sequence before', ORACLE, (k) => ({
+    attentionPaged: (out, q, keys, v, rows, shape) =>
+      k.attentionPaged(
+        out,
+        q,
+        keys,
+        v,
+        { ...rows, rowSequences: rows.rowSequences.map((sequence) => Math.max(0, sequence - 1)) },
+        shape,
+      ),
+  })),
+  fault('attentionPaged', 'sums in another order than packed attention', /packed rows/, (k) => ({
+    attentionPaged(out, q, keys, v, rows, shape) {
+      k.attentionPaged(out, q, keys, v, rows, shape);
+      if (shape.T > 0) nudge(out, 0);
+    },
+  })),
+  fault('attentionPaged', 'reads the first key for a row without keys', /without keys/, (k) => ({
+    attentionPaged: (out, q, keys, v, rows, shape) =>
+      k.attentionPaged(
+        out,
+        q,
+        keys,
+        v,
+        { ...rows, contextLengths: rows.contextLengths.map((length) => Math.max(1, length)) },
+        shape,
+      ),
+  })),
+];
