@@ -45,7 +45,7 @@ function medianMs(numCalls: number, call: () => void): number {
     times.push(systemClock.nowMs() - start);
   }
   times.sort((a, b) => a - b);
-  return times[times.length >> 1] as number;
+  return times[times.length >> 1];
 }
 
 const { values } = parseArgs({

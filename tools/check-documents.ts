@@ -25,11 +25,11 @@ export function checkDocuments(root: string): RoomProblem[] {
         message,
       });
       const files = [...text.matchAll(NAMED_FILE)]
-        .filter((match) => !exists(root, match[1] as string))
+        .filter((match) => !exists(root, match[1]))
         .map((match) => problem(match.index, `names ${match[1]}, which does not exist`));
       const steps = [...text.matchAll(JOURNEY_LINE)].flatMap((match) => {
         const path = join(root, 'src', `${match[1]}.ts`);
-        const name = match[2] as string;
+        const name = match[2];
         if (!existsSync(path)) return [problem(match.index, `names src/${match[1]}.ts, which does not exist`)];
         const isThere = new RegExp(`\\b${name}\\b`).test(readFileSync(path, 'utf8'));
         return isThere ? [] : [problem(match.index, `names ${name}, which src/${match[1]}.ts does not have`)];

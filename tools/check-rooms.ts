@@ -149,7 +149,7 @@ function readSources(src: string): SourceFile[] {
     .sort()
     .map((path) => {
       const source = readFileSync(join(src, path), 'utf8');
-      return { path, room: path.includes('/') ? (path.split('/')[0] as string) : '', source, text: scanSource(source) };
+      return { path, room: path.includes('/') ? (path.split('/')[0]) : '', source, text: scanSource(source) };
     });
 }
 
@@ -157,14 +157,14 @@ const isTest = (path: string): boolean => path.endsWith('.test.ts');
 
 function knownErrorCodes(files: readonly SourceFile[]): ReadonlySet<string> {
   const table = files.find((file) => file.path === 'base/errors.ts')?.text.codeOnly ?? '';
-  return new Set([...table.matchAll(/^ {2}([A-Z][A-Z_]*): \{/gm)].map((match) => match[1] as string));
+  return new Set([...table.matchAll(/^ {2}([A-Z][A-Z_]*): \{/gm)].map((match) => match[1]));
 }
 
 /** The codes of `fail('CODE', …)`, with their lines. */
 function thrownCodes({ withStrings }: SourceText): [line: number, code: string][] {
   return [...withStrings.matchAll(/\bfail\(\s*'([A-Z_]+)'/g)].map((match) => [
     lineAt(withStrings, match.index),
-    match[1] as string,
+    match[1],
   ]);
 }
 
@@ -218,7 +218,7 @@ function importProblem(
   if (!site.specifier.startsWith('.')) return undefined;
   const target = posix.join(posix.dirname(file.path), site.specifier);
   if (target.startsWith('..')) return `imports ${site.specifier}, which is outside src/`;
-  const room = target.includes('/') ? (target.split('/')[0] as string) : '';
+  const room = target.includes('/') ? (target.split('/')[0]) : '';
   if (room === file.room) return undefined;
   if (room === '') return `imports ${site.specifier}: a room never imports the library's own index.ts`;
   const byValue = MAY_IMPORT[file.room] ?? [];

@@ -45,7 +45,7 @@ export function scanSource(source: string): SourceText {
   let i = 0;
   while (i < source.length) {
     const two = source.slice(i, i + 2);
-    const char = source[i] as string;
+    const char = source[i];
     if (two === '//' || two === '/*') {
       const closing = two === '//' ? source.indexOf('\n', i) : source.indexOf('*/', i + 2) + 2;
       const end = closing < i + 2 ? source.length : closing;
@@ -92,7 +92,7 @@ export function findImports(text: SourceText): ImportSite[] {
   return [...text.withStrings.matchAll(pattern)]
     .filter((match) => /^(?:import|export)$/.test(text.codeOnly.slice(match.index, match.index + 6)))
     .map((match) => ({
-      specifier: (match[3] ?? match[5]) as string,
+      specifier: (match[3] ?? match[5]),
       line: lineAt(text.withStrings, match.index),
       isTypeOnly: match[1] !== undefined,
     }));
@@ -101,7 +101,7 @@ export function findImports(text: SourceText): ImportSite[] {
 /** Every `new URL('…', import.meta.url)`: how a worker or a child process is named. */
 export function findUrls(text: SourceText): ImportSite[] {
   return [...text.withStrings.matchAll(/new URL\(\s*(['"])(\.{1,2}\/.*?)\1\s*,\s*import\.meta\.url/g)].map((match) => ({
-    specifier: match[2] as string,
+    specifier: match[2],
     line: lineAt(text.withStrings, match.index),
     isTypeOnly: false,
   }));

@@ -35,7 +35,11 @@ export function artefactDigest({ config, tensors }: Adapter, baseDigest: string)
  */
 export function readArtefact(directory: string, base: { readonly sites: readonly LinearSite[] }): Adapter {
   const adapter = readPeftFolder(directory);
-  const wanted = new Map(methodOf(adapter.config).parameters(adapter.config, base.sites).map((p) => [p.name, p.shape]));
+  const wanted = new Map(
+    methodOf(adapter.config)
+      .parameters(adapter.config, base.sites)
+      .map((p) => [p.name, p.shape]),
+  );
   for (const [name, { shape }] of adapter.tensors) {
     const expected = wanted.get(name);
     if (!expected) {

@@ -37,17 +37,21 @@ export function resolveTargets(fields: TargetFields, sites: readonly LinearSite[
     if (chosen.length === 0) unmatched(`target_modules ${JSON.stringify(targets)} matches no module`, sites);
     return chosen;
   }
-  if (targets.length === 0) fail('CONFIG_INVALID', 'target_modules is empty: name at least one module', { param: 'target_modules' });
+  if (targets.length === 0)
+    fail('CONFIG_INVALID', 'target_modules is empty: name at least one module', { param: 'target_modules' });
   const hasEffect = new Set<string>();
   const chosen = sites.filter((site) => {
-    const hits = targets.filter((target) => site.path === target || (endsWith(site.path, target) && isLayer(site.path)));
+    const hits = targets.filter(
+      (target) => site.path === target || (endsWith(site.path, target) && isLayer(site.path)),
+    );
     for (const hit of hits) hasEffect.add(hit);
     return hits.length > 0 && !excluded(site.path);
   });
   for (const target of targets) {
     if (!hasEffect.has(target)) unmatched(`target_modules: ${JSON.stringify(target)} matches no module`, sites);
   }
-  if (chosen.length === 0) unmatched('target_modules, exclude_modules and layers_to_transform together leave no module', sites);
+  if (chosen.length === 0)
+    unmatched('target_modules, exclude_modules and layers_to_transform together leave no module', sites);
   return chosen;
 }
 

@@ -15,7 +15,11 @@ export function parseTarget(text: string, param: string): { tenant: string; task
   return fail('USAGE_INVALID', `${param} must be TENANT/TASK, got ${JSON.stringify(text)}`, { param });
 }
 
-export async function listAdapters(config: AppConfig, tenant: string | undefined, limit: number): Promise<AdapterVersion[]> {
+export async function listAdapters(
+  config: AppConfig,
+  tenant: string | undefined,
+  limit: number,
+): Promise<AdapterVersion[]> {
   await using platform = await openPlatform(config);
   return platform.registry.list(tenant ?? null, { limit });
 }
@@ -55,7 +59,8 @@ export async function importAdapter(
 }
 
 export async function exportAdapter(config: AppConfig, reference: string, directory: string): Promise<AdapterVersion> {
-  if (existsSync(directory)) fail('USAGE_INVALID', `${directory} exists already: name a folder that does not`, { param: 'dir' });
+  if (existsSync(directory))
+    fail('USAGE_INVALID', `${directory} exists already: name a folder that does not`, { param: 'dir' });
   await using platform = await openPlatform(config);
   const version = platform.registry.resolve(null, reference);
   cpSync(await platform.registry.materialise(version), directory, { recursive: true });

@@ -15,7 +15,7 @@ export interface Prompt {
 export interface AnswerOptions {
   readonly maxTokens: number;
   readonly sampling?: SamplingParams;
-  onAnswer?(numDone: number, total: number): void;
+  readonly onAnswer?: (numDone: number, total: number) => void;
 }
 
 /**
@@ -35,7 +35,14 @@ export function answerAll(
     while (next < prompts.length && engine.numWaiting < MAX_QUEUED) {
       const { tokenIds, adapter = BASE_ADAPTER } = prompts[next];
       engine.submit(
-        { id: String(next), promptTokenIds: tokenIds, adapter: null, maxTokens, stopTokenIds: tokenizer.eosIds, sampling },
+        {
+          id: String(next),
+          promptTokenIds: tokenIds,
+          adapter: null,
+          maxTokens,
+          stopTokenIds: tokenizer.eosIds,
+          sampling,
+        },
         adapter,
       );
       next++;

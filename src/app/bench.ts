@@ -34,7 +34,11 @@ export interface BenchTrainOptions extends BenchOptions {
 }
 
 /** LoRA training steps (forward, backward, optimizer) after one warm-up step. */
-export async function benchTrain(config: AppConfig, options: BenchTrainOptions, onProgress?: ModelProgress): Promise<BenchCase> {
+export async function benchTrain(
+  config: AppConfig,
+  options: BenchTrainOptions,
+  onProgress?: ModelProgress,
+): Promise<BenchCase> {
   const { base } = await openModel(config, options, onProgress);
   const dense = (): TokenExample[] => randomExamples(base, options.batch * (options.repetitions + 1), options.seq);
   const examples = options.examples ?? dense();
@@ -57,7 +61,11 @@ export interface BenchDecodeOptions extends BenchOptions {
 }
 
 /** Greedy generation of `batch` sequences at once, prompts included in the time, new tokens in the rate. */
-export async function benchDecode(config: AppConfig, options: BenchDecodeOptions, onProgress?: ModelProgress): Promise<BenchCase> {
+export async function benchDecode(
+  config: AppConfig,
+  options: BenchDecodeOptions,
+  onProgress?: ModelProgress,
+): Promise<BenchCase> {
   const { base } = await openModel(config, options, onProgress);
   const prompts = randomExamples(base, options.batch, options.promptTokens);
   const engine = new Engine(base, {

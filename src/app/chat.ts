@@ -34,7 +34,11 @@ export async function* chatDeltas(
     const sampling = { temperature: request.temperature, topP: request.topP, seed };
     const id = newId('req-');
     const { eosIds: stopTokenIds } = renderer.tokenizer;
-    const tokens = engine.submit({ id, promptTokenIds, adapter: adapter?.digest ?? null, maxTokens, stopTokenIds, sampling }, adapter, signal);
+    const tokens = engine.submit(
+      { id, promptTokenIds, adapter: adapter?.digest ?? null, maxTokens, stopTokenIds, sampling },
+      adapter,
+      signal,
+    );
     return choiceDeltas(tokens, renderer, request.stop, index, meter);
   });
   yield* interleave(choices);
@@ -75,7 +79,9 @@ function newSeed(): number {
 }
 
 /** Yields from all sources as they come; ends them all when one fails or the consumer leaves. */
-async function* interleave<T>(sources: readonly AsyncGenerator<T, void, undefined>[]): AsyncGenerator<T, void, undefined> {
+async function* interleave<T>(
+  sources: readonly AsyncGenerator<T, void, undefined>[],
+): AsyncGenerator<T, void, undefined> {
   const advance = async (source: AsyncGenerator<T, void, undefined>) => ({ source, result: await source.next() });
   const pending = new Map(sources.map((source) => [source, advance(source)]));
   try {

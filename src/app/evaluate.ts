@@ -79,11 +79,13 @@ function questionsOf(path: string): Question[] {
       expected: completion,
     }));
   }
-  if (file.form !== 'chat') return fail('DATA_INVALID', `${path}: holds preference pairs: evaluate chat or completion lines`);
+  if (file.form !== 'chat')
+    return fail('DATA_INVALID', `${path}: holds preference pairs: evaluate chat or completion lines`);
   return file.examples.map(({ messages, line }) => {
     const last = messages.findLastIndex(({ role }) => role === 'assistant');
     const { content } = messages[last];
-    if (content == null) fail('DATA_INVALID', `${path}:${line}: the last assistant message has no text to compare with`);
+    if (content == null)
+      fail('DATA_INVALID', `${path}:${line}: the last assistant message has no text to compare with`);
     return { messages: messages.slice(0, last), expected: content };
   });
 }
@@ -114,7 +116,10 @@ function meanLoss(
 ): number {
   const g = new Inference(base.kernels, new BufferPool());
   let [lossSum, weightSum] = [0, 0];
-  for (const [begin, end] of groupByTokens(examples.map(({ tokenIds }) => tokenIds.length), LOSS_BATCH_TOKENS)) {
+  for (const [begin, end] of groupByTokens(
+    examples.map(({ tokenIds }) => tokenIds.length),
+    LOSS_BATCH_TOKENS,
+  )) {
     const batch = packExamples(examples.slice(begin, end));
     const rows = batch.tokenIds_T.length;
     const hooks = spanHooks(adapter === BASE_ADAPTER ? [] : [{ begin: 0, end: rows, adapter }]);

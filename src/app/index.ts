@@ -3,7 +3,7 @@
  * Owns: the layout of ESPALIER_HOME, the environment variables.
  * May import: base numeric formats storage text model adapters training serving registry tenancy planning hub demo http.   Called by: cli.
  * Runs on: the main thread.
- * Throws: USAGE_INVALID.
+ * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_UNAVAILABLE.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';

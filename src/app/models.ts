@@ -31,7 +31,10 @@ export async function openModel(
 ): Promise<OpenedModel> {
   const resolved = await resolveBase(config, name, onProgress, format);
   const directory = adapter === undefined ? undefined : await adapterDirectory(config, adapter, resolved.digest);
-  const base = openBase(resolved.open, loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }));
+  const base = openBase(
+    resolved.open,
+    loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }),
+  );
   const renderer = openChatRenderer(resolved.open.path);
   if (directory === undefined) return { base, renderer, adapter: BASE_ADAPTER };
   return { base, renderer, adapter: compileAdapter(readArtefact(directory, base), base.sites) };
@@ -43,7 +46,10 @@ async function adapterDirectory(config: AppConfig, reference: string, baseDigest
   await using platform = await openPlatform(config);
   const version = platform.registry.resolve(null, reference);
   if (version.base.digest !== baseDigest) {
-    fail('ADAPTER_INVALID', `${reference} belongs to the base ${version.base.name} (${version.base.digest}), not to ${baseDigest}`);
+    fail(
+      'ADAPTER_INVALID',
+      `${reference} belongs to the base ${version.base.name} (${version.base.digest}), not to ${baseDigest}`,
+    );
   }
   return platform.registry.materialise(version);
 }

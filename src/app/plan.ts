@@ -11,5 +11,9 @@ export interface PlanRequest extends Omit<PlanOptions, 'model' | 'gigaflopsPerSe
 /** @throws USAGE_INVALID names the option; MODEL_INVALID the field of the config */
 export function makePlan({ model, gigaflops, ...options }: PlanRequest): Plan {
   const planned = existsSync(model) ? configuredModel(readJsonFile(model), model) : presetModel(model);
-  return planFrom({ ...options, model: planned, ...(gigaflops === undefined ? {} : { gigaflopsPerSecond: gigaflops }) });
+  return planFrom({
+    ...options,
+    model: planned,
+    ...(gigaflops === undefined ? {} : { gigaflopsPerSecond: gigaflops }),
+  });
 }

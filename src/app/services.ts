@@ -34,12 +34,16 @@ export function makeServices(platform: Platform, base: ServedBase, chat: ChatEng
       try {
         yield* chatDeltas(chat, adapter, request, signal, meter);
       } finally {
-        if (principal.tenant !== null) usage.add(principal.tenant, model.adapter?.digest ?? null, { ...meter, cachedTokens: 0 });
+        if (principal.tenant !== null)
+          usage.add(principal.tenant, model.adapter?.digest ?? null, { ...meter, cachedTokens: 0 });
       }
     },
     listModels: ({ tenant }) => [
       baseEntry(base),
-      ...registry.list(tenant).filter((version) => version.base.digest === base.digest).map(adapterEntry),
+      ...registry
+        .list(tenant)
+        .filter((version) => version.base.digest === base.digest)
+        .map(adapterEntry),
     ],
     showModel: (principal, id) => {
       const { adapter } = resolve(principal, { model: id, task: null });
@@ -59,16 +63,25 @@ function resolveModel(
   const ofBase = { name: base.name, digest: base.digest };
   if (model === base.name && task === null) return { modelName: base.name, base: ofBase, adapter: null };
   if (task !== null && model !== base.name) {
-    fail('REQUEST_INVALID', `a task is chosen on the base: model must be ${base.name}, got ${JSON.stringify(model)}`, { param: 'model' });
+    fail('REQUEST_INVALID', `a task is chosen on the base: model must be ${base.name}, got ${JSON.stringify(model)}`, {
+      param: 'model',
+    });
   }
   if (task !== null && tenant === null) {
-    fail('REQUEST_INVALID', 'a task is chosen for the key’s tenant, and an operator’s key has none: name the adapter in model', {
-      param: 'metadata.task',
-    });
+    fail(
+      'REQUEST_INVALID',
+      'a task is chosen for the key’s tenant, and an operator’s key has none: name the adapter in model',
+      {
+        param: 'metadata.task',
+      },
+    );
   }
   const version = task !== null && tenant !== null ? registry.route(tenant, task) : registry.resolve(tenant, model);
   if (version.base.digest !== base.digest) {
-    fail('ADAPTER_UNAVAILABLE', `${referenceOf(version)} belongs to the base ${version.base.name} (${version.base.digest}), this server has ${base.name} (${base.digest})`);
+    fail(
+      'ADAPTER_UNAVAILABLE',
+      `${referenceOf(version)} belongs to the base ${version.base.name} (${version.base.digest}), this server has ${base.name} (${base.digest})`,
+    );
   }
   const reference = referenceOf(version);
   return { modelName: reference, base: ofBase, adapter: { digest: version.digest, reference } };
@@ -105,6 +118,7 @@ function engineMetrics(stats: EngineStats): string {
     ['espalier_engine_generated_tokens_total', 'counter', 'Tokens generated', stats.generatedTokens],
     ['espalier_engine_prompt_tokens_total', 'counter', 'Tokens of admitted prompts', stats.promptTokens],
   ];
-  return series.map(([name, type, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`).join('');
+  return series
+    .map(([name, type, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`)
+    .join('');
 }
-

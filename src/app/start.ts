@@ -72,7 +72,10 @@ export async function prepareStart(config: AppConfig, events: StartEvents = {}):
   for (const task of await loadDemoTasks()) {
     events.onTask?.(task);
     const outcome = await trainTask(config, task, events);
-    const model = openBase(base.open, loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }));
+    const model = openBase(
+      base.open,
+      loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }),
+    );
     const renderer = openChatRenderer(base.open.path);
     const adapter = compileAdapter(readArtefact(outcome.output, model), model.sites);
     const score = (who: 'base' | 'adapter'): number =>
@@ -130,7 +133,10 @@ function scoreTask(
     messages: messages.slice(0, -1),
     expected: messages[messages.length - 1].content,
   }));
-  return scoreAnswers(task.metric, answerQuestions(base, renderer, adapter, questions, MAX_ANSWER_TOKENS, { onProgress }));
+  return scoreAnswers(
+    task.metric,
+    answerQuestions(base, renderer, adapter, questions, MAX_ANSWER_TOKENS, { onProgress }),
+  );
 }
 
 async function makeKey(config: AppConfig, tenant: string): Promise<string> {

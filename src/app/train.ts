@@ -93,7 +93,11 @@ export async function trainAdapter(
     rank: options.rank,
     parameters: result.trainableParameters,
     metrics: metricsOf(result),
-    provenance: { dataDigest: result.dataDigest, steps: result.steps, config: JSON.parse(JSON.stringify(job.config)) as JsonValue },
+    provenance: {
+      dataDigest: result.dataDigest,
+      steps: result.steps,
+      config: JSON.parse(JSON.stringify(job.config)) as JsonValue,
+    },
   });
   return { ...result, digest: version.digest, adapter: referenceOf(version) };
 }
@@ -167,7 +171,10 @@ function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | un
       const reason = signal?.aborted ? 'CANCELLED' : 'INTERNAL';
       const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
       reject(
-        new EspalierError(reason, `the training process ${what}: run again with --resume to go on from the last checkpoint`),
+        new EspalierError(
+          reason,
+          `the training process ${what}: run again with --resume to go on from the last checkpoint`,
+        ),
       );
     });
   });

@@ -3,14 +3,7 @@
  * and whether the same request can succeed when it is sent again.
  */
 export type ErrorKind =
-  | 'invalid'
-  | 'not-found'
-  | 'conflict'
-  | 'denied'
-  | 'overloaded'
-  | 'unavailable'
-  | 'cancelled'
-  | 'internal';
+  'invalid' | 'not-found' | 'conflict' | 'denied' | 'overloaded' | 'unavailable' | 'cancelled' | 'internal';
 
 interface ErrorEntry {
   readonly kind: ErrorKind;

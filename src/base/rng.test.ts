@@ -35,6 +35,9 @@ test('a shuffle keeps every item and depends on the seed alone', () => {
   const items = Array.from({ length: 50 }, (_, i) => i);
   const shuffled = Rng.fromSeed(3).shuffle([...items]);
   assert.notDeepEqual(shuffled, items);
-  assert.deepEqual(shuffled.toSorted((a, b) => a - b), items);
+  assert.deepEqual(
+    shuffled.toSorted((a, b) => a - b),
+    items,
+  );
   assert.deepEqual(Rng.fromSeed(3).shuffle([...items]), shuffled);
 });

@@ -43,7 +43,10 @@ class BarProgress implements Progress {
 
   constructor(label: string) {
     const format = `${label} {bar} {value}/{total} {note}`;
-    this.#bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24 }, Presets.shades_classic);
+    this.#bar = new SingleBar(
+      { format, stream: process.stderr, hideCursor: true, barsize: 24 },
+      Presets.shades_classic,
+    );
   }
 
   update(value: number, total: number, note: string): void {
@@ -85,11 +88,14 @@ export function reportError(error: unknown, { json }: OutputOptions): number {
   const code = known ? error.code : 'INTERNAL';
   const problems = known ? error.problems : [];
   if (json === true) {
-    const document = { error: { code, message: errorMessage(error), param: known ? (error.param ?? null) : null, problems } };
+    const document = {
+      error: { code, message: errorMessage(error), param: known ? (error.param ?? null) : null, problems },
+    };
     process.stdout.write(`${JSON.stringify(document)}\n`);
   } else {
     process.stderr.write(`espalier: ${known || !(error instanceof Error) ? errorMessage(error) : error.stack}\n`);
-    for (const { where, message } of problems.slice(0, MAX_PRINTED_PROBLEMS)) process.stderr.write(`  ${where}: ${message}\n`);
+    for (const { where, message } of problems.slice(0, MAX_PRINTED_PROBLEMS))
+      process.stderr.write(`  ${where}: ${message}\n`);
     const rest = problems.length - MAX_PRINTED_PROBLEMS;
     if (rest > 0) process.stderr.write(`  and ${rest} more (--json lists all)\n`);
   }
@@ -99,11 +105,14 @@ export function reportError(error: unknown, { json }: OutputOptions): number {
 /** Aligned columns; numbers to the right. */
 export function table(rows: readonly (readonly (string | number)[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, String(cell).length);
+  for (const row of rows)
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, String(cell).length);
   return rows
     .map((row) =>
       row
-        .map((cell, i) => (typeof cell === 'number' ? String(cell).padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
+        .map((cell, i) =>
+          typeof cell === 'number' ? String(cell).padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0),
+        )
         .join('  ')
         .trimEnd(),
     )

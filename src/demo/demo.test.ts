@@ -5,7 +5,7 @@ import type { ChatExample, DemoTask } from './index.ts';
 import { shingles, wordsOf } from './split.ts';
 
 const tasks = await Promise.all([loadSpamTask(), loadCrawlerTask()]);
-const [spam, crawlers] = tasks as [DemoTask, DemoTask];
+const [spam, crawlers] = tasks;
 
 const partsOf = (task: DemoTask): readonly (readonly ChatExample[])[] => [task.train, task.valid, task.test];
 const userText = (example: ChatExample): string => example.messages[1]?.content ?? '';
@@ -46,13 +46,13 @@ for (const task of tasks) {
   test(`${task.task}: no text of one part is in another, whatever its case, digits and punctuation`, () => {
     const keys = (example: ChatExample): string[] => [wordsOf(userText(example)).join(' ')];
     assert.deepEqual(leaks(partsOf(task), keys), []);
-    const leaky = [[...task.train, task.test[0] as ChatExample], task.valid, task.test];
+    const leaky = [[...task.train, task.test[0]], task.valid, task.test];
     assert.equal(leaks(leaky, keys).length, 1, 'the check sees a leak');
   });
 
   test(`${task.task}: short enough to train in a minute, and the question is one of the test part`, () => {
     const lengths = task.train.map((example) => JSON.stringify(example.messages.map((m) => m.content)).length);
-    assert.ok(lengths.sort((a, b) => a - b)[lengths.length >> 1]! < 300, 'median characters');
+    assert.ok(lengths.sort((a, b) => a - b)[lengths.length >> 1] < 300, 'median characters');
     assert.ok(task.test.some((example) => userText(example) === task.question.at(-1)?.content));
     assert.equal(task.question.at(-1)?.role, 'user');
   });

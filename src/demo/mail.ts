@@ -28,7 +28,7 @@ function headersAndBody(raw: string): Part {
   const headers = new Map<string, string>();
   for (const line of head.split('\n')) {
     const match = /^([\w-]+):\s*(.*)$/.exec(line);
-    if (match !== null) headers.set((match[1] as string).toLowerCase(), match[2] as string);
+    if (match !== null) headers.set((match[1]).toLowerCase(), match[2]);
   }
   return { headers, body: end === -1 ? '' : raw.slice(end + 2) };
 }

@@ -34,8 +34,8 @@ export function firstOfEachGroup<T>(items: readonly T[], keysOf: (item: T) => re
   const parent = items.map((_, index) => index);
   const rootOf = (index: number): number => {
     let root = index;
-    while (parent[root] !== root) root = parent[root] as number;
-    while (parent[index] !== root) [index, parent[index]] = [parent[index] as number, root];
+    while (parent[root] !== root) root = parent[root];
+    while (parent[index] !== root) [index, parent[index]] = [parent[index], root];
     return root;
   };
   const firstWithKey = new Map<string, number>();

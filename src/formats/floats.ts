@@ -20,13 +20,13 @@ export const FLOAT_READERS: Readonly<Record<'F64' | 'F32' | 'F16' | 'BF16', Floa
     const table = f16Table();
     const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
     const values = new Float32Array(halves.length);
-    for (let i = 0; i < halves.length; i++) values[i] = table[halves[i] as number] as number;
+    for (let i = 0; i < halves.length; i++) values[i] = table[halves[i]];
     return values;
   },
   BF16(bytes) {
     const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
     const bits = new Uint32Array(halves.length);
-    for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;
+    for (let i = 0; i < halves.length; i++) bits[i] = halves[i] << 16;
     return new Float32Array(bits.buffer);
   },
 };

@@ -16,8 +16,8 @@ function dequantiseQ8_0(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
   const quants = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   const values = new Float32Array(numBlocks * 32);
   for (let block = 0, at = 0, to = 0; block < numBlocks; block++, at += 34, to += 32) {
-    const d = f16[readU16(bytes, at)] as number;
-    for (let i = 0; i < 32; i++) values[to + i] = d * (quants[at + 2 + i] as number);
+    const d = f16[readU16(bytes, at)];
+    for (let i = 0; i < 32; i++) values[to + i] = d * quants[at + 2 + i];
   }
   return values;
 }
@@ -28,9 +28,9 @@ function dequantiseQ4_0(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
   const numBlocks = bytes.length / 18;
   const values = new Float32Array(numBlocks * 32);
   for (let block = 0, at = 0, to = 0; block < numBlocks; block++, at += 18, to += 32) {
-    const d = f16[readU16(bytes, at)] as number;
+    const d = f16[readU16(bytes, at)];
     for (let i = 0; i < 16; i++) {
-      const pair = bytes[at + 2 + i] as number;
+      const pair = bytes[at + 2 + i];
       values[to + i] = d * ((pair & 15) - 8);
       values[to + 16 + i] = d * ((pair >> 4) - 8);
     }
@@ -44,10 +44,10 @@ function dequantiseQ4_1(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
   const numBlocks = bytes.length / 20;
   const values = new Float32Array(numBlocks * 32);
   for (let block = 0, at = 0, to = 0; block < numBlocks; block++, at += 20, to += 32) {
-    const d = f16[readU16(bytes, at)] as number;
-    const m = f16[readU16(bytes, at + 2)] as number;
+    const d = f16[readU16(bytes, at)];
+    const m = f16[readU16(bytes, at + 2)];
     for (let i = 0; i < 16; i++) {
-      const pair = bytes[at + 4 + i] as number;
+      const pair = bytes[at + 4 + i];
       values[to + i] = d * (pair & 15) + m;
       values[to + 16 + i] = d * (pair >> 4) + m;
     }
@@ -64,14 +64,14 @@ function dequantiseQ4_K(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
   const numBlocks = bytes.length / 144;
   const values = new Float32Array(numBlocks * SUPER);
   for (let block = 0, at = 0, to = 0; block < numBlocks; block++, at += 144) {
-    const d = f16[readU16(bytes, at)] as number;
-    const dmin = f16[readU16(bytes, at + 2)] as number;
+    const d = f16[readU16(bytes, at)];
+    const dmin = f16[readU16(bytes, at + 2)];
     for (let group = 0; group < 8; group++, to += 32) {
       const scale = d * packedScale(bytes, at + 4, group);
       const minimum = dmin * packedMinimum(bytes, at + 4, group);
       const from = at + 16 + (group >> 1) * 32;
       const shift = (group & 1) * 4;
-      for (let i = 0; i < 32; i++) values[to + i] = scale * (((bytes[from + i] as number) >> shift) & 15) - minimum;
+      for (let i = 0; i < 32; i++) values[to + i] = scale * ((bytes[from + i] >> shift) & 15) - minimum;
     }
   }
   return values;
@@ -79,13 +79,13 @@ function dequantiseQ4_K(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
 
 /** Groups 0 to 3 have their 6 bits in one byte; 4 to 7 have 4 bits in one and the upper 2 in the spare bits of another. */
 function packedScale(bytes: Uint8Array, at: number, group: number): number {
-  if (group < 4) return (bytes[at + group] as number) & 63;
-  return ((bytes[at + group + 4] as number) & 15) | (((bytes[at + group - 4] as number) >> 6) << 4);
+  if (group < 4) return bytes[at + group] & 63;
+  return (bytes[at + group + 4] & 15) | ((bytes[at + group - 4] >> 6) << 4);
 }
 
 function packedMinimum(bytes: Uint8Array, at: number, group: number): number {
-  if (group < 4) return (bytes[at + group + 4] as number) & 63;
-  return ((bytes[at + group + 4] as number) >> 4) | (((bytes[at + group] as number) >> 6) << 4);
+  if (group < 4) return bytes[at + group + 4] & 63;
+  return (bytes[at + group + 4] >> 4) | ((bytes[at + group] >> 6) << 4);
 }
 
 /**
@@ -98,7 +98,7 @@ function dequantiseQ6_K(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
   const scales = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   const values = new Float32Array(numBlocks * SUPER);
   for (let block = 0, at = 0, to = 0; block < numBlocks; block++, at += 210) {
-    const d = f16[readU16(bytes, at + 208)] as number;
+    const d = f16[readU16(bytes, at + 208)];
     for (let half = 0; half < 2; half++, to += 128) {
       const low = at + half * 64;
       const high = at + 128 + half * 32;
@@ -107,9 +107,9 @@ function dequantiseQ6_K(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
         const lowShift = run < 2 ? 0 : 4;
         const highShift = run * 2;
         for (let i = 0; i < 32; i++) {
-          const lower = ((bytes[lowFrom + i] as number) >> lowShift) & 15;
-          const upper = ((bytes[high + i] as number) >> highShift) & 3;
-          const scale = scales[at + 192 + half * 8 + run * 2 + (i >> 4)] as number;
+          const lower = (bytes[lowFrom + i] >> lowShift) & 15;
+          const upper = (bytes[high + i] >> highShift) & 3;
+          const scale = scales[at + 192 + half * 8 + run * 2 + (i >> 4)];
           values[to + run * 32 + i] = d * scale * ((lower | (upper << 4)) - 32);
         }
       }
@@ -119,7 +119,7 @@ function dequantiseQ6_K(bytes: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffe
 }
 
 function readU16(bytes: Uint8Array, at: number): number {
-  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+  return bytes[at] | (bytes[at + 1] << 8);
 }
 
 const DEQUANTISERS: Readonly<Record<string, FloatReader>> = {

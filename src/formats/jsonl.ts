@@ -64,10 +64,10 @@ export function readRecords(bytes: Uint8Array, fileName: string, problems: LineP
   let start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
   for (let line = 1; start < bytes.length && !problems.isFull; line++) {
     const newline = bytes.indexOf(NEWLINE, start);
-    const next = newline < 0 ? bytes.length : newline;
-    const end = next > start && bytes[next - 1] === CARRIAGE_RETURN ? next - 1 : next;
+    const end = newline < 0 ? bytes.length : newline;
+    // The CR of a CRLF is white space to JSON.
     const text = bytes.subarray(start, end);
-    start = next + 1;
+    start = end + 1;
     if (isBlank(text)) continue;
     const parsed = parseLine(text);
     if ('problem' in parsed) problems.add(line, parsed.problem);

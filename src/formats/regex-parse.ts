@@ -146,7 +146,7 @@ class RegexParser {
   #escape(): RegexNode {
     const at = this.at - 1;
     const char = this.#next();
-    if (Object.hasOwn(CLASSES, char)) return { kind: 'char', test: CLASSES[char] as CharTest };
+    if (Object.hasOwn(CLASSES, char)) return { kind: 'char', test: CLASSES[char] };
     if (char === 'A') return { kind: 'assert', what: 'start' };
     if (char === 'Z') return { kind: 'assert', what: 'end' };
     if (char === 'b') return { kind: 'assert', what: 'boundary' };
@@ -194,7 +194,7 @@ class RegexParser {
     if (char !== '\\') return char;
     const escaped = this.#next();
     if (escaped === 'b') return '\b';
-    return Object.hasOwn(CLASSES, escaped) ? (CLASSES[escaped] as CharTest) : this.#escapedChar(escaped, at);
+    return Object.hasOwn(CLASSES, escaped) ? CLASSES[escaped] : this.#escapedChar(escaped, at);
   }
 
   #peek(): string {

@@ -118,7 +118,7 @@ function run(program: readonly Instruction[], text: string, start: number, toEnd
     for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
       if (entered[at] === position) continue;
       entered[at] = position;
-      const instruction = program[at] as Instruction;
+      const instruction = program[at];
       if (instruction.op === 'split') stack.push(...instruction.to);
       else if (instruction.op === 'char') list.push(at);
       else if (instruction.op === 'match') {
@@ -132,7 +132,7 @@ function run(program: readonly Instruction[], text: string, start: number, toEnd
     const code = text.charCodeAt(position);
     next = [];
     for (const at of current) {
-      const instruction = program[at] as Instruction;
+      const instruction = program[at];
       if (instruction.op === 'char' && instruction.test(code) && enter(at + 1, position + 1, next)) return true;
     }
     current = next;

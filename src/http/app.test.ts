@@ -234,13 +234,50 @@ test('a client that leaves a stream stops the answer, whenever it leaves', async
   }
 });
 
+test('a client that leaves while the next word is awaited stops the answer', async () => {
+  services.behaviour = {
+    isEndless: true,
+    wait: async (signal) => {
+      if (services.numDeltas === 2) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    },
+  };
+  const response = await post({ ...HELLO, stream: true });
+  const reader = response.body?.getReader();
+  assert.ok(reader);
+  for (let n = 0; n < 3; n++) await reader.read();
+  const pending = reader.read();
+  await reader.cancel();
+  assert.equal((await pending).done, true);
+  assertNothingHeld();
+});
+
+test('a client that leaves while the end is being made is released once', async () => {
+  let open = (): void => undefined;
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  const deltas = services.chat.bind(services);
+  services.chat = (...args) => {
+    const inner = deltas(...args);
+    return Object.assign(inner, { return: async () => gate.then(() => ({ done: true, value: undefined })) });
+  };
+  const response = await post({ ...HELLO, stream: true });
+  const reader = response.body?.getReader();
+  assert.ok(reader);
+  const decoder = new TextDecoder();
+  for (let frame = ''; !frame.includes('[DONE]'); frame = decoder.decode((await reader.read()).value));
+  const cancelled = reader.cancel();
+  await new Promise((resolve) => setImmediate(resolve));
+  open();
+  await cancelled;
+  assertNothingHeld();
+});
+
 test('a stream is made no faster than it is read', async () => {
   services.behaviour = { isEndless: true };
   const response = await post({ ...HELLO, stream: true });
   const reader = response.body?.getReader();
   assert.ok(reader);
   for (let n = 0; n < 4; n++) await reader.read();
-  await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(services.numDeltas, 3, 'one read is the role, each other one delta');
   await reader.cancel();
 });

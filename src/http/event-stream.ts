@@ -20,21 +20,19 @@ export function eventStreamResponse(
   headers: Readonly<Record<string, string>>,
   { leave, end }: { readonly leave: () => void; readonly end: () => Promise<void> },
 ): Response {
-  let hasLeft = false;
   let ended: Promise<void> | undefined;
   // A client can leave while the end is being made.
   const endOnce = (): Promise<void> => (ended ??= end());
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
+        // A stream that has been cancelled meanwhile ignores what comes of it.
         const frame = await frames.next();
-        if (hasLeft) return;
         if (!frame.done) return controller.enqueue(encoder.encode(frame.value));
         await endOnce();
         controller.close();
       },
       async cancel() {
-        hasLeft = true;
         leave();
         await frames.return();
         await endOnce();

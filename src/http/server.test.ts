@@ -10,6 +10,8 @@ import { startServer, type RunningServer } from './server.ts';
 const DRAIN_MS = 300;
 /** How long a test waits for something that must happen. */
 const PATIENCE_MS = 10_000;
+/** How long Node keeps an idle connection. */
+const KEEP_ALIVE_MS = 5_000;
 
 let services: EchoServices;
 let server: RunningServer;
@@ -107,6 +109,22 @@ test('closing lets an answer finish, and takes no new requests', async () => {
   go();
   assert.match(await (await answering).text(), /world.*\[DONE\]/s);
   await closing;
+});
+
+test('closing does not wait for a connection whose answer has just ended', async () => {
+  await server.close();
+  server = await startServer(services, { host: '127.0.0.1', port: 0, log: silentLog, drainMs: 10 * PATIENCE_MS });
+  let go = (): void => undefined;
+  const gate = new Promise<void>((resolve) => (go = resolve));
+  services.behaviour = { wait: async () => (services.numDeltas === 0 ? undefined : gate) };
+  // Its headers are out before the closing, so they could not say that the connection will be closed.
+  const response = await chat({ stream: true });
+  const closing = server.close();
+  go();
+  await response.text();
+  const begun = performance.now();
+  await closing;
+  assert.ok(performance.now() - begun < KEEP_ALIVE_MS / 2);
 });
 
 test('closing aborts what takes too long, with an error frame and no [DONE]', async () => {

@@ -23,8 +23,8 @@ export interface DownloadOptions {
 export const NOT_FOUND = Symbol('not found');
 
 const MAX_REDIRECTS = 5;
-/** A connection that breaks is taken up again as long as each attempt brings something, this many times. */
-const MAX_ATTEMPTS = 20;
+/** A connection that breaks is taken up again until this many attempts in a row have brought nothing. */
+const MAX_FRUITLESS_ATTEMPTS = 3;
 
 interface Answer {
   readonly response: Response;
@@ -40,7 +40,7 @@ interface Answer {
 export async function downloadFile(options: DownloadOptions): Promise<typeof NOT_FOUND | undefined> {
   const { path, url } = options;
   const part = `${path}.part`;
-  for (let attempt = 1; ; attempt++) {
+  for (let numFruitless = 0; ;) {
     const before = sizeOf(part);
     try {
       const result = await downloadOnce(options, part);
@@ -52,7 +52,8 @@ export async function downloadFile(options: DownloadOptions): Promise<typeof NOT
     } catch (error) {
       if (options.signal?.aborted) fail('CANCELLED', `the download of ${url} was cancelled`, { cause: error });
       if (!(error instanceof Interrupted)) throw error;
-      if (attempt === MAX_ATTEMPTS || sizeOf(part) <= before)
+      numFruitless = sizeOf(part) > before ? 0 : numFruitless + 1;
+      if (numFruitless === MAX_FRUITLESS_ATTEMPTS)
         fail('DOWNLOAD_FAILED', `${url}: ${error.message}`, { cause: error });
     }
   }

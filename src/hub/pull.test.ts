@@ -190,7 +190,7 @@ test('when nothing works, the error lists what was tried and why it failed', asy
   const patterns = [/not there/, /owner\/tiny is not in it/, /127\.0\.0\.1:1\/owner/, /expected sha256:/];
   assert.equal(failure.problems.length, patterns.length);
   for (const [index, { message }] of failure.problems.entries()) {
-    assert.match(message, patterns[index] as RegExp);
+    assert.match(message, patterns[index]);
     assert.ok(failure.message.includes(message));
   }
   assert.deepEqual(models(), []);

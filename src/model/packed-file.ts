@@ -1,4 +1,14 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { PackingKernels, WeightFormat } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
@@ -51,7 +61,9 @@ export function writePackedFile(
     const tensors = Object.fromEntries(
       relative.map(({ name, ...entry }) => [name, { ...entry, byteOffset: dataStart + entry.byteOffset }]),
     );
-    return Buffer.from(JSON.stringify({ digest, format, layout, config: source.config, tensors } satisfies PackedHeader));
+    return Buffer.from(
+      JSON.stringify({ digest, format, layout, config: source.config, tensors } satisfies PackedHeader),
+    );
   };
   // Offsets stand in the header, whose length they change: room for the largest is kept.
   const dataStart = align(16 + headerFor(Number.MAX_SAFE_INTEGER - dataBytes).length);

@@ -31,13 +31,20 @@ function openFolder(folder: string): WeightSource {
   const shards = files.map((file) => openSafetensors(file));
   const read = (name: string): Float32Array => {
     const shard = shards.find(({ tensors }) => tensors.has(name));
-    return shard ? shard.readFloats(name) : fail('MODEL_INVALID', `${folder}: tensor ${name} is missing`, { param: name });
+    return shard
+      ? shard.readFloats(name)
+      : fail('MODEL_INVALID', `${folder}: tensor ${name} is missing`, { param: name });
   };
   return {
     config,
     files,
     digest: () => digestOfFiles([join(folder, 'config.json'), ...files]),
-    read: checkedReader(config, folder, read, (name) => shards.find(({ tensors }) => tensors.has(name))?.tensors.get(name)?.shape),
+    read: checkedReader(
+      config,
+      folder,
+      read,
+      (name) => shards.find(({ tensors }) => tensors.has(name))?.tensors.get(name)?.shape,
+    ),
     close: () => shards.forEach((shard) => shard.close()),
   };
 }
@@ -77,9 +84,13 @@ function checkedReader(
   return (name) => {
     const [expected, actual] = [shapes.get(name), shapeOf(name)];
     if (expected && actual && expected.join() !== actual.join()) {
-      fail('MODEL_INVALID', `${where}: tensor ${name} has the shape [${actual.join(', ')}], config.json implies [${expected.join(', ')}]`, {
-        param: name,
-      });
+      fail(
+        'MODEL_INVALID',
+        `${where}: tensor ${name} has the shape [${actual.join(', ')}], config.json implies [${expected.join(', ')}]`,
+        {
+          param: name,
+        },
+      );
     }
     return read(name);
   };

@@ -74,7 +74,7 @@ export class ScopeStack {
   /** Frees everything that is still there: the end of a step. */
   clear(): void {
     assert(this.#scopes.length === 1, 'a step ends outside of every scope');
-    for (const made of this.#scopes[0] as Set<Tensor>) this.#pool.give(made.data);
+    for (const made of this.#scopes[0]) this.#pool.give(made.data);
     this.#scopes[0] = new Set();
     this.#pool.endStep();
   }

@@ -3,7 +3,7 @@
  * Owns: the kernel contract, the float64 oracle, buffers of a step.
  * May import: base.   Called by: model adapters training serving app.
  * Runs on: any thread; one graph belongs to one thread.
- * Throws: NATIVE_MISSING INTERNAL.
+ * Throws: NATIVE_MISSING CONFIG_INVALID FILE_INVALID INTERNAL.
  */
 export type * from './kernels.ts';
 export { WEIGHT_FORMATS } from './kernels.ts';

@@ -28,7 +28,7 @@ function checkAttention({ T, H, G, E, scale }: AttentionShape): void {
 function segments(segmentStarts: Int32Array, T: number): Int32Array {
   integers('segmentStarts', segmentStarts, T);
   for (let t = 0; t < T; t++) {
-    const start = segmentStarts[t] as number;
+    const start = segmentStarts[t];
     assert(start >= 0 && start <= t, `the segment of row ${t} begins at row ${start}`);
   }
   return segmentStarts;
@@ -131,10 +131,10 @@ export function nativeRows(addon: Addon): Rows {
       indices('contextLengths', contextLengths, T, maxBlocks * blockSize + 1);
       const numBlocks = kCache.length / blockWidth;
       for (let t = 0; t < T; t++) {
-        const first = (rowSequences[t] as number) * maxBlocks;
-        const used = Math.ceil((contextLengths[t] as number) / blockSize);
+        const first = rowSequences[t] * maxBlocks;
+        const used = Math.ceil(contextLengths[t] / blockSize);
         for (let i = first; i < first + used; i++) {
-          const block = blockTables[i] as number;
+          const block = blockTables[i];
           assert(block >= 0 && block < numBlocks, `row ${t} reads block ${block} of ${numBlocks}`);
         }
       }

@@ -44,11 +44,11 @@ test('full fine-tuning is 4 to 6 times the weights with bf16 to f32 moments; f32
 
 test('full fine-tuning of a 70B takes 400 to 600 GB with 8-bit to bf16 moments', () => {
   const [eightBit, bf16, f32, master] = FULL_RECIPES.map((recipe) => fullStateBytes(total('70b'), recipe) / GB);
-  assert.equal(Math.round(eightBit as number), 423);
-  assert.equal(Math.round(bf16 as number), 564);
+  assert.equal(Math.round(eightBit), 423);
+  assert.equal(Math.round(bf16), 564);
   // What the quoted range leaves out: f32 moments, and the classic 16 bytes a parameter.
-  assert.equal(Math.round(f32 as number), 847);
-  assert.equal(Math.round(master as number), 1129);
+  assert.equal(Math.round(f32), 847);
+  assert.equal(Math.round(master), 1129);
 });
 
 test('100 full 70B variants are 14 TB; as adapters 140 GB + 10 GB at rank 12 on attention in bf16', () => {

@@ -26,7 +26,7 @@ export function formatDuration(seconds: number): string {
     ['s', 1],
   ];
   const first = units.findIndex(([, length]) => whole >= length);
-  const [name, length] = units[first] as [string, number];
+  const [name, length] = units[first];
   const next = units[first + 1];
   const rest = next === undefined ? 0 : Math.floor((whole % length) / next[1]);
   const head = `${Math.floor(whole / length)} ${name}`;

@@ -63,7 +63,9 @@ export class EngineClient implements AsyncDisposable {
     });
     if (first.type === 'ready') return new EngineClient(worker, first);
     await worker.terminate();
-    throw first.type === 'start-failed' ? rebuild(first.error) : new EspalierError('INTERNAL', 'the engine did not start');
+    throw first.type === 'start-failed'
+      ? rebuild(first.error)
+      : new EspalierError('INTERNAL', 'the engine did not start');
   }
 
   /**

@@ -20,7 +20,12 @@ export interface EngineOptions {
   readonly maxWaiting: number;
 }
 
-export const DEFAULT_ENGINE: EngineOptions = { maxStepTokens: 512, maxSequences: 64, cacheTokens: 16_384, maxWaiting: 256 };
+export const DEFAULT_ENGINE: EngineOptions = {
+  maxStepTokens: 512,
+  maxSequences: 64,
+  cacheTokens: 16_384,
+  maxWaiting: 256,
+};
 
 /**
  * One base, any number of adapters, one step at a time. Synchronous: it runs on the engine worker (worker.ts), or directly in a
@@ -103,7 +108,7 @@ export class Engine {
     for (const { sequence, numNew } of plan) sequence.numComputed += numNew;
     return result.sequences.map((sequence, n): TokenEvent => {
       const { request } = sequence;
-      const token = sampleToken(result.logits[n] as Float32Array, request.sampling, sequence.rng);
+      const token = sampleToken(result.logits[n], request.sampling, sequence.rng);
       const isStop = request.stopTokenIds.includes(token);
       if (!isStop) sequence.tokenIds.push(token);
       const isFull = sequence.numGenerated >= request.maxTokens;

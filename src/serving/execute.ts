@@ -99,8 +99,8 @@ function attendCached(base: BaseModel, blocks: KvBlocks, rows: StepRows): Attend
   const shape = { T, H, G, E, scale: 1 / Math.sqrt(E) };
   const width = G * E;
   return (g, layer, q, k, v) => {
-    const keys = blocks.keys[layer] as Float32Array;
-    const values = blocks.values[layer] as Float32Array;
+    const keys = blocks.keys[layer];
+    const values = blocks.values[layer];
     for (let t = 0; t < T; t++) {
       const slot = rows.slots_T[t] * width;
       keys.set(k.data.subarray(t * width, (t + 1) * width), slot);

@@ -33,6 +33,12 @@ test('the nucleus is the smallest set that reaches topP', () => {
     return new Set(Array.from({ length: 2000 }, () => sampleToken(logits, { temperature: 1, topP, seed: 0 }, rng)));
   };
   assert.deepEqual([...seen(0.4)], [0]);
-  assert.deepEqual([...seen(0.6)].toSorted(), [0, 1]);
-  assert.deepEqual([...seen(0.9)].toSorted(), [0, 1, 2]);
+  assert.deepEqual(
+    [...seen(0.6)].toSorted((a, b) => a - b),
+    [0, 1],
+  );
+  assert.deepEqual(
+    [...seen(0.9)].toSorted((a, b) => a - b),
+    [0, 1, 2],
+  );
 });

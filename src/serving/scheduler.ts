@@ -70,7 +70,7 @@ export class Scheduler {
     for (const sequence of this.#running) if (isNext(sequence)) give(sequence);
     for (const sequence of this.#running) if (!isNext(sequence)) give(sequence);
     while (budget > 0 && this.#waiting.length > 0 && this.#running.length < this.#limits.maxSequences) {
-      const sequence = this.#waiting[0] as Sequence;
+      const sequence = this.#waiting[0];
       const blocks = this.#blocks.allocate(sequence.maxTokens);
       if (!blocks) break;
       this.#waiting.shift();

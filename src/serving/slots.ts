@@ -53,7 +53,9 @@ export class AdapterSlots {
 
   #evict(): void {
     let excess = this.sizeBytes - this.#budgetBytes;
-    const idle = [...this.#slots].filter(([, slot]) => slot.users === 0).toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed);
+    const idle = [...this.#slots]
+      .filter(([, slot]) => slot.users === 0)
+      .toSorted(([, a], [, b]) => a.lastUsed - b.lastUsed);
     for (const [digest, slot] of idle) {
       if (excess <= 0) return;
       this.#slots.delete(digest);

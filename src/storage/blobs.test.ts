@@ -61,7 +61,7 @@ test('opening sweeps what dead processes left, and nothing of living ones', asyn
   await once(child, 'exit');
   const dead = `.tmp~${hostname()}~${child.pid}~x`;
   const mine = `.tmp~${hostname()}~${process.pid}~x`;
-  const elsewhere = '.tmp~another-host~1~x';
+  const elsewhere = `.tmp~another-host~${child.pid}~x`;
   const old = '.tmp~another-host~1~y';
   for (const name of [dead, mine, elsewhere, old, 'other']) await writeFile(join(at, name), '');
   await utimes(join(at, old), 0, 0);

@@ -123,7 +123,7 @@ test('a tenant has its own limit of requests in flight, and others do not feel i
     () => quotas.admit('large'),
     (error) => error instanceof EspalierError && error.canRetry,
   );
-  for (let n = 0; n < 10; n++) others.push(quotas.admit(null) as typeof first);
+  for (let n = 0; n < 10; n++) others.push(quotas.admit(null));
   first[Symbol.dispose]();
   {
     using again = quotas.admit('small');

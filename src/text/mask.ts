@@ -32,7 +32,7 @@ export function maskSpecial(input: TemplateInput, special: AddedTokenSplitter): 
   const pattern = new RegExp(`${mark}(\\d+)${mark}`, 'gu');
   return {
     input: hidden,
-    unmask: (text) => text.replace(pattern, (_, index: string) => names[Number(index)] as string),
+    unmask: (text) => text.replace(pattern, (_, index: string) => names[Number(index)]),
   };
 }
 

@@ -165,7 +165,7 @@ export function weightSpans({ lossWeights }: RenderedExample): WeightSpan[] {
   let start = 0;
   for (let i = 1; i <= lossWeights.length; i++) {
     if (i < lossWeights.length && lossWeights[i] === lossWeights[start]) continue;
-    spans.push({ start, end: i, weight: lossWeights[start] as number });
+    spans.push({ start, end: i, weight: lossWeights[start] });
     start = i;
   }
   return spans;

@@ -85,7 +85,10 @@ function parseState(path: string, text: string | undefined): CheckpointState {
   if (text === undefined) fail('CHECKPOINT_INVALID', `${path}: is not a checkpoint of Espalier`);
   const saved = JSON.parse(text) as CheckpointState;
   if (saved.version !== VERSION) {
-    fail('CHECKPOINT_INVALID', `${path}: has version ${saved.version}, this program reads ${VERSION}: start anew without --resume`);
+    fail(
+      'CHECKPOINT_INVALID',
+      `${path}: has version ${saved.version}, this program reads ${VERSION}: start anew without --resume`,
+    );
   }
   return saved;
 }

@@ -23,7 +23,10 @@ export interface LoadedExamples {
 export function loadExamples(path: string, renderer: ChatRenderer, contextLength: number): LoadedExamples {
   const file = readTrainingFile(path);
   if (file.form === 'preference') {
-    fail('DATA_INVALID', `${path}: holds preference pairs, which this method does not train on: use chat or completion lines`);
+    fail(
+      'DATA_INVALID',
+      `${path}: holds preference pairs, which this method does not train on: use chat or completion lines`,
+    );
   }
   const rendered = renderAll(file, renderer);
   const problems: Problem[] = [];
@@ -40,7 +43,7 @@ export function loadExamples(path: string, renderer: ChatRenderer, contextLength
     }
   }
   if (problems.length > 0) {
-    const first = problems[0] as Problem;
+    const first = problems[0];
     fail('DATA_INVALID', `${first.where}: ${first.message}`, { problems });
   }
   return {

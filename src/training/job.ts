@@ -19,7 +19,8 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
   const base = openBase(job.base, kernels);
   const renderer = openChatRenderer(job.base.path);
   const train = loadExamples(job.dataPath, renderer, base.config.contextLength);
-  const valid = job.validPath === undefined ? undefined : loadExamples(job.validPath, renderer, base.config.contextLength);
+  const valid =
+    job.validPath === undefined ? undefined : loadExamples(job.validPath, renderer, base.config.contextLength);
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config);
   mkdirSync(job.output, { recursive: true });
   const checkpointPath = join(job.output, 'checkpoint.safetensors');

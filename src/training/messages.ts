@@ -52,7 +52,12 @@ export interface TrainResult {
 
 export type FromTrainer =
   | { readonly type: 'started'; readonly started: TrainStarted }
-  | { readonly type: 'step'; readonly report: StepReport; readonly tokensPerSecond: number; readonly secondsLeft: number }
+  | {
+      readonly type: 'step';
+      readonly report: StepReport;
+      readonly tokensPerSecond: number;
+      readonly secondsLeft: number;
+    }
   | { readonly type: 'done'; readonly result: TrainResult }
   | {
       readonly type: 'failed';

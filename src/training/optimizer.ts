@@ -55,7 +55,7 @@ export function applyGradients(
   // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm; so do we, to clip by the same factor.
   const clip = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)) : 1;
   for (const [index, { value, gradient }] of parameters.entries()) {
-    const { first, second } = moments[index] as Moments;
+    const { first, second } = moments[index];
     kernels.adamW(value.data, gradient.data, first, second, {
       learningRate,
       beta1: config.beta1,

@@ -132,7 +132,7 @@ export class TrainingRun {
     assert(!this.isDone, 'a finished run takes no further step');
     const { state, config } = this;
     if (this.#order.epoch !== state.epoch) this.#order = this.#epochOrder(state.epoch);
-    const examples = this.#order.groups[state.cursor] as readonly TokenExample[];
+    const examples = this.#order.groups[state.cursor];
     const epoch = state.epoch;
     const dropoutRng = Rng.fromState(state.dropoutRng);
     const hooks = this.#hooks(dropoutRng);

@@ -4,11 +4,16 @@ import { scheduleFactor, SCHEDULES } from './schedule.ts';
 
 test('every schedule rises over the warm-up, reaches 1, and never exceeds it', () => {
   for (const name of SCHEDULES) {
-    const factors = Array.from({ length: 20 }, (_, i) => scheduleFactor({ name, warmupSteps: 5, totalSteps: 20 }, i + 1));
+    const factors = Array.from({ length: 20 }, (_, i) =>
+      scheduleFactor({ name, warmupSteps: 5, totalSteps: 20 }, i + 1),
+    );
     assert.deepEqual(factors.slice(0, 5), [0.2, 0.4, 0.6, 0.8, 1]);
     assert.ok(Math.max(...factors) === 1, name);
     const after = factors.slice(5);
-    assert.ok(after.every((factor, i) => i === 0 || factor <= after[i - 1]), name);
+    assert.ok(
+      after.every((factor, i) => i === 0 || factor <= after[i - 1]),
+      name,
+    );
     assert.ok((after.at(-1) as number) > 0, `${name} still learns in its last step`);
   }
 });

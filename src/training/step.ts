@@ -43,4 +43,3 @@ function batchLoss(
   const rows = headRows(g, base, hidden, batch.lossRows_N);
   return linearCrossEntropy(g, rows, base.head, { tokenIds_N: batch.targets_N, weights_N: batch.weights_N });
 }
-

@@ -62,9 +62,10 @@ export class FileServer implements AsyncDisposable {
 
   #send(file: ServedFile, start: number, response: ServerResponse): void {
     if (file.stallAfterBytes !== undefined) {
-      response.write(file.bytes.subarray(start, start + file.stallAfterBytes));
+      if (file.stallAfterBytes > 0) response.write(file.bytes.subarray(start, start + file.stallAfterBytes));
     } else if (file.cut && file.cut.times > 0) {
       file.cut.times--;
+      response.flushHeaders();
       response.write(file.bytes.subarray(start, start + file.cut.afterBytes), () =>
         setTimeout(() => response.destroy(), 20),
       );

@@ -10,7 +10,7 @@ function byteCharacters(): string[] {
 /** A `tokenizer.json` whose first 256 ids are the bytes; then two control tokens, one plain added token, and three merges. */
 export function letterTokenizerJson() {
   const characters = byteCharacters();
-  const newline = characters[0x0a] as string;
+  const newline = characters[0x0a];
   const tokens = [...characters, '<|start|>', '<|end|>', '<tool>', newline + newline, 'th', 'the'];
   const added = (content: string, special: boolean) => ({ content, id: tokens.indexOf(content), special });
   return {

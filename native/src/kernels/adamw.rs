@@ -78,13 +78,7 @@ multiversion! {
 }
 
 #[inline(always)]
-fn body<A: Arithmetic>(
-    weights: &mut [f32],
-    gradients: &[f32],
-    moment1: &mut [f32],
-    moment2: &mut [f32],
-    f: Factors,
-) {
+fn body<A: Arithmetic>(weights: &mut [f32], gradients: &[f32], moment1: &mut [f32], moment2: &mut [f32], f: Factors) {
     for (((weight, gradient), m), v) in weights.iter_mut().zip(gradients).zip(moment1).zip(moment2) {
         let gradient = gradient * f.gradient_scale;
         *m = A::mul_add(*m, f.keep1, gradient * f.add1);

@@ -89,7 +89,7 @@ fn product<L: Lanes, A: Rows>(a: A, num_rows: usize, columns: Columns<'_>, outpu
                     };
                     // SAFETY: rows, columns and depth are those of the operands.
                     unsafe {
-                        let a = shared.0.from_row(row);
+                        let a = shared.0.skip_rows(row);
                         if L::PANELS == 4 && count == 4 {
                             multiply::<L, _, _, 4>(rows, a, panels, depth, target(panel), finish);
                         } else {

@@ -31,6 +31,8 @@ pub trait Lanes: Copy + 'static {
     /// The even and the odd row of two interleaved rows of bfloat16: the low and the high halves of sixteen words.
     unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self);
     unsafe fn from_i8(source: *const i8) -> Self;
+    /// Asks for the cache line at `address`, which need not exist.
+    unsafe fn prefetch(address: *const u8);
     /// target[j][i] = source[i][j] for i, j < 16; both dense.
     unsafe fn transpose(source: *const f32, target: *mut f32);
 }
@@ -117,6 +119,9 @@ impl Lanes for Portable {
     unsafe fn from_i8(source: *const i8) -> Self {
         Self(unsafe { source.cast::<[i8; WIDTH]>().read_unaligned() }.map(f32::from))
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(_address: *const u8) {}
 
     #[inline(always)]
     unsafe fn transpose(source: *const f32, target: *mut f32) {

@@ -70,6 +70,12 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(address: *const u8) {
+        // The intrinsic is not stable yet.
+        unsafe { std::arch::asm!("prfm pldl1keep, [{address}]", address = in(reg) address, options(readonly, nostack, preserves_flags)) }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(source: *const f32, target: *mut f32) {
         for i in (0..16).step_by(4) {
             for j in (0..16).step_by(4) {

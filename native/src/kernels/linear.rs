@@ -9,7 +9,7 @@ use super::lanes::{Job, Lanes, WIDTH, with_lanes};
 use super::packed::{Packed, with_codec};
 use super::scratch::{Scratch, with_scratch};
 use super::split::for_blocks;
-use super::tile::{Finish, FloatPanel, RowMajor, Target, for_tiles, multiply};
+use super::tile::{Finish, FloatPanel, RowMajor, Streamed, Target, for_tiles, multiply};
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 use std::marker::PhantomData;
@@ -86,8 +86,8 @@ impl Product<'_> {
                         let (left, a) = (end - panel, self.a(row, 0));
                         let tile = StreamedTile::<C> { weight, panel, rows, a, target: self.target(row, panel), finish, codec: PhantomData };
                         panel += match left {
-                            4.. if rows == 1 || L::PANELS >= 4 => tile.multiply::<L, 4>(),
-                            2.. if rows <= 2 => tile.multiply::<L, 2>(),
+                            4.. if rows <= knob(1) || L::PANELS >= 4 => tile.multiply::<L, 4>(),
+                            2.. if rows <= knob(2) => tile.multiply::<L, 2>(),
                             _ => tile.multiply::<L, 1>(),
                         };
                     }
@@ -165,7 +165,11 @@ impl<C: Codec> StreamedTile<'_, C> {
         let Self { weight, panel, rows, a, target, finish, .. } = self;
         // SAFETY: the caller's rows and panels lie inside the operands.
         unsafe {
-            let panels: [C::Reader<L>; P] = std::array::from_fn(|i| C::reader::<L>(weight.panel(panel + i), 0));
+            let panels: [Streamed<C::Reader<L>>; P] = std::array::from_fn(|i| {
+                let bytes = weight.panel(panel + i);
+                let ahead = bytes.codes.as_ptr().wrapping_add(knob(0));
+                Streamed { panel: C::reader::<L>(bytes, 0), ahead, pair_bytes: C::PAIR_BYTES }
+            });
             multiply::<L, _, _, P>(rows, a, panels, weight.inputs, target, finish);
         }
         P
@@ -249,6 +253,12 @@ impl<L: Lanes, C: Codec> Source<L> for Transposed<'_, C> {
             }
         }
     }
+}
+
+fn knob(i: usize) -> usize {
+    use std::sync::OnceLock;
+    static K: OnceLock<Vec<usize>> = OnceLock::new();
+    K.get_or_init(|| std::env::var("KNOB").unwrap_or("0,1,2".into()).split(',').map(|x| x.parse().unwrap()).collect())[i]
 }
 
 #[cfg(test)]

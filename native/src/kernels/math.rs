@@ -125,7 +125,8 @@ mod tests {
     fn exp_at_the_ends() {
         for isa in Isa::available() {
             let inf = f32::INFINITY;
-            let mut values = [-inf, -1e30, -104.0, -87.4, -0.0, 0.0, 88.73, 1e30, inf, f32::NAN, f32::from_bits(0xffff_ffff)];
+            let mut values =
+                [-inf, -1e30, -104.0, -87.4, -0.0, 0.0, 88.73, 1e30, inf, f32::NAN, f32::from_bits(0xffff_ffff)];
             exp_all(isa, &mut values);
             assert_eq!(values[..9], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, inf, inf, inf], "{isa:?}");
             assert!(values[9].is_nan() && values[10].is_nan(), "{isa:?}");
@@ -136,7 +137,8 @@ mod tests {
     fn dots_match_float64_sums() {
         for isa in Isa::available() {
             for n in [0, 1, 2, 31, 32, 33, 97, 576, 1000] {
-                let [a, b, c] = [3, 5, 7].map(|k| (0..n).map(|i| ((i * k % 11) as f32 - 5.0) / 4.0).collect::<Vec<f32>>());
+                let [a, b, c] =
+                    [3, 5, 7].map(|k| (0..n).map(|i| ((i * k % 11) as f32 - 5.0) / 4.0).collect::<Vec<f32>>());
                 let exact: f64 = (0..n).map(|i| f64::from(a[i]) * f64::from(b[i])).sum();
                 let exact3: f64 = (0..n).map(|i| f64::from(a[i]) * f64::from(b[i]) * f64::from(c[i])).sum();
                 assert!((f64::from(dot_once(isa, &a, &b)) - exact).abs() <= 1e-4, "{isa:?} n={n}");

@@ -4,11 +4,6 @@ pub mod adamw;
 pub mod aligned;
 pub mod arithmetic;
 pub mod attention;
-pub mod attention_backward;
-#[cfg(test)]
-pub mod attention_oracle;
-pub mod attention_paged;
-pub mod attention_tiles;
 pub mod codec;
 pub mod cross_entropy;
 pub mod elementwise;

@@ -63,14 +63,7 @@ fn forward_body<A: Arithmetic>(y: &mut [f32], rstd: &mut [f32], x: &[f32], gain:
 
 /// With x̂ = x·rstd and g = dy·gain: dx = rstd · (g − x̂ · mean(g · x̂)).
 #[inline(always)]
-fn backward_body<A: Arithmetic>(
-    dx: &mut [f32],
-    dy: &[f32],
-    x: &[f32],
-    rstd: &[f32],
-    gain: &[f32],
-    accumulate: bool,
-) {
+fn backward_body<A: Arithmetic>(dx: &mut [f32], dy: &[f32], x: &[f32], rstd: &[f32], gain: &[f32], accumulate: bool) {
     let width = gain.len();
     for (row, rstd) in rstd.iter().enumerate() {
         let x = &x[row * width..][..width];

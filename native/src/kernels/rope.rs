@@ -20,14 +20,7 @@ multiversion! {
 }
 
 #[inline(always)]
-fn body<A: Arithmetic>(
-    x: &mut [f32],
-    positions: &[i32],
-    cos_sin: &[f32],
-    heads: usize,
-    width: usize,
-    inverse: bool,
-) {
+fn body<A: Arithmetic>(x: &mut [f32], positions: &[i32], cos_sin: &[f32], heads: usize, width: usize, inverse: bool) {
     let sign = if inverse { -1.0 } else { 1.0 };
     for (t, position) in positions.iter().enumerate() {
         let (cos, sin) = cos_sin[*position as usize * width..][..width].split_at(width / 2);

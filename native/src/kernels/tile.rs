@@ -11,8 +11,8 @@ pub trait Rows: Copy {
     /// # Safety
     /// `row` and `k` lie inside the operand.
     unsafe fn at(&self, row: usize, k: usize) -> f32;
-    /// The operand from another row on.
-    fn from_row(&self, row: usize) -> Self;
+    /// The operand without its first `row` rows.
+    fn skip_rows(&self, row: usize) -> Self;
 }
 
 /// Rows whose k lie side by side.
@@ -28,7 +28,7 @@ impl Rows for RowMajor {
         unsafe { *self.data.add(row * self.stride + k) }
     }
 
-    fn from_row(&self, row: usize) -> Self {
+    fn skip_rows(&self, row: usize) -> Self {
         Self { data: self.data.wrapping_add(row * self.stride), ..*self }
     }
 }
@@ -46,7 +46,7 @@ impl Rows for ColumnMajor {
         unsafe { *self.data.add(k * self.stride + row) }
     }
 
-    fn from_row(&self, row: usize) -> Self {
+    fn skip_rows(&self, row: usize) -> Self {
         Self { data: self.data.wrapping_add(row), ..*self }
     }
 }
@@ -189,9 +189,9 @@ impl<L: Lanes, A: Rows, B: Panel<L>, const R: usize, const P: usize> Job<L> for 
     type Output = ();
 
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // Plain loops: a closure is one more function that must be inlined to have the instruction set.
     unsafe fn run(self) {
         let Tile { a, panels, depth, target, stride, finish } = self;
-        // Plain loops over arrays: a closure here is one more function that has to be inlined to have the instruction set.
         unsafe {
             let mut sums = [[L::splat(0.0); P]; R];
             if matches!(finish, Finish::Continue) {
@@ -248,5 +248,32 @@ pub fn for_tiles(rows: std::ops::Range<usize>, most: usize, mut body: impl FnMut
         let begin = rows.len() * tile / tiles;
         let end = rows.len() * (tile + 1) / tiles;
         body(rows.start + begin, end - begin);
+    }
+}
+
+/// A panel in memory that is read for the first time: asks for the lines `ahead` bytes further on.
+#[derive(Clone, Copy)]
+pub struct Streamed<B> {
+    pub panel: B,
+    pub ahead: *const u8,
+    pub pair_bytes: usize,
+}
+
+impl<L: Lanes, B: Panel<L>> Panel<L> for Streamed<B> {
+    #[inline(always)]
+    unsafe fn pair(&self, pair: usize) -> (L, L) {
+        let line = self.ahead.wrapping_add(pair * self.pair_bytes);
+        unsafe {
+            L::prefetch(line);
+            if self.pair_bytes > 64 {
+                L::prefetch(line.wrapping_add(64));
+            }
+            self.panel.pair(pair)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn even(&self, pair: usize) -> L {
+        unsafe { self.panel.even(pair) }
     }
 }

@@ -3,18 +3,22 @@
 #![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
 use super::arguments::{addresses, check_apart, check_lengths, chosen_isa, invalid};
 use crate::kernels::adamw::{AdamW, adamw};
-use crate::kernels::attention::attention_forward as forward_attention;
-use crate::kernels::attention_backward::{Saved, attention_backward as backward_attention};
-use crate::kernels::attention_paged::{PagedRows, attention_paged as paged_attention};
-use crate::kernels::attention_tiles::Shape;
+use crate::kernels::attention::{self, PagedRows, Saved, Shape};
 use crate::kernels::swiglu::SwigluGradients;
 use crate::kernels::{elementwise, rms_norm, rope as rotary, swiglu};
-use napi::bindgen_prelude::{Float32ArraySlice as Floats, Int32ArraySlice as Integers};
 use napi::Result;
+use napi::bindgen_prelude::{Float32ArraySlice as Floats, Int32ArraySlice as Integers};
 use napi_derive::napi;
 
 #[napi(catch_unwind)]
-pub fn rms_norm_forward(mut y: Floats, mut rstd: Floats, x: Floats, gain: Floats, epsilon: f64, rows: u32) -> Result<()> {
+pub fn rms_norm_forward(
+    mut y: Floats,
+    mut rstd: Floats,
+    x: Floats,
+    gain: Floats,
+    epsilon: f64,
+    rows: u32,
+) -> Result<()> {
     let (t, d) = (rows as usize, gain.len());
     check_lengths(&[("y", y.len(), &[t, d]), ("rstd", rstd.len(), &[t]), ("x", x.len(), &[t, d])])?;
     check_apart(&[addresses(&y), addresses(&rstd)], &[addresses(&x), addresses(&gain)])?;
@@ -62,7 +66,10 @@ pub fn rope(
     check_lengths(&[("x", x.len(), &[t, h, e]), ("positions", positions.len(), &[t])])?;
     check_apart(&[addresses(&x)], &[addresses(&positions), addresses(&cos_sin)])?;
     if e == 0 || !e.is_multiple_of(2) || !cos_sin.len().is_multiple_of(e) {
-        return Err(invalid(format!("E = {e} must be even, and cosSin of {} elements whole rows of it", cos_sin.len())));
+        return Err(invalid(format!(
+            "E = {e} must be even, and cosSin of {} elements whole rows of it",
+            cos_sin.len()
+        )));
     }
     let known = cos_sin.len() / e;
     if let Some(position) = positions.iter().find(|p| usize::try_from(**p).map_or(true, |p| p >= known)) {
@@ -121,7 +128,9 @@ fn check_segments(starts: &[i32]) -> Result<()> {
     let mut previous = None;
     for (t, start) in starts.iter().enumerate() {
         if *start != t as i32 && previous != Some(*start) {
-            return Err(invalid(format!("segmentStarts[{t}] = {start} is neither {t} nor the start of the row before")));
+            return Err(invalid(format!(
+                "segmentStarts[{t}] = {start} is neither {t} nor the start of the row before"
+            )));
         }
         previous = Some(*start);
     }
@@ -157,7 +166,7 @@ pub fn attention_forward(
     check_apart(&[addresses(&out), addresses(&lse)], &inputs)?;
     // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
     let (out, lse) = unsafe { (out.as_mut(), lse.as_mut()) };
-    forward_attention(chosen_isa()?, out, lse, &q, &k, &v, &segment_starts, shape);
+    attention::attention_forward(chosen_isa()?, out, lse, &q, &k, &v, &segment_starts, shape);
     Ok(())
 }
 
@@ -200,7 +209,7 @@ pub fn attention_backward(
     // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
     let (dq, dk, dv) = unsafe { (dq.as_mut(), dk.as_mut(), dv.as_mut()) };
     let saved = Saved { dout: &dout, out: &out, lse: &lse, q: &q, k: &k, v: &v };
-    backward_attention(chosen_isa()?, dq, dk, dv, saved, &segment_starts, shape);
+    attention::attention_backward(chosen_isa()?, dq, dk, dv, saved, &segment_starts, shape);
     Ok(())
 }
 
@@ -249,7 +258,7 @@ pub fn attention_paged(
     rows.check(num_blocks).map_err(invalid)?;
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
     let out = unsafe { out.as_mut() };
-    paged_attention(chosen_isa()?, out, &q, &k_cache, &v_cache, rows, shape);
+    attention::attention_paged(chosen_isa()?, out, &q, &k_cache, &v_cache, rows, shape);
     Ok(())
 }
 

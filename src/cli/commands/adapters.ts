@@ -29,7 +29,10 @@ export function adaptersCommand(config: AppConfig): Command {
         version.base.name,
         version.digest.slice(0, 19),
       ]);
-      const text = rows.length === 0 ? 'none yet: espalier train … --publish TENANT/TASK' : table([['adapter', 'method', 'rank', 'size', 'base', 'digest'], ...rows]);
+      const text =
+        rows.length === 0
+          ? 'none yet: espalier train … --publish TENANT/TASK'
+          : table([['adapter', 'method', 'rank', 'size', 'base', 'digest'], ...rows]);
       new Output(options).result(versions, text);
     });
   const show = json('show', 'one version, with where it came from and how it scored')
@@ -48,7 +51,13 @@ export function adaptersCommand(config: AppConfig): Command {
       .requiredOption('--base <name>', 'the base that it was trained on')
       .action(async (directory: string, target: string, options: { base: string } & OutputOptions) => {
         const output = new Output(options);
-        const { version, warning } = await importAdapter(config, directory, target, options.base, modelProgress(output));
+        const { version, warning } = await importAdapter(
+          config,
+          directory,
+          target,
+          options.base,
+          modelProgress(output),
+        );
         if (warning) output.line(`warning: ${warning}`);
         output.result(version, `published ${nameOf(version)} (${version.digest})`);
       });
@@ -64,14 +73,20 @@ export function adaptersCommand(config: AppConfig): Command {
     .option('--alias <name>', 'which alias', 'latest')
     .action(async (reference: string, options: { alias: string } & OutputOptions) => {
       const version = await promoteAdapter(config, reference, options.alias);
-      new Output(options).result(version, `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`);
+      new Output(options).result(
+        version,
+        `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`,
+      );
     });
   const rollback = json('rollback', 'make an alias point at what it pointed at before')
     .argument('<name>', 'TENANT/TASK')
     .option('--alias <name>', 'which alias', 'latest')
     .action(async (target: string, options: { alias: string } & OutputOptions) => {
       const version = await rollbackAdapter(config, target, options.alias);
-      new Output(options).result(version, `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`);
+      new Output(options).result(
+        version,
+        `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`,
+      );
     });
   const remove = json('remove', 'remove a version')
     .argument('<ref>')

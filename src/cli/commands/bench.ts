@@ -43,6 +43,12 @@ function common(name: string, description: string, batch: number): Command {
 }
 
 function show(output: Output, cases: readonly BenchCase[]): void {
-  const rows = cases.map((one) => [one.case, one.format, one.instructionSet, Math.round(one.tokensPerSecond), formatBytes(one.peakMemoryBytes)]);
+  const rows = cases.map((one) => [
+    one.case,
+    one.format,
+    one.instructionSet,
+    Math.round(one.tokensPerSecond),
+    formatBytes(one.peakMemoryBytes),
+  ]);
   output.result(cases, table([['case', 'weights', 'instructions', 'tokens/s', 'peak memory'], ...rows]));
 }

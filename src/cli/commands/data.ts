@@ -21,7 +21,10 @@ export function dataCommand(config: AppConfig): Command {
           ['examples', report.examples],
           ['tokens', report.tokens],
           ['learned tokens', report.learnedTokens],
-          ['tokens of an example', `median ${report.lengths.p50}, 95 % ${report.lengths.p95}, longest ${report.lengths.max} (the base takes ${report.contextLength})`],
+          [
+            'tokens of an example',
+            `median ${report.lengths.p50}, 95 % ${report.lengths.p95}, longest ${report.lengths.max} (the base takes ${report.contextLength})`,
+          ],
         ]),
         ...report.warnings.map(({ where, message }) => `warning: ${where}: ${message}`),
         ...report.preview.map(

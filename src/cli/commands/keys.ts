@@ -45,7 +45,11 @@ export function keysCommand(config: AppConfig): Command {
         key.role,
         `${key.hint}…`,
         key.label,
-        key.revokedAt !== null ? 'revoked' : key.expiresAt !== null ? `expires ${new Date(key.expiresAt).toISOString()}` : 'valid',
+        key.revokedAt !== null
+          ? 'revoked'
+          : key.expiresAt !== null
+            ? `expires ${new Date(key.expiresAt).toISOString()}`
+            : 'valid',
       ]);
       new Output(options).result(keys, table([['id', 'tenant', 'role', 'key', 'label', 'state'], ...rows]));
     });
@@ -63,5 +67,8 @@ export function keysCommand(config: AppConfig): Command {
     .addCommand(create)
     .addCommand(list)
     .addCommand(revoke)
-    .addHelpText('after', '\nExamples:\n  espalier keys create acme --role reader --label ci\n  espalier keys create --operator');
+    .addHelpText(
+      'after',
+      '\nExamples:\n  espalier keys create acme --role reader --label ci\n  espalier keys create --operator',
+    );
 }

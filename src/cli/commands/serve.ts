@@ -25,7 +25,10 @@ Example:
       const output = new Output(options);
       await using server = await serve(config, options, serverLog(), modelProgress(output));
       const { url, baseName, instructionSet } = server;
-      output.result({ url, base: baseName, instructionSet }, `${baseName} on ${url} (${instructionSet}); ctrl-c ends it`);
+      output.result(
+        { url, base: baseName, instructionSet },
+        `${baseName} on ${url} (${instructionSet}); ctrl-c ends it`,
+      );
       await untilSignal();
     });
 }

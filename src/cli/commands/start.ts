@@ -1,5 +1,13 @@
 import { Command } from 'commander';
-import { prepareStart, serve, serverLog, START_BASE, type AppConfig, type Serving, type StartedTenant } from '../../app/index.ts';
+import {
+  prepareStart,
+  serve,
+  serverLog,
+  START_BASE,
+  type AppConfig,
+  type Serving,
+  type StartedTenant,
+} from '../../app/index.ts';
 import { fail } from '../../base/index.ts';
 import { modelProgress } from '../model-progress.ts';
 import { wholeNumber } from '../options.ts';
@@ -39,7 +47,9 @@ async function prepare(config: AppConfig, output: Output): Promise<StartedTenant
     onModelProgress: modelProgress(output),
     onTask({ tenant, task, description, source, train, test }) {
       output.line(`\n${tenant}/${task}: ${description}`);
-      output.line(`  ${train.length} training and ${test.length} held-out examples from ${source.package} ${source.version} (${source.licence})`);
+      output.line(
+        `  ${train.length} training and ${test.length} held-out examples from ${source.package} ${source.version} (${source.licence})`,
+      );
     },
     trainEvents: () => {
       const progress = show('  training');

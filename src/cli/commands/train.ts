@@ -21,9 +21,7 @@ export function trainCommand(config: AppConfig): Command {
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, 2048)
     .option('--micro-batch-tokens <n>', 'tokens held in memory at once (default: --batch-tokens)', positiveInteger)
     .option('--learning-rate <x>', 'peak learning rate', positiveNumber, 2e-4)
-    .addOption(
-      new Option('--schedule <name>', 'how the rate falls').default('cosine').argParser(oneOf(SCHEDULE_NAMES)),
-    )
+    .addOption(new Option('--schedule <name>', 'how the rate falls').default('cosine').argParser(oneOf(SCHEDULE_NAMES)))
     .option('--warmup <share>', 'share of the steps in which the rate rises', fraction, 0.05)
     .option('--weight-decay <x>', 'decoupled weight decay', nonNegativeNumber, 0)
     .option('--seed <n>', 'decides initial values, order and dropout', wholeNumber, 0)

@@ -73,7 +73,7 @@ test('what is written is read again, with its identity', (t) => {
   const size = writePeftFolder(folder, patterned, tensors);
   const sizes = readdirSync(folder).map((name) => readFileSync(join(folder, name)).length);
   assert.equal(sizes.length, 2);
-  assert.equal((sizes[0] as number) + (sizes[1] as number), size);
+  assert.equal(sizes[0] + sizes[1], size);
   const back = readPeftFolder(folder);
   assert.deepEqual([...back.tensors.keys()].sort(), [...tensors.keys()].sort());
   for (const [name, { shape, data }] of tensors)
@@ -100,6 +100,11 @@ test('the written config has the fields that PEFT writes, sorted', (t) => {
   assert.deepEqual(JSON.parse(text), fromPeft);
   assert.deepEqual(Object.keys(JSON.parse(text) as object), Object.keys(fromPeft));
   assert.match(text, /^\{\n {2}"alora_invocation_tokens": null,\n/);
+  // As PEFT does it: what is saved is for inference, whoever wrote it.
+  assert.equal(defaultLoraConfig().inference_mode, false);
+  writePeftFolder(folder, { ...config, peft_version: '0.1' }, loraTensors(SITES));
+  const { config: own } = readPeftFolder(folder);
+  assert.deepEqual([own.inference_mode, own.peft_version], [true, fromPeft['peft_version']]);
 });
 
 test('reads every folder that PEFT itself made', () => {

@@ -140,7 +140,7 @@ test('refuses metadata that is not sound, naming the key', () => {
 test('refuses a tensor that is not sound, naming it', () => {
   const bad = (entry: Buffer, ...texts: string[]): void => refused({ tensors: [entry], data }, 'odd.weight', ...texts);
   bad(tensorEntry('odd.weight', [4, 2], 250, 0), '250');
-  bad(tensorEntry('odd.weight', [4, 2], F32, 4), 'offset 4', '32');
+  bad(tensorEntry('odd.weight', [2], F32, 4), 'offset 4 is not a multiple of the alignment 32');
   bad(tensorEntry('odd.weight', [4, 2], F32, 32), '32 bytes of data');
   bad(tensorEntry('odd.weight', [4, 2], F32, 2n ** 40n), String(2n ** 40n));
   bad(tensorEntry('odd.weight', [4, 2], F32, 2n ** 64n - 32n), String(2n ** 64n - 32n));

@@ -94,7 +94,7 @@ test('a line that is no object of JSON is named', () => {
     [0xf5, 0x80, 0x80, 0x80],
   ]) {
     refused(
-      Buffer.concat([Buffer.from(`${good}\n`), before as Buffer, Buffer.from(bytes), after as Buffer]),
+      Buffer.concat([Buffer.from(`${good}\n`), before, Buffer.from(bytes), after]),
       `${NAME}:2: `,
       'line 2',
       'UTF-8',

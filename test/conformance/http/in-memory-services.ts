@@ -97,7 +97,7 @@ export class EchoServices implements Services {
         await new Promise((resolve) => setImmediate(resolve));
         for (let index = 0; index < request.numChoices; index++) {
           await next();
-          yield { index, text: words[word % words.length] as string };
+          yield { index, text: words[word % words.length] };
         }
       }
       const usage = { promptTokens: request.messages.length, completionTokens: numWords, cachedTokens: 1 };

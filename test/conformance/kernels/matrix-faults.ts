@@ -13,7 +13,7 @@ export const matrixFaults: readonly Fault[] = [
   })),
   fault('linearForward', 'leaves out the last input', ORACLE, (k) => ({
     linearForward: (y, x, w, T, accumulate) =>
-      k.linearForward(y, x.map((value, i) => (i % w.in === w.in - 1 ? 0 : value)) as typeof x, w, T, accumulate),
+      k.linearForward(y, x.map((value, i) => (i % w.in === w.in - 1 ? 0 : value)), w, T, accumulate),
   })),
   fault('linearForward', 'depends on the number of rows', ALONE, (k) => ({
     linearForward(y, x, w, T, accumulate) {
@@ -43,7 +43,7 @@ export const matrixFaults: readonly Fault[] = [
   // Formats.
   fault('freeze', 'transposes the weight', ORACLE, (k) => ({
     freeze: (w, out, inputs, format) =>
-      k.freeze(w.map((_, i) => w[(i % inputs) * out + Math.floor(i / inputs)]) as typeof w, out, inputs, format),
+      k.freeze(w.map((_, i) => w[(i % inputs) * out + Math.floor(i / inputs)]), out, inputs, format),
   })),
   fault('freeze', 'stores bf16 for int8', /exactly the values/, (k) => ({
     freeze: (w, out, inputs, format) => k.freeze(w, out, inputs, format === 'int8' ? 'bf16' : format),
@@ -59,7 +59,7 @@ export const matrixFaults: readonly Fault[] = [
       const values = k.thaw(w);
       return values.map((value, i) =>
         w.format === 'int8' && Math.floor(i / w.in) === 1 ? value * 2 : value,
-      ) as typeof values;
+      );
     },
   })),
   fault('linearForward', 'multiplies by int8 codes that are not rounded to the format', /thawed copy/, (k) => ({

@@ -43,7 +43,7 @@ export const rowFaults: readonly Fault[] = [
       k.rope(
         x,
         positions,
-        table.map((_, i) => table[i - (i % E) + ((i + E / 2) % E)]) as typeof table,
+        table.map((_, i) => table[i - (i % E) + ((i + E / 2) % E)]),
         T,
         H,
         E,

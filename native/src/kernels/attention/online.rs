@@ -1,17 +1,16 @@
 //! Attention without a T×T matrix (Dao et al., 2022): keys pass by in tiles, and each query keeps a running maximum, the sum
 //! of its exponentials and its weighted sum of values. The same code serves packed segments and paged caches, so that a row's
 //! result is the same bits in both.
-use super::arithmetic::{Arithmetic, multiversion};
-use super::attention_tiles::{
-    KEYS, LANES, Left, Right, Shape, Terms, for_units, pack_keys, pack_keys_transposed, pack_queries, product,
-};
-use super::math::{exp, larger, reduce};
+use super::product::{LANES, Left, Right, Terms, product};
+use super::tiles::{KEYS, Shape, for_units, pack_keys, pack_keys_transposed, pack_queries};
+use crate::kernels::arithmetic::{Arithmetic, multiversion};
+use crate::kernels::math::{exp, larger, reduce};
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 use std::ops::Range;
 
 /// Tiles of queries that share one packing of the keys.
-const TILES: usize = 16;
+const TILES: usize = 4;
 
 /// The keys that a run of rows sees.
 #[derive(Clone, Copy)]
@@ -35,7 +34,9 @@ impl Context<'_> {
     fn row(&self, key: usize) -> usize {
         match self {
             Context::Segment { start } => start + key,
-            Context::Paged { table, block_size, .. } => table[key / block_size] as usize * block_size + key % block_size,
+            Context::Paged { table, block_size, .. } => {
+                table[key / block_size] as usize * block_size + key % block_size
+            }
         }
     }
 }
@@ -44,38 +45,6 @@ impl Context<'_> {
 pub struct Run<'a> {
     pub rows: Range<usize>,
     pub context: Context<'a>,
-}
-
-/// The segments of packed rows: maximal runs of one start.
-pub fn segments(segment_starts: &[i32]) -> Vec<Range<usize>> {
-    let mut begin = 0;
-    segment_starts
-        .chunk_by(|a, b| a == b)
-        .map(|rows| {
-            let range = begin..begin + rows.len();
-            begin = range.end;
-            range
-        })
-        .collect()
-}
-
-/// Causal attention inside segments. `segment_starts[t]` is the first row of the segment of row t.
-#[allow(clippy::too_many_arguments)]
-pub fn attention_forward(
-    isa: Isa,
-    out: &mut [f32],
-    lse: &mut [f32],
-    q: &[f32],
-    k: &[f32],
-    v: &[f32],
-    segment_starts: &[i32],
-    shape: Shape,
-) {
-    let runs = segments(segment_starts).into_iter().map(|rows| {
-        let context = Context::Segment { start: rows.start };
-        Run { rows, context }
-    });
-    attend(isa, out, Some(lse), q, k, v, runs, shape);
 }
 
 struct Unit<'a> {
@@ -125,7 +94,7 @@ pub fn attend<'a>(
     );
 }
 
-/// One thread's memory. Queries are those of a unit, tiles as in `attention_tiles`.
+/// One thread's memory. Queries are those of a unit, tiles as in `tiles`.
 struct Scratch {
     /// How many keys each row sees.
     lengths: Vec<usize>,
@@ -316,95 +285,4 @@ fn fold(values: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
         }
     }
     reduce(lanes, combine)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::attention_oracle::Example;
-    use crate::kernels::testing::{assert_close, each_setting};
-
-    fn forward(isa: Isa, example: &Example) -> (Vec<f32>, Vec<f32>) {
-        let Example { q, k, v, segment_starts, shape, .. } = example;
-        let (mut out, mut lse) = (vec![f32::NAN; q.len()], vec![f32::NAN; example.rows() * shape.heads]);
-        attention_forward(isa, &mut out, &mut lse, q, k, v, segment_starts, *shape);
-        (out, lse)
-    }
-
-    #[test]
-    fn forward_matches_float64() {
-        let cases: [(&[usize], usize, usize, usize); 7] = [
-            (&[], 3, 1, 8),
-            (&[1], 1, 1, 1),
-            (&[1, 2, 67, 3], 6, 2, 7),
-            (&[131, 64, 65], 9, 3, 64),
-            (&[1, 300], 2, 2, 32),
-            (&[97], 14, 2, 24),
-            (&[5, 70], 64, 1, 17),
-        ];
-        for (lengths, heads, kv_heads, width) in cases {
-            let example = Example::new(lengths, heads, kv_heads, width);
-            let exact = example.exact();
-            let differs = |isa| {
-                let (out, lse) = forward(isa, &example);
-                assert_close(&out, &exact.out, 2e-6);
-                assert_close(&lse, &exact.lse, 2e-6);
-            };
-            each_setting(differs);
-        }
-    }
-
-    #[test]
-    fn a_segment_alone_is_the_segment_in_a_batch_and_later_rows_do_not_matter() {
-        let lengths = [70, 1, 33, 129];
-        let example = Example::new(&lengths, 6, 2, 20);
-        let (q_row, kv_row) = (6 * 20, 2 * 20);
-        each_setting(|isa| {
-            let (out, lse) = forward(isa, &example);
-            let mut start = 0;
-            for length in lengths {
-                for kept in [length, length.div_ceil(2)] {
-                    let rows = start..start + kept;
-                    let of = |values: &[f32], row: usize| values[rows.start * row..rows.end * row].to_vec();
-                    let alone = Example {
-                        segment_starts: vec![0; kept],
-                        q: of(&example.q, q_row),
-                        k: of(&example.k, kv_row),
-                        v: of(&example.v, kv_row),
-                        dout: Vec::new(),
-                        ..example
-                    };
-                    assert_eq!(forward(isa, &alone), (of(&out, q_row), of(&lse, 6)));
-                }
-                start += length;
-            }
-        });
-    }
-
-    #[test]
-    fn a_row_does_not_see_what_comes_later() {
-        each_setting(|isa| {
-            let mut example = Example::new(&[100], 3, 1, 16);
-            let before = forward(isa, &example);
-            for values in [&mut example.k, &mut example.v] {
-                values[71 * 16..].fill(f32::NAN);
-            }
-            let after = forward(isa, &example);
-            assert_eq!(before.0[..71 * 48], after.0[..71 * 48]);
-            assert_eq!(before.1[..71 * 3], after.1[..71 * 3]);
-            assert!(after.0[71 * 48..].iter().chain(&after.1[71 * 3..]).all(|v| v.is_nan()));
-        });
-    }
-
-    #[test]
-    fn large_scores_do_not_overflow() {
-        each_setting(|isa| {
-            let mut example = Example::new(&[150], 2, 1, 8);
-            example.q.iter_mut().for_each(|v| *v *= 200.0);
-            let exact = example.exact();
-            let (out, lse) = forward(isa, &example);
-            assert_close(&out, &exact.out, 2e-4);
-            assert_close(&lse, &exact.lse, 2e-6);
-        });
-    }
 }

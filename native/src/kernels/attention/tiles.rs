@@ -1,15 +1,14 @@
-//! What the attention kernels share: the tiles of keys and queries, their packing, and a product of small matrices.
+//! The tiles of keys and queries that the attention kernels share, their packing, and the threads' work on units.
 //!
 //! The queries that one key-value head serves are numbered row by row, head by head: i = row · H/G + head. A tile is at most
 //! [`KEYS`] keys against the queries of at most [`Shape::tile_rows`] rows. Keys are counted from the start of the sequence,
 //! so that the tiles of a row, and with them the order of its sums, depend on nothing but the row's own position.
-use super::arithmetic::{Arithmetic, multiversion};
+use super::product::LANES;
+use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::pool::{for_rows, threads};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Columns that a block of [`product`] works on at once.
-pub const LANES: usize = 16;
 /// Keys in a tile.
 pub const KEYS: usize = 64;
 
@@ -77,18 +76,6 @@ multiversion! {
     /// Copies keys (or values) of `width` elements transposed: panels of [`LANES`] keys, each [width, LANES].
     /// The tile's j-th key begins at element `starts[j]` of `source`; lanes without a key get zeros.
     pub fn pack_keys_transposed(target: &mut [f32], source: &[f32], starts: &[usize], width: usize) = transpose_body;
-
-    /// c[m · c_row + n] += Σ_k left(m, k) · right(k, n), with k rising through `terms` of m, for m in `0..rows` and n in
-    /// `0..panels · LANES`. An element is one chain of multiply-adds whatever rows it is worked on with; no other k is read.
-    pub fn product(
-        c: &mut [f32],
-        c_row: usize,
-        left: Left,
-        right: Right,
-        rows: usize,
-        panels: usize,
-        terms: Terms
-    ) = product_body;
 }
 
 #[inline(always)]
@@ -169,141 +156,14 @@ fn transpose4(a: &[f32; 4], b: &[f32; 4], c: &[f32; 4], d: &[f32; 4]) -> [[f32; 
     std::array::from_fn(|i| [a[i], b[i], c[i], d[i]])
 }
 
-/// The left operand of [`product`]: element (m, k) is `data[m · row + k · term]`.
-#[derive(Clone, Copy)]
-pub struct Left<'a> {
-    pub data: &'a [f32],
-    pub row: usize,
-    pub term: usize,
-}
-
-/// The right operand of [`product`]: element (k, LANES · p + lane) is `data[p · panel + k · term + lane]`.
-#[derive(Clone, Copy)]
-pub struct Right<'a> {
-    pub data: &'a [f32],
-    pub panel: usize,
-    pub term: usize,
-}
-
-/// The terms k of the rows of a [`product`].
-#[derive(Clone, Copy)]
-pub enum Terms<'a> {
-    /// 0..k for every row.
-    All(usize),
-    /// 0..ends[m].
-    Until(&'a [usize]),
-    /// starts[m]..end.
-    From(&'a [usize], usize),
-}
-
-impl Terms<'_> {
-    #[inline(always)]
-    fn start(&self, m: usize) -> usize {
-        match self {
-            Terms::All(_) | Terms::Until(_) => 0,
-            Terms::From(starts, _) => starts[m],
-        }
-    }
-
-    #[inline(always)]
-    fn end(&self, m: usize) -> usize {
-        match self {
-            Terms::All(end) | Terms::From(_, end) => *end,
-            Terms::Until(ends) => ends[m],
-        }
-    }
-}
-
-/// Rows of a block: 6 rows of 16 columns fill the registers of AVX2.
-const BLOCK_ROWS: usize = 6;
-
-#[inline(always)]
-fn product_body<A: Arithmetic>(
-    c: &mut [f32],
-    c_row: usize,
-    left: Left,
-    right: Right,
-    rows: usize,
-    panels: usize,
-    terms: Terms,
-) {
-    let mut m = 0;
-    while m < rows {
-        let count = (rows - m).min(BLOCK_ROWS);
-        let (mut start, mut end) = (terms.start(m), terms.end(m));
-        for row in m..m + count {
-            start = start.max(terms.start(row));
-            end = end.min(terms.end(row));
-        }
-        end = end.max(start);
-        for panel in 0..panels {
-            // Terms that only some of the rows have come before and after the terms that all have.
-            for row in m..m + count {
-                block::<A, 1>(c, c_row, left, right, row, panel, terms.start(row)..terms.end(row).min(start));
-            }
-            match count {
-                1 => block::<A, 1>(c, c_row, left, right, m, panel, start..end),
-                2 => block::<A, 2>(c, c_row, left, right, m, panel, start..end),
-                3 => block::<A, 3>(c, c_row, left, right, m, panel, start..end),
-                4 => block::<A, 4>(c, c_row, left, right, m, panel, start..end),
-                5 => block::<A, 5>(c, c_row, left, right, m, panel, start..end),
-                _ => block::<A, BLOCK_ROWS>(c, c_row, left, right, m, panel, start..end),
-            }
-            for row in m..m + count {
-                block::<A, 1>(c, c_row, left, right, row, panel, terms.start(row).max(end)..terms.end(row));
-            }
-        }
-        m += count;
-    }
-}
-
-/// The part of [`product`] for M rows from `m`, one panel and the same terms for all rows, with the sums in registers.
-#[inline(always)]
-fn block<A: Arithmetic, const M: usize>(
-    c: &mut [f32],
-    c_row: usize,
-    left: Left,
-    right: Right,
-    m: usize,
-    panel: usize,
-    terms: Range<usize>,
-) {
-    if terms.start >= terms.end {
-        return;
-    }
-    let last = terms.end - 1;
-    assert!((m + M - 1) * c_row + (panel + 1) * LANES <= c.len());
-    assert!((m + M - 1) * left.row + last * left.term < left.data.len());
-    assert!(panel * right.panel + last * right.term + LANES <= right.data.len());
-    // SAFETY: the largest index into each slice was checked above.
-    unsafe {
-        let c = c.as_mut_ptr().add(m * c_row + panel * LANES);
-        let mut a = left.data.as_ptr().add(m * left.row + terms.start * left.term);
-        let mut b = right.data.as_ptr().add(panel * right.panel + terms.start * right.term);
-        let mut sums = [[0.0; LANES]; M];
-        for (m, sums) in sums.iter_mut().enumerate() {
-            *sums = c.add(m * c_row).cast::<[f32; LANES]>().read();
-        }
-        for _ in terms {
-            let right_lanes = b.cast::<[f32; LANES]>().read();
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let left_element = *a.add(m * left.row);
-                for (sum, right_element) in sums.iter_mut().zip(right_lanes) {
-                    *sum = A::mul_add(left_element, right_element, *sum);
-                }
-            }
-            a = a.wrapping_add(left.term);
-            b = b.wrapping_add(right.term);
-        }
-        for (m, sums) in sums.iter().enumerate() {
-            c.add(m * c_row).cast::<[f32; LANES]>().write(*sums);
-        }
-    }
-}
-
 /// Does every unit once, the threads taking them in order as they get free. `work` is the whole's multiply-adds:
 /// little work stays on the caller's thread. A unit's result must not depend on the scratch that it finds.
-pub fn for_units<U: Sync, S>(units: &[U], work: usize, scratch: impl Fn() -> S + Sync, body: impl Fn(&U, &mut S) + Sync) {
+pub fn for_units<U: Sync, S>(
+    units: &[U],
+    work: usize,
+    scratch: impl Fn() -> S + Sync,
+    body: impl Fn(&U, &mut S) + Sync,
+) {
     let workers = if work < 1 << 19 { 1 } else { threads().min(units.len()) };
     let next = AtomicUsize::new(0);
     for_rows(workers, 1, |workers| {
@@ -314,4 +174,44 @@ pub fn for_units<U: Sync, S>(units: &[U], work: usize, scratch: impl Fn() -> S +
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{each_setting, random};
+
+    #[test]
+    fn keys_are_transposed_in_panels_and_missing_ones_are_zeros() {
+        each_setting(|isa| {
+            for (keys, width) in [(1, 1), (3, 5), (16, 64), (18, 7), (63, 30)] {
+                let source = random(1, 100 * width);
+                let starts: Vec<usize> = (0..keys).map(|key| key * 37 % 100 * width).collect();
+                let mut target = vec![f32::NAN; keys.div_ceil(LANES) * width * LANES];
+                pack_keys_transposed(isa, &mut target, &source, &starts, width);
+                for (i, value) in target.iter().enumerate() {
+                    let (element, key) = (i / LANES % width, i / (width * LANES) * LANES + i % LANES);
+                    assert_eq!(*value, starts.get(key).map_or(0.0, |start| source[start + element]));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn every_unit_is_done_once() {
+        each_setting(|_| {
+            for (count, work) in [(0, 0), (1, usize::MAX), (50, 0), (50, usize::MAX)] {
+                let units: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                for_units(
+                    &units,
+                    work,
+                    || (),
+                    |unit, ()| {
+                        unit.fetch_add(1, Ordering::Relaxed);
+                    },
+                );
+                assert!(units.iter().all(|unit| unit.load(Ordering::Relaxed) == 1));
+            }
+        });
+    }
 }

@@ -1,6 +1,6 @@
-//! Attention of new rows over a paged cache of keys and values, with the sums of `attention`.
-use super::attention::{Context, Run, attend};
-use super::attention_tiles::Shape;
+//! Attention of new rows over a paged cache of keys and values, with the sums of `online`.
+use super::online::{Context, Run, attend};
+use super::tiles::Shape;
 use crate::simd::Isa;
 
 /// Which cached keys each row sees: the first `context_lengths[t]` of the sequence `row_sequences[t]`, whose blocks are row
@@ -60,7 +60,7 @@ pub fn attention_paged(
 mod tests {
     use super::*;
     use crate::kernels::attention::attention_forward;
-    use crate::kernels::attention_oracle::Example;
+    use crate::kernels::attention::oracle::Example;
     use crate::kernels::testing::each_setting;
 
     const BLOCK_SIZE: usize = 16;

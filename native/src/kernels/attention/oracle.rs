@@ -1,6 +1,6 @@
 //! Causal attention in segments and its vjp as the definition says, in float64: what the kernels' tests compare with.
-use super::attention_tiles::Shape;
-use super::testing::random;
+use super::tiles::Shape;
+use crate::kernels::testing::random;
 
 /// Seeded inputs for segments of the given lengths.
 pub struct Example {

@@ -1,0 +1,17 @@
+//! Attention without a T×T matrix (Dao et al., 2022). `online` attends runs of rows for `forward` (packed segments) and `paged`
+//! (caches); `backward` plans the units whose `gradients` are then worked out. All work in `tiles`, by `product`.
+mod backward;
+mod forward;
+mod gradients;
+mod online;
+#[cfg(test)]
+mod oracle;
+mod paged;
+mod product;
+mod tiles;
+
+pub use backward::attention_backward;
+pub use forward::attention_forward;
+pub use gradients::Saved;
+pub use paged::{PagedRows, attention_paged};
+pub use tiles::Shape;

@@ -1,0 +1,199 @@
+//! A product of small matrices in the first cache: what every sum of attention over elements, keys or queries is made of.
+use crate::kernels::arithmetic::{Arithmetic, multiversion};
+use std::ops::Range;
+
+/// Columns that a block of [`product`] works on at once.
+pub const LANES: usize = 16;
+
+/// The left operand of [`product`]: element (m, k) is `data[m · row + k · term]`.
+#[derive(Clone, Copy)]
+pub struct Left<'a> {
+    pub data: &'a [f32],
+    pub row: usize,
+    pub term: usize,
+}
+
+/// The right operand of [`product`]: element (k, LANES · p + lane) is `data[p · panel + k · term + lane]`.
+#[derive(Clone, Copy)]
+pub struct Right<'a> {
+    pub data: &'a [f32],
+    pub panel: usize,
+    pub term: usize,
+}
+
+/// The terms k of the rows of a [`product`].
+#[derive(Clone, Copy)]
+pub enum Terms<'a> {
+    /// 0..k for every row.
+    All(usize),
+    /// 0..ends[m].
+    Until(&'a [usize]),
+    /// starts[m]..end.
+    From(&'a [usize], usize),
+}
+
+impl Terms<'_> {
+    #[inline(always)]
+    fn start(&self, m: usize) -> usize {
+        match self {
+            Terms::All(_) | Terms::Until(_) => 0,
+            Terms::From(starts, _) => starts[m],
+        }
+    }
+
+    #[inline(always)]
+    fn end(&self, m: usize) -> usize {
+        match self {
+            Terms::All(end) | Terms::From(_, end) => *end,
+            Terms::Until(ends) => ends[m],
+        }
+    }
+}
+
+multiversion! {
+    /// c[m · c_row + n] += Σ_k left(m, k) · right(k, n), with k rising through `terms` of m, for m in `0..rows` and n in
+    /// `0..panels · LANES`. An element is one chain of multiply-adds whatever rows it is worked on with; no other k is read.
+    pub fn product(
+        c: &mut [f32],
+        c_row: usize,
+        left: Left,
+        right: Right,
+        rows: usize,
+        panels: usize,
+        terms: Terms
+    ) = product_body;
+}
+
+/// Rows of a block: 6 rows of 16 columns fill the registers of AVX2.
+const BLOCK_ROWS: usize = 6;
+
+#[inline(always)]
+fn product_body<A: Arithmetic>(
+    c: &mut [f32],
+    c_row: usize,
+    left: Left,
+    right: Right,
+    rows: usize,
+    panels: usize,
+    terms: Terms,
+) {
+    let mut m = 0;
+    while m < rows {
+        let count = (rows - m).min(BLOCK_ROWS);
+        let (mut start, mut end) = (terms.start(m), terms.end(m));
+        for row in m..m + count {
+            start = start.max(terms.start(row));
+            end = end.min(terms.end(row));
+        }
+        end = end.max(start);
+        for panel in 0..panels {
+            // Terms that only some of the rows have come before and after the terms that all have.
+            for row in m..m + count {
+                block::<A, 1>(c, c_row, left, right, row, panel, terms.start(row)..terms.end(row).min(start));
+            }
+            match count {
+                1 => block::<A, 1>(c, c_row, left, right, m, panel, start..end),
+                2 => block::<A, 2>(c, c_row, left, right, m, panel, start..end),
+                3 => block::<A, 3>(c, c_row, left, right, m, panel, start..end),
+                4 => block::<A, 4>(c, c_row, left, right, m, panel, start..end),
+                5 => block::<A, 5>(c, c_row, left, right, m, panel, start..end),
+                _ => block::<A, BLOCK_ROWS>(c, c_row, left, right, m, panel, start..end),
+            }
+            for row in m..m + count {
+                block::<A, 1>(c, c_row, left, right, row, panel, terms.start(row).max(end)..terms.end(row));
+            }
+        }
+        m += count;
+    }
+}
+
+/// The part of [`product`] for M rows from `m`, one panel and the same terms for all rows, with the sums in registers.
+#[inline(always)]
+fn block<A: Arithmetic, const M: usize>(
+    c: &mut [f32],
+    c_row: usize,
+    left: Left,
+    right: Right,
+    m: usize,
+    panel: usize,
+    terms: Range<usize>,
+) {
+    if terms.start >= terms.end {
+        return;
+    }
+    let last = terms.end - 1;
+    assert!((m + M - 1) * c_row + (panel + 1) * LANES <= c.len());
+    assert!((m + M - 1) * left.row + last * left.term < left.data.len());
+    assert!(panel * right.panel + last * right.term + LANES <= right.data.len());
+    // SAFETY: the largest index into each slice was checked above.
+    unsafe {
+        let c = c.as_mut_ptr().add(m * c_row + panel * LANES);
+        let mut a = left.data.as_ptr().add(m * left.row + terms.start * left.term);
+        let mut b = right.data.as_ptr().add(panel * right.panel + terms.start * right.term);
+        let mut sums = [[0.0; LANES]; M];
+        for (m, sums) in sums.iter_mut().enumerate() {
+            *sums = c.add(m * c_row).cast::<[f32; LANES]>().read();
+        }
+        for _ in terms {
+            let right_lanes = b.cast::<[f32; LANES]>().read();
+            for (m, sums) in sums.iter_mut().enumerate() {
+                let left_element = *a.add(m * left.row);
+                for (sum, right_element) in sums.iter_mut().zip(right_lanes) {
+                    *sum = A::mul_add(left_element, right_element, *sum);
+                }
+            }
+            a = a.wrapping_add(left.term);
+            b = b.wrapping_add(right.term);
+        }
+        for (m, sums) in sums.iter().enumerate() {
+            c.add(m * c_row).cast::<[f32; LANES]>().write(*sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{assert_close, each_setting, random};
+
+    const DEPTH: usize = 23;
+
+    #[test]
+    fn products_match_float64_and_an_element_does_not_depend_on_the_other_rows() {
+        each_setting(|isa| {
+            for rows in [1, 2, 3, 4, 5, 6, 7, 13] {
+                let starts: Vec<usize> = (0..rows).map(|m| m * 5 % 7).collect();
+                let ends: Vec<usize> = (0..rows).map(|m| m * 11 % (DEPTH + 1)).collect();
+                for terms in [Terms::All(DEPTH), Terms::Until(&ends), Terms::From(&starts, DEPTH)] {
+                    let (a, b, before) = (random(1, rows * DEPTH), random(2, 2 * DEPTH * LANES), random(3, rows * 32));
+                    // Rows beside each other in memory, and terms beside each other, must come to the same.
+                    let mut turned = vec![0.0; a.len()];
+                    (0..a.len()).for_each(|i| turned[i % DEPTH * rows + i / DEPTH] = a[i]);
+                    let by_rows = Left { data: &a, row: DEPTH, term: 1 };
+                    let by_terms = Left { data: &turned, row: 1, term: rows };
+                    let right = Right { data: &b, panel: DEPTH * LANES, term: LANES };
+                    let (mut c, mut c_turned) = (before.clone(), before.clone());
+                    product(isa, &mut c, 32, by_rows, right, rows, 2, terms);
+                    product(isa, &mut c_turned, 32, by_terms, right, rows, 2, terms);
+                    assert_eq!(c, c_turned);
+                    let mut exact = Vec::new();
+                    for m in 0..rows {
+                        let span = terms.start(m)..terms.end(m);
+                        exact.extend((0..32).map(|n| {
+                            let column = &b[n / LANES * DEPTH * LANES + n % LANES..];
+                            let term = |k: usize| f64::from(a[m * DEPTH + k]) * f64::from(column[k * LANES]);
+                            f64::from(before[m * 32 + n]) + span.clone().map(term).sum::<f64>()
+                        }));
+                        let mut alone = before[m * 32..(m + 1) * 32].to_vec();
+                        let (start, end) = ([span.start], [span.end]);
+                        let terms = if span.start > 0 { Terms::From(&start, span.end) } else { Terms::Until(&end) };
+                        let left = Left { data: &a[m * DEPTH..], row: DEPTH, term: 1 };
+                        product(isa, &mut alone, 32, left, right, 1, 2, terms);
+                        assert_eq!(alone, c[m * 32..(m + 1) * 32]);
+                    }
+                    assert_close(&c, &exact, 1e-6);
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,33 @@
+import { methodOf, writeArtefact, type Adapter } from '../../src/adapters/index.ts';
+import { Rng } from '../../src/base/index.ts';
+import { defaultLoraConfig } from '../../src/formats/index.ts';
+import type { LinearSite } from '../../src/model/index.ts';
+
+export interface RandomAdapterOptions {
+  readonly seed: number;
+  readonly rank: number;
+  readonly targets: readonly string[] | 'all-linear';
+}
+
+/** An adapter with random A and random, non-zero B: unlike one that is not trained yet, it changes every answer. */
+export function randomAdapter(
+  sites: readonly LinearSite[],
+  { seed, rank, targets }: RandomAdapterOptions,
+): Adapter {
+  const target_modules = typeof targets === 'string' ? targets : [...targets];
+  const config = { ...defaultLoraConfig(), r: rank, lora_alpha: 2 * rank, target_modules };
+  const parameters = methodOf(config).parameters(config, sites);
+  const tensors = new Map(
+    parameters.map(({ name, shape }) => {
+      const rng = Rng.fromSeed(seed, name);
+      const length = shape.reduce((product, size) => product * size, 1);
+      return [name, { shape, data: Float32Array.from({ length }, () => 0.2 * rng.nextNormal()) }];
+    }),
+  );
+  return { config, tensors };
+}
+
+/** Writes {@link randomAdapter} as a PEFT folder. */
+export function writeRandomAdapter(folder: string, sites: readonly LinearSite[], options: RandomAdapterOptions): void {
+  writeArtefact(folder, randomAdapter(sites, options), 'sha256:any');
+}
