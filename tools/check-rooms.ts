@@ -149,7 +149,7 @@ function readSources(src: string): SourceFile[] {
     .sort()
     .map((path) => {
       const source = readFileSync(join(src, path), 'utf8');
-      return { path, room: path.includes('/') ? (path.split('/')[0]) : '', source, text: scanSource(source) };
+      return { path, room: path.includes('/') ? path.split('/')[0] : '', source, text: scanSource(source) };
     });
 }
 
@@ -218,7 +218,7 @@ function importProblem(
   if (!site.specifier.startsWith('.')) return undefined;
   const target = posix.join(posix.dirname(file.path), site.specifier);
   if (target.startsWith('..')) return `imports ${site.specifier}, which is outside src/`;
-  const room = target.includes('/') ? (target.split('/')[0]) : '';
+  const room = target.includes('/') ? target.split('/')[0] : '';
   if (room === file.room) return undefined;
   if (room === '') return `imports ${site.specifier}: a room never imports the library's own index.ts`;
   const byValue = MAY_IMPORT[file.room] ?? [];

@@ -1,9 +1,17 @@
-import { fail, type Digest } from '../base/index.ts';
-import { digestOfTensors, readPeftFolder, writePeftFolder, type PeftConfig } from '../formats/index.ts';
+import type { Digest } from '../base/index.ts';
+import {
+  checkAgainstSites,
+  configIdentity,
+  digestOfTensors,
+  readPeftFolder,
+  writePeftFolder,
+  type PeftConfig,
+} from '../formats/index.ts';
 import type { LinearSite } from '../model/index.ts';
 import type { AdapterTensors } from './method.ts';
 import { methodOf } from './methods/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
+import { resolveTargets } from './targets.ts';
 
 /** An adapter as values: PEFT's config and its tensors by PEFT's names. */
 export interface Adapter {
@@ -24,41 +32,18 @@ export function writeArtefact(directory: string, adapter: Adapter, baseDigest: s
 
 /** The identity of an adapter: two folders with the same digest answer alike, whatever they are called. */
 export function artefactDigest({ config, tensors }: Adapter, baseDigest: string): Digest {
-  const { base_model_name_or_path: _name, ...maths } = config;
-  return digestOfTensors(tensors, { base: baseDigest, config: maths });
+  return digestOfTensors(tensors, { base: baseDigest, config: configIdentity(config) });
 }
 
 /**
- * Reads a PEFT folder and checks it against the base's sites: every tensor that the config promises is there with its shape, and
+ * Reads a PEFT folder and checks it against the base's sites: every tensor that the config promises is there with its size, and
  * none is left over.
- * @throws ADAPTER_INVALID names the file, the tensor, and both shapes; TARGET_UNMATCHED CONFIG_INVALID
+ * @throws ADAPTER_INVALID names the file, every tensor that is wrong, and both sizes; TARGET_UNMATCHED CONFIG_INVALID
  */
-export function readArtefact(directory: string, base: { readonly sites: readonly LinearSite[] }): Adapter {
-  const adapter = readPeftFolder(directory);
-  const wanted = new Map(
-    methodOf(adapter.config)
-      .parameters(adapter.config, base.sites)
-      .map((p) => [p.name, p.shape]),
-  );
-  for (const [name, { shape }] of adapter.tensors) {
-    const expected = wanted.get(name);
-    if (!expected) {
-      fail('ADAPTER_INVALID', `${directory}: tensor ${name} belongs to no module that the config and the base have`, {
-        param: name,
-      });
-    }
-    if (shape.length !== expected.length || shape.some((length, i) => length !== expected[i])) {
-      fail(
-        'ADAPTER_INVALID',
-        `${directory}: tensor ${name} has the shape [${shape.join(', ')}], this base needs [${expected.join(', ')}]`,
-        { param: name },
-      );
-    }
-  }
-  for (const name of wanted.keys()) {
-    if (!adapter.tensors.has(name)) fail('ADAPTER_INVALID', `${directory}: tensor ${name} is missing`, { param: name });
-  }
-  return adapter;
+export function readArtefact(directory: string, { sites }: { readonly sites: readonly LinearSite[] }): Adapter {
+  const folder = readPeftFolder(directory);
+  checkAgainstSites(folder, { directory, targets: resolveTargets(folder.config, sites), sites });
+  return folder;
 }
 
 export function compileAdapter(adapter: Adapter, sites: readonly LinearSite[]): CompiledAdapter {

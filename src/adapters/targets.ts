@@ -55,14 +55,6 @@ export function resolveTargets(fields: TargetFields, sites: readonly LinearSite[
   return chosen;
 }
 
-/** The value for a module from `rank_pattern` or `alpha_pattern`: the first key that matches `(.*\.)?(KEY)` wins. */
-export function patternValue(patterns: Readonly<Record<string, number>>, path: string, otherwise: number): number {
-  for (const [key, value] of Object.entries(patterns)) {
-    if (safeFullMatch(`(.*\\.)?(${key})`, 'rank_pattern')(path)) return value;
-  }
-  return otherwise;
-}
-
 function endsWith(path: string, target: string): boolean {
   return path.endsWith(`.${target}`);
 }

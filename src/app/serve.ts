@@ -26,6 +26,8 @@ export interface Serving extends AsyncDisposable {
 }
 
 const DEFAULT_ADAPTER_BYTES = 2 ** 30;
+/** How much of the usage counts a crash can lose. */
+const USAGE_FLUSH_MS = 5_000;
 
 /** Starts engine and HTTP server. Disposing of the result lets requests finish, then stops both. */
 export async function serve(
@@ -39,6 +41,9 @@ export async function serve(
   const renderer = openChatRenderer(base.open.path);
   await using stack = new AsyncDisposableStack();
   const platform = stack.use(await openPlatform(config));
+  await platform.registry.sweep();
+  const flushing = setInterval(() => platform.usage.flush(), USAGE_FLUSH_MS);
+  stack.defer(() => clearInterval(flushing));
   const engine = stack.use(
     await EngineClient.start({
       base: base.open,

@@ -40,7 +40,9 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
       clock,
       maxBodyBytes,
       isReady: () => !isClosing() && services.isReady(),
-      until: (promise) => (end = promise),
+      until(promise) {
+        end = promise;
+      },
       reportFailure,
     };
 

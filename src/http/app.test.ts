@@ -12,6 +12,7 @@ import {
 } from '../../test/conformance/http/in-memory-services.ts';
 import { createApp } from './app.ts';
 import { wireError } from './error-response.ts';
+import type { ChatDelta } from './services.ts';
 import { chatCompletion, chatCompletionChunk } from './wire/chat-response.ts';
 
 const clock: Clock = { nowMs: () => 5, epochMs: () => 1_700_000_000_999 };
@@ -235,10 +236,13 @@ test('a client that leaves a stream stops the answer, whenever it leaves', async
 });
 
 test('a client that leaves while the next word is awaited stops the answer', async () => {
+  const { promise: isAwaited, resolve: tell } = Promise.withResolvers<void>();
   services.behaviour = {
     isEndless: true,
     wait: async (signal) => {
-      if (services.numDeltas === 2) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      if (services.numDeltas < 2) return;
+      tell();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
     },
   };
   const response = await post({ ...HELLO, stream: true });
@@ -246,28 +250,35 @@ test('a client that leaves while the next word is awaited stops the answer', asy
   assert.ok(reader);
   for (let n = 0; n < 3; n++) await reader.read();
   const pending = reader.read();
+  await isAwaited;
   await reader.cancel();
   assert.equal((await pending).done, true);
   assertNothingHeld();
 });
 
 test('a client that leaves while the end is being made is released once', async () => {
-  let open = (): void => undefined;
-  const gate = new Promise<void>((resolve) => (open = resolve));
-  const deltas = services.chat.bind(services);
+  const gate = Promise.withResolvers<void>();
+  const { promise: isEnding, resolve: tell } = Promise.withResolvers<void>();
+  const chat = services.chat.bind(services);
   services.chat = (...args) => {
-    const inner = deltas(...args);
-    return Object.assign(inner, { return: async () => gate.then(() => ({ done: true, value: undefined })) });
+    const returns = async (): Promise<IteratorResult<ChatDelta>> => {
+      tell();
+      await gate.promise;
+      return { done: true, value: undefined };
+    };
+    return Object.assign(chat(...args), { return: returns });
   };
   const response = await post({ ...HELLO, stream: true });
   const reader = response.body?.getReader();
   assert.ok(reader);
   const decoder = new TextDecoder();
   for (let frame = ''; !frame.includes('[DONE]'); frame = decoder.decode((await reader.read()).value));
+  const pending = reader.read();
+  await isEnding;
   const cancelled = reader.cancel();
-  await new Promise((resolve) => setImmediate(resolve));
-  open();
+  gate.resolve();
   await cancelled;
+  assert.equal((await pending).done, true);
   assertNothingHeld();
 });
 

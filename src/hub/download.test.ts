@@ -43,7 +43,7 @@ test('a connection that breaks is taken up where it broke', async () => {
     offsets,
     offsets.toSorted((a, b) => a - b),
   );
-  assert.ok(offsets.length === 3 && (offsets[2]) > 0, `${offsets.join()}`);
+  assert.ok(offsets.length === 3 && offsets[2] > 0, `${offsets.join()}`);
 });
 
 test('a part of an earlier attempt is continued only if the file is still the same', async () => {

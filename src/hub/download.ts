@@ -23,7 +23,8 @@ export interface DownloadOptions {
 export const NOT_FOUND = Symbol('not found');
 
 const MAX_REDIRECTS = 5;
-/** A connection that breaks is taken up again until this many attempts in a row have brought nothing. */
+/** A connection that breaks is taken up again this many times in all, until so many attempts in a row have brought nothing. */
+const MAX_ATTEMPTS = 20;
 const MAX_FRUITLESS_ATTEMPTS = 3;
 
 interface Answer {
@@ -53,7 +54,7 @@ export async function downloadFile(options: DownloadOptions): Promise<typeof NOT
       if (options.signal?.aborted) fail('CANCELLED', `the download of ${url} was cancelled`, { cause: error });
       if (!(error instanceof Interrupted)) throw error;
       numFruitless = sizeOf(part) > before ? 0 : numFruitless + 1;
-      if (numFruitless === MAX_FRUITLESS_ATTEMPTS)
+      if (attempt === MAX_ATTEMPTS || numFruitless === MAX_FRUITLESS_ATTEMPTS)
         fail('DOWNLOAD_FAILED', `${url}: ${error.message}`, { cause: error });
     }
   }

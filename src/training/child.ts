@@ -3,8 +3,11 @@ import { EspalierError, errorMessage, systemClock } from '../base/index.ts';
 import type { FromTrainer, TrainJob } from './messages.ts';
 import { runJob } from './job.ts';
 
+/** Settles when the newest message, and so every earlier one, has left this process. */
+let sent: Promise<void> = Promise.resolve();
+
 function send(message: FromTrainer): void {
-  process.send?.(message);
+  sent = new Promise((resolve) => process.send?.(message, () => resolve()));
 }
 
 process.once('message', (job: TrainJob) => {
@@ -15,6 +18,8 @@ process.once('message', (job: TrainJob) => {
       send({ type: 'failed', error: { code, message, param, problems } });
       process.exitCode = 1;
     })
+    // A long list of problems takes a while to leave, and what has not left at the disconnect is lost.
+    .then(() => sent)
     .finally(() => process.disconnect());
 });
 // The parent is gone: nobody would read the result, and the last checkpoint is safe.

@@ -1,3 +1,4 @@
+import { fail } from '../base/index.ts';
 import type { Kernels, Parameter } from '../numeric/index.ts';
 
 /** AdamW's settings (Loshchilov and Hutter, 2019), with torch.optim.AdamW's defaults but for the weight decay. */
@@ -40,6 +41,7 @@ export interface AppliedGradients {
  * One optimizer step. The gradients hold a sum over all micro-batches; it is divided by `weightSum` here, once, so the number
  * of micro-batches cannot change its meaning. Clears the gradients.
  * @param step counted from 1
+ * @throws TRAINING_DIVERGED for a gradient that is not finite; values and moments are as they were then
  */
 export function applyGradients(
   kernels: Kernels,
@@ -51,6 +53,12 @@ export function applyGradients(
   let sumSquares = 0;
   for (const { gradient } of parameters) sumSquares += kernels.sumSquares(gradient.data);
   const gradientNorm = Math.sqrt(sumSquares) / weightSum;
+  if (!Number.isFinite(gradientNorm)) {
+    fail(
+      'TRAINING_DIVERGED',
+      `the gradient of step ${step} is not finite: start anew with a lower --learning-rate (now ${learningRate})`,
+    );
+  }
   const { maxGradientNorm } = config;
   // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm; so do we, to clip by the same factor.
   const clip = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)) : 1;

@@ -152,7 +152,7 @@ export class TrainingRun {
     if (!Number.isFinite(loss)) {
       fail(
         'TRAINING_DIVERGED',
-        `the loss of step ${step} is ${loss}: lower --learning-rate (${config.learningRate}) and resume from the last checkpoint`,
+        `the loss of step ${step} is ${loss}: start anew with a lower --learning-rate (now ${config.learningRate})`,
       );
     }
     const learningRate = config.learningRate * scheduleFactor(this.schedule, step);

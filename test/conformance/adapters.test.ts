@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { compileAdapter, loraScale, methodOf, readArtefact, spanHooks } from '../../src/adapters/index.ts';
+import { compileAdapter, loraScales, methodOf, readArtefact, spanHooks } from '../../src/adapters/index.ts';
 import { loadBase } from '../../src/model/index.ts';
 import { loadNativeKernels } from '../../src/numeric/index.ts';
 import { assertBitEqual, assertClose } from '../../src/numeric/compare.ts';
@@ -27,7 +27,7 @@ for (const name of CASES) {
       const compiled = compileAdapter(adapter, base.sites);
       assert.deepEqual([...compiled.sites.keys()].toSorted(), golden.modules.map(({ path }) => path).toSorted());
       for (const { path, rank, scale } of golden.modules) {
-        assert.deepEqual(loraScale(adapter.config, path), { rank, scale });
+        assert.deepEqual(loraScales(adapter.config)(path), { rank, scale });
       }
     });
 

@@ -10,10 +10,7 @@ export interface RandomAdapterOptions {
 }
 
 /** An adapter with random A and random, non-zero B: unlike one that is not trained yet, it changes every answer. */
-export function randomAdapter(
-  sites: readonly LinearSite[],
-  { seed, rank, targets }: RandomAdapterOptions,
-): Adapter {
+export function randomAdapter(sites: readonly LinearSite[], { seed, rank, targets }: RandomAdapterOptions): Adapter {
   const target_modules = typeof targets === 'string' ? targets : [...targets];
   const config = { ...defaultLoraConfig(), r: rank, lora_alpha: 2 * rank, target_modules };
   const parameters = methodOf(config).parameters(config, sites);

@@ -22,6 +22,11 @@ const BLOCK_ROWS: usize = 240;
 /// Up to so many rows, widening weights into a buffer costs more than it saves.
 const FEW_ROWS: usize = 12;
 
+/// Columns of a block: so many sums of `BLOCK_ROWS` rows stay in the cache from one block of k to the next. A multiple of 64.
+const BLOCK_COLUMNS: usize = 512;
+/// How far ahead of its use a streamed panel is asked for: half a page.
+const PREFETCH_BYTES: usize = 2048;
+
 /// y [T, out] (+)= x [T, in] · Wᵀ.
 pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
     assert_eq!((y.len(), x.len()), (rows * weight.out, rows * weight.inputs));
@@ -86,8 +91,8 @@ impl Product<'_> {
                         let (left, a) = (end - panel, self.a(row, 0));
                         let tile = StreamedTile::<C> { weight, panel, rows, a, target: self.target(row, panel), finish, codec: PhantomData };
                         panel += match left {
-                            4.. if rows <= knob(1) || L::PANELS >= 4 => tile.multiply::<L, 4>(),
-                            2.. if rows <= knob(2) => tile.multiply::<L, 2>(),
+                            4.. if rows == 1 || L::PANELS >= 4 => tile.multiply::<L, 4>(),
+                            2.. if rows <= 2 => tile.multiply::<L, 2>(),
                             _ => tile.multiply::<L, 1>(),
                         };
                     }
@@ -103,9 +108,12 @@ impl Product<'_> {
         for_blocks(self.rows, self.columns, self.depth, WIDTH * L::PANELS, |rows, columns| {
             with_scratch(&PANELS, L::PANELS * block_depth * WIDTH, |buffer| {
                 for_tiles(rows, BLOCK_ROWS, |row, rows| {
-                    for k in (0..self.depth.max(1)).step_by(block_depth.max(1)) {
-                        let depth = k..self.depth.min(k + block_depth);
-                        self.block::<L, B>(source, row..row + rows, columns.clone(), depth, buffer);
+                    for column in columns.clone().step_by(BLOCK_COLUMNS) {
+                        let columns = column..columns.end.min(column + BLOCK_COLUMNS);
+                        for k in (0..self.depth.max(1)).step_by(block_depth.max(1)) {
+                            let depth = k..self.depth.min(k + block_depth);
+                            self.block::<L, B>(source, row..row + rows, columns.clone(), depth, buffer);
+                        }
                     }
                 });
             });
@@ -167,7 +175,7 @@ impl<C: Codec> StreamedTile<'_, C> {
         unsafe {
             let panels: [Streamed<C::Reader<L>>; P] = std::array::from_fn(|i| {
                 let bytes = weight.panel(panel + i);
-                let ahead = bytes.codes.as_ptr().wrapping_add(knob(0));
+                let ahead = bytes.codes.as_ptr().wrapping_add(PREFETCH_BYTES);
                 Streamed { panel: C::reader::<L>(bytes, 0), ahead, pair_bytes: C::PAIR_BYTES }
             });
             multiply::<L, _, _, P>(rows, a, panels, weight.inputs, target, finish);
@@ -253,12 +261,6 @@ impl<L: Lanes, C: Codec> Source<L> for Transposed<'_, C> {
             }
         }
     }
-}
-
-fn knob(i: usize) -> usize {
-    use std::sync::OnceLock;
-    static K: OnceLock<Vec<usize>> = OnceLock::new();
-    K.get_or_init(|| std::env::var("KNOB").unwrap_or("0,1,2".into()).split(',').map(|x| x.parse().unwrap()).collect())[i]
 }
 
 #[cfg(test)]

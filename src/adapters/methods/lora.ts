@@ -1,16 +1,29 @@
 import { assert } from '../../base/index.ts';
-import type { LoraConfig } from '../../formats/index.ts';
+import { patternMatcher, type LoraConfig } from '../../formats/index.ts';
 import type { LinearSite } from '../../model/index.ts';
 import { addLowRankDelta, dropout, type Tensor } from '../../numeric/index.ts';
 import type { AdapterTensors, Method, ParameterSpec } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
-import { patternValue, resolveTargets } from '../targets.ts';
+import { resolveTargets } from '../targets.ts';
 
-/** Rank and scale of one module: `alpha/r`, or `alpha/sqrt(r)` for rank-stabilised LoRA (Kalajdzievski, 2023). */
-export function loraScale(config: LoraConfig, path: string): { rank: number; scale: number } {
-  const rank = patternValue(config.rank_pattern, path, config.r);
-  const alpha = patternValue(config.alpha_pattern, path, config.lora_alpha);
-  return { rank, scale: config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank };
+/** Rank and scale of a module. */
+export interface LoraScale {
+  readonly rank: number;
+  readonly scale: number;
+}
+
+/**
+ * The scale of each module by its path: `alpha/r`, or `alpha/sqrt(r)` for rank-stabilised LoRA (Kalajdzievski, 2023). Rank and alpha are
+ * looked up separately in their patterns, as PEFT does.
+ */
+export function loraScales(config: LoraConfig): (path: string) => LoraScale {
+  const rankOf = patternMatcher(config.rank_pattern, 'rank_pattern');
+  const alphaOf = patternMatcher(config.alpha_pattern, 'alpha_pattern');
+  return (path) => {
+    const rank = rankOf(path) ?? config.r;
+    const alpha = alphaOf(path) ?? config.lora_alpha;
+    return { rank, scale: config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank };
+  };
 }
 
 const keyOfA = (site: LinearSite): string => `base_model.model.${site.path}.lora_A.weight`;
@@ -22,8 +35,9 @@ export const lora: Method<LoraConfig> = {
   peftType: 'LORA',
 
   parameters(config, sites) {
+    const scaleOf = loraScales(config);
     return resolveTargets(config, sites).flatMap((site): ParameterSpec[] => {
-      const { rank } = loraScale(config, site.path);
+      const { rank } = scaleOf(site.path);
       return [
         { name: keyOfA(site), shape: [rank, site.in] },
         { name: keyOfB(site), shape: [site.out, rank] },
@@ -82,9 +96,10 @@ function boundSites(
   sites: readonly LinearSite[],
   tensors: AdapterTensors,
 ): (readonly [string, BoundDelta])[] {
+  const scaleOf = loraScales(config);
   return resolveTargets(config, sites).map((site) => {
     const [a_RI, b_OR] = [tensors.get(keyOfA(site)), tensors.get(keyOfB(site))];
     assert(a_RI && b_OR, `the adapter has both matrices of ${site.path}`);
-    return [site.path, { a_RI, b_OR, scale: loraScale(config, site.path).scale }];
+    return [site.path, { a_RI, b_OR, scale: scaleOf(site.path).scale }];
   });
 }

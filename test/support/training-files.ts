@@ -1,0 +1,23 @@
+import { writeFileSync } from 'node:fs';
+import { Rng } from '../../src/base/index.ts';
+
+const WORDS =
+  'pear quince plum medlar fig vine wall wire bud spur graft stock leaf root frost dew sun shade loam ash'.split(' ');
+
+function sentence(rng: Rng, length: number): string {
+  return Array.from({ length }, () => WORDS[rng.nextBelow(WORDS.length)]).join(' ');
+}
+
+/** Writes chats whose answer is the question's words in reverse: something that can be learned a little. */
+export function writeChats(path: string, { count, words, seed }: { count: number; words: number; seed: number }): void {
+  const rng = Rng.fromSeed(seed, 'chats');
+  const lines = Array.from({ length: count }, () => {
+    const question = sentence(rng, words);
+    const messages = [
+      { role: 'user', content: question },
+      { role: 'assistant', content: question.split(' ').reverse().join(' ') },
+    ];
+    return `${JSON.stringify({ messages })}\n`;
+  });
+  writeFileSync(path, lines.join(''));
+}
