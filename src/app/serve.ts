@@ -39,6 +39,7 @@ export async function serve(
   const base = await resolveBase(config, options.base, onModelProgress);
   const { config: model } = describeBase(base);
   const renderer = openChatRenderer(base.open.path);
+  const { cacheTokens = DEFAULT_ENGINE.cacheTokens } = options;
   await using stack = new AsyncDisposableStack();
   const platform = stack.use(await openPlatform(config));
   await platform.registry.sweep();
@@ -51,13 +52,15 @@ export async function serve(
       engine: {
         ...DEFAULT_ENGINE,
         maxSequences: options.maxSequences ?? DEFAULT_ENGINE.maxSequences,
-        cacheTokens: options.cacheTokens ?? DEFAULT_ENGINE.cacheTokens,
+        cacheTokens,
       },
       adapterBytes: options.adapterBytes ?? DEFAULT_ADAPTER_BYTES,
     }),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  const services = makeServices(platform, served, { engine, renderer, contextLength: model.contextLength });
+  // A request that names no limit may fill what there is: the context, or the cache where that is smaller.
+  const contextLength = Math.min(model.contextLength, cacheTokens);
+  const services = makeServices(platform, served, { engine, renderer, contextLength });
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {

@@ -167,7 +167,8 @@ function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | un
       }
     });
     child.once('error', reject);
-    child.once('exit', (code, killedBy) => {
+    // Not `exit`, which can come before the last message has been read.
+    child.once('close', (code, killedBy) => {
       const reason = signal?.aborted ? 'CANCELLED' : 'INTERNAL';
       const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
       reject(

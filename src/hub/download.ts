@@ -41,7 +41,7 @@ interface Answer {
 export async function downloadFile(options: DownloadOptions): Promise<typeof NOT_FOUND | undefined> {
   const { path, url } = options;
   const part = `${path}.part`;
-  for (let numFruitless = 0; ;) {
+  for (let attempt = 1, numFruitless = 0; ; attempt++) {
     const before = sizeOf(part);
     try {
       const result = await downloadOnce(options, part);
@@ -54,8 +54,9 @@ export async function downloadFile(options: DownloadOptions): Promise<typeof NOT
       if (options.signal?.aborted) fail('CANCELLED', `the download of ${url} was cancelled`, { cause: error });
       if (!(error instanceof Interrupted)) throw error;
       numFruitless = sizeOf(part) > before ? 0 : numFruitless + 1;
-      if (attempt === MAX_ATTEMPTS || numFruitless === MAX_FRUITLESS_ATTEMPTS)
+      if (attempt === MAX_ATTEMPTS || numFruitless === MAX_FRUITLESS_ATTEMPTS) {
         fail('DOWNLOAD_FAILED', `${url}: ${error.message}`, { cause: error });
+      }
     }
   }
 }

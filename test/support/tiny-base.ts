@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Rng } from '../../src/base/index.ts';
 import { writeSafetensors, type NamedTensor } from '../../src/formats/index.ts';
-import { baseTensors, parseModelConfig } from '../../src/model/index.ts';
+import { baseTensors, linearSites, parseModelConfig, type LinearSite } from '../../src/model/index.ts';
 
 const golden = fileURLToPath(new URL('../golden/', import.meta.url));
 
@@ -38,7 +38,30 @@ export interface TinyBaseOptions {
  */
 export function writeTinyBase(folder: string, { seed = 1, contextLength = 512 }: TinyBaseOptions = {}): void {
   mkdirSync(folder, { recursive: true });
-  const config = {
+  const config = tinyConfig(contextLength);
+  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config)}\n`);
+  const tensors = new Map<string, NamedTensor>();
+  for (const { name, kind, shape } of baseTensors(parseModelConfig(config, 'config.json'))) {
+    const rng = Rng.fromSeed(seed, name);
+    const size = shape.reduce((product, length) => product * length, 1);
+    // A head with large weights: answers that change from token to token, instead of one token for ever.
+    const scale = name === 'lm_head.weight' ? 0.5 : 1 / Math.sqrt(shape[1] ?? 1);
+    const data = Float32Array.from({ length: size }, () => (kind === 'vector' ? 1 : scale * rng.nextNormal()));
+    tensors.set(name, { shape, data });
+  }
+  writeSafetensors(join(folder, 'model.safetensors'), tensors);
+  copyFileSync(join(golden, 'text', 'tiny-tokenizer.json'), join(folder, 'tokenizer.json'));
+  const tokenizer = { bos_token: '<|endoftext|>', eos_token: '<|im_end|>', chat_template: CHAT_TEMPLATE };
+  writeFileSync(join(folder, 'tokenizer_config.json'), `${JSON.stringify(tokenizer)}\n`);
+}
+
+/** Where an adapter of the base of {@link writeTinyBase} may be applied. */
+export function tinySites(): LinearSite[] {
+  return linearSites(parseModelConfig(tinyConfig(512), 'config.json'));
+}
+
+function tinyConfig(contextLength: number) {
+  return {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
     vocab_size: TINY_VOCABULARY,
@@ -54,18 +77,4 @@ export function writeTinyBase(folder: string, { seed = 1, contextLength = 512 }:
     max_position_embeddings: contextLength,
     tie_word_embeddings: false,
   };
-  writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config)}\n`);
-  const tensors = new Map<string, NamedTensor>();
-  for (const { name, kind, shape } of baseTensors(parseModelConfig(config, 'config.json'))) {
-    const rng = Rng.fromSeed(seed, name);
-    const size = shape.reduce((product, length) => product * length, 1);
-    // A head with large weights: answers that change from token to token, instead of one token for ever.
-    const scale = name === 'lm_head.weight' ? 0.5 : 1 / Math.sqrt(shape[1] ?? 1);
-    const data = Float32Array.from({ length: size }, () => (kind === 'vector' ? 1 : scale * rng.nextNormal()));
-    tensors.set(name, { shape, data });
-  }
-  writeSafetensors(join(folder, 'model.safetensors'), tensors);
-  copyFileSync(join(golden, 'text', 'tiny-tokenizer.json'), join(folder, 'tokenizer.json'));
-  const tokenizer = { bos_token: '<|endoftext|>', eos_token: '<|im_end|>', chat_template: CHAT_TEMPLATE };
-  writeFileSync(join(folder, 'tokenizer_config.json'), `${JSON.stringify(tokenizer)}\n`);
 }

@@ -22,7 +22,14 @@ pub struct Results<'a> {
 }
 
 /// x is [N, D], the weight [V, D], targets and weights [N]. Panics on a target outside the vocabulary.
-pub fn linear_cross_entropy(isa: Isa, results: Results<'_>, x: &[f32], weight: &Packed, targets: &[i32], weights: &[f32]) {
+pub fn linear_cross_entropy(
+    isa: Isa,
+    results: Results<'_>,
+    x: &[f32],
+    weight: &Packed,
+    targets: &[i32],
+    weights: &[f32],
+) {
     thread_local!(static LOGITS: Scratch = const { Scratch::new() });
     let (n, width, vocabulary) = (targets.len(), weight.inputs, weight.out);
     let Results { losses, mut dx, mut is_top } = results;
@@ -73,7 +80,12 @@ multiversion! {
 const LANES: usize = 16;
 
 #[inline(always)]
-fn softmax_loss_body<A: Arithmetic>(logits: &mut [f32], target: usize, weight: f32, with_gradient: bool) -> (f32, bool) {
+fn softmax_loss_body<A: Arithmetic>(
+    logits: &mut [f32],
+    target: usize,
+    weight: f32,
+    with_gradient: bool,
+) -> (f32, bool) {
     let mut highest = [f32::NEG_INFINITY; LANES];
     let (blocks, rest) = logits.as_chunks::<LANES>();
     for block in blocks {

@@ -82,7 +82,10 @@ fn product<L: Lanes, A: Rows>(a: A, num_rows: usize, columns: Columns<'_>, outpu
                 }
                 for_tiles(rows.clone(), L::ROWS, |row, rows| {
                     let target = |panel: usize| Target {
-                        data: output.c.as_ptr().wrapping_add(row * output.row_stride + panel * WIDTH * output.column_stride),
+                        data: output
+                            .c
+                            .as_ptr()
+                            .wrapping_add(row * output.row_stride + panel * WIDTH * output.column_stride),
                         row_stride: output.row_stride,
                         column_stride: output.column_stride,
                         columns: columns.count - panel * WIDTH,

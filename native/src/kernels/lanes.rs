@@ -154,7 +154,8 @@ mod tests {
                 L::transpose(self.x.as_ptr(), out.as_mut_ptr());
                 let (a, b) = (L::load(self.x.as_ptr()), L::load(self.x.as_ptr().add(16)));
                 let (even, odd) = L::from_bf16_pairs(self.words.as_ptr());
-                let rows = [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, L::from_i8(self.bytes.as_ptr())];
+                let rows =
+                    [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, L::from_i8(self.bytes.as_ptr())];
                 for (i, row) in rows.into_iter().enumerate() {
                     row.store(out.as_mut_ptr().add(256 + 16 * i));
                 }

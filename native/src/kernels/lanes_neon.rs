@@ -72,7 +72,9 @@ impl Lanes for Neon {
     #[inline(always)]
     unsafe fn prefetch(address: *const u8) {
         // The intrinsic is not stable yet.
-        unsafe { std::arch::asm!("prfm pldl1keep, [{address}]", address = in(reg) address, options(readonly, nostack, preserves_flags)) }
+        unsafe {
+            std::arch::asm!("prfm pldl1keep, [{address}]", address = in(reg) address, options(readonly, nostack, preserves_flags))
+        }
     }
 
     #[inline(always)]

@@ -89,7 +89,15 @@ impl Product<'_> {
                     let end = last.min(group + 4);
                     while panel < end {
                         let (left, a) = (end - panel, self.a(row, 0));
-                        let tile = StreamedTile::<C> { weight, panel, rows, a, target: self.target(row, panel), finish, codec: PhantomData };
+                        let tile = StreamedTile::<C> {
+                            weight,
+                            panel,
+                            rows,
+                            a,
+                            target: self.target(row, panel),
+                            finish,
+                            codec: PhantomData,
+                        };
                         panel += match left {
                             4.. if rows == 1 || L::PANELS >= 4 => tile.multiply::<L, 4>(),
                             2.. if rows <= 2 => tile.multiply::<L, 2>(),

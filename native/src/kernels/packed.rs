@@ -179,7 +179,10 @@ pub fn pack(target: &mut [u8], weights: &[f32], out: usize, inputs: usize, forma
             let begin = layout.header_bytes + panel * layout.panel_bytes;
             // SAFETY: parts are disjoint panels, headers lie before all panels.
             let (rows, codes) = unsafe {
-                (shared.slice(panel * row_bytes..(panel + 1) * row_bytes), shared.slice(begin..begin + layout.panel_bytes))
+                (
+                    shared.slice(panel * row_bytes..(panel + 1) * row_bytes),
+                    shared.slice(begin..begin + layout.panel_bytes),
+                )
             };
             let last = out.min((panel + 1) * WIDTH);
             let weights = &weights[panel * WIDTH * inputs..last * inputs];

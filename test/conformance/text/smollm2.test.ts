@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { openChatRenderer, type ChatMessage, type ChatRenderer } from '../../../src/text/index.ts';
-import { smolBasePath } from '../../support/base-model.ts';
+import { smolBase } from '../../support/base-model.ts';
 import { differences, readGolden, type TokenCase } from './golden.ts';
 
 interface SmolGolden {
@@ -15,7 +15,7 @@ interface SmolGolden {
 
 const golden = readGolden<SmolGolden>('smollm2.json');
 let renderer: ChatRenderer;
-before(async () => (renderer = openChatRenderer(await smolBasePath())));
+before(async () => (renderer = openChatRenderer((await smolBase()).path)));
 
 test('the real base gives the ids and the text of Hugging Face', () => {
   assert.deepEqual(differences(renderer.tokenizer, golden.texts), []);

@@ -50,7 +50,8 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
                 let dx_expected = naive(&dx0, &dy, rows, inputs, out, |k, column| dense[k * inputs + column]);
                 each_setting(|isa| {
                     // What is not accumulated must not be read.
-                    let start = |before: &[f32]| if accumulate { before.to_vec() } else { vec![f32::NAN; before.len()] };
+                    let start =
+                        |before: &[f32]| if accumulate { before.to_vec() } else { vec![f32::NAN; before.len()] };
                     let (mut y, mut dx) = (start(&y0), start(&dx0));
                     forward(isa, &mut y, &x, &weight, rows, accumulate);
                     backward(isa, &mut dx, &dy, &weight, rows, accumulate);
@@ -87,7 +88,8 @@ fn a_row_alone_equals_the_row_in_any_batch_bit_for_bit() {
                 let (y0, dx0) = (random(4, most * out), random(5, most * inputs));
                 each_setting(|isa| {
                     let run = |first: usize, rows: usize| {
-                        let (mut y, mut dx) = (y0[first * out..][..rows * out].to_vec(), dx0[first * inputs..][..rows * inputs].to_vec());
+                        let (mut y, mut dx) =
+                            (y0[first * out..][..rows * out].to_vec(), dx0[first * inputs..][..rows * inputs].to_vec());
                         forward(isa, &mut y, &x[first * inputs..][..rows * inputs], &weight, rows, accumulate);
                         backward(isa, &mut dx, &dy[first * out..][..rows * out], &weight, rows, accumulate);
                         (y, dx)

@@ -1,0 +1,288 @@
+/**
+ * Does Espalier train what Hugging Face PEFT trains? `npm run peers:peft` gives both the same base (SmolLM2-135M, fetched by the
+ * hub), the same initial adapter (PEFT's) and the same batches of short chats, and compares losses, gradients, the adapter at
+ * the end, and the logits of each side's adapter opened by the other. Exit code 1 when a figure is outside its tolerance.
+ *
+ *   node test/peers/peft.ts [--steps=20] [--threads=N] [--bf16] [--bf16-steps=20]
+ *
+ * `--bf16` adds the same comparison in bf16, which torch computes very slowly on a CPU without bf16 instructions.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { compileAdapter, readArtefact, spanHooks, writeArtefact, type Adapter } from '../../src/adapters/index.ts';
+import { readConfig, resolveBase } from '../../src/app/index.ts';
+import { systemClock } from '../../src/base/index.ts';
+import { loadDemoTasks } from '../../src/demo/index.ts';
+import { openSafetensors } from '../../src/formats/index.ts';
+import { loadBase, type BaseModel } from '../../src/model/index.ts';
+import { compareToReference, expectZero } from '../../src/numeric/compare.ts';
+import { loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
+import { openChatRenderer, type RenderedExample } from '../../src/text/index.ts';
+import { forwardLogits } from '../support/forward-logits.ts';
+import { replayTraining, type ReplayedStep } from '../support/replay-training.ts';
+import { peerJson, peerPython } from './python.ts';
+import { Verdicts } from './verdicts.ts';
+
+const BASE = 'smollm2-135m-instruct';
+/** Rank 8 on every linear layer of the model: the most that can be compared. */
+const LORA = {
+  r: 8,
+  lora_alpha: 16,
+  target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+};
+const SETTINGS = {
+  learning_rate: 2e-4,
+  weight_decay: 0.01,
+  betas: [0.9, 0.999],
+  eps: 1e-8,
+  max_grad_norm: 1,
+} as const;
+const GRADIENT_STEPS = [1, 5];
+/** A step is three mails and one user agent: chats of different lengths, so that PEFT pads and we pack. */
+const MAILS_PER_STEP = 3;
+const MAX_MAIL_TOKENS = 48;
+const MAX_AGENT_TOKENS = 80;
+
+/** Bars of the comparison in f32: the loss of a step, relative; the others by ‖ours − theirs‖ / ‖theirs‖ of each tensor. */
+const TOLERANCES = { loss: 1e-4, gradient: 1e-3, adapter: 1e-3, logits: 1e-4 } as const;
+
+interface PeftJob {
+  readonly steps: number;
+  readonly dtype: 'f32' | 'bf16';
+  readonly seed: number;
+  readonly output: string;
+}
+
+interface PeftResult {
+  readonly losses: readonly number[];
+  readonly learningRates: readonly number[];
+  readonly gradNorms: readonly number[];
+  readonly seconds: number;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '20' },
+    threads: { type: 'string' },
+    bf16: { type: 'boolean', default: false },
+    'bf16-steps': { type: 'string', default: '20' },
+  },
+});
+const config = readConfig();
+const threads = Number(options.threads ?? config.threads ?? availableParallelism());
+const python = peerPython();
+const found = await resolveBase(config, BASE, (event) => {
+  if (event.type === 'trying') say(`base: trying ${event.source}`);
+});
+const numSteps = Number(options.steps);
+const { batches, sequences } = await readChats(Math.max(numSteps, Number(options['bf16-steps'])));
+const kernels = loadNativeKernels({ threads });
+const scratch = mkdtempSync(join(tmpdir(), 'espalier-peers-'));
+const verdicts = new Verdicts();
+try {
+  await compareInF32();
+  if (options.bf16) await compareInBf16(Number(options['bf16-steps']));
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+console.log(verdicts.summary());
+process.exitCode = verdicts.passed ? 0 : 1;
+
+async function compareInF32(): Promise<void> {
+  const base = openBase('f32');
+  const peft = await trainWithPeft({ steps: numSteps, dtype: 'f32', seed: 0, output: join(scratch, 'f32') });
+  const { torch, peft: release, transformers } = peft.versions;
+  console.log(
+    `Espalier (${kernels.name}, ${threads} threads) and PEFT ${release} (torch ${torch}, transformers ${transformers})`,
+  );
+  const { steps, trained } = trainHere(base, join(scratch, 'f32', 'initial'), peft);
+  verdicts.heading(`f32, ${numSteps} steps: loss of each step`);
+  for (const [index, { loss, gradientNorm }] of steps.entries()) {
+    const [expected, norm] = [peft.losses[index], peft.gradNorms[index]];
+    verdicts.add(
+      `step ${index + 1}: ${loss.toFixed(6)}, PEFT ${expected.toFixed(6)}`,
+      relative(loss, expected),
+      TOLERANCES.loss,
+    );
+    verdicts.add(`step ${index + 1}: norm of the gradient`, relative(gradientNorm, norm), TOLERANCES.gradient);
+  }
+  verdicts.heading('f32: gradient of each A and B, and the adapter at the end: the worst tensor');
+  for (const step of GRADIENT_STEPS.filter((one) => one <= numSteps)) compareGradients(step, steps[step - 1]);
+  const theirs = readArtefact(join(scratch, 'f32', 'adapter'), base);
+  compareTensors('adapter at the end', dataOf(trained), dataOf(theirs), TOLERANCES.adapter);
+  verdicts.heading('f32: adapters opened by the other side, logits of all positions');
+  const ours = join(scratch, 'ours');
+  writeArtefact(ours, trained, found.digest);
+  compareLogits('trained here, opened by PEFT', base, trained, await logitsFromPeft(ours));
+  compareLogits('trained by PEFT, opened here', base, theirs, join(scratch, 'f32', 'logits.safetensors'));
+}
+
+/**
+ * In bf16 the two sides round at different places (torch its activations too), so no step agrees to many digits. What can be
+ * asked: the curve from one initial adapter differs from torch's by less than torch's own curves from two seeds differ.
+ */
+async function compareInBf16(steps: number): Promise<void> {
+  const [peft, otherSeed] = [
+    await trainWithPeft({ steps, dtype: 'bf16', seed: 0, output: join(scratch, 'bf16') }),
+    await trainWithPeft({ steps, dtype: 'bf16', seed: 1, output: join(scratch, 'bf16-other') }),
+  ];
+  const ours = trainHere(openBase('bf16'), join(scratch, 'bf16', 'initial'), peft).steps.map(({ loss }) => loss);
+  verdicts.heading(
+    `bf16, ${steps} steps: root mean square between two curves; the tolerance is torch's, seed 0 to seed 1`,
+  );
+  const noise = rootMeanSquare(peft.losses, otherSeed.losses);
+  verdicts.add('loss curve to that of torch, seed 0', rootMeanSquare(ours, peft.losses), noise);
+}
+
+function openBase(format: 'f32' | 'bf16'): BaseModel {
+  return loadBase(found.open.path, found.name, kernels, format);
+}
+
+function trainWithPeft({ output, ...job }: PeftJob): Promise<PeftResult> {
+  mkdirSync(output, { recursive: true });
+  const jobPath = join(output, 'job.json');
+  const { steps, ...rest } = job;
+  const document = {
+    ...rest,
+    base: found.open.path,
+    lora: LORA,
+    batches: batches.map((batch) => batch.map(plainExample)),
+    settings: { ...SETTINGS, steps },
+    threads,
+    recordGradientsAt: GRADIENT_STEPS,
+    logitsOf: sequences,
+    output,
+  };
+  writeFileSync(jobPath, JSON.stringify(document));
+  return timed(`PEFT trains ${steps} steps in ${job.dtype}, seed ${job.seed}`, () =>
+    peerJson<PeftResult>(python, 'test/peers/peft_training.py', [jobPath]),
+  );
+}
+
+function trainHere(base: BaseModel, initial: string, { learningRates }: PeftResult) {
+  const keepsGradients = (step: number): boolean => base.format === 'f32' && GRADIENT_STEPS.includes(step);
+  const startedMs = systemClock.nowMs();
+  const settings = SETTINGS;
+  const replayed = replayTraining(base, readArtefact(initial, base), {
+    batches,
+    learningRates,
+    settings,
+    keepsGradients,
+  });
+  say(`Espalier trains ${learningRates.length} steps in ${base.format}: ${secondsSince(startedMs)}`);
+  return replayed;
+}
+
+async function logitsFromPeft(adapter: string): Promise<string> {
+  const [sequencesPath, logitsPath] = [join(scratch, 'sequences.json'), join(scratch, 'logits.safetensors')];
+  writeFileSync(sequencesPath, JSON.stringify(sequences));
+  const args = [found.open.path, adapter, sequencesPath, '--logits', logitsPath, '--threads', String(threads)];
+  await timed('PEFT opens our adapter', () => peerJson(python, 'test/peers/peft_logits.py', args));
+  return logitsPath;
+}
+
+function compareGradients(step: number, { gradients }: ReplayedStep): void {
+  using file = openSafetensors(join(scratch, 'f32', `gradients-${step}.safetensors`));
+  for (const matrix of ['lora_A', 'lora_B']) {
+    const names = [...file.tensors.keys()].filter((name) => name.includes(`.${matrix}.`));
+    const theirs = new Map(names.map((name) => [name, file.readFloats(name)]));
+    const ours = new Map(names.map((name) => [name, gradients?.get(name) ?? new Float32Array()]));
+    // While B is 0, A gets exactly no gradient: zeros have no norm to compare by.
+    if (step > 1 || matrix === 'lora_B') {
+      compareTensors(`gradient of ${matrix}, step ${step}`, ours, theirs, TOLERANCES.gradient);
+      continue;
+    }
+    for (const [name, values] of [...ours, ...theirs]) expectZero(values, `gradient of ${name} in step 1`);
+    verdicts.add(`gradient of ${matrix}, step ${step}: ${names.length} tensors, all of exact zeros`, 0, 0);
+  }
+}
+
+function compareTensors(
+  what: string,
+  ours: ReadonlyMap<string, Floats>,
+  theirs: ReadonlyMap<string, Floats>,
+  tolerance: number,
+): void {
+  let [worst, worstName] = [-1, 'there is no tensor'];
+  for (const [name, expected] of theirs) {
+    const { error } = compareToReference(ours.get(name) ?? [], expected, tolerance);
+    // A NaN is the worst there is, and stays it.
+    if (!(error <= worst) && !Number.isNaN(worst)) [worst, worstName] = [error, name];
+  }
+  const error = ours.size === theirs.size && theirs.size > 0 ? worst : NaN;
+  verdicts.add(`${what}: worst of ${theirs.size}, ${shortName(worstName)}`, error, tolerance);
+}
+
+function compareLogits(what: string, base: BaseModel, adapter: Adapter, expectedPath: string): void {
+  using file = openSafetensors(expectedPath);
+  const rows = sequences.reduce((sum, ids) => sum + ids.length, 0);
+  const compiled = compileAdapter(adapter, base.sites);
+  const logits = forwardLogits(base, sequences, spanHooks([{ begin: 0, end: rows, adapter: compiled }]));
+  const plain = forwardLogits(base, sequences);
+  for (const [index, values] of logits.entries()) {
+    const expected = file.readFloats(String(index));
+    const { error } = compareToReference(values, expected, TOLERANCES.logits);
+    // Without the adapter the logits must be farther off than the tolerance, or the comparison would prove nothing.
+    const { error: distance } = compareToReference(plain[index], expected, TOLERANCES.logits);
+    const isTelling = distance > 10 * TOLERANCES.logits;
+    const label = `${what}: ${sequences[index].length} tokens (the base alone is off by ${distance.toExponential(1)})`;
+    verdicts.add(label, isTelling ? error : NaN, TOLERANCES.logits);
+  }
+}
+
+/** Short chats of the demo's two tasks: batches to train on, and token ids of held-out ones to compare logits on. */
+async function readChats(steps: number): Promise<{ batches: RenderedExample[][]; sequences: number[][] }> {
+  const renderer = openChatRenderer(found.open.path);
+  const [mails, agents] = (await loadDemoTasks()).map(({ train, test }, task) => {
+    const render = (examples: typeof train) =>
+      examples
+        .map((example) => renderer.renderExample({ messages: [...example.messages] }))
+        .filter(({ tokenIds }) => tokenIds.length <= (task === 0 ? MAX_MAIL_TOKENS : MAX_AGENT_TOKENS));
+    return { train: render(train), test: render(test) };
+  });
+  const made = Array.from({ length: steps }, (_, step) => [
+    ...Array.from({ length: MAILS_PER_STEP }, (__, i) => mails.train[(step * MAILS_PER_STEP + i) % mails.train.length]),
+    agents.train[step % agents.train.length],
+  ]);
+  const heldOut = [mails.test[0], mails.test[1], agents.test[0]];
+  return { batches: made, sequences: heldOut.map(({ tokenIds }) => [...tokenIds]) };
+}
+
+function plainExample({ tokenIds, lossWeights }: RenderedExample) {
+  return { tokenIds: [...tokenIds], lossWeights: [...lossWeights] };
+}
+
+function dataOf({ tensors }: Adapter): ReadonlyMap<string, Floats> {
+  return new Map([...tensors].map(([name, { data }]) => [name, data]));
+}
+
+function shortName(name: string): string {
+  return name.replace('base_model.model.model.layers.', 'layer ').replace('.weight', '');
+}
+
+function relative(value: number, expected: number): number {
+  return Math.abs(value - expected) / Math.abs(expected);
+}
+
+function rootMeanSquare(a: readonly number[], b: readonly number[]): number {
+  return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0) / a.length);
+}
+
+async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
+  say(`${what} …`);
+  const startedMs = systemClock.nowMs();
+  const result = await work();
+  say(`${what}: ${secondsSince(startedMs)}`);
+  return result;
+}
+
+function secondsSince(startedMs: number): string {
+  return `${((systemClock.nowMs() - startedMs) / 1000).toFixed(1)} s`;
+}
+
+function say(text: string): void {
+  console.error(text);
+}

@@ -1,0 +1,86 @@
+import { methodOf, type Adapter } from '../../src/adapters/index.ts';
+import type { BaseModel } from '../../src/model/index.ts';
+import { BufferPool, Tape, type Parameter } from '../../src/numeric/index.ts';
+import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
+import { packExamples, type PackedBatch, type TokenExample } from '../../src/training/pack.ts';
+import { trainStep } from '../../src/training/step.ts';
+
+/** The optimizer's settings by the names of `TrainingSettings` in test/peers/reference_training.py. */
+export interface ReplaySettings {
+  readonly weight_decay: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  readonly max_grad_norm: number;
+}
+
+export interface ReplayedStep {
+  /** Mean over the step's targets. */
+  readonly loss: number;
+  readonly gradientNorm: number;
+  /** Gradients of the mean loss before clipping, by tensor name; only if `keepsGradients` says so. */
+  readonly gradients: ReadonlyMap<string, Float32Array> | undefined;
+}
+
+export interface Replay {
+  readonly batches: readonly (readonly TokenExample[])[];
+  /** One for each step, as the peer's schedule gave them. */
+  readonly learningRates: readonly number[];
+  readonly settings: ReplaySettings;
+  /** Default: a step is one packed batch. */
+  readonly microBatches?: (examples: readonly TokenExample[]) => PackedBatch[];
+  /** @param step counted from 1 */
+  readonly keepsGradients?: (step: number) => boolean;
+  readonly onStep?: (step: number) => void;
+}
+
+/**
+ * Trains with our step and optimizer as a peer did: from its initial tensors, on its batches (from the first again when they
+ * run out), at its learning rates. `initial` is not changed.
+ */
+export function replayTraining(
+  base: BaseModel,
+  initial: Adapter,
+  replay: Replay,
+): { steps: ReplayedStep[]; trained: Adapter } {
+  const { config } = initial;
+  const parameters = [...initial.tensors].map(([name, { shape, data }]): Parameter => {
+    const gradient = { shape, data: new Float32Array(data.length) };
+    return { name, value: { shape, data: Float32Array.from(data) }, gradient };
+  });
+  const tensors = new Map(parameters.map(({ name, value }) => [name, value]));
+  const hooks = methodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
+  const tape = new Tape(base.kernels, new BufferPool(), parameters);
+  const moments = zeroMoments(parameters);
+  const optimizer = {
+    beta1: replay.settings.betas[0],
+    beta2: replay.settings.betas[1],
+    epsilon: replay.settings.eps,
+    weightDecay: replay.settings.weight_decay,
+    maxGradientNorm: replay.settings.max_grad_norm,
+  };
+  const steps = replay.learningRates.map((learningRate, index): ReplayedStep => {
+    const step = index + 1;
+    const examples = replay.batches[index % replay.batches.length];
+    let [lossSum, weightSum] = [0, 0];
+    for (const batch of replay.microBatches?.(examples) ?? [packExamples(examples)]) {
+      const loss = trainStep(tape, base, hooks, batch);
+      lossSum += loss.lossSum;
+      weightSum += loss.weightSum;
+    }
+    const gradients = replay.keepsGradients?.(step)
+      ? new Map(parameters.map(({ name, gradient }) => [name, meanOf(gradient.data, weightSum)]))
+      : undefined;
+    const { gradientNorm } = applyGradients(base.kernels, parameters, moments, optimizer, {
+      weightSum,
+      learningRate,
+      step,
+    });
+    replay.onStep?.(step);
+    return { loss: lossSum / weightSum, gradientNorm, gradients };
+  });
+  return { steps, trained: { config, tensors } };
+}
+
+function meanOf(sums: ArrayLike<number>, weightSum: number): Float32Array {
+  return Float32Array.from(sums, (sum) => sum / weightSum);
+}
