@@ -92,7 +92,7 @@ export function findImports(text: SourceText): ImportSite[] {
   return [...text.withStrings.matchAll(pattern)]
     .filter((match) => /^(?:import|export)$/.test(text.codeOnly.slice(match.index, match.index + 6)))
     .map((match) => ({
-      specifier: (match[3] ?? match[5]),
+      specifier: match[3] ?? match[5],
       line: lineAt(text.withStrings, match.index),
       isTypeOnly: match[1] !== undefined,
     }));

@@ -3,4 +3,5 @@
 mod kernels;
 mod pool;
 mod simd;
+#[cfg_attr(test, allow(dead_code))]
 mod surface;

@@ -19,9 +19,15 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 /// How many threads the kernels use, the caller's included.
 pub fn threads() -> usize {
     match THREADS.load(Ordering::Relaxed) {
-        0 => std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_THREADS),
+        0 => processors(),
         n => n,
     }
+}
+
+/// Asked once: the answer comes from files of the operating system, which takes longer than a small kernel.
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_THREADS))
 }
 
 /// Sets how many threads the kernels use from the next call on; 0 means one for each processor.

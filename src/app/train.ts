@@ -18,7 +18,7 @@ import type { AppConfig } from './config.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
 
-/** What `espalier train` takes, with every default filled in by {@link trainDefaults}. */
+/** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
 export interface TrainOptions {
   readonly base: string;
   readonly data: string;
@@ -46,6 +46,23 @@ export interface TrainOptions {
   readonly publish?: string | undefined;
   readonly resume?: boolean | undefined;
 }
+
+export const TRAIN_DEFAULTS = {
+  method: 'lora',
+  rank: 8,
+  alpha: 16,
+  dropout: 0,
+  rslora: false,
+  targets: 'attention',
+  epochs: 1,
+  batchTokens: 2048,
+  learningRate: 2e-4,
+  schedule: 'cosine',
+  warmup: 0.05,
+  weightDecay: 0,
+  seed: 0,
+  checkpointEvery: 20,
+} as const satisfies Partial<TrainOptions>;
 
 export interface TrainEvents {
   onModelProgress?: ModelProgress | undefined;

@@ -6,19 +6,19 @@
  * Throws: FILE_INVALID FILE_NOT_FOUND DATA_INVALID ADAPTER_INVALID CONFIG_INVALID.
  */
 export * as limits from './limits.ts';
-export { openSafetensors, parseSafetensors, type SafetensorsFile } from './safetensors.ts';
-export type { SafetensorsTensor } from './safetensors-header.ts';
-export { encodeSafetensors, writeSafetensors, type NamedTensor } from './safetensors-write.ts';
-export { openGguf, parseGguf, type GgufFile } from './gguf.ts';
-export type { GgufTensor, GgufValue } from './gguf-header.ts';
-export { READABLE_GGML_TYPES } from './ggml-blocks.ts';
-export { readShardIndex, parseShardIndex, type ShardIndex } from './hf-index.ts';
+export { openSafetensors, parseSafetensors, type SafetensorsFile } from './safetensors/safetensors.ts';
+export type { SafetensorsTensor } from './safetensors/safetensors-header.ts';
+export { encodeSafetensors, writeSafetensors, type NamedTensor } from './safetensors/safetensors-write.ts';
+export { openGguf, parseGguf, type GgufFile } from './gguf/gguf.ts';
+export type { GgufTensor, GgufValue } from './gguf/gguf-header.ts';
+export { READABLE_GGML_TYPES } from './gguf/ggml-blocks.ts';
+export { readShardIndex, parseShardIndex, type ShardIndex } from './safetensors/hf-index.ts';
 export { readJsonFile, parseJson, isRecord, type ParsedJson } from './json.ts';
 export { fileInside, isPlainRelative } from './folder.ts';
 export { readWholeFile } from './byte-source.ts';
-export { parsePeftConfig, peftConfigText, configIdentity, type PeftConfig } from './peft-config.ts';
-export { defaultLoraConfig, PEFT_VERSION, type LoraConfig } from './peft-lora-config.ts';
-export { patternMatcher, type AdapterSite } from './peft-lora-tensors.ts';
+export { parsePeftConfig, peftConfigText, configIdentity, type PeftConfig } from './peft/peft-config.ts';
+export { defaultLoraConfig, PEFT_VERSION, type LoraConfig } from './peft/peft-lora-config.ts';
+export { patternMatcher, type AdapterSite } from './peft/peft-lora-tensors.ts';
 export {
   readPeftFolder,
   writePeftFolder,
@@ -28,9 +28,9 @@ export {
   ADAPTER_WEIGHTS,
   type PeftFolder,
   type PeftTensor,
-} from './peft-folder.ts';
-export { safeFullMatch } from './safe-regex.ts';
-export { failOnLines, lineProblem, LineProblems, readRecords, type JsonRecord } from './jsonl.ts';
+} from './peft/peft-folder.ts';
+export { safeFullMatch } from './peft/safe-regex.ts';
+export { failOnLines, lineProblem, LineProblems, readRecords, type JsonRecord } from './data/jsonl.ts';
 export {
   readTrainingFile,
   parseTrainingFile,
@@ -38,7 +38,7 @@ export {
   type CompletionExample,
   type TrainingExamples,
   type TrainingFile,
-} from './chat-jsonl.ts';
-export type { PreferenceExample } from './preference-jsonl.ts';
-export { CHAT_ROLES, parseMessages, type ChatMessage, type ChatRole, type ToolCall } from './chat-message.ts';
+} from './data/chat-jsonl.ts';
+export type { PreferenceExample } from './data/preference-jsonl.ts';
+export { CHAT_ROLES, parseMessages, type ChatMessage, type ChatRole, type ToolCall } from './data/chat-message.ts';
 export { digestOfBytes, digestOfFile, digestOfFiles, digestOfTensors, canonicalJson } from './digest.ts';

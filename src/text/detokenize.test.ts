@@ -11,10 +11,7 @@ test('the pieces of a stream are the text of all its tokens, for any ids and any
   const rng = Rng.fromSeed(3);
   for (let i = 0; i < 500; i++) {
     const text = String.fromCodePoint(
-      ...Array.from(
-        { length: rng.nextBelow(8) },
-        () => [0x41, 0xe9, 0x65e5, 0x1f600, 0xfeff][rng.nextBelow(5)],
-      ),
+      ...Array.from({ length: rng.nextBelow(8) }, () => [0x41, 0xe9, 0x65e5, 0x1f600, 0xfeff][rng.nextBelow(5)]),
     );
     const random = Array.from({ length: rng.nextBelow(12) }, () => rng.nextBelow(tokenizer.vocabSize + 2));
     const ids = i % 2 === 0 ? [...tokenizer.encode(text, { allowSpecial: false })] : random;

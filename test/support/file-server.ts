@@ -19,7 +19,8 @@ export interface ServedFile {
 export class FileServer implements AsyncDisposable {
   readonly files = new Map<string, ServedFile>();
   /** Every request, in order. */
-  readonly requests: { path: string; range: string | undefined; authorization: string | undefined }[] = [];
+  readonly requests: { path: string; range: string | undefined; authorization: string | undefined; status: number }[] =
+    [];
   readonly #server = createServer((request, response) => this.#answer(request, response));
 
   static async start(files: Record<string, ServedFile> = {}): Promise<FileServer> {
@@ -41,10 +42,12 @@ export class FileServer implements AsyncDisposable {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const path = request.url ?? '';
     const { range, authorization } = request.headers;
-    this.requests.push({ path, range, authorization });
+    const served = { path, range, authorization, status: 404 };
+    this.requests.push(served);
     const file = this.files.get(path);
     if (!file) return void response.writeHead(404).end();
     if (file.redirectTo !== undefined) {
+      served.status = 302;
       const announced = file.announced === undefined ? {} : { 'x-linked-etag': `"${file.announced}"` };
       return void response.writeHead(302, { location: file.redirectTo, ...announced }).end();
     }
@@ -53,8 +56,9 @@ export class FileServer implements AsyncDisposable {
     const start = Number(asked?.[1] ?? 0);
     const total = file.bytes.length;
     const part = { 'content-length': total - start, etag };
+    served.status = asked ? 206 : 200;
     response.writeHead(
-      asked ? 206 : 200,
+      served.status,
       asked ? { ...part, 'content-range': `bytes ${start}-${total - 1}/${total}` } : part,
     );
     this.#send(file, start, response);

@@ -105,14 +105,15 @@ fn softmax_loss_body<A: Arithmetic>(
     for (lane, &logit) in rest.iter().enumerate() {
         sums[lane] += f64::from(exp::<A>(logit - highest));
     }
-    let log_sum = sums.iter().sum::<f64>().ln() + f64::from(highest);
+    let sum = sums.iter().sum::<f64>();
     let target_logit = logits[target];
-    let loss = (log_sum - f64::from(target_logit)) as f32;
+    let loss = (sum.ln() + f64::from(highest) - f64::from(target_logit)) as f32;
     if with_gradient {
-        // A weight of 0 gives a gradient of 0 even where a logit is infinite.
-        let log_sum = log_sum as f32;
+        // p = exp(logit - highest) / sum: the logarithm of the sum as a float32 would lose p's last bits. A weight of 0 gives a
+        // gradient of 0 even where a logit is infinite.
+        let scale = (f64::from(weight) / sum) as f32;
         for logit in logits.iter_mut() {
-            *logit = if weight == 0.0 { 0.0 } else { weight * exp::<A>(*logit - log_sum) };
+            *logit = if weight == 0.0 { 0.0 } else { scale * exp::<A>(*logit - highest) };
         }
         logits[target] -= weight;
     }

@@ -1,5 +1,11 @@
 import { Command, Option } from 'commander';
-import { SCHEDULE_NAMES, trainAdapter, type AppConfig, type TrainOptions } from '../../app/index.ts';
+import {
+  SCHEDULE_NAMES,
+  trainAdapter,
+  TRAIN_DEFAULTS as DEFAULTS,
+  type AppConfig,
+  type TrainOptions,
+} from '../../app/index.ts';
 import { fraction, nonNegativeNumber, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
 import { formatBytes, formatSeconds, Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
@@ -10,23 +16,25 @@ export function trainCommand(config: AppConfig): Command {
     .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
     .requiredOption('--data <file>', 'training examples, one JSON object a line')
     .option('--valid <file>', 'held-out examples: the adapter that is best on them is kept')
-    .addOption(new Option('--method <name>', 'PEFT method').default('lora').argParser(oneOf(['lora'])))
-    .option('--rank <n>', 'rank of the update', positiveInteger, 8)
-    .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, 16)
-    .option('--dropout <p>', 'dropout on the input of the update', fraction, 0)
-    .option('--rslora', 'scale by alpha/sqrt(rank) instead', false)
-    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, module names, or /regex/', 'attention')
-    .option('--epochs <n>', 'passes over the data', positiveInteger, 1)
+    .addOption(new Option('--method <name>', 'PEFT method').default(DEFAULTS.method).argParser(oneOf(['lora'])))
+    .option('--rank <n>', 'rank of the update', positiveInteger, DEFAULTS.rank)
+    .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, DEFAULTS.alpha)
+    .option('--dropout <p>', 'dropout on the input of the update', fraction, DEFAULTS.dropout)
+    .option('--rslora', 'scale by alpha/sqrt(rank) instead', DEFAULTS.rslora)
+    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, module names, or /regex/', DEFAULTS.targets)
+    .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
-    .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, 2048)
+    .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)
     .option('--micro-batch-tokens <n>', 'tokens held in memory at once (default: --batch-tokens)', positiveInteger)
-    .option('--learning-rate <x>', 'peak learning rate', positiveNumber, 2e-4)
-    .addOption(new Option('--schedule <name>', 'how the rate falls').default('cosine').argParser(oneOf(SCHEDULE_NAMES)))
-    .option('--warmup <share>', 'share of the steps in which the rate rises', fraction, 0.05)
-    .option('--weight-decay <x>', 'decoupled weight decay', nonNegativeNumber, 0)
-    .option('--seed <n>', 'decides initial values, order and dropout', wholeNumber, 0)
+    .option('--learning-rate <x>', 'peak learning rate', positiveNumber, DEFAULTS.learningRate)
+    .addOption(
+      new Option('--schedule <name>', 'how the rate falls').default(DEFAULTS.schedule).argParser(oneOf(SCHEDULE_NAMES)),
+    )
+    .option('--warmup <share>', 'share of the steps in which the rate rises', fraction, DEFAULTS.warmup)
+    .option('--weight-decay <x>', 'decoupled weight decay', nonNegativeNumber, DEFAULTS.weightDecay)
+    .option('--seed <n>', 'decides initial values, order and dropout', wholeNumber, DEFAULTS.seed)
     .option('--evaluate-every <n>', 'steps between evaluations on --valid (default: 25)', positiveInteger)
-    .option('--checkpoint-every <n>', 'steps between checkpoints', positiveInteger, 20)
+    .option('--checkpoint-every <n>', 'steps between checkpoints', positiveInteger, DEFAULTS.checkpointEvery)
     .requiredOption('--output <dir>', 'folder for the adapter (and the checkpoint while it trains)')
     .option('--publish <tenant/task>', 'publish the result in the registry')
     .option('--resume', 'go on from the checkpoint in --output', false)

@@ -1,4 +1,4 @@
-import type { HfConfig } from '../config.ts';
+import type { HfConfig } from '../hf-config.ts';
 
 /**
  * What distinguishes one family of decoders from the others. Everything shared (RMSNorm, RoPE, grouped-query attention, SwiGLU) is in

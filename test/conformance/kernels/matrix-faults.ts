@@ -13,7 +13,13 @@ export const matrixFaults: readonly Fault[] = [
   })),
   fault('linearForward', 'leaves out the last input', ORACLE, (k) => ({
     linearForward: (y, x, w, T, accumulate) =>
-      k.linearForward(y, x.map((value, i) => (i % w.in === w.in - 1 ? 0 : value)), w, T, accumulate),
+      k.linearForward(
+        y,
+        x.map((value, i) => (i % w.in === w.in - 1 ? 0 : value)),
+        w,
+        T,
+        accumulate,
+      ),
   })),
   fault('linearForward', 'depends on the number of rows', ALONE, (k) => ({
     linearForward(y, x, w, T, accumulate) {
@@ -43,7 +49,12 @@ export const matrixFaults: readonly Fault[] = [
   // Formats.
   fault('freeze', 'transposes the weight', ORACLE, (k) => ({
     freeze: (w, out, inputs, format) =>
-      k.freeze(w.map((_, i) => w[(i % inputs) * out + Math.floor(i / inputs)]), out, inputs, format),
+      k.freeze(
+        w.map((_, i) => w[(i % inputs) * out + Math.floor(i / inputs)]),
+        out,
+        inputs,
+        format,
+      ),
   })),
   fault('freeze', 'stores bf16 for int8', /exactly the values/, (k) => ({
     freeze: (w, out, inputs, format) => k.freeze(w, out, inputs, format === 'int8' ? 'bf16' : format),
@@ -57,9 +68,7 @@ export const matrixFaults: readonly Fault[] = [
   fault('thaw', 'forgets the scale of the second row', /exactly the values/, (k) => ({
     thaw(w) {
       const values = k.thaw(w);
-      return values.map((value, i) =>
-        w.format === 'int8' && Math.floor(i / w.in) === 1 ? value * 2 : value,
-      );
+      return values.map((value, i) => (w.format === 'int8' && Math.floor(i / w.in) === 1 ? value * 2 : value));
     },
   })),
   fault('linearForward', 'multiplies by int8 codes that are not rounded to the format', /thawed copy/, (k) => ({

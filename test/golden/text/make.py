@@ -20,6 +20,8 @@ VERSIONS = {"tokenizers": tokenizers.__version__, "transformers": transformers._
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|header|>", "<|end|>"]
 # A token that text may name: added, but not a control token.
 PLAIN_ADDED = "<tool>"
+# A token that no merge makes: only a model that looks whole words up first (ignore_merges) uses it.
+UNREACHABLE = "zqxjk"
 # Bytes that SmolLM2's vocabulary lacks too: they are left out of the text.
 MISSING_BYTES = [0x04, 0x06, 0x13, 0x14, 0x16, 0x1D, 0xC0, 0xC1, 0xF1, 0xF2, *range(0xF5, 0x100)]
 
@@ -61,6 +63,8 @@ TEXTS = [
     "!!! ??? ... ,,, --- === *** ((( ))) [[]] {{}} <<>> @@ ## $$ %% ^^ && ~~ ``",
     "\u2014\u2013\u2026\u201cquotes\u201d \u00ab\u00bb \u20ac\u00a3\u00a5 \u00b1\u00d7\u00f7 \u2200\u2203\u2205",
     "Stra\u00dfe \u0130stanbul \u01c5 na\u00efve \u0152uvre \u03a3\u03c3\u03c2 \u0416\u0438\u0437\u043d\u044c",
+    "zqxjk zqxjk",
+    "=\x04== ..\x1d. -\x04-- \U00040000\U00040001",
     "the the the theory theater there then",
     "a" * 300,
     " " * 70 + "x" + "\n" * 40 + "y",
@@ -91,7 +95,7 @@ def made_up_text():
         sentence = " ".join(rng.choices(words, k=rng.randint(3, 12)))
         end = rng.choice([".", "!", "?", ",\n", ":\n\n", ";  ", " = 12;\n    ", "\r\n"])
         yield sentence.capitalize() + end
-    yield from TEXTS * 3
+    yield from TEXTS * 30
 
 
 def splitting(pre):
@@ -121,14 +125,15 @@ def train_tiny():
     lacking = {byte_char(byte) for byte in MISSING_BYTES}
     alphabet = sorted(set(pre_tokenizers.ByteLevel.alphabet()))
     trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer = splitting("smollm")
+    # Runs of digits get merges too, so that a splitting that leaves them together shows.
+    trained.pre_tokenizer = splitting("gpt-2")
     trainer = trainers.BpeTrainer(vocab_size=1300, initial_alphabet=alphabet, special_tokens=SPECIAL, show_progress=False)
     trained.train_from_iterator(made_up_text(), trainer)
     model = json.loads(trained.to_str())["model"]
     merges = [tuple(merge) for merge in model["merges"] if not lacking & set("".join(merge))]
     kept = [token for token in model["vocab"] if token in SPECIAL or not lacking & set(token)]
     kept.sort(key=model["vocab"].get)
-    kept.append(PLAIN_ADDED)
+    kept += [UNREACHABLE, PLAIN_ADDED]
     return {token: id for id, token in enumerate(kept)}, merges
 
 

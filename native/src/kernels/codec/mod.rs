@@ -4,7 +4,7 @@ mod bf16;
 mod f32;
 mod int8;
 
-pub use bf16::Bf16;
+pub use bf16::{Bf16, round_to_bf16};
 pub use f32::F32;
 pub use int8::Int8;
 

@@ -1,4 +1,4 @@
-import { f16Table, FLOAT_READERS, type FloatReader } from './floats.ts';
+import { f16Table, FLOAT_READERS, type FloatReader } from '../floats.ts';
 
 /**
  * Values of ggml's quantised blocks (`ggml-quants.c`, the dequantize_row functions) as float32. `d` is a block's scale and `m` its

@@ -1,4 +1,4 @@
-import { assert, bf16FromFloat, DTYPE_BYTES, writeFileAtomicSync, type Dtype } from '../base/index.ts';
+import { assert, bf16FromFloat, DTYPE_BYTES, writeFileAtomicSync, type Dtype } from '../../base/index.ts';
 
 /** A tensor to write. Floats are stored as `dtype` (default: as they are); bytes need their dtype and are stored as they are. */
 export type NamedTensor =

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { fail, type Problem } from '../base/index.ts';
-import { compareText } from './digest.ts';
-import { isPlainRelative } from './folder.ts';
-import { show } from './json.ts';
-import { MAX_MODULE_NAMES, MAX_PATTERN_ENTRIES, MAX_RANK } from './limits.ts';
+import { fail, type Problem } from '../../base/index.ts';
+import { compareText } from '../digest.ts';
+import { isPlainRelative } from '../folder.ts';
+import { show } from '../json.ts';
+import { MAX_MODULE_NAMES, MAX_PATTERN_ENTRIES, MAX_RANK } from '../limits.ts';
 
 /** The PEFT release whose fields and defaults these are. */
 export const PEFT_VERSION = '0.21.2';

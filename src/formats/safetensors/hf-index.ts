@@ -1,8 +1,8 @@
 import { dirname } from 'node:path';
-import { fail } from '../base/index.ts';
-import { fileInside, isPlainRelative } from './folder.ts';
-import { isRecord, readJsonFile, show } from './json.ts';
-import { MAX_INDEX_BYTES, MAX_TENSORS } from './limits.ts';
+import { fail } from '../../base/index.ts';
+import { fileInside, isPlainRelative } from '../folder.ts';
+import { isRecord, readJsonFile, show } from '../json.ts';
+import { MAX_INDEX_BYTES, MAX_TENSORS } from '../limits.ts';
 
 /** The shards of a model, from its `model.safetensors.index.json`. */
 export interface ShardIndex {

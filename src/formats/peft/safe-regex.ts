@@ -1,5 +1,5 @@
-import { fail } from '../base/index.ts';
-import { MAX_REGEX_LENGTH, MAX_REGEX_NODES, MAX_REGEX_TEXT_LENGTH } from './limits.ts';
+import { fail } from '../../base/index.ts';
+import { MAX_REGEX_LENGTH, MAX_REGEX_NODES, MAX_REGEX_TEXT_LENGTH } from '../limits.ts';
 import { isWordCode, parseRegex, RegexProblem, type CharTest, type RegexNode } from './regex-parse.ts';
 
 /**

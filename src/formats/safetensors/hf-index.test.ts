@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { EspalierError } from '../base/index.ts';
-import { isPlainRelative } from './folder.ts';
+import { EspalierError } from '../../base/index.ts';
+import { isPlainRelative } from '../folder.ts';
 import { readShardIndex } from './hf-index.ts';
 
 test('names the shards in order and refuses those that are elsewhere or missing', (t) => {

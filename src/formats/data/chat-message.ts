@@ -1,4 +1,4 @@
-import { isRecord, show } from './json.ts';
+import { isRecord, show } from '../json.ts';
 
 export const CHAT_ROLES = ['system', 'user', 'assistant', 'tool'] as const;
 export type ChatRole = (typeof CHAT_ROLES)[number];

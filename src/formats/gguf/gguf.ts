@@ -1,5 +1,5 @@
-import { fail } from '../base/index.ts';
-import { bytesSource, fileSource, type ByteSource } from './byte-source.ts';
+import { fail } from '../../base/index.ts';
+import { bytesSource, fileSource, type ByteSource } from '../byte-source.ts';
 import { dequantiser, READABLE_GGML_TYPES } from './ggml-blocks.ts';
 import { parseGgufHeader, type GgufHeader, type GgufTensor } from './gguf-header.ts';
 

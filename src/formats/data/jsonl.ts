@@ -1,7 +1,7 @@
-import { fail, type Problem } from '../base/index.ts';
-import { describeForeign } from './byte-source.ts';
-import { isRecord, parseJson, show } from './json.ts';
-import { MAX_LINE_BYTES, MAX_PROBLEMS } from './limits.ts';
+import { fail, type Problem } from '../../base/index.ts';
+import { describeForeign } from '../byte-source.ts';
+import { isRecord, parseJson, show } from '../json.ts';
+import { MAX_LINE_BYTES, MAX_PROBLEMS } from '../limits.ts';
 
 /** A JSON object and the line (from 1) that it stands on. */
 export interface JsonRecord {

@@ -1,6 +1,6 @@
-import { fail } from '../base/index.ts';
+import { fail } from '../../base/index.ts';
 import { loraIdentity, parseLoraConfig, PEFT_VERSION, type LoraConfig } from './peft-lora-config.ts';
-import { isRecord, show } from './json.ts';
+import { isRecord, show } from '../json.ts';
 
 /** Any `adapter_config.json` that is supported; `peft_type` tells which. A further method is a further member. */
 export type PeftConfig = LoraConfig;

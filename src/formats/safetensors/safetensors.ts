@@ -1,6 +1,6 @@
-import { fail } from '../base/index.ts';
-import { bytesSource, fileSource, type ByteSource } from './byte-source.ts';
-import { floatReader } from './floats.ts';
+import { fail } from '../../base/index.ts';
+import { bytesSource, fileSource, type ByteSource } from '../byte-source.ts';
+import { floatReader } from '../floats.ts';
 import { parseSafetensorsHeader, readHeaderBytes, type SafetensorsTensor } from './safetensors-header.ts';
 
 /** An open safetensors file whose header has been checked as a whole. Tensors are read when asked for. */

@@ -1,11 +1,11 @@
 import { basename } from 'node:path';
-import { type Digest, type Problem } from '../base/index.ts';
-import { readWholeFile } from './byte-source.ts';
+import { type Digest, type Problem } from '../../base/index.ts';
+import { readWholeFile } from '../byte-source.ts';
 import { checkText, parseMessages, parseTools, type ChatMessage, type Report } from './chat-message.ts';
-import { digestOfBytes } from './digest.ts';
-import { show } from './json.ts';
+import { digestOfBytes } from '../digest.ts';
+import { show } from '../json.ts';
 import { failOnLines, LineProblems, lineProblem, readRecords, type JsonRecord } from './jsonl.ts';
-import { MAX_TRAINING_FILE_BYTES } from './limits.ts';
+import { MAX_TRAINING_FILE_BYTES } from '../limits.ts';
 import { parsePreference, PREFERENCE_KEYS, type PreferenceExample } from './preference-jsonl.ts';
 
 /** OpenAI's chat form: `{messages, tools?, parallel_tool_calls?}`. */

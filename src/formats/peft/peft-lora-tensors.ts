@@ -1,4 +1,4 @@
-import { type Problem } from '../base/index.ts';
+import { type Problem } from '../../base/index.ts';
 import type { LoraConfig } from './peft-lora-config.ts';
 import { safeFullMatch } from './safe-regex.ts';
 

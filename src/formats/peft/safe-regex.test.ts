@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EspalierError, Rng } from '../base/index.ts';
+import { EspalierError, Rng } from '../../base/index.ts';
 import { safeFullMatch } from './safe-regex.ts';
 
 const matches = (pattern: string, text: string): boolean => safeFullMatch(pattern)(text);

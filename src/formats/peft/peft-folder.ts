@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { EspalierError, errorMessage, fail, writeFileAtomicSync, type Dtype, type Problem } from '../base/index.ts';
-import { fileInside } from './folder.ts';
-import { readJsonFile } from './json.ts';
+import { EspalierError, errorMessage, fail, writeFileAtomicSync, type Dtype, type Problem } from '../../base/index.ts';
+import { fileInside } from '../folder.ts';
+import { readJsonFile } from '../json.ts';
 import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
 import { checkLoraSites, checkLoraTensors, type AdapterSite } from './peft-lora-tensors.ts';
-import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
-import { writeSafetensors, type NamedTensor } from './safetensors-write.ts';
+import { openSafetensors, type SafetensorsFile } from '../safetensors/safetensors.ts';
+import { writeSafetensors, type NamedTensor } from '../safetensors/safetensors-write.ts';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';

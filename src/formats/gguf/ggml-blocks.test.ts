@@ -10,7 +10,7 @@ interface Golden {
 }
 
 const golden = JSON.parse(
-  readFileSync(new URL('../../test/golden/ggml/golden.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../../test/golden/ggml/golden.json', import.meta.url), 'utf8'),
 ) as Golden;
 const bytesOf = (hex: string): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(hex, 'hex'));
 

@@ -1,13 +1,13 @@
-import { DTYPE_BYTES, fail, type Dtype } from '../base/index.ts';
-import { describeForeign, type ByteSource } from './byte-source.ts';
-import { isRecord, parseJson, show } from './json.ts';
+import { DTYPE_BYTES, fail, type Dtype } from '../../base/index.ts';
+import { describeForeign, type ByteSource } from '../byte-source.ts';
+import { isRecord, parseJson, show } from '../json.ts';
 import {
   MAX_DIMENSIONS,
   MAX_HEADER_DEPTH,
   MAX_NAME_BYTES,
   MAX_SAFETENSORS_HEADER_BYTES,
   MAX_TENSORS,
-} from './limits.ts';
+} from '../limits.ts';
 
 /** The little-endian u64 before the header: the header's length. */
 const LENGTH_BYTES = 8;

@@ -1,5 +1,5 @@
-import { fail } from '../base/index.ts';
-import type { ByteSource } from './byte-source.ts';
+import { fail } from '../../base/index.ts';
+import type { ByteSource } from '../byte-source.ts';
 
 /** Bytes that are read ahead: a header is read in a few pieces, whatever its length. */
 const WINDOW_BYTES = 2 ** 20;

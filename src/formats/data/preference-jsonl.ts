@@ -1,5 +1,5 @@
 import { checkText, parseMessages, parseTools, type ChatMessage, type Report } from './chat-message.ts';
-import { isRecord, show } from './json.ts';
+import { isRecord, show } from '../json.ts';
 import type { JsonRecord } from './jsonl.ts';
 
 /** A prompt and two answers to it, of which the first is the better one. Texts are plain, messages go through the chat template. */

@@ -1,7 +1,7 @@
-import { describeForeign, type ByteSource } from './byte-source.ts';
+import { describeForeign, type ByteSource } from '../byte-source.ts';
 import { GGML_TYPES } from './ggml-types.ts';
 import { GgufCursor } from './gguf-cursor.ts';
-import { show } from './json.ts';
+import { show } from '../json.ts';
 import {
   MAX_GGUF_ALIGNMENT,
   MAX_GGUF_ARRAY_DEPTH,
@@ -12,7 +12,7 @@ import {
   MAX_GGUF_STRING_BYTES,
   MAX_NAME_BYTES,
   MAX_TENSORS,
-} from './limits.ts';
+} from '../limits.ts';
 
 /** 64-bit integers are numbers where they are exact. */
 export type GgufValue = string | number | bigint | boolean | GgufValue[];
