@@ -2,7 +2,7 @@ import { Rng, systemClock } from '../base/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY } from '../serving/index.ts';
-import { DEFAULT_OPTIMIZER, TrainingRun, type RunConfig, type TokenExample } from '../training/index.ts';
+import { DEFAULT_OPTIMIZER, loadExamples, TrainingRun, type RunConfig, type TokenExample } from '../training/index.ts';
 import type { ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openModel } from './models.ts';
@@ -29,8 +29,8 @@ export interface BenchTrainOptions extends BenchOptions {
   readonly seq: number;
   readonly rank: number;
   readonly targets: readonly string[] | string;
-  /** Ready token examples instead of random dense ones: then a step is `batch` of them. */
-  readonly examples?: readonly TokenExample[] | undefined;
+  /** A training file instead of random tokens: a step takes as many tokens as `batch` of its examples have on average. */
+  readonly data?: string | undefined;
 }
 
 /** LoRA training steps (forward, backward, optimizer) after one warm-up step. */
@@ -39,10 +39,12 @@ export async function benchTrain(
   options: BenchTrainOptions,
   onProgress?: ModelProgress,
 ): Promise<BenchCase> {
-  const { base } = await openModel(config, options, onProgress);
-  const dense = (): TokenExample[] => randomExamples(base, options.batch * (options.repetitions + 1), options.seq);
-  const examples = options.examples ?? dense();
-  const perStep = options.examples ? maxGroup(examples, options.batch) : options.batch * options.seq;
+  const { base, renderer } = await openModel(config, options, onProgress);
+  const examples =
+    options.data === undefined
+      ? randomExamples(base, options.batch * (options.repetitions + 1), options.seq)
+      : loadExamples(options.data, renderer, base.config.contextLength).examples;
+  const perStep = tokensOf(examples, options.batch);
   const run = new TrainingRun(base, { train: examples, valid: [] }, benchConfig(options, perStep));
   const rates: number[] = [];
   for (let i = 0; i <= options.repetitions; i++) {
@@ -50,7 +52,7 @@ export async function benchTrain(
     const { numTokens } = run.step();
     if (i > 0) rates.push(numTokens / ((systemClock.nowMs() - startedMs) / 1000));
   }
-  const name = options.examples ? 'train examples' : `train ${options.batch}x${options.seq}`;
+  const name = options.data === undefined ? `train ${options.batch}x${options.seq}` : `train ${options.data}`;
   return benchCase(name, config, base, rates);
 }
 
@@ -119,7 +121,8 @@ function randomExamples(base: BaseModel, count: number, length: number): TokenEx
   }));
 }
 
-function maxGroup(examples: readonly TokenExample[], batch: number): number {
+/** Tokens of `batch` examples, on average. */
+function tokensOf(examples: readonly TokenExample[], batch: number): number {
   const mean = examples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0) / examples.length;
   return Math.ceil(mean * batch);
 }

@@ -35,7 +35,6 @@ const RECIPE = {
   checkpointEvery: 20,
 } as const satisfies Partial<TrainOptions>;
 
-const MAX_ANSWER_TOKENS = 48;
 
 /** What a tenant of the demonstration got. */
 export interface StartedTenant {
@@ -133,9 +132,12 @@ function scoreTask(
     messages: messages.slice(0, -1),
     expected: messages[messages.length - 1].content,
   }));
+  // An answer that is longer than every expected one is wrong already: its end need not be seen.
+  const lengths = questions.map(({ expected }) => renderer.tokenizer.encode(expected, { allowSpecial: false }).length);
+  const maxTokens = Math.max(...lengths) + 1;
   return scoreAnswers(
     task.metric,
-    answerQuestions(base, renderer, adapter, questions, MAX_ANSWER_TOKENS, { onProgress }),
+    answerQuestions(base, renderer, adapter, questions, maxTokens, { onProgress }),
   );
 }
 

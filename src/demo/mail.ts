@@ -1,5 +1,9 @@
-/** What a classifier reads of a mail: its subject and the beginning of its text, as plain words. */
+/** What a classifier reads of a mail: where it is from, what it is made of, its subject and its text as plain words. */
 export interface PlainMail {
+  /** The host of the sender's address; `none` where the header has none. */
+  readonly senderHost: string;
+  /** The outermost media type, such as `text/html`. */
+  readonly mediaType: string;
   readonly subject: string;
   readonly text: string;
 }
@@ -12,6 +16,8 @@ export interface PlainMail {
 export function plainMail(raw: string): PlainMail {
   const { headers, body } = headersAndBody(raw.replaceAll('\r\n', '\n'));
   return {
+    senderHost: /@([\w.-]+)/.exec(headers.get('from') ?? '')?.[1]?.toLowerCase() ?? 'none',
+    mediaType: /^[\w-]+\/[\w.+-]+/.exec(headers.get('content-type') ?? '')?.[0].toLowerCase() ?? 'text/plain',
     subject: collapse(decodeEncodedWords(headers.get('subject') ?? '')),
     text: collapse(withoutQuotes(readableText(headers, body, 0))),
   };
@@ -28,7 +34,7 @@ function headersAndBody(raw: string): Part {
   const headers = new Map<string, string>();
   for (const line of head.split('\n')) {
     const match = /^([\w-]+):\s*(.*)$/.exec(line);
-    if (match !== null) headers.set((match[1]).toLowerCase(), match[2]);
+    if (match !== null) headers.set(match[1].toLowerCase(), match[2]);
   }
   return { headers, body: end === -1 ? '' : raw.slice(end + 2) };
 }

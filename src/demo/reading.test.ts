@@ -7,7 +7,12 @@ test('a plain mail: folded subject, text without quotes, white space collapsed',
   const mail = plainMail(
     'From: a@example.org\r\nSubject: Lunch\r\n on Friday\r\n\r\nOn Monday, Bo wrote:\r\n> see you\r\nFine,   see you\r\nthere =====\r\n',
   );
-  assert.deepEqual(mail, { subject: 'Lunch on Friday', text: 'Fine, see you there ===' });
+  assert.deepEqual(mail, {
+    senderHost: 'example.org',
+    mediaType: 'text/plain',
+    subject: 'Lunch on Friday',
+    text: 'Fine, see you there ===',
+  });
 });
 
 test('the first readable part of a multipart mail, its transfer encoding undone', () => {
@@ -17,7 +22,7 @@ test('the first readable part of a multipart mail, its transfer encoding undone'
       'Content-Type: multipart/mixed; boundary="xx"\n\npreamble\n--xx\nContent-Type: image/gif\n\nGIF\n' +
       `--xx\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n${body}\n--xx--\n`,
   );
-  assert.deepEqual(mail, { subject: 'café open', text: 'Buy now' });
+  assert.deepEqual(mail, { senderHost: 'none', mediaType: 'multipart/mixed', subject: 'café open', text: 'Buy now' });
 });
 
 test('HTML gives its text: tags, comments, styles and entities are gone', () => {
@@ -29,8 +34,9 @@ test('HTML gives its text: tags, comments, styles and entities are gone', () => 
 });
 
 test('malformed mail gives what there is', () => {
-  assert.deepEqual(plainMail(''), { subject: '', text: '' });
-  assert.deepEqual(plainMail('Subject: only'), { subject: 'only', text: '' });
+  const nothing = { senderHost: 'none', mediaType: 'text/plain', subject: '', text: '' };
+  assert.deepEqual(plainMail(''), nothing);
+  assert.deepEqual(plainMail('Subject: only'), { ...nothing, subject: 'only' });
   assert.equal(plainMail('Content-Type: multipart/mixed; boundary=zz\n\nno part here').text, '');
   const nested = (depth: number): string =>
     depth === 0

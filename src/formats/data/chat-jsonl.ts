@@ -15,7 +15,7 @@ export interface ChatExample {
   readonly tools?: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** `{prompt, completion}`: plain texts without a chat template. */
+/** `{prompt, completion}`: plain texts rendered as one user message and the answer. */
 export interface CompletionExample {
   readonly line: number;
   readonly prompt: string;
