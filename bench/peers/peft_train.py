@@ -5,7 +5,7 @@
 
 `dense`: every sequence is full and every token has a loss. `chat`: EXAMPLES.json is a list of
 `{"tokenIds": [...], "lossWeights": [0|1, ...]}`; batches take them in order and pad to their longest.
-Rank 8 on q, k, v, o; attention by sdpa. Prints one JSON document; rates count the steps after the warm-up:
+Rank 8 on q, k, v, o; attention by sdpa. Prints one JSON document; rates are medians over the steps after the warm-up:
 `tokensPerSecond` all positions computed, `realTokensPerSecond` without padding, `lossTokensPerSecond` those with a loss.
 """
 
@@ -14,6 +14,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -67,13 +68,17 @@ def measure(model: torch.nn.Module, batches: list[dict[str, torch.Tensor]], warm
         optimizer.zero_grad()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
-    timed, total = batches[warmup:], sum(seconds[warmup:])
+    timed = list(zip(batches, seconds))[warmup:]
+
+    def rate(tokens_of: Callable[[dict[str, torch.Tensor]], int]) -> float:
+        return statistics.median(tokens_of(batch) / second for batch, second in timed)
+
     return {
         "steps": len(timed),
-        "secondsPerStep": statistics.median(seconds[warmup:]),
-        "tokensPerSecond": sum(batch["input_ids"].numel() for batch in timed) / total,
-        "realTokensPerSecond": sum(int(batch["attention_mask"].sum()) for batch in timed) / total,
-        "lossTokensPerSecond": sum(int((batch["labels"][:, 1:] != NO_LOSS).sum()) for batch in timed) / total,
+        "secondsPerStep": statistics.median(second for _, second in timed),
+        "tokensPerSecond": rate(lambda batch: batch["input_ids"].numel()),
+        "realTokensPerSecond": rate(lambda batch: int(batch["attention_mask"].sum())),
+        "lossTokensPerSecond": rate(lambda batch: int((batch["labels"][:, 1:] != NO_LOSS).sum())),
         "trainableParameters": sum(parameter.numel() for parameter in parameters),
         "losses": losses,
     }

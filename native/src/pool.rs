@@ -214,7 +214,7 @@ mod tests {
                     let counts: Vec<AtomicU32> = (0..rows).map(|_| AtomicU32::new(0)).collect();
                     for_rows(rows, grain, |part| {
                         assert!(part.start % grain == 0);
-                        part.for_each(|row| drop(counts[row].fetch_add(1, Ordering::Relaxed)));
+                        part.for_each(|row| _ = counts[row].fetch_add(1, Ordering::Relaxed));
                     });
                     assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
                 }
@@ -231,7 +231,7 @@ mod tests {
                     for _ in 0..300 {
                         let sum = AtomicUsize::new(0);
                         for_rows(16, 1, |part| {
-                            for_rows(part.len(), 1, |inner| drop(sum.fetch_add(inner.len(), Ordering::Relaxed)));
+                            for_rows(part.len(), 1, |inner| _ = sum.fetch_add(inner.len(), Ordering::Relaxed));
                         });
                         assert_eq!(sum.load(Ordering::Relaxed), 16);
                     }
@@ -246,7 +246,7 @@ mod tests {
             let outcome = catch_unwind(|| for_rows(8, 1, |part| assert!(!part.contains(&7), "row 7 fails")));
             assert!(outcome.is_err());
             let count = AtomicUsize::new(0);
-            for_rows(8, 1, |part| drop(count.fetch_add(part.len(), Ordering::Relaxed)));
+            for_rows(8, 1, |part| _ = count.fetch_add(part.len(), Ordering::Relaxed));
             assert_eq!(count.load(Ordering::Relaxed), 8);
         }
     }

@@ -38,7 +38,7 @@ class EventQueue {
 export class EngineClient implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #queues = new Map<string, EventQueue>();
-  readonly #stats = new Map<number, (stats: EngineStats) => void>();
+  readonly #stats = new Map<number, PromiseWithResolvers<EngineStats>>();
   #nextToken = 0;
   #failure: EspalierError | undefined;
   /** Digest of the base that answers. */
@@ -105,10 +105,10 @@ export class EngineClient implements AsyncDisposable {
   stats(): Promise<EngineStats> {
     if (this.#failure) return Promise.reject(this.#failure);
     const token = this.#nextToken++;
-    return new Promise((resolve) => {
-      this.#stats.set(token, resolve);
-      this.#send({ type: 'stats', token });
-    });
+    const asked = Promise.withResolvers<EngineStats>();
+    this.#stats.set(token, asked);
+    this.#send({ type: 'stats', token });
+    return asked.promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -129,7 +129,7 @@ export class EngineClient implements AsyncDisposable {
         this.#queues.get(message.id)?.push(rebuild(message.error));
         return;
       case 'stats':
-        this.#stats.get(message.token)?.(message.stats);
+        this.#stats.get(message.token)?.resolve(message.stats);
         this.#stats.delete(message.token);
         return;
       case 'ready':
@@ -143,6 +143,8 @@ export class EngineClient implements AsyncDisposable {
   #failAll(error: EspalierError): void {
     this.#failure ??= error;
     for (const queue of this.#queues.values()) queue.push(error);
+    for (const asked of this.#stats.values()) asked.reject(error);
+    this.#stats.clear();
   }
 }
 

@@ -4,14 +4,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { forwardLogits } from '../../test/support/forward-logits.ts';
 import { randomAdapter } from '../../test/support/tiny-adapters.ts';
 import { tinySites, writeTinyBase } from '../../test/support/tiny-base.ts';
-import { BASE_ADAPTER, compileAdapter, type CompiledAdapter } from '../adapters/index.ts';
+import { BASE_ADAPTER, compileAdapter, spanHooks, type CompiledAdapter } from '../adapters/index.ts';
 import { Rng } from '../base/index.ts';
 import { loadBase } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, type EngineOptions } from './engine.ts';
 import type { FinishReason, GenerateRequest } from './request.ts';
+import { argmax } from './sampler.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'engine-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -159,7 +161,30 @@ test('adapters answer differently, and answers end in both ways', () => {
   const texts = adapters.map((_, a) => outcomeAlone(4, a).tokenIds.join());
   assert.equal(new Set(texts).size, adapters.length);
   const reasons = new Set(Array.from({ length: NUM_PROMPTS }, (_, p) => outcomeAlone(p, 0).finishReason));
-  assert.deepEqual([...reasons].toSorted(), ['length', 'stop']);
+  assert.deepEqual(reasons, new Set(['length', 'stop']));
+});
+
+test('alone, a greedy answer is what a forward pass over everything before it says, and ends as asked', () => {
+  let numStopped = 0;
+  for (let p = 0; p < NUM_PROMPTS; p += 2) {
+    for (const a of [0, 3]) {
+      const request = makeRequest('whole', p, a);
+      const { tokenIds, finishReason } = outcomeAlone(p, a);
+      const whole = [...request.promptTokenIds, ...tokenIds];
+      const hooks = spanHooks([{ begin: 0, end: whole.length, adapter: adapters[a] }]);
+      const [logits] = forwardLogits(base, [whole], hooks);
+      const { vocabSize: V } = base.config;
+      const best = (position: number): number => argmax(logits.subarray(position * V, (position + 1) * V));
+      for (const [n, token] of tokenIds.entries()) {
+        assert.equal(token, best(request.promptTokenIds.length + n - 1), `prompt ${p}, adapter ${a}, token ${n}`);
+        assert.ok(!request.stopTokenIds.includes(token), 'a stop token is not part of the answer');
+      }
+      if (finishReason === 'length') assert.equal(tokenIds.length, request.maxTokens);
+      else assert.ok(request.stopTokenIds.includes(best(whole.length - 1)));
+      numStopped += finishReason === 'stop' ? 1 : 0;
+    }
+  }
+  assert.ok(numStopped > 0);
 });
 
 test('what can never be held is refused before it takes anything', () => {

@@ -11,7 +11,7 @@ function send(message: FromTrainer): void {
 }
 
 process.once('message', (job: TrainJob) => {
-  runJob(job, systemClock, send)
+  void runJob(job, systemClock, send)
     .catch((error: unknown) => {
       const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
       const { code, message, param, problems } = known;

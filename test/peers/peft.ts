@@ -45,8 +45,21 @@ const MAILS_PER_STEP = 3;
 const MAX_MAIL_TOKENS = 48;
 const MAX_AGENT_TOKENS = 80;
 
-/** Bars of the comparison in f32: the loss of a step, relative; the others by ‖ours − theirs‖ / ‖theirs‖ of each tensor. */
-const TOLERANCES = { loss: 1e-4, gradient: 1e-3, adapter: 1e-3, logits: 1e-4 } as const;
+/** In f32. The loss of a step is compared as a number, everything else by ‖ours − theirs‖ / ‖theirs‖ of a tensor. */
+const TOLERANCES = {
+  loss: 1e-4,
+  gradient: 1e-3,
+  /** The same adapter on both sides: two forward passes that round in different orders. */
+  logits: 1e-4,
+  /** Adapters that were trained apart, by what they do. */
+  trainedLogits: 1e-3,
+  trainedA: 1e-3,
+  /**
+   * B starts at zero and AdamW divides by the gradient's own size, so that an element whose gradient is mostly rounding noise
+   * takes a whole step to one side or the other. It has little effect, hence the bars on losses and logits beside this one.
+   */
+  trainedB: 5e-2,
+} as const;
 
 interface PeftJob {
   readonly steps: number;
@@ -72,19 +85,19 @@ const { values: options } = parseArgs({
   },
 });
 const config = readConfig();
-const threads = Number(options.threads ?? config.threads ?? availableParallelism());
+const threads = options.threads === undefined ? (config.threads ?? availableParallelism()) : count(options.threads);
 const python = peerPython();
 const found = await resolveBase(config, BASE, (event) => {
   if (event.type === 'trying') say(`base: trying ${event.source}`);
 });
-const numSteps = Number(options.steps);
-const { batches, sequences } = await readChats(Math.max(numSteps, Number(options['bf16-steps'])));
+const [numSteps, numBf16Steps] = [count(options.steps), count(options['bf16-steps'])];
+const { batches, sequences } = await readChats(Math.max(numSteps, numBf16Steps));
 const kernels = loadNativeKernels({ threads });
 const scratch = mkdtempSync(join(tmpdir(), 'espalier-peers-'));
 const verdicts = new Verdicts();
 try {
   await compareInF32();
-  if (options.bf16) await compareInBf16(Number(options['bf16-steps']));
+  if (options.bf16) await compareInBf16(numBf16Steps);
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
@@ -112,12 +125,19 @@ async function compareInF32(): Promise<void> {
   verdicts.heading('f32: gradient of each A and B, and the adapter at the end: the worst tensor');
   for (const step of GRADIENT_STEPS.filter((one) => one <= numSteps)) compareGradients(step, steps[step - 1]);
   const theirs = readArtefact(join(scratch, 'f32', 'adapter'), base);
-  compareTensors('adapter at the end', dataOf(trained), dataOf(theirs), TOLERANCES.adapter);
+  for (const [matrix, tolerance] of [
+    ['lora_A', TOLERANCES.trainedA],
+    ['lora_B', TOLERANCES.trainedB],
+  ] as const) {
+    compareTensors(`${matrix} at the end`, dataOf(trained, matrix), dataOf(theirs, matrix), tolerance);
+  }
   verdicts.heading('f32: adapters opened by the other side, logits of all positions');
   const ours = join(scratch, 'ours');
   writeArtefact(ours, trained, found.digest);
-  compareLogits('trained here, opened by PEFT', base, trained, await logitsFromPeft(ours));
-  compareLogits('trained by PEFT, opened here', base, theirs, join(scratch, 'f32', 'logits.safetensors'));
+  const peftLogits = join(scratch, 'f32', 'logits.safetensors');
+  compareLogits('trained here, opened by PEFT', base, trained, await logitsFromPeft(ours), TOLERANCES.logits);
+  compareLogits('trained by PEFT, opened here', base, theirs, peftLogits, TOLERANCES.logits);
+  compareLogits('trained here, and by PEFT', base, trained, peftLogits, TOLERANCES.trainedLogits);
 }
 
 /**
@@ -216,7 +236,7 @@ function compareTensors(
   verdicts.add(`${what}: worst of ${theirs.size}, ${shortName(worstName)}`, error, tolerance);
 }
 
-function compareLogits(what: string, base: BaseModel, adapter: Adapter, expectedPath: string): void {
+function compareLogits(what: string, base: BaseModel, adapter: Adapter, expectedPath: string, tolerance: number): void {
   using file = openSafetensors(expectedPath);
   const rows = sequences.reduce((sum, ids) => sum + ids.length, 0);
   const compiled = compileAdapter(adapter, base.sites);
@@ -224,12 +244,12 @@ function compareLogits(what: string, base: BaseModel, adapter: Adapter, expected
   const plain = forwardLogits(base, sequences);
   for (const [index, values] of logits.entries()) {
     const expected = file.readFloats(String(index));
-    const { error } = compareToReference(values, expected, TOLERANCES.logits);
-    // Without the adapter the logits must be farther off than the tolerance, or the comparison would prove nothing.
-    const { error: distance } = compareToReference(plain[index], expected, TOLERANCES.logits);
-    const isTelling = distance > 10 * TOLERANCES.logits;
+    const { error } = compareToReference(values, expected, tolerance);
+    // Without the adapter the logits must be off by more than the tolerance, or the comparison would prove nothing.
+    const { error: distance } = compareToReference(plain[index], expected, tolerance);
+    const isTelling = distance > tolerance;
     const label = `${what}: ${sequences[index].length} tokens (the base alone is off by ${distance.toExponential(1)})`;
-    verdicts.add(label, isTelling ? error : NaN, TOLERANCES.logits);
+    verdicts.add(label, isTelling ? error : NaN, tolerance);
   }
 }
 
@@ -255,8 +275,9 @@ function plainExample({ tokenIds, lossWeights }: RenderedExample) {
   return { tokenIds: [...tokenIds], lossWeights: [...lossWeights] };
 }
 
-function dataOf({ tensors }: Adapter): ReadonlyMap<string, Floats> {
-  return new Map([...tensors].map(([name, { data }]) => [name, data]));
+function dataOf({ tensors }: Adapter, matrix: string): ReadonlyMap<string, Floats> {
+  const chosen = [...tensors].filter(([name]) => name.includes(`.${matrix}.`));
+  return new Map(chosen.map(([name, { data }]) => [name, data]));
 }
 
 function shortName(name: string): string {
@@ -269,6 +290,12 @@ function relative(value: number, expected: number): number {
 
 function rootMeanSquare(a: readonly number[], b: readonly number[]): number {
   return Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0) / a.length);
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`expected a whole number from 1, got ${text}`);
+  return value;
 }
 
 async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {

@@ -65,7 +65,7 @@ impl Lanes for Neon {
             let bytes = vld1q_s8(source);
             let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_s8(vget_high_s8(bytes)));
             let words = [vget_low_s16(low), vget_high_s16(low), vget_low_s16(high), vget_high_s16(high)];
-            Self(words.map(|four| unsafe { vcvtq_f32_s32(vmovl_s16(four)) }))
+            Self(words.map(|four| vcvtq_f32_s32(vmovl_s16(four))))
         }
     }
 

@@ -10,7 +10,9 @@ mod stream;
 mod tests;
 
 use super::lanes::{WIDTH, with_lanes};
-use super::packed::{Format, Packed, with_codec};
+#[cfg(target_arch = "x86_64")]
+use super::packed::Format;
+use super::packed::{Packed, with_codec};
 use super::tile::{Finish, RowMajor, Target};
 use crate::pool::SharedMut;
 use crate::simd::Isa;

@@ -52,9 +52,7 @@ mod tests {
             for_blocks(rows, columns, 1 << 20, grain, |rows, block| {
                 assert_eq!(block.start % grain, 0);
                 for row in rows {
-                    block
-                        .clone()
-                        .for_each(|column| drop(counts[row * columns + column].fetch_add(1, Ordering::Relaxed)));
+                    block.clone().for_each(|column| _ = counts[row * columns + column].fetch_add(1, Ordering::Relaxed));
                 }
             });
             assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));

@@ -12,11 +12,12 @@ interface BenchFlags extends OutputOptions {
 }
 
 export function benchCommand(config: AppConfig): Command {
-  const train = common('train', 'LoRA training steps on dense batches', 8)
+  const train = common('train', 'LoRA training steps, on random tokens unless --data is given', 8)
+    .option('--data <file>', 'training file (JSONL): a step takes about --batch of its examples')
     .option('--seq <n>', 'tokens of each sequence', positiveInteger, 256)
     .option('--rank <n>', 'rank of the update', positiveInteger, 8)
     .option('--targets <which>', 'as for train', 'attention')
-    .action(async (options: BenchFlags & { seq: number; rank: number; targets: string }) => {
+    .action(async (options: BenchFlags & { data?: string; seq: number; rank: number; targets: string }) => {
       const output = new Output(options);
       const targets = parseTargets(options.targets);
       show(output, [await benchTrain(config, { ...options, targets }, modelProgress(output))]);

@@ -1,10 +1,10 @@
 //! How weights are stored. A format is one [`Codec`], one file; the products know no other difference between formats:
 //! they multiply by the float32 that a code stands for, so W in any format gives the bits of its thawed copy in float32.
-mod bf16;
+pub mod bf16;
 mod f32;
 mod int8;
 
-pub use bf16::{Bf16, round_to_bf16};
+pub use bf16::Bf16;
 pub use f32::F32;
 pub use int8::Int8;
 

@@ -1,7 +1,7 @@
 //! x · Wᵀ with AVX-512's dot products of bfloat16 pairs: twice the multiplications of a fused multiply-add, for activations
 //! rounded to bfloat16. A panel's words are the instruction's operand as they are. Sums still run over rising pairs of k.
 use super::Product;
-use crate::kernels::codec::round_to_bf16;
+use crate::kernels::codec::bf16::round_to_bf16;
 use crate::kernels::lanes::WIDTH;
 use crate::kernels::packed::Packed;
 use crate::kernels::scratch::{Scratch, with_scratch};

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { after, before, test } from 'node:test';
+import { writeRandomAdapter } from '../../test/support/tiny-adapters.ts';
+import { tinySites, writeTinyBase } from '../../test/support/tiny-base.ts';
+import { EngineClient } from './client.ts';
+import { DEFAULT_ENGINE } from './engine.ts';
+import type { AdapterSource, WorkerInit } from './messages.ts';
+import { GREEDY, type GenerateRequest } from './request.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'engine-client-'));
+const base = { name: 'tiny', path: join(folder, 'tiny'), format: 'bf16', packedDirectory: folder } as const;
+const init: WorkerInit = { base, threads: 1, engine: DEFAULT_ENGINE, adapterBytes: 2 ** 20 };
+const adapter: AdapterSource = { digest: 'sha256:a', directory: join(folder, 'adapter') };
+
+before(() => {
+  writeTinyBase(base.path);
+  writeRandomAdapter(adapter.directory, tinySites(), { seed: 1, rank: 4, targets: 'all-linear' });
+});
+after(() => rmSync(folder, { recursive: true }));
+
+function request(id: string, maxTokens: number, digest: string | null = null): GenerateRequest {
+  const promptTokenIds = Int32Array.of(5, 6, 7);
+  return { id, promptTokenIds, adapter: digest, maxTokens, stopTokenIds: [], sampling: GREEDY };
+}
+
+async function tokensOf(events: ReturnType<EngineClient['submit']>): Promise<number[]> {
+  const ids: number[] = [];
+  for await (const { tokenIds } of events) ids.push(...tokenIds);
+  return ids;
+}
+
+/** Waits until nothing runs. @returns blocks that are still held */
+async function blocksHeldAtRest(client: EngineClient): Promise<number> {
+  for (;;) {
+    const { numRunning, numWaiting, cacheBlocks, cacheBlocksFree } = await client.stats();
+    if (numRunning + numWaiting === 0) return cacheBlocks - cacheBlocksFree;
+    await sleep(5);
+  }
+}
+
+test('a base that cannot be opened fails the start, with its own code', async () => {
+  const missing = { ...base, path: join(folder, 'nowhere') };
+  await assert.rejects(EngineClient.start({ ...init, base: missing }), { code: 'MODEL_NOT_FOUND' });
+});
+
+test('an adapter answers; one that cannot be read fails its own request only', async () => {
+  await using client = await EngineClient.start(init);
+  const broken = { digest: 'sha256:b', directory: join(folder, 'nowhere') };
+  const [ofBase, ofAdapter, error] = await Promise.all([
+    tokensOf(client.submit(request('1', 8), null)),
+    tokensOf(client.submit(request('2', 8, adapter.digest), adapter)),
+    tokensOf(client.submit(request('3', 8, broken.digest), broken)).catch((reason: unknown) => reason),
+  ]);
+  assert.deepEqual([ofBase.length, ofAdapter.length], [8, 8]);
+  assert.notDeepEqual(ofAdapter, ofBase);
+  assert.equal((error as { code?: string }).code, 'ADAPTER_INVALID');
+  assert.equal((await client.stats()).residentAdapters, 1);
+  assert.equal(await blocksHeldAtRest(client), 0);
+});
+
+test('a signal and a reader that leaves both free the sequence', async () => {
+  await using client = await EngineClient.start(init);
+  const gone = AbortSignal.abort();
+  await assert.rejects(tokensOf(client.submit(request('before', 8), null, gone)), { code: 'CANCELLED' });
+  const left = new AbortController();
+  let numTokens = 0;
+  const answering = async (): Promise<void> => {
+    for await (const _ of client.submit(request('during', 500, adapter.digest), adapter, left.signal)) {
+      if (++numTokens === 3) left.abort();
+    }
+  };
+  await assert.rejects(answering(), { code: 'CANCELLED' });
+  for await (const _ of client.submit(request('leaves', 500), null)) break;
+  assert.equal(await blocksHeldAtRest(client), 0);
+  assert.ok((await client.stats()).generatedTokens < 1000);
+});
+
+test('closing fails what is in flight, and what comes later', async () => {
+  const client = await EngineClient.start(init);
+  const answering = tokensOf(client.submit(request('1', 500), null));
+  const asked = client.stats();
+  const closing = client[Symbol.asyncDispose]();
+  await assert.rejects(answering, { code: 'CANCELLED' });
+  // Answered or failed, but never left open.
+  await Promise.race([asked, closing]).catch(() => undefined);
+  await closing;
+  await asked.catch((error: unknown) => assert.equal((error as { code?: string }).code, 'CANCELLED'));
+  await assert.rejects(client.stats(), { code: 'CANCELLED' });
+  await assert.rejects(tokensOf(client.submit(request('2', 5), null)), { code: 'CANCELLED' });
+  assert.equal(client.isAlive, false);
+});
