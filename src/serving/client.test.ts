@@ -62,7 +62,7 @@ test('an adapter answers; one that cannot be read fails its own request only', a
   assert.equal(await blocksHeldAtRest(client), 0);
 });
 
-test('a signal and a reader that leaves both free the sequence', async () => {
+test('a signal and a reader that leaves both free the sequence', { timeout: 30_000 }, async () => {
   await using client = await EngineClient.start(init);
   const gone = AbortSignal.abort();
   await assert.rejects(tokensOf(client.submit(request('before', 8), null, gone)), { code: 'CANCELLED' });
@@ -79,7 +79,18 @@ test('a signal and a reader that leaves both free the sequence', async () => {
   assert.ok((await client.stats()).generatedTokens < 1000);
 });
 
-test('closing fails what is in flight, and what comes later', async () => {
+test('an adapter is let go however its request ends', { timeout: 30_000 }, async () => {
+  // Without room for idle ones, what is still in memory is what somebody holds.
+  await using client = await EngineClient.start({ ...init, adapterBytes: 0 });
+  const tooLong = client.submit(request('refused', 10_000, adapter.digest), adapter);
+  await assert.rejects(tokensOf(tooLong), { code: 'CONTEXT_TOO_LONG' });
+  await tokensOf(client.submit(request('answered', 4, adapter.digest), adapter));
+  for await (const _ of client.submit(request('left', 500, adapter.digest), adapter)) break;
+  assert.equal(await blocksHeldAtRest(client), 0);
+  assert.equal((await client.stats()).residentAdapters, 0);
+});
+
+test('closing fails what is in flight, and what comes later', { timeout: 30_000 }, async () => {
   const client = await EngineClient.start(init);
   const answering = tokensOf(client.submit(request('1', 500), null));
   const asked = client.stats();

@@ -219,7 +219,7 @@ describe('answers', () => {
     const body = ask('hello', 'acme/summary', { max_completion_tokens: 60 });
     const text = await textOf('acme', body);
     // In the middle, and found nowhere earlier.
-    const stop = [...text].slice(20, 24).join('');
+    const stop = Array.from(text).slice(20, 24).join('');
     const expected = text.slice(0, text.indexOf(stop));
     assert.ok(expected.length > 0 && stop.length >= 4);
     const stopped = await clientOf('acme').chat.completions.create({ ...body, stop: ['never said', stop] });

@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { compileAdapter, readArtefact, spanHooks, writeArtefact, type Adapter } from '../../src/adapters/index.ts';
 import { readConfig, resolveBase } from '../../src/app/index.ts';
 import { systemClock } from '../../src/base/index.ts';
-import { loadDemoTasks } from '../../src/demo/index.ts';
+import { loadDemoTasks, type DemoTask } from '../../src/demo/index.ts';
 import { openSafetensors } from '../../src/formats/index.ts';
 import { loadBase, type BaseModel } from '../../src/model/index.ts';
 import { compareToReference, expectZero } from '../../src/numeric/compare.ts';
@@ -42,8 +42,7 @@ const SETTINGS = {
 const GRADIENT_STEPS = [1, 5];
 /** A step is three mails and one user agent: chats of different lengths, so that PEFT pads and we pack. */
 const MAILS_PER_STEP = 3;
-const MAX_MAIL_TOKENS = 48;
-const MAX_AGENT_TOKENS = 80;
+const AGENTS_PER_STEP = 1;
 
 /** In f32. The loss of a step is compared as a number, everything else by ‖ours − theirs‖ / ‖theirs‖ of a tensor. */
 const TOLERANCES = {
@@ -253,21 +252,22 @@ function compareLogits(what: string, base: BaseModel, adapter: Adapter, expected
   }
 }
 
-/** Short chats of the demo's two tasks: batches to train on, and token ids of held-out ones to compare logits on. */
+/** The shortest chats of the demo's two tasks: batches to train on, and token ids of held-out ones to compare logits on. */
 async function readChats(steps: number): Promise<{ batches: RenderedExample[][]; sequences: number[][] }> {
   const renderer = openChatRenderer(found.open.path);
-  const [mails, agents] = (await loadDemoTasks()).map(({ train, test }, task) => {
-    const render = (examples: typeof train) =>
-      examples
-        .map((example) => renderer.renderExample({ messages: [...example.messages] }))
-        .filter(({ tokenIds }) => tokenIds.length <= (task === 0 ? MAX_MAIL_TOKENS : MAX_AGENT_TOKENS));
-    return { train: render(train), test: render(test) };
-  });
-  const made = Array.from({ length: steps }, (_, step) => [
-    ...Array.from({ length: MAILS_PER_STEP }, (__, i) => mails.train[(step * MAILS_PER_STEP + i) % mails.train.length]),
-    agents.train[step % agents.train.length],
-  ]);
-  const heldOut = [mails.test[0], mails.test[1], agents.test[0]];
+  const shortest = (examples: DemoTask['train'], atMost: number) =>
+    examples
+      .map((example) => renderer.renderExample({ messages: [...example.messages] }))
+      .sort((a, b) => a.tokenIds.length - b.tokenIds.length)
+      .slice(0, atMost);
+  const made: RenderedExample[][] = Array.from({ length: steps }, () => []);
+  const heldOut: RenderedExample[] = [];
+  for (const [index, { train, test }] of (await loadDemoTasks()).entries()) {
+    const perStep = index === 0 ? MAILS_PER_STEP : AGENTS_PER_STEP;
+    const examples = shortest(train, steps * perStep);
+    for (let i = 0; i < steps * perStep; i++) made[i % steps].push(examples[i % examples.length]);
+    heldOut.push(...shortest(test, 2));
+  }
   return { batches: made, sequences: heldOut.map(({ tokenIds }) => [...tokenIds]) };
 }
 

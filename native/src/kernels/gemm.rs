@@ -1,12 +1,12 @@
 //! c (+)= alpha · A · B for small float32 matrices, such as those of a low-rank adapter and their gradients.
 //!
-//! A tile runs through all of k at once. B is read where it lies if its columns are side by side, else a panel of sixteen
-//! columns is copied first. Where both operands have k as their slow axis (the gradients, with k the rows of a batch), the
+//! B is read where it lies if its columns are side by side, in blocks of k whose sums wait in a buffer; else panels of sixteen
+//! columns are copied first, and a tile runs through all of k at once. Where both operands have k as their slow axis (the gradients, with k the rows of a batch), the
 //! roles are exchanged if N < M, so that the lanes run along the longer side: cᵀ = Bᵀ · Aᵀ, with the same sums.
 use super::lanes::{Job, Lanes, WIDTH, with_lanes};
 use super::scratch::{Scratch, with_scratch};
 use super::split::for_blocks;
-use super::tile::{ColumnMajor, Finish, FloatPanel, RowMajor, Rows, Target, for_tiles, multiply};
+use super::tile::{Adjacent, ColumnMajor, Finish, FloatPanel, Panel, RowMajor, Rows, Target, for_tiles, multiply};
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 
@@ -65,46 +65,102 @@ struct Columns<'a> {
 struct Shared<T>(T);
 unsafe impl<T> Sync for Shared<T> {}
 
+/// Floats of copied panels that are kept at once: a quarter of a mebibyte, half of a second-level cache.
+const COPIED: usize = 1 << 16;
+/// Panels of a block, at most.
+const BLOCK_PANELS: usize = 32;
+/// Rows of a block: c is written row by row, for so many rows at a time.
+const BLOCK_ROWS: usize = 48;
+/// k of a block where the right operand is read in place: its rows are then visited once, not once for every panel.
+const BLOCK_DEPTH: usize = 128;
+
 fn product<L: Lanes, A: Rows>(a: A, num_rows: usize, columns: Columns<'_>, output: Output, finish: Finish) {
     thread_local!(static PANELS: Scratch = const { Scratch::new() });
+    thread_local!(static SUMS: Scratch = const { Scratch::new() });
     let depth = columns.depth;
-    let size = depth.next_multiple_of(WIDTH) * WIDTH;
+    let size = depth.next_multiple_of(WIDTH).max(WIDTH) * WIDTH;
+    let block_panels = (COPIED / size / L::PANELS * L::PANELS).clamp(L::PANELS, BLOCK_PANELS);
     let shared = Shared(a);
     let shared = &shared;
     for_blocks(num_rows, columns.count, depth, WIDTH * L::PANELS, |rows, part| {
-        with_scratch(&PANELS, L::PANELS * size, |buffer| {
-            let last = part.end.div_ceil(WIDTH);
-            for panel in (part.start / WIDTH..last).step_by(L::PANELS) {
-                let count = L::PANELS.min(last - panel);
-                let mut panels = [FloatPanel { data: std::ptr::null(), stride: 0 }; 4];
-                for (i, target) in panels.iter_mut().enumerate().take(count) {
-                    *target = columns.panel::<L>(panel + i, &mut buffer[i * size..(i + 1) * size]);
+        let last = part.end.div_ceil(WIDTH);
+        for first in (part.start / WIDTH..last).step_by(block_panels) {
+            let count = block_panels.min(last - first);
+            with_scratch(&PANELS, count * size, |buffer| {
+                let mut panels = [FloatPanel { data: std::ptr::null(), stride: 0 }; BLOCK_PANELS];
+                for (i, target) in buffer.chunks_exact_mut(size).enumerate() {
+                    panels[i] = columns.panel::<L>(first + i, target);
                 }
-                for_tiles(rows.clone(), L::ROWS, |row, rows| {
-                    let target = |panel: usize| Target {
-                        data: output
-                            .c
-                            .as_ptr()
-                            .wrapping_add(row * output.row_stride + panel * WIDTH * output.column_stride),
+                let panels = &panels[..count];
+                for_tiles(rows.clone(), BLOCK_ROWS, |row, rows| {
+                    let column = first * WIDTH;
+                    let target = Target {
+                        data: output.c.as_ptr().wrapping_add(row * output.row_stride + column * output.column_stride),
                         row_stride: output.row_stride,
                         column_stride: output.column_stride,
-                        columns: columns.count - panel * WIDTH,
+                        columns: columns.count - column,
                     };
+                    let a = shared.0.skip_rows(row);
                     // SAFETY: rows, columns and depth are those of the operands.
                     unsafe {
-                        let a = shared.0.skip_rows(row);
-                        if L::PANELS == 4 && count == 4 {
-                            multiply::<L, _, _, 4>(rows, a, panels, depth, target(panel), finish);
-                        } else {
-                            for (i, one) in panels.into_iter().enumerate().take(count) {
-                                multiply::<L, _, _, 1>(rows, a, [one], depth, target(panel + i), finish);
-                            }
+                        if columns.are_rows || depth <= 2 * BLOCK_DEPTH {
+                            return block::<L, _, _>(rows, a, panels, depth, target, finish);
                         }
+                        with_scratch(&SUMS, rows * count * WIDTH, |sums| {
+                            let width = count * WIDTH;
+                            let sums_target =
+                                Target { data: sums.as_mut_ptr(), row_stride: width, column_stride: 1, columns: width };
+                            for k in (0..depth).step_by(BLOCK_DEPTH) {
+                                let mut later = [Adjacent(panels[0]); BLOCK_PANELS];
+                                for (later, panel) in later.iter_mut().zip(panels) {
+                                    later.0 = FloatPanel { data: panel.data.wrapping_add(k * panel.stride), ..*panel };
+                                }
+                                let start = if k > 0 { Finish::Continue } else { Finish::Store };
+                                let block_depth = BLOCK_DEPTH.min(depth - k);
+                                block::<L, _, _>(
+                                    rows,
+                                    a.skip_depth(k),
+                                    &later[..count],
+                                    block_depth,
+                                    sums_target,
+                                    start,
+                                );
+                            }
+                            target.write(rows, sums, width, finish);
+                        });
                     }
                 });
+            });
+        }
+    });
+}
+
+/// Multiplies rows by panels, all k at once.
+///
+/// # Safety
+/// As for [`multiply`].
+unsafe fn block<L: Lanes, A: Rows, B: Panel<L>>(
+    rows: usize,
+    a: A,
+    panels: &[B],
+    depth: usize,
+    target: Target,
+    finish: Finish,
+) {
+    let mut done = 0;
+    while done < panels.len() {
+        let group = if L::PANELS == 4 && panels.len() - done >= 4 { 4 } else { 1 };
+        for_tiles(0..rows, L::ROWS, |row, rows| unsafe {
+            let (a, target) = (a.skip_rows(row), target.skip(row, done * WIDTH));
+            if group == 4 {
+                let panels = [panels[done], panels[done + 1], panels[done + 2], panels[done + 3]];
+                multiply::<L, _, _, 4>(rows, a, panels, depth, target, finish);
+            } else {
+                multiply::<L, _, _, 1>(rows, a, [panels[done]], depth, target, finish);
             }
         });
-    });
+        done += group;
+    }
 }
 
 impl Columns<'_> {

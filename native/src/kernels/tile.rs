@@ -13,6 +13,8 @@ pub trait Rows: Copy {
     unsafe fn at(&self, row: usize, k: usize) -> f32;
     /// The operand without its first `row` rows.
     fn skip_rows(&self, row: usize) -> Self;
+    /// The operand without its first `k` values of each row.
+    fn skip_depth(&self, k: usize) -> Self;
 }
 
 /// Rows whose k lie side by side.
@@ -31,6 +33,10 @@ impl Rows for RowMajor {
     fn skip_rows(&self, row: usize) -> Self {
         Self { data: self.data.wrapping_add(row * self.stride), ..*self }
     }
+
+    fn skip_depth(&self, k: usize) -> Self {
+        Self { data: self.data.wrapping_add(k), ..*self }
+    }
 }
 
 /// Rows whose values for one k lie side by side: a transposed operand.
@@ -48,6 +54,10 @@ impl Rows for ColumnMajor {
 
     fn skip_rows(&self, row: usize) -> Self {
         Self { data: self.data.wrapping_add(row), ..*self }
+    }
+
+    fn skip_depth(&self, k: usize) -> Self {
+        Self { data: self.data.wrapping_add(k * self.stride), ..*self }
     }
 }
 
@@ -83,6 +93,27 @@ impl<L: Lanes> Panel<L> for FloatPanel {
     }
 }
 
+/// A panel that lies beside its right neighbour, which is asked for in passing.
+#[derive(Clone, Copy)]
+pub struct Adjacent(pub FloatPanel);
+
+impl<L: Lanes> Panel<L> for Adjacent {
+    #[inline(always)]
+    unsafe fn pair(&self, pair: usize) -> (L, L) {
+        let next = self.0.data.wrapping_add(2 * pair * self.0.stride + WIDTH);
+        unsafe {
+            L::prefetch(next.cast());
+            L::prefetch(next.wrapping_add(self.0.stride).cast());
+            self.0.pair(pair)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn even(&self, pair: usize) -> L {
+        unsafe { self.0.even(pair) }
+    }
+}
+
 /// What becomes of a tile's sums.
 #[derive(Clone, Copy)]
 pub enum Finish {
@@ -107,6 +138,38 @@ pub struct Target {
     pub columns: usize,
 }
 
+impl Target {
+    /// The target without its first rows and columns.
+    pub fn skip(&self, row: usize, column: usize) -> Self {
+        let data = self.data.wrapping_add(row * self.row_stride + column * self.column_stride);
+        Self { data, columns: self.columns - column, ..*self }
+    }
+
+    /// # Safety
+    /// The target has the row and the column.
+    #[allow(clippy::mut_from_ref)] // A target is a pointer.
+    unsafe fn place(&self, row: usize, column: usize) -> &mut f32 {
+        unsafe { &mut *self.data.add(row * self.row_stride + column * self.column_stride) }
+    }
+
+    /// Finishes sums [rows, width] that were made elsewhere, as a tile finishes its own.
+    ///
+    /// # Safety
+    /// The target has the rows, and its columns.
+    pub unsafe fn write(&self, rows: usize, sums: &[f32], width: usize, finish: Finish) {
+        for (row, sums) in sums.chunks_exact(width).enumerate().take(rows) {
+            for (column, &sum) in sums.iter().enumerate().take(self.columns) {
+                let c = unsafe { self.place(row, column) };
+                match finish {
+                    Finish::Store | Finish::Continue => *c = sum,
+                    Finish::Scale(alpha) => *c = alpha * sum,
+                    Finish::AddScaled(alpha) => *c += alpha * sum,
+                }
+            }
+        }
+    }
+}
+
 /// Multiplies `rows` rows (at most `L::ROWS`) by P panels over `depth` k.
 ///
 /// # Safety
@@ -125,27 +188,19 @@ pub unsafe fn multiply<L: Lanes, A: Rows, B: Panel<L>, const P: usize>(
     }
     // An edge or a transposed result: the same tile, in a buffer.
     let mut buffer = [0.0_f32; MAX_ROWS * MAX_PANELS * WIDTH];
-    let columns = target.columns.min(width);
-    let place = |row: usize, column: usize| unsafe {
-        &mut *target.data.add(row * target.row_stride + column * target.column_stride)
-    };
-    let each = |visit: &mut dyn FnMut(&mut f32, usize)| {
-        for row in 0..rows {
-            for column in 0..columns {
-                visit(place(row, column), row * width + column);
+    let goes_on = matches!(finish, Finish::Continue);
+    if goes_on {
+        for (row, sums) in buffer.chunks_exact_mut(width).enumerate().take(rows) {
+            for (column, sum) in sums.iter_mut().enumerate().take(target.columns) {
+                *sum = *unsafe { target.place(row, column) };
             }
         }
-    };
-    let in_buffer = if matches!(finish, Finish::Continue) { Finish::Continue } else { Finish::Store };
-    if matches!(finish, Finish::Continue) {
-        each(&mut |c, i| buffer[i] = *c);
     }
-    unsafe { multiply_whole(rows, a, panels, depth, buffer.as_mut_ptr(), width, in_buffer) };
-    each(&mut |c, i| match finish {
-        Finish::Store | Finish::Continue => *c = buffer[i],
-        Finish::Scale(alpha) => *c = alpha * buffer[i],
-        Finish::AddScaled(alpha) => *c += alpha * buffer[i],
-    });
+    let start = if goes_on { Finish::Continue } else { Finish::Store };
+    unsafe {
+        multiply_whole(rows, a, panels, depth, buffer.as_mut_ptr(), width, start);
+        target.write(rows, &buffer, width, finish);
+    }
 }
 
 /// As [`multiply`], where all columns exist side by side.
@@ -194,6 +249,10 @@ impl<L: Lanes, A: Rows, B: Panel<L>, const R: usize, const P: usize> Job<L> for 
         let Tile { a, panels, depth, target, stride, finish } = self;
         unsafe {
             let mut sums = [[L::splat(0.0); P]; R];
+            for row in 0..R {
+                // The tile that follows is the one to the right.
+                L::prefetch(target.wrapping_add(row * stride + P * WIDTH).cast());
+            }
             if matches!(finish, Finish::Continue) {
                 for row in 0..R {
                     for panel in 0..P {

@@ -56,7 +56,7 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
                     forward(isa, &mut y, &x, &weight, rows, accumulate);
                     backward(isa, &mut dx, &dy, &weight, rows, accumulate);
                     let (tolerance_y, tolerance_dx) = match isa {
-                        Isa::Avx512Bf16 if format == Format::Bf16 => (1e-2, 1e-6),
+                        Isa::Avx512Bf16 if format == Format::Bf16 => (3e-2, 1e-6),
                         _ => (1e-6, 1e-6),
                     };
                     if y_expected.iter().any(|y| *y != 0.0) {
