@@ -3,6 +3,12 @@ import type { ChatDelta, ChatRequest } from '../http/index.ts';
 import type { AdapterSource, EngineClient } from '../serving/index.ts';
 import { StopMatcher, StreamDetokenizer, type ChatRenderer } from '../text/index.ts';
 
+/**
+ * Answers that are not limited by the request end here: a sequence holds cache for its longest possible answer from the start, so
+ * a whole context for everybody would leave room for few.
+ */
+const DEFAULT_ANSWER_TOKENS = 1024;
+
 /** What answering needs: the engine for tokens, the renderer for text. */
 export interface ChatEngine {
   readonly engine: EngineClient;
@@ -27,7 +33,8 @@ export async function* chatDeltas(
 ): AsyncGenerator<ChatDelta, void, undefined> {
   const promptTokenIds = renderer.renderPrompt(request.messages);
   meter.promptTokens = promptTokenIds.length;
-  const maxTokens = request.maxTokens ?? Math.max(1, contextLength - promptTokenIds.length);
+  const room = Math.max(1, contextLength - promptTokenIds.length);
+  const maxTokens = request.maxTokens ?? Math.min(room, DEFAULT_ANSWER_TOKENS);
   const seeds = Rng.fromSeed(request.seed ?? newSeed(), 'choices');
   const choices = Array.from({ length: request.numChoices }, (_, index) => {
     const seed = request.seed !== null && index === 0 ? request.seed : seeds.nextUint32();
