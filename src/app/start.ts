@@ -35,7 +35,6 @@ const RECIPE = {
   checkpointEvery: 20,
 } as const satisfies Partial<TrainOptions>;
 
-
 /** What a tenant of the demonstration got. */
 export interface StartedTenant {
   readonly tenant: string;
@@ -135,10 +134,7 @@ function scoreTask(
   // An answer that is longer than every expected one is wrong already: its end need not be seen.
   const lengths = questions.map(({ expected }) => renderer.tokenizer.encode(expected, { allowSpecial: false }).length);
   const maxTokens = Math.max(...lengths) + 1;
-  return scoreAnswers(
-    task.metric,
-    answerQuestions(base, renderer, adapter, questions, maxTokens, { onProgress }),
-  );
+  return scoreAnswers(task.metric, answerQuestions(base, renderer, adapter, questions, maxTokens, { onProgress }));
 }
 
 async function makeKey(config: AppConfig, tenant: string): Promise<string> {

@@ -75,7 +75,7 @@ export interface TrainOutcome extends TrainResult {
   readonly adapter: string | null;
 }
 
-/** Steps of warm-up and evaluation depend on the number of steps, which the data decides: one pass more than a quarter apart is too rare. */
+/** Steps between evaluations on the held-out data. */
 const DEFAULT_EVALUATE_EVERY = 25;
 
 /**
