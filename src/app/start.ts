@@ -31,7 +31,7 @@ const RECIPE = {
   warmup: 0.1,
   weightDecay: 0,
   seed: 0,
-  evaluateEvery: 20,
+  evaluateEvery: 25,
   checkpointEvery: 20,
 } as const satisfies Partial<TrainOptions>;
 
