@@ -41,7 +41,7 @@ export class BlobStore {
   /** Copies a file in, reading it once. @throws FILE_NOT_FOUND */
   async putFile(path: string): Promise<BlobInfo> {
     try {
-      return await this.#write(createReadStream(path, { highWaterMark: READ_BYTES }));
+      return await this.#write(chunksOf(path));
     } catch (error) {
       if (isErrno(error, 'ENOENT')) fail('FILE_NOT_FOUND', `${path}: no such file`, { param: path, cause: error });
       throw error;
@@ -137,7 +137,11 @@ export class BlobStore {
 
 async function hashFile(path: string): Promise<Digest> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES }) as AsyncIterable<Uint8Array>)
-    hash.update(chunk);
+  for await (const chunk of chunksOf(path)) hash.update(chunk);
   return `sha256:${hash.digest('hex')}`;
+}
+
+/** The file is opened when the first chunk is asked for: a stream that fails while nobody listens would end the process. */
+async function* chunksOf(path: string): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* createReadStream(path, { highWaterMark: READ_BYTES }) as AsyncIterable<Uint8Array>;
 }
