@@ -4,9 +4,10 @@
 //! columns are copied first, and a tile runs through all of k at once. Where both operands have k as their slow axis (the gradients, with k the rows of a batch), the
 //! roles are exchanged if N < M, so that the lanes run along the longer side: cᵀ = Bᵀ · Aᵀ, with the same sums.
 use super::lanes::{Job, Lanes, WIDTH, with_lanes};
+use super::operands::{Adjacent, ColumnMajor, FloatPanel, Panel, RowMajor, Rows};
 use super::scratch::{Scratch, with_scratch};
 use super::split::for_blocks;
-use super::tile::{Adjacent, ColumnMajor, Finish, FloatPanel, Panel, RowMajor, Rows, Target, for_tiles, multiply};
+use super::tile::{Finish, Target, for_tiles, multiply};
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 

@@ -10,10 +10,11 @@ mod stream;
 mod tests;
 
 use super::lanes::{WIDTH, with_lanes};
+use super::operands::RowMajor;
 #[cfg(target_arch = "x86_64")]
 use super::packed::Format;
 use super::packed::{Packed, with_codec};
-use super::tile::{Finish, RowMajor, Target};
+use super::tile::{Finish, Target};
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 use blocks::{Transposed, Widened};

@@ -2,8 +2,8 @@
 //! it, and so that AVX-512's dot product of bfloat16 pairs can take it as it is.
 use super::Codec;
 use crate::kernels::lanes::{Lanes, WIDTH};
+use crate::kernels::operands::Panel;
 use crate::kernels::packed::PanelBytes;
-use crate::kernels::tile::Panel;
 
 pub struct Bf16;
 

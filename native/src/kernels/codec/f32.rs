@@ -1,8 +1,8 @@
 //! Exact float32: [in][16].
 use super::Codec;
 use crate::kernels::lanes::{Lanes, WIDTH};
+use crate::kernels::operands::FloatPanel;
 use crate::kernels::packed::PanelBytes;
-use crate::kernels::tile::FloatPanel;
 
 pub struct F32;
 

@@ -2,8 +2,8 @@
 //! [in][16]. The weight is code · scale rounded to float32.
 use super::Codec;
 use crate::kernels::lanes::{Lanes, WIDTH};
+use crate::kernels::operands::Panel;
 use crate::kernels::packed::PanelBytes;
-use crate::kernels::tile::Panel;
 
 pub struct Int8;
 

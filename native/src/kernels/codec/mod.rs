@@ -9,8 +9,8 @@ pub use f32::F32;
 pub use int8::Int8;
 
 use super::lanes::Lanes;
+use super::operands::Panel;
 use super::packed::PanelBytes;
-use super::tile::Panel;
 
 pub trait Codec: 'static {
     const NAME: &'static str;

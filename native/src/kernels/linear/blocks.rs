@@ -4,10 +4,11 @@
 use super::Product;
 use crate::kernels::codec::Codec;
 use crate::kernels::lanes::{Job, Lanes, WIDTH};
+use crate::kernels::operands::{FloatPanel, Panel, RowMajor, Rows};
 use crate::kernels::packed::Packed;
 use crate::kernels::scratch::{Scratch, with_scratch};
 use crate::kernels::split::for_blocks;
-use crate::kernels::tile::{FloatPanel, Panel, RowMajor, Rows, for_tiles, multiply};
+use crate::kernels::tile::{for_tiles, multiply};
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -19,6 +20,8 @@ const BLOCK_ROWS: usize = 240;
 const BLOCK_COLUMNS: usize = 512;
 /// Rows whose distance is a multiple of so many floats (4 KiB) compete for the same sets of a cache.
 const SAME_SET: usize = 1024;
+/// With fewer rows, asking for the next panel takes more time than waiting for it.
+const PREFETCH_ROWS: usize = 24;
 
 impl Product<'_> {
     pub(super) fn in_blocks<L: Lanes, S: Source<L>>(&self, source: &S) {
@@ -77,11 +80,13 @@ impl Product<'_> {
                 unsafe { L::vectorize(Prepare { source, panel: i, depth: depth.clone(), target }) };
             }
             let float_panel = |i: usize| FloatPanel { data: buffer.as_ptr().wrapping_add(i * size), stride: WIDTH };
-            let mut ahead =
-                Ahead { done: 0, lines: if panel + count < last { source.num_lines(depth.len()) } else { 0 } };
+            let has_next = panel + count < last && rows.len() >= PREFETCH_ROWS;
+            let mut ahead = has_next.then(|| Ahead::new(source.runs(panel + count, &depth)));
             for_tiles(rows.clone(), L::ROWS, |row, num_rows| {
                 let a = a.skip_rows(row - rows.start);
-                ahead.fetch::<L, S>(source, panel + count, &depth, (row + num_rows - rows.start, rows.len()));
+                if let Some(ahead) = &mut ahead {
+                    ahead.fetch::<L>(row + num_rows - rows.start, rows.len());
+                }
                 // SAFETY: the block lies inside a and c, the buffer holds `count` panels.
                 unsafe {
                     if L::PANELS == 4 && count == 4 {
@@ -99,25 +104,41 @@ impl Product<'_> {
     }
 }
 
-/// Asks for the lines of the next panel bit by bit while the tiles of this one are computed.
-struct Ahead {
-    done: usize,
+/// The bytes that a panel is prepared from: runs of whole cache lines.
+pub(super) struct Runs {
+    first: *const u8,
+    count: usize,
     lines: usize,
+    /// Bytes from one run to the next.
+    stride: usize,
+}
+
+/// Asks for the bytes of the next panel bit by bit while the tiles of this one are computed.
+struct Ahead {
+    runs: Runs,
+    /// The run and the line in it that come next.
+    next: (usize, usize),
+    done: usize,
 }
 
 impl Ahead {
-    fn fetch<L: Lanes, S: Source<L>>(
-        &mut self,
-        source: &S,
-        panel: usize,
-        depth: &Range<usize>,
-        (part, whole): (usize, usize),
-    ) {
-        let end = self.lines * part / whole;
-        for line in self.done..end {
+    fn new(runs: Runs) -> Self {
+        Self { runs, next: (0, 0), done: 0 }
+    }
+
+    /// Until `part / whole` of all lines are on their way.
+    fn fetch<L: Lanes>(&mut self, part: usize, whole: usize) {
+        let end = self.runs.count * self.runs.lines * part / whole;
+        let (mut run, mut line) = self.next;
+        for _ in self.done..end {
             // SAFETY: a prefetch cannot fault.
-            unsafe { L::prefetch(source.line(panel, depth, line)) };
+            unsafe { L::prefetch(self.runs.first.wrapping_add(run * self.runs.stride + 64 * line)) };
+            line += 1;
+            if line == self.runs.lines {
+                (run, line) = (run + 1, 0);
+            }
         }
+        self.next = (run, line);
         self.done = end;
     }
 }
@@ -129,9 +150,8 @@ pub(super) trait Source<L: Lanes>: Sync {
     /// # Safety
     /// Inside [`Lanes::vectorize`]; panel and depth exist, the target holds them.
     unsafe fn prepare(&self, panel: usize, depth: Range<usize>, target: *mut f32);
-    /// How many cache lines `prepare` reads.
-    fn num_lines(&self, depth: usize) -> usize;
-    fn line(&self, panel: usize, depth: &Range<usize>, line: usize) -> *const u8;
+    /// What `prepare` reads.
+    fn runs(&self, panel: usize, depth: &Range<usize>) -> Runs;
 }
 
 struct Prepare<'a, S> {
@@ -175,12 +195,9 @@ impl<L: Lanes, C: Codec> Source<L> for Widened<'_, C> {
         }
     }
 
-    fn num_lines(&self, depth: usize) -> usize {
-        (depth.div_ceil(2) * C::PAIR_BYTES).div_ceil(64)
-    }
-
-    fn line(&self, panel: usize, depth: &Range<usize>, line: usize) -> *const u8 {
-        self.weight.panel(panel).codes.as_ptr().wrapping_add(depth.start / 2 * C::PAIR_BYTES + 64 * line)
+    fn runs(&self, panel: usize, depth: &Range<usize>) -> Runs {
+        let first = self.weight.panel(panel).codes.as_ptr().wrapping_add(depth.start / 2 * C::PAIR_BYTES);
+        Runs { first, count: 1, lines: (depth.len().div_ceil(2) * C::PAIR_BYTES).div_ceil(64), stride: 0 }
     }
 }
 
@@ -192,7 +209,6 @@ pub(super) struct Transposed<'a, C> {
 
 impl<'a, C: Codec> Transposed<'a, C> {
     const PAIRS: usize = WIDTH / 2;
-    const LINES: usize = (Self::PAIRS * C::PAIR_BYTES).div_ceil(64);
 
     pub fn new(weight: &'a Packed) -> Self {
         Self { weight, codec: PhantomData }
@@ -218,12 +234,13 @@ impl<L: Lanes, C: Codec> Source<L> for Transposed<'_, C> {
         }
     }
 
-    fn num_lines(&self, depth: usize) -> usize {
-        depth.div_ceil(WIDTH) * Self::LINES
-    }
-
-    fn line(&self, panel: usize, depth: &Range<usize>, line: usize) -> *const u8 {
-        let codes = self.weight.panel(depth.start / WIDTH + line / Self::LINES).codes;
-        codes.as_ptr().wrapping_add(panel * Self::PAIRS * C::PAIR_BYTES + 64 * (line % Self::LINES))
+    fn runs(&self, panel: usize, depth: &Range<usize>) -> Runs {
+        let codes = self.weight.panel(depth.start / WIDTH).codes;
+        Runs {
+            first: codes.as_ptr().wrapping_add(panel * Self::PAIRS * C::PAIR_BYTES),
+            count: depth.len().div_ceil(WIDTH),
+            lines: (Self::PAIRS * C::PAIR_BYTES).div_ceil(64),
+            stride: self.weight.layout.panel_bytes,
+        }
     }
 }

@@ -2,9 +2,10 @@
 use super::Product;
 use crate::kernels::codec::Codec;
 use crate::kernels::lanes::{Lanes, WIDTH};
+use crate::kernels::operands::Streamed;
 use crate::kernels::packed::Packed;
 use crate::kernels::split::for_blocks;
-use crate::kernels::tile::{Streamed, for_tiles, multiply};
+use crate::kernels::tile::{for_tiles, multiply};
 
 /// Panels that all rows visit before the next ones: they stay in the second-level cache meanwhile.
 const GROUP: usize = 4;
