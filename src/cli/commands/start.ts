@@ -8,11 +8,13 @@ import {
   type Serving,
   type StartedTenant,
 } from '../../app/index.ts';
-import { fail } from '../../base/index.ts';
+import { EspalierError, fail, type Log } from '../../base/index.ts';
 import { modelProgress } from '../model-progress.ts';
 import { wholeNumber } from '../options.ts';
 import { formatBytes, formatSeconds, Output, table, type Progress } from '../output.ts';
 import { untilSignal } from '../until-signal.ts';
+
+const DEFAULT_PORT = 8080;
 
 export function startCommand(config: AppConfig): Command {
   return new Command('start')
@@ -23,8 +25,8 @@ export function startCommand(config: AppConfig): Command {
       const output = new Output({});
       const tenants = await prepare(config, output);
       output.line(`\n${scoreTable(tenants)}\n`);
-      const options = { base: START_BASE, host: '127.0.0.1', port: port ?? (once ? 0 : 8080) };
-      await using server = await serve(config, options, once ? { ...serverLog(), info() {} } : serverLog());
+      const log = serverLog(once ? 'warn' : 'info');
+      await using server = await serveAt(config, port ?? (once ? 0 : DEFAULT_PORT), port === undefined, log);
       output.line(`one base in memory, both tenants answered by ${server.url}\n`);
       for (const tenant of tenants) output.line(`${curlOf(server, tenant)}\n`);
       if (!once) {
@@ -34,6 +36,18 @@ export function startCommand(config: AppConfig): Command {
       }
       output.line(JSON.stringify(await askOnce(server, tenants)));
     });
+}
+
+/** After minutes of training, a port that somebody else has must not be the end: another one is taken unless it was asked for by number. */
+async function serveAt(config: AppConfig, port: number, mayMove: boolean, log: Log): Promise<Serving> {
+  const options = { base: START_BASE, host: '127.0.0.1', port };
+  try {
+    return await serve(config, options, log);
+  } catch (error) {
+    const isTaken = error instanceof EspalierError && error.code === 'CONFIG_INVALID' && error.param === 'port';
+    if (!isTaken || !mayMove) throw error;
+    return serve(config, { ...options, port: 0 }, log);
+  }
 }
 
 async function prepare(config: AppConfig, output: Output): Promise<StartedTenant[]> {
