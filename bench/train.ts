@@ -44,15 +44,12 @@ const settings = await readSettings();
 const { isQuick, threads, rounds } = settings;
 const chatsPerStep = isQuick ? 2 : 8;
 const scratch = mkdtempSync(join(tmpdir(), 'espalier-bench-'));
+process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 let lastPeer: PeftReport | undefined;
-try {
-  const comparisons: Comparison[] = [];
-  for (const pairing of pairings(settings)) comparisons.push(...(await comparePair(pairing)));
-  if (!lastPeer) throw new Error('the peer did not run');
-  report('LoRA training steps', comparisons, settings, lastPeer);
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
-}
+const comparisons: Comparison[] = [];
+for (const pairing of pairings(settings)) comparisons.push(...(await comparePair(pairing)));
+if (!lastPeer) throw new Error('the peer did not run');
+report('LoRA training steps', comparisons, settings, lastPeer);
 
 async function comparePair(pairing: Pairing): Promise<Comparison[]> {
   const { path, peerFolder } = await prepareBase(settings, pairing);
@@ -60,7 +57,7 @@ async function comparePair(pairing: Pairing): Promise<Comparison[]> {
   const renderer = openChatRenderer(path);
   const cases = [denseCase(pairing.isSlow || isQuick ? 1 : 8, isQuick ? 32 : 256)];
   for (const task of await loadDemoTasks()) cases.push(chatCase(task, renderer, steps));
-  const comparisons: Comparison[] = [];
+  const results: Comparison[] = [];
   for (const { name, ours, peer } of cases) {
     const label = `${name}, ${pairing.label}`;
     const runOursOnce = async () => {
@@ -75,9 +72,9 @@ async function comparePair(pairing: Pairing): Promise<Comparison[]> {
       return new Map([[label, { rate, peakMemoryBytes }]]);
     };
     const numRounds = pairing.isSlow ? 1 : rounds;
-    comparisons.push(...(await alternate('real tokens/s', numRounds, runOursOnce, runPeerOnce)));
+    results.push(...(await alternate('real tokens/s', numRounds, runOursOnce, runPeerOnce)));
   }
-  return comparisons;
+  return results;
 }
 
 /** Random tokens: both sides draw their own, and the arithmetic does not depend on them. */

@@ -1,6 +1,7 @@
 /** Runs a program that prints one JSON document: ours with `--json`, or a peer's script. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { constants } from 'node:os';
 
 /** Of a failed program's standard error: enough for a Python traceback. */
 const SHOWN_ERROR_LINES = 25;
@@ -25,7 +26,10 @@ export async function jsonOf<T>(program: string, args: readonly string[], option
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const kill = (): void => void child.kill('SIGKILL');
-  const interrupted = (): never => process.exit(130);
+  const interrupted = (signal: NodeJS.Signals): never => {
+    console.error(`${signal} while ${program} ran`);
+    return process.exit(128 + constants.signals[signal]);
+  };
   process.once('exit', kill).once('SIGINT', interrupted).once('SIGTERM', interrupted);
   try {
     const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];

@@ -97,13 +97,10 @@ const [numSteps, numBf16Steps] = [count(options.steps), count(options['bf16-step
 const { batches, sequences } = await readChats(Math.max(numSteps, numBf16Steps));
 const kernels = loadNativeKernels({ threads });
 const scratch = mkdtempSync(join(tmpdir(), 'espalier-peers-'));
+process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const verdicts = new Verdicts();
-try {
-  await compareInF32();
-  if (options.bf16) await compareInBf16(numBf16Steps);
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
-}
+await compareInF32();
+if (options.bf16) await compareInBf16(numBf16Steps);
 console.log(verdicts.summary());
 process.exitCode = verdicts.passed ? 0 : 1;
 
