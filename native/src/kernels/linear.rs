@@ -1,7 +1,7 @@
 //! The products with a frozen weight W [out, in]: y (+)= x · Wᵀ and dx (+)= dy · W.
 //!
 //! Few rows stream the packed panels from memory once ([`stream`]); many rows work in blocks ([`blocks`]). Both make each sum
-//! in the order of k, so that they give the same bits.
+//! of x · Wᵀ in the order of k, so that they give the same bits; dy · W has one way only.
 #[cfg(target_arch = "x86_64")]
 mod bf16_dot;
 mod blocks;
@@ -26,7 +26,15 @@ const FEW_ROWS: usize = 12;
 pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
     assert_eq!((y.len(), x.len()), (rows * weight.out, rows * weight.inputs));
     assert!(isa.is_available());
-    let product = Product { c: SharedMut::new(y), a: x, rows, columns: weight.out, depth: weight.inputs, accumulate };
+    let product = Product {
+        c: SharedMut::new(y),
+        a: x,
+        rows,
+        columns: weight.out,
+        depth: weight.inputs,
+        accumulate,
+        join: Finish::Continue,
+    };
     #[cfg(target_arch = "x86_64")]
     if isa == Isa::Avx512Bf16 && weight.format == Format::Bf16 {
         return product.dot_bf16_pairs(weight);
@@ -40,11 +48,20 @@ pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize,
     }));
 }
 
-/// dx [T, in] (+)= dy [T, out] · W.
+/// dx [T, in] (+)= dy [T, out] · W. The sums of each block of k are made from zero and added to dx: the head's run over a whole
+/// vocabulary, where one chain of float32 additions would lose the last three digits.
 pub fn backward(isa: Isa, dx: &mut [f32], dy: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
     assert_eq!((dx.len(), dy.len()), (rows * weight.inputs, rows * weight.out));
     assert!(isa.is_available());
-    let product = Product { c: SharedMut::new(dx), a: dy, rows, columns: weight.inputs, depth: weight.out, accumulate };
+    let product = Product {
+        c: SharedMut::new(dx),
+        a: dy,
+        rows,
+        columns: weight.inputs,
+        depth: weight.out,
+        accumulate,
+        join: Finish::AddScaled(1.0),
+    };
     with_lanes!(isa, L => with_codec!(weight.format, C => product.in_blocks::<L, _>(&Transposed::<C>::new(weight))));
 }
 
@@ -56,6 +73,8 @@ struct Product<'a> {
     columns: usize,
     depth: usize,
     accumulate: bool,
+    /// How sums join what is in c already: what was there before, and the sums of earlier blocks of k.
+    join: Finish,
 }
 
 impl Product<'_> {
@@ -77,6 +96,6 @@ impl Product<'_> {
 
     /// What becomes of sums from `k` on.
     fn finish(&self, k: usize) -> Finish {
-        if self.accumulate || k > 0 { Finish::Continue } else { Finish::Store }
+        if self.accumulate || k > 0 { self.join } else { Finish::Store }
     }
 }

@@ -1,6 +1,7 @@
 //! Products of many rows, in blocks (Goto and van de Geijn, 2008): a block of a panel is widened to float32 (for dy · W
 //! transposed too) into a buffer in the first-level cache and serves all rows of a block of the left operand, which fits the
-//! second level. Between two blocks of k the sums rest in c, which is exact.
+//! second level. Between two blocks of k the sums rest in c: those of x · Wᵀ go on from
+//! there, which is exact; those of dy · W begin anew and are added. Blocks of k depend on the depth alone.
 use super::Product;
 use crate::kernels::codec::Codec;
 use crate::kernels::lanes::{Job, Lanes, WIDTH};

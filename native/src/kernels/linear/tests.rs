@@ -130,3 +130,18 @@ fn a_format_gives_the_bits_of_its_thawed_copy() {
         });
     }
 }
+
+#[test]
+fn a_sum_over_a_whole_vocabulary_keeps_its_digits() {
+    let (rows, out, inputs) = (13, 49_152, 16);
+    // Terms of one sign: nothing cancels, so a long chain of additions drops the ends of most of them.
+    let positive = |seed, count| random(seed, count).iter().map(|value| value.abs()).collect::<Vec<_>>();
+    let weight = Packed::new(&positive(1, out * inputs), out, inputs, Format::F32);
+    let (dense, dy) = (thawed(&weight), positive(2, rows * out));
+    let expected = naive(&vec![0.0; rows * inputs], &dy, rows, inputs, out, |k, column| dense[k * inputs + column]);
+    each_setting(|isa| {
+        let mut dx = vec![f32::NAN; rows * inputs];
+        backward(isa, &mut dx, &dy, &weight, rows, false);
+        assert_close(&dx, &expected, 3e-7);
+    });
+}
