@@ -1,0 +1,171 @@
+/** Who and what is asked: tasks, models, keys, limits, paths, readiness, metrics, errors. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ERRORS, EspalierError } from '../base/index.ts';
+import {
+  HELLO,
+  app,
+  services,
+  get,
+  post,
+  errorOf,
+  restart,
+  assertNothingHeld,
+} from '../../test/conformance/http/app-harness.ts';
+import { ACME_DIGEST, ACME_KEY, GLOBEX_KEY, OPERATOR_KEY } from '../../test/conformance/http/in-memory-services.ts';
+import { wireError } from './error-response.ts';
+
+test('the task may come in metadata or in a header', async () => {
+  const byBody = await post({ ...HELLO, metadata: { task: 'spam', team: 'a' } });
+  const byHeader = await post(HELLO, { 'X-Task': 'spam' });
+  for (const response of [byBody, byHeader]) assert.equal(response.headers.get('x-adapter-digest'), ACME_DIGEST);
+  assert.deepEqual(services.selections, [
+    { model: 'tiny', task: 'spam' },
+    { model: 'tiny', task: 'spam' },
+  ]);
+  const both = await post({ ...HELLO, metadata: { task: 'ham' } }, { 'X-Task': 'spam' });
+  assert.equal((await errorOf(both)).param, 'metadata.task');
+  assert.equal((await errorOf(await post(HELLO, { 'X-Task': '../spam' }))).param, 'X-Task');
+  assert.equal((await post(HELLO, { 'X-Task': 'ham' })).status, 404);
+});
+
+test('an unknown and a foreign model are the same 404', async () => {
+  for (const model of ['acme/none', 'globex/none', 'gpt-4o']) {
+    const response = await post({ ...HELLO, model });
+    assert.equal(response.status, 404);
+    const { code, type, param } = await errorOf(response);
+    assert.deepEqual({ code, type, param }, { code: 'model_not_found', type: 'invalid_request_error', param: 'model' });
+  }
+  const foreign = await post({ ...HELLO, model: 'acme/spam' }, { Authorization: `Bearer ${GLOBEX_KEY}` });
+  assert.equal(foreign.status, 404);
+  assert.equal((await errorOf(foreign)).code, 'model_not_found');
+  assertNothingHeld();
+});
+
+test('a key is needed for everything but health and the description', async () => {
+  for (const path of ['/v1/models', '/v1/models/tiny', '/metrics']) {
+    for (const authorization of [undefined, 'Bearer nonsense', `Basic ${ACME_KEY}`, 'Bearer', ACME_KEY]) {
+      const response = await get(path, null, authorization === undefined ? {} : { Authorization: authorization });
+      assert.equal(response.status, 401, `${path} ${authorization}`);
+      assert.equal(response.headers.get('www-authenticate'), 'Bearer');
+      assert.equal((await errorOf(response)).code, 'invalid_api_key');
+    }
+  }
+  assert.equal((await post(HELLO, { Authorization: 'Bearer nonsense' })).status, 401);
+  for (const path of ['/healthz', '/readyz', '/openapi.json']) assert.equal((await get(path, null)).status, 200, path);
+});
+
+test('models are listed and shown, with slashes in the id', async () => {
+  assert.deepEqual(await (await get('/v1/models')).json(), {
+    object: 'list',
+    data: [
+      { id: 'tiny', object: 'model', created: 1, owned_by: 'espalier', parent: null },
+      { id: 'acme/spam', object: 'model', created: 2, owned_by: 'acme', parent: 'tiny' },
+    ],
+  });
+  for (const path of ['/v1/models/acme/spam', '/v1/models/acme%2Fspam']) {
+    const response = await get(path);
+    assert.equal(response.status, 200, path);
+    assert.equal(((await response.json()) as { id: string }).id, 'acme/spam');
+  }
+  const foreign = await get('/v1/models/acme%2Fspam', GLOBEX_KEY);
+  assert.equal(foreign.status, 404);
+  assert.equal((await errorOf(foreign)).code, 'model_not_found');
+});
+
+test('too many requests are told to come back', async () => {
+  services.limit = 0;
+  const response = await post(HELLO);
+  assert.equal(response.status, 429);
+  assert.equal(response.headers.get('retry-after'), '1');
+  assert.equal((await errorOf(response)).code, 'rate_limit_exceeded');
+});
+
+test('a body that is no JSON, or too large, is refused', async () => {
+  for (const body of ['', '{', '[1,]', 'null', '[]', '"text"']) {
+    const response = await post(body);
+    assert.equal(response.status, 400, body);
+    assert.equal((await errorOf(response)).code, 'invalid_request');
+  }
+  const invalidUtf8 = await app.request('/v1/chat/completions', {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${ACME_KEY}` },
+    body: new Uint8Array([0x22, 0xff, 0x22]),
+  });
+  assert.match((await errorOf(invalidUtf8)).message, /UTF-8/);
+  const large = JSON.stringify({ ...HELLO, user: 'x'.repeat(5000) });
+  for (const headers of [{ 'Content-Length': String(large.length) }, { 'Content-Length': '10' }]) {
+    const response = await post(large, headers);
+    assert.equal(response.status, 413);
+    assert.match((await errorOf(response)).message, /4096 bytes/);
+  }
+  assert.equal(services.requests.length, 0);
+});
+
+test('unknown paths and methods have the same shape', async () => {
+  const unknown = await get('/v1/embeddings');
+  assert.equal(unknown.status, 404);
+  assert.equal((await errorOf(unknown)).code, 'unknown_url');
+  for (const [path, method, allow] of [
+    ['/v1/chat/completions', 'GET', 'POST'],
+    ['/v1/models', 'DELETE', 'GET'],
+    ['/v1/models/acme/spam', 'PUT', 'GET'],
+    ['/healthz', 'POST', 'GET'],
+  ] as const) {
+    const response = await app.request(path, { method });
+    assert.equal(response.status, 405, path);
+    assert.equal(response.headers.get('allow'), allow);
+    assert.equal((await errorOf(response)).code, 'method_not_allowed');
+  }
+});
+
+test('readiness follows the services, health does not', async () => {
+  services.isUp = false;
+  assert.equal((await get('/healthz')).status, 200);
+  const response = await get('/readyz');
+  assert.equal(response.status, 503);
+  assert.deepEqual(await response.json(), { status: 'unavailable' });
+});
+
+test('metrics are for the operator, or for this machine', async () => {
+  assert.equal((await get('/metrics', ACME_KEY)).status, 403);
+  assert.equal((await get('/metrics', null)).status, 401);
+  await post({ ...HELLO, stream: true }).then((response) => response.text());
+  await get('/wp-admin/secret-path');
+  const response = await get('/metrics', OPERATOR_KEY);
+  assert.match(response.headers.get('content-type') ?? '', /^text\/plain/);
+  const text = await response.text();
+  assert.match(text, /^espalier_http_requests_total\{method="POST",route="\/v1\/chat\/completions",status="200"\} 1$/m);
+  assert.match(text, /^espalier_http_requests_total\{method="GET",route="unmatched",status="404"\} 1$/m);
+  assert.match(text, /^espalier_http_request_seconds_count\{route="\/v1\/chat\/completions"\} 1$/m);
+  assert.match(text, /^espalier_http_requests_in_flight 1$/m);
+  assert.match(text, /^espalier_engine_steps_total 3$/m);
+  assert.ok(!text.includes('secret-path'));
+
+  restart({ isLocal: true });
+  assert.equal((await get('/metrics', null)).status, 200);
+  assert.equal((await get('/metrics', null, { 'X-Forwarded-For': '10.0.0.1' })).status, 401, 'a proxy passed it on');
+  assert.equal((await get('/metrics', ACME_KEY)).status, 403);
+});
+
+test('every kind of error has its status, and only known codes are told', () => {
+  const statuses: Partial<Record<string, number>> = {
+    REQUEST_INVALID: 400,
+    MODEL_NOT_FOUND: 404,
+    ADAPTER_NOT_FOUND: 404,
+    TENANT_EXISTS: 409,
+    KEY_INVALID: 401,
+    OVERLOADED: 429,
+    ADAPTER_UNAVAILABLE: 503,
+    CANCELLED: 499,
+    INTERNAL: 500,
+    FILE_NOT_FOUND: 500,
+    CONFIG_INVALID: 500,
+    STORAGE_CORRUPT: 500,
+  };
+  for (const code of Object.keys(ERRORS) as (keyof typeof ERRORS)[]) {
+    const { status, body } = wireError(new EspalierError(code, 'a message'), 'req_1');
+    if (statuses[code] !== undefined) assert.equal(status, statuses[code], code);
+    assert.equal(body.error.message.includes('a message'), status !== 500, code);
+  }
+});
