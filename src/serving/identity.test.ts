@@ -155,7 +155,7 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
   for (const key of ['preemptions', 'prefixHits', 'prefixEvictions'] as const) happened[key] += counts[key];
 }
 
-const NUM_LIVES = 60;
+const NUM_LIVES = 400;
 
 for (const popularity of Object.keys(POPULARITY)) {
   test(`random arrivals and departures, ${popularity} adapters: every answer is the one that it is alone`, () => {

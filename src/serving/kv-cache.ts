@@ -1,5 +1,5 @@
 import { assert } from '../base/index.ts';
-import { KvBlocks } from './kv-blocks.ts';
+import type { KvBlocks } from './kv-blocks.ts';
 import { PrefixCache, type PrefixNode } from './prefix-cache.ts';
 import type { Sequence } from './sequence.ts';
 

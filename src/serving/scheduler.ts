@@ -94,7 +94,7 @@ export class Scheduler {
   schedule(nowMs: number): Schedule {
     const tooLate = this.#queue.giveUpLate(nowMs);
     const draft: Draft = { nowMs, budget: this.#limits.maxStepTokens, rows: new Map(), isShort: false };
-    for (const sequence of [...this.#running]) if (sequence.numMissing === 1) this.#give(draft, sequence, 1);
+    for (const sequence of this.#running) if (sequence.numMissing === 1) this.#give(draft, sequence, 1);
     // Blocks were short: what begins now would have to go again.
     if (!draft.isShort) this.#admit(draft);
     this.#shareRest(draft);

@@ -75,7 +75,7 @@ export function makeRequest(id: string, p: number, a: number): GenerateRequest {
   const rng = Rng.fromSeed(p, 'prompt');
   const ids = (from: Rng, count: number): number[] =>
     Array.from({ length: count }, () => from.nextBelow(tinyBase.config.vocabSize));
-  const sampling = p % 4 === 1 ? { temperature: 1, topP: 0.9, seed: p } : GREEDY;
+  const sampling = p % 4 === 1 ? { temperature: 1, topP: 0.5, seed: p } : GREEDY;
   const length = 1 + rng.nextBelow(LONGEST);
   const stem = ids(Rng.fromSeed(p % NUM_STEMS, 'stem'), Math.min(length - 1, 34));
   return {
