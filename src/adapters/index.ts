@@ -8,6 +8,14 @@
 export type { AdapterTensors, Method, ParameterSpec, TrainingMode } from './method.ts';
 export { METHODS, methodOf } from './methods/index.ts';
 export { loraScales } from './methods/lora.ts';
-export { BASE_ADAPTER, spanHooks, type CompiledAdapter, type RowPrimitive, type RowSpan } from './primitives.ts';
+export {
+  BASE_ADAPTER,
+  spanHooks,
+  type CompiledAdapter,
+  type RowPrimitive,
+  type RowSpan,
+  type TokenRows,
+  type VirtualTokens,
+} from './primitives.ts';
 export { resolveTargets, TARGET_PRESETS, type TargetFields } from './targets.ts';
 export { artefactDigest, compileAdapter, readArtefact, writeArtefact, type Adapter } from './artefact.ts';

@@ -12,12 +12,33 @@ export type RowPrimitive =
   | { readonly kind: 'scale-output'; readonly factor_O: Tensor }
   | { readonly kind: 'bias'; readonly bias_O: Tensor };
 
+/**
+ * Tokens that stand before every prompt of an adapter and have no id. They count for the context and for the cache; the first real
+ * token stands at position `count`.
+ * - `embeddings` [N, D]: rows of input, computed like any other (prompt tuning, Lester et al., 2021; P-tuning).
+ * - `key-values` [L, N, G·E]: what every layer's attention reads at positions 0..N, used as it is: the keys are not rotated (prefix tuning,
+ *   Li and Liang, 2021, as PEFT's past_key_values).
+ */
+export type VirtualTokens =
+  | { readonly kind: 'embeddings'; readonly count: number; readonly embeddings_ND: Tensor }
+  | { readonly kind: 'key-values'; readonly count: number; readonly keys_LNK: Tensor; readonly values_LNK: Tensor };
+
+/** Trained tokens: these ids have rows of their own in the embedding, [K, D], and in the head where that is the same matrix. */
+export interface TokenRows {
+  /** Rising. */
+  readonly ids: Int32Array;
+  readonly rows_KD: Tensor;
+  readonly isHeadTied: boolean;
+}
+
 /** An adapter, ready to serve. */
 export interface CompiledAdapter {
   /** By site path; a site that is missing is the base's. */
   readonly sites: ReadonlyMap<string, readonly RowPrimitive[]>;
   /** Bytes that it holds in memory. */
   readonly sizeBytes: number;
+  readonly virtual?: VirtualTokens | undefined;
+  readonly tokenRows?: TokenRows | undefined;
 }
 
 /** Adapter zero. */

@@ -51,7 +51,9 @@ export function answerAll(
       );
       next++;
     }
-    for (const { id, tokenIds, finishReason } of engine.step()) {
+    const { events, failures } = engine.step();
+    for (const { error } of failures) throw error;
+    for (const { id, tokenIds, finishReason } of events) {
       const index = Number(id);
       generated[index].push(...tokenIds);
       if (finishReason === null) {
