@@ -9,5 +9,6 @@ export type { AdapterTensors, Method, ParameterSpec, TrainingMode } from './meth
 export { METHODS, methodOf } from './methods/index.ts';
 export { loraScales } from './methods/lora.ts';
 export { BASE_ADAPTER, spanHooks, type CompiledAdapter, type RowPrimitive, type RowSpan } from './primitives.ts';
+export { packAdapter } from './pack.ts';
 export { resolveTargets, TARGET_PRESETS, type TargetFields } from './targets.ts';
 export { artefactDigest, compileAdapter, readArtefact, writeArtefact, type Adapter } from './artefact.ts';
