@@ -17,5 +17,6 @@ export {
   type TokenRows,
   type VirtualTokens,
 } from './primitives.ts';
+export { packAdapter } from './pack.ts';
 export { resolveTargets, TARGET_PRESETS, type TargetFields } from './targets.ts';
 export { artefactDigest, compileAdapter, readArtefact, writeArtefact, type Adapter } from './artefact.ts';

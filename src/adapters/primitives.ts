@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts';
-import type { LinearSite, SiteHooks } from '../model/index.ts';
-import { addLowRankDelta, type Graph, type Tensor } from '../numeric/index.ts';
+import { siteIndex, type LinearSite, type SiteHooks } from '../model/index.ts';
+import { addLowRankDelta, type BoundRows, type Graph, type RowProgram, type Tensor } from '../numeric/index.ts';
 
 /**
  * What every PEFT method compiles to. Serving applies these to rows and never asks which method they came from, so adapters
@@ -33,8 +33,10 @@ export interface TokenRows {
 
 /** An adapter, ready to serve. */
 export interface CompiledAdapter {
-  /** By site path; a site that is missing is the base's. */
+  /** By site path; a site that is missing here and in `program` is the base's. */
   readonly sites: ReadonlyMap<string, readonly RowPrimitive[]>;
+  /** What {@link packAdapter} has moved out of `sites`: one kernel call applies it to the rows of all adapters at a site. */
+  readonly program?: RowProgram | undefined;
   /** Bytes that it holds in memory. */
   readonly sizeBytes: number;
   readonly virtual?: VirtualTokens | undefined;
@@ -51,18 +53,32 @@ export interface RowSpan {
   readonly adapter: CompiledAdapter;
 }
 
-/** Hooks for a batch whose rows belong to different adapters. Base rows cost nothing. */
+/**
+ * Hooks for a batch whose rows belong to different adapters. Base rows cost nothing. Spans rise and share no row. Packed adapters of all
+ * spans share one kernel call a site; the primitives of others are applied span by span, with the same bits.
+ */
 export function spanHooks(spans: readonly RowSpan[]): SiteHooks {
+  const packed = spans.flatMap(({ begin, end, adapter: { program } }) => (program ? [{ begin, end, program }] : []));
+  const plain = spans.filter(({ adapter }) => adapter.sites.size > 0);
+  let bound: BoundRows | undefined;
   return {
     linear(g: Graph, site: LinearSite, x: Tensor, base: (x: Tensor) => Tensor): Tensor {
-      const used = spans.flatMap((span) => {
+      const used = plain.flatMap((span) => {
         const primitives = span.adapter.sites.get(site.path);
         return primitives ? [{ span, primitives }] : [];
       });
-      const input = used.some(({ primitives }) => primitives.some((p) => p.kind === 'scale-input'))
-        ? scaledInput(g, x, used)
-        : x;
+      const rows = packed.length > 0 ? (bound ??= g.kernels.bindRows(packed)) : undefined;
+      const [slot, T] = [siteIndex(site), x.shape[0]];
+      let input = x;
+      if (rows?.isBefore(slot)) {
+        input = g.empty(x.shape);
+        g.kernels.scaleInputs(input.data, x.data, rows, slot, T);
+      }
+      if (used.some(({ primitives }) => primitives.some((p) => p.kind === 'scale-input'))) {
+        input = scaledInput(g, input, used);
+      }
       const y = base(input);
+      if (rows?.isAfter(slot)) g.kernels.applyRows(y.data, input.data, rows, slot, T);
       for (const { span, primitives } of used) {
         for (const primitive of primitives) applyAfter(g, primitive, rowsOf(y, span), rowsOf(input, span));
       }

@@ -45,8 +45,6 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
 interface StepRows {
   readonly tokenIds_T: Int32Array;
   readonly positions_T: Int32Array;
-  /** Each row's place in the cache. */
-  readonly slots_T: Int32Array;
   readonly paged: PagedRows;
   readonly spans: RowSpan[];
   /** Sequences whose adapter has input rows of its own. */
@@ -61,7 +59,6 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
   const rows: StepRows = {
     tokenIds_T: new Int32Array(T),
     positions_T: new Int32Array(T),
-    slots_T: new Int32Array(T),
     paged: {
       rowSequences: new Int32Array(T),
       contextLengths: new Int32Array(T),
@@ -88,8 +85,6 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
       // A virtual embedding has no id: whatever stands for it is written over.
       rows.tokenIds_T[row] = position < numVirtual ? 0 : sequence.tokenIds[position - numVirtual];
       rows.positions_T[row] = position;
-      const block = sequence.blocks[Math.floor(position / blocks.blockSize)];
-      rows.slots_T[row] = block * blocks.blockSize + (position % blocks.blockSize);
       rows.paged.rowSequences[row] = index;
       rows.paged.contextLengths[row] = position + 1;
     }
@@ -121,15 +116,10 @@ function attendCached(base: BaseModel, blocks: KvBlocks, rows: StepRows): Attend
   const { numHeads: H, numKeyValueHeads: G, headWidth: E } = base.config;
   const T = rows.tokenIds_T.length;
   const shape = { T, H, G, E, scale: 1 / Math.sqrt(E) };
-  const width = G * E;
   return (g, layer, q, k, v) => {
     const keys = blocks.keys[layer];
     const values = blocks.values[layer];
-    for (let t = 0; t < T; t++) {
-      const slot = rows.slots_T[t] * width;
-      keys.set(k.data.subarray(t * width, (t + 1) * width), slot);
-      values.set(v.data.subarray(t * width, (t + 1) * width), slot);
-    }
+    g.kernels.cacheKeyValues(keys, values, k.data, v.data, rows.paged, shape);
     const out = g.empty(q.shape);
     g.kernels.attentionPaged(out.data, q.data, keys, values, rows.paged, shape);
     return out;
