@@ -47,7 +47,9 @@ export function answerAll(
       );
       next++;
     }
-    for (const { id, tokenIds, finishReason } of engine.step()) {
+    const { events, failures } = engine.step();
+    for (const { error } of failures) throw error;
+    for (const { id, tokenIds, finishReason } of events) {
       generated[Number(id)].push(...tokenIds);
       if (finishReason === null) continue;
       numDone++;

@@ -89,7 +89,11 @@ export async function benchDecode(
       });
     }
     let numTokens = 0;
-    while (engine.hasWork) for (const event of engine.step()) numTokens += event.tokenIds.length;
+    while (engine.hasWork) {
+      const { events, failures } = engine.step();
+      for (const { error } of failures) throw error;
+      for (const event of events) numTokens += event.tokenIds.length;
+    }
     if (i > 0) rates.push(numTokens / ((systemClock.nowMs() - startedMs) / 1000));
   }
   return benchCase(`decode ${options.batch}x${options.promptTokens}+${options.newTokens}`, config, base, rates);

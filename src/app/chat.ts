@@ -3,29 +3,24 @@ import type { ChatDelta, ChatRequest } from '../http/index.ts';
 import type { AdapterSource, EngineClient } from '../serving/index.ts';
 import { StopMatcher, StreamDetokenizer, type ChatRenderer } from '../text/index.ts';
 
-/**
- * Answers that are not limited by the request end here: a sequence holds cache for its longest possible answer from the start, so
- * a whole context for everybody would leave room for few.
- */
-const DEFAULT_ANSWER_TOKENS = 1024;
-
 /** What answering needs: the engine for tokens, the renderer for text. */
 export interface ChatEngine {
   readonly engine: EngineClient;
   readonly renderer: ChatRenderer;
-  /** Prompt and answer together, in tokens. */
-  readonly contextLength: number;
 }
 
 /** What a request has used so far; also right when the client leaves half way. */
 export interface TokenMeter {
   promptTokens: number;
+  /** Of the prompt's tokens, those that were in the cache when the first choice began. */
+  cachedTokens: number;
   completionTokens: number;
 }
 
 /** Answers for every choice of a request, as text. Choices run at once and their deltas interleave. */
 export async function* chatDeltas(
-  { engine, renderer, contextLength }: ChatEngine,
+  { engine, renderer }: ChatEngine,
+  tenant: string | null,
   adapter: AdapterSource | null,
   request: ChatRequest,
   signal: AbortSignal,
@@ -33,16 +28,15 @@ export async function* chatDeltas(
 ): AsyncGenerator<ChatDelta, void, undefined> {
   const promptTokenIds = renderer.renderPrompt(request.messages);
   meter.promptTokens = promptTokenIds.length;
-  const room = Math.max(1, contextLength - promptTokenIds.length);
-  const maxTokens = request.maxTokens ?? Math.min(room, DEFAULT_ANSWER_TOKENS);
   const seeds = Rng.fromSeed(request.seed ?? newSeed(), 'choices');
   const choices = Array.from({ length: request.numChoices }, (_, index) => {
     const seed = request.seed !== null && index === 0 ? request.seed : seeds.nextUint32();
     const sampling = { temperature: request.temperature, topP: request.topP, seed };
     const id = newId('req-');
     const { eosIds: stopTokenIds } = renderer.tokenizer;
+    const { maxTokens } = request;
     const tokens = engine.submit(
-      { id, promptTokenIds, adapter: adapter?.digest ?? null, maxTokens, stopTokenIds, sampling },
+      { id, promptTokenIds, adapter: adapter?.digest ?? null, maxTokens, stopTokenIds, sampling, tenant },
       adapter,
       signal,
     );
@@ -61,8 +55,14 @@ async function* choiceDeltas(
   const detokenizer = new StreamDetokenizer(renderer.tokenizer, { skipSpecial: true });
   const matcher = new StopMatcher(stops);
   let completionTokens = 0;
-  const usage = (): ChatDelta['usage'] => ({ promptTokens: meter.promptTokens, completionTokens, cachedTokens: 0 });
-  for await (const { tokenIds, finishReason } of events) {
+  const usage = (): ChatDelta['usage'] => ({
+    promptTokens: meter.promptTokens,
+    completionTokens,
+    cachedTokens: meter.cachedTokens,
+  });
+  for await (const { tokenIds, finishReason, cachedTokens } of events) {
+    // The prompt counts once, as the first choice found it: the later ones find what the first has left.
+    if (index === 0 && cachedTokens !== undefined) meter.cachedTokens = cachedTokens;
     completionTokens += tokenIds.length;
     meter.completionTokens += tokenIds.length;
     const piece = detokenizer.push(tokenIds) + (finishReason ? detokenizer.flush() : '');

@@ -2,7 +2,7 @@ import { epochSeconds, systemClock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
 import { openChatRenderer } from '../text/index.ts';
-import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
+import { resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { makeServices } from './services.ts';
@@ -37,7 +37,6 @@ export async function serve(
   onModelProgress?: ModelProgress,
 ): Promise<Serving> {
   const base = await resolveBase(config, options.base, onModelProgress);
-  const { config: model } = describeBase(base);
   const renderer = openChatRenderer(base.open.path);
   const { cacheTokens = DEFAULT_ENGINE.cacheTokens } = options;
   await using stack = new AsyncDisposableStack();
@@ -58,9 +57,7 @@ export async function serve(
     }),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  // A request that names no limit may fill what there is: the context, or the cache where that is smaller.
-  const contextLength = Math.min(model.contextLength, cacheTokens);
-  const services = makeServices(platform, served, { engine, renderer, contextLength });
+  const services = makeServices(platform, served, { engine, renderer });
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {

@@ -30,12 +30,11 @@ export function makeServices(platform: Platform, base: ServedBase, chat: ChatEng
     resolveModel: resolve,
     async *chat(principal, model, request, signal): AsyncGenerator<ChatDelta, void, undefined> {
       const adapter = model.adapter && (await adapterSource(platform, principal, model.adapter.reference));
-      const meter = { promptTokens: 0, completionTokens: 0 };
+      const meter = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
       try {
-        yield* chatDeltas(chat, adapter, request, signal, meter);
+        yield* chatDeltas(chat, principal.tenant, adapter, request, signal, meter);
       } finally {
-        if (principal.tenant !== null)
-          usage.add(principal.tenant, model.adapter?.digest ?? null, { ...meter, cachedTokens: 0 });
+        if (principal.tenant !== null) usage.add(principal.tenant, model.adapter?.digest ?? null, meter);
       }
     },
     listModels: ({ tenant }) => [
@@ -109,9 +108,14 @@ function adapterEntry(version: AdapterVersion): ModelEntry {
 function engineMetrics(stats: EngineStats): string {
   const series: readonly (readonly [name: string, type: 'gauge' | 'counter', help: string, value: number])[] = [
     ['espalier_engine_running_sequences', 'gauge', 'Sequences that take part in steps', stats.numRunning],
-    ['espalier_engine_waiting_sequences', 'gauge', 'Sequences that wait for cache blocks', stats.numWaiting],
+    ['espalier_engine_waiting_sequences', 'gauge', 'Sequences that wait to begin', stats.numWaiting],
     ['espalier_engine_cache_blocks', 'gauge', 'Blocks of the cache of keys and values', stats.cacheBlocks],
-    ['espalier_engine_cache_blocks_free', 'gauge', 'Blocks that nobody uses', stats.cacheBlocksFree],
+    ['espalier_engine_cache_blocks_free', 'gauge', 'Blocks that nobody reads', stats.cacheBlocksFree],
+    ['espalier_engine_cache_blocks_cached', 'gauge', 'Of those, blocks with a cached prefix', stats.cacheBlocksCached],
+    ['espalier_engine_prefix_hits_total', 'counter', 'Blocks of prompts that were in the cache', stats.prefixHits],
+    ['espalier_engine_prefix_misses_total', 'counter', 'Blocks of prompts that were computed', stats.prefixMisses],
+    ['espalier_engine_prefix_evictions_total', 'counter', 'Cached blocks given up', stats.prefixEvictions],
+    ['espalier_engine_preemptions_total', 'counter', 'Sequences that were computed again', stats.preemptions],
     ['espalier_engine_resident_adapters', 'gauge', 'Adapters in memory', stats.residentAdapters],
     ['espalier_engine_resident_adapter_bytes', 'gauge', 'Bytes of adapters in memory', stats.residentAdapterBytes],
     ['espalier_engine_steps_total', 'counter', 'Forward passes', stats.steps],

@@ -38,6 +38,7 @@ export const ERRORS = {
   STORAGE_CORRUPT: { kind: 'internal', retry: false },
   KEY_NOT_FOUND: { kind: 'not-found', retry: false },
   OVERLOADED: { kind: 'overloaded', retry: true },
+  DEADLINE_EXCEEDED: { kind: 'unavailable', retry: true },
   CANCELLED: { kind: 'cancelled', retry: false },
   NATIVE_MISSING: { kind: 'internal', retry: false },
   INTERNAL: { kind: 'internal', retry: false },
@@ -56,6 +57,8 @@ export interface ErrorDetails {
   /** The field, file, or parameter that is wrong. */
   readonly param?: string;
   readonly problems?: readonly Problem[];
+  /** Milliseconds after which the same request may succeed, where that can be estimated. */
+  readonly retryAfterMs?: number;
   readonly cause?: unknown;
 }
 
@@ -64,12 +67,14 @@ export class EspalierError extends Error {
   readonly code: ErrorCode;
   readonly param: string | undefined;
   readonly problems: readonly Problem[];
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.param = details.param;
     this.problems = details.problems ?? [];
+    this.retryAfterMs = details.retryAfterMs;
   }
 
   get kind(): ErrorKind {

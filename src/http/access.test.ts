@@ -1,7 +1,7 @@
 /** Who and what is asked: tasks, models, keys, limits, paths, readiness, metrics, errors. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ERRORS, EspalierError } from '../base/index.ts';
+import { ERRORS, EspalierError, type ErrorDetails } from '../base/index.ts';
 import {
   HELLO,
   app,
@@ -168,4 +168,7 @@ test('every kind of error has its status, and only known codes are told', () => 
     if (statuses[code] !== undefined) assert.equal(status, statuses[code], code);
     assert.equal(body.error.message.includes('a message'), status !== 500, code);
   }
+  const retryAfter = (details: ErrorDetails): string | undefined =>
+    wireError(new EspalierError('OVERLOADED', 'a message', details), 'req_1').headers['Retry-After'];
+  assert.deepEqual([retryAfter({}), retryAfter({ retryAfterMs: 2100 })], ['1', '3'], 'whole seconds, never too soon');
 });

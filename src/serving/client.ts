@@ -148,6 +148,9 @@ export class EngineClient implements AsyncDisposable {
   }
 }
 
-function rebuild({ code, message, param }: RemoteError): EspalierError {
-  return new EspalierError(code, message, param === undefined ? {} : { param });
+function rebuild({ code, message, param, retryAfterMs }: RemoteError): EspalierError {
+  return new EspalierError(code, message, {
+    ...(param !== undefined && { param }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }

@@ -1,8 +1,9 @@
 import { spanHooks, type RowSpan } from '../adapters/index.ts';
 import { forward, headRows, type Attend, type BaseModel } from '../model/index.ts';
 import type { Floats, Inference, PagedRows } from '../numeric/index.ts';
+import { replaceInputRows, replaceTokenLogits, writeGivenKeys, type SequenceRows } from './adapter-rows.ts';
 import type { KvBlocks } from './kv-blocks.ts';
-import type { StepPlan } from './scheduler.ts';
+import type { PlannedRows, StepPlan } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
 /** Logits of the sequences that have reached their last token, valid until the graph's step ends. */
@@ -18,17 +19,26 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
   const hidden = forward(
     g,
     base,
-    { tokenIds_T: rows.tokenIds_T, positions_T: rows.positions_T, attend: attendCached(base, blocks, rows) },
+    {
+      tokenIds_T: rows.tokenIds_T,
+      positions_T: rows.positions_T,
+      attend: attendCached(base, blocks, rows),
+      ...(rows.ownInputs.length > 0 && { editInputs: (inputs) => replaceInputRows(inputs, rows.ownInputs) }),
+    },
     spanHooks(rows.spans),
   );
   if (rows.lastRows.length === 0) return { sequences: [], logits: [] };
   const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows));
-  const { vocabSize: V } = base.config;
+  const { vocabSize: V, hiddenSize: D } = base.config;
   const logits = g.empty([rows.lastRows.length, V]);
   g.kernels.linearForward(logits.data, last.data, base.head, rows.lastRows.length, false);
   return {
     sequences: rows.finishing,
-    logits: rows.finishing.map((_, n) => logits.data.subarray(n * V, (n + 1) * V)),
+    logits: rows.finishing.map((sequence, n) => {
+      const logits_V = logits.data.subarray(n * V, (n + 1) * V);
+      replaceTokenLogits(g, logits_V, last.data.subarray(n * D, (n + 1) * D), sequence);
+      return logits_V;
+    }),
   };
 }
 
@@ -39,12 +49,14 @@ interface StepRows {
   readonly slots_T: Int32Array;
   readonly paged: PagedRows;
   readonly spans: RowSpan[];
+  /** Sequences whose adapter has input rows of its own. */
+  readonly ownInputs: SequenceRows[];
   readonly lastRows: number[];
   readonly finishing: Sequence[];
 }
 
 function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
-  const T = plan.reduce((sum, { numNew }) => sum + numNew, 0);
+  const T = plan.reduce((sum, planned) => sum + numRowsOf(planned), 0);
   const maxBlocks = Math.max(...plan.map(({ sequence }) => sequence.blocks.length));
   const rows: StepRows = {
     tokenIds_T: new Int32Array(T),
@@ -58,16 +70,23 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
       blockSize: blocks.blockSize,
     },
     spans: [],
+    ownInputs: [],
     lastRows: [],
     finishing: [],
   };
   let row = 0;
-  for (const [index, { sequence, numNew }] of plan.entries()) {
+  for (const [index, planned] of plan.entries()) {
+    const { sequence, numNew } = planned;
+    const { adapter, numComputed, numGiven, numVirtual } = sequence;
     rows.paged.blockTables.set(sequence.blocks, index * maxBlocks);
-    rows.spans.push({ begin: row, end: row + numNew, adapter: sequence.adapter });
-    for (let i = 0; i < numNew; i++, row++) {
-      const position = sequence.numComputed + i;
-      rows.tokenIds_T[row] = sequence.tokenIds[position];
+    if (numComputed < numGiven) writeGivenKeys(blocks, sequence, numComputed, numGiven);
+    const numRows = numRowsOf(planned);
+    const [begin, end, first] = [row, row + numRows, numComputed + numNew - numRows];
+    rows.spans.push({ begin, end, adapter });
+    if (adapter.virtual ?? adapter.tokenRows) rows.ownInputs.push({ sequence, begin, end, position: first });
+    for (let position = first; row < end; row++, position++) {
+      // A virtual embedding has no id: whatever stands for it is written over.
+      rows.tokenIds_T[row] = position < numVirtual ? 0 : sequence.tokenIds[position - numVirtual];
       rows.positions_T[row] = position;
       const block = sequence.blocks[Math.floor(position / blocks.blockSize)];
       rows.slots_T[row] = block * blocks.blockSize + (position % blocks.blockSize);
@@ -80,6 +99,11 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
     }
   }
   return { ...rows, spans: joinSpans(rows.spans) };
+}
+
+/** Rows to compute: the positions of a plan without those whose keys and values the adapter brings. */
+function numRowsOf({ sequence, numNew }: PlannedRows): number {
+  return numNew - Math.max(0, sequence.numGiven - sequence.numComputed);
 }
 
 /** Neighbouring sequences of one adapter are one span. */

@@ -3,9 +3,16 @@
  * Owns: sequences, adapter slots, KV blocks. Nobody else writes them.
  * May import: base numeric model adapters.   Called by: app.
  * Runs on: the engine worker thread; client.ts on the main thread.
- * Throws: OVERLOADED CONTEXT_TOO_LONG REQUEST_INVALID CANCELLED INTERNAL.
+ * Throws: OVERLOADED DEADLINE_EXCEEDED CONTEXT_TOO_LONG REQUEST_INVALID ADAPTER_INVALID CANCELLED INTERNAL.
  */
-export { DEFAULT_ENGINE, Engine, type EngineOptions } from './engine.ts';
+export {
+  DEFAULT_ENGINE,
+  Engine,
+  type EngineCounts,
+  type EngineOptions,
+  type RequestFailure,
+  type StepOutcome,
+} from './engine.ts';
 export { EngineClient } from './client.ts';
 export type { AdapterSource, EngineStats, WorkerInit } from './messages.ts';
 export { GREEDY, type FinishReason, type GenerateRequest, type SamplingParams, type TokenEvent } from './request.ts';

@@ -28,7 +28,13 @@ export interface EngineStats {
   readonly numRunning: number;
   readonly numWaiting: number;
   readonly cacheBlocks: number;
+  /** Blocks that nobody reads: empty, or holding a prefix that may be asked for again. */
   readonly cacheBlocksFree: number;
+  readonly cacheBlocksCached: number;
+  readonly prefixHits: number;
+  readonly prefixMisses: number;
+  readonly prefixEvictions: number;
+  readonly preemptions: number;
   readonly residentAdapters: number;
   readonly residentAdapterBytes: number;
   readonly steps: number;
@@ -40,6 +46,7 @@ export interface RemoteError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly param: string | undefined;
+  readonly retryAfterMs: number | undefined;
 }
 
 export type FromWorker =

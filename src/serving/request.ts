@@ -15,10 +15,21 @@ export interface GenerateRequest {
   readonly promptTokenIds: Int32Array;
   /** Digest of the adapter; null is the base. */
   readonly adapter: string | null;
-  readonly maxTokens: number;
+  /** Null: until the context, or the cache where that is smaller, is full. */
+  readonly maxTokens: number | null;
   /** Generation ends after one of these; the token itself is not reported. */
   readonly stopTokenIds: readonly number[];
   readonly sampling: SamplingParams;
+  /** Whose request it is: no keys and values are shared between tenants, and service is shared fairly among them. Null: the operator's. */
+  readonly tenant?: string | null | undefined;
+  /** The tenant's part of the service, relative to the others'; 1 if absent. The latest request's counts. */
+  readonly weight?: number | undefined;
+  /** A whole number; higher goes first, among the requests of one tenant. 0 if absent. */
+  readonly priority?: number | undefined;
+  /** Milliseconds after its arrival by which it has begun, or fails with DEADLINE_EXCEEDED. */
+  readonly deadlineMs?: number | undefined;
+  /** Every row is computed, also those whose keys and values are in the cache: for who reads results of the prompt's rows. */
+  readonly needsEveryRow?: boolean | undefined;
 }
 
 export type FinishReason = 'stop' | 'length';
@@ -28,4 +39,6 @@ export interface TokenEvent {
   readonly id: string;
   readonly tokenIds: readonly number[];
   readonly finishReason: FinishReason | null;
+  /** On a request's first event: how many of its prompt's tokens were in the cache. */
+  readonly cachedTokens?: number | undefined;
 }

@@ -14,8 +14,9 @@ const init = workerData as WorkerInit;
 const send = (message: FromWorker): void => port.postMessage(message);
 
 function remoteError(error: unknown): RemoteError {
-  if (error instanceof EspalierError) return { code: error.code, message: error.message, param: error.param };
-  return { code: 'INTERNAL', message: errorMessage(error), param: undefined };
+  const { code, message, param, retryAfterMs } =
+    error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
+  return { code, message, param, retryAfterMs };
 }
 
 function main(): void {
@@ -34,11 +35,15 @@ function main(): void {
   };
 
   const step = (): void => {
-    const events = engine.step();
+    const { events, failures } = engine.step();
     steps++;
     for (const event of events) {
       generatedTokens += event.tokenIds.length;
       if (event.finishReason) release(event.id);
+    }
+    for (const { id, error } of failures) {
+      release(id);
+      send({ type: 'failed', id, error: remoteError(error) });
     }
     if (events.length > 0) send({ type: 'tokens', events });
     // Messages that have come in meanwhile are handled before the next step.
@@ -66,15 +71,21 @@ function main(): void {
         engine.cancel(message.id);
         release(message.id);
         return;
-      case 'stats':
+      case 'stats': {
+        const { counts } = engine;
         send({
           type: 'stats',
           token: message.token,
           stats: {
-            numRunning: engine.numRunning,
-            numWaiting: engine.numWaiting,
-            cacheBlocks: engine.numBlocks,
-            cacheBlocksFree: engine.numFreeBlocks,
+            numRunning: counts.numRunning,
+            numWaiting: counts.numWaiting,
+            cacheBlocks: counts.numBlocks,
+            cacheBlocksFree: counts.numFreeBlocks,
+            cacheBlocksCached: counts.numCachedBlocks,
+            prefixHits: counts.prefixHits,
+            prefixMisses: counts.prefixMisses,
+            prefixEvictions: counts.prefixEvictions,
+            preemptions: counts.preemptions,
             residentAdapters: slots.count,
             residentAdapterBytes: slots.sizeBytes,
             steps,
@@ -83,6 +94,7 @@ function main(): void {
           },
         });
         return;
+      }
       case 'close':
         port.close();
         return;
