@@ -1,56 +1,18 @@
 /** Every PEFT method as Hugging Face PEFT saved it: PEFT's logits, served alone, merged, and all methods of a base in one batch. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import {
-  adapterTensors,
-  compileAdapter,
-  METHODS,
-  methodOf,
-  mergedHooks,
-  probeAdapter,
-  readArtefact,
-  spanHooks,
-  type Adapter,
-  type CompiledAdapter,
-} from '../../src/adapters/index.ts';
-import { loadBase, type BaseModel } from '../../src/model/index.ts';
-import { loadNativeKernels } from '../../src/numeric/index.ts';
+import { adapterTensors, METHODS, methodOf, mergedHooks, probeAdapter, spanHooks } from '../../src/adapters/index.ts';
 import { assertBitEqual, assertClose, compareToReference } from '../../src/numeric/compare.ts';
 import { forwardLogits } from '../support/forward-logits.ts';
 import { plainLogits } from '../support/plain-forward.ts';
-import { floatsOf, GOLDEN, readGolden, type GoldenSequence } from './goldens.ts';
+import { loadPeftBases, loadPeftCases, type PeftCase } from '../support/peft-cases.ts';
+import { floatsOf } from './goldens.ts';
 
-interface MethodGolden {
-  readonly about: string;
-  readonly base: string;
-  readonly sequences: readonly GoldenSequence[];
-}
+const bases = loadPeftBases();
+const CASES = loadPeftCases(bases);
 
-interface Case {
-  readonly name: string;
-  readonly golden: MethodGolden;
-  readonly base: BaseModel;
-  readonly adapter: Adapter;
-  readonly compiled: CompiledAdapter;
-}
-
-const kernels = loadNativeKernels();
-const bases = new Map(
-  ['tiny-llama', 'tiny-qwen2'].map((name) => [name, loadBase(join(GOLDEN, 'models', name), name, kernels, 'f32')]),
-);
-
-const CASES = readdirSync(join(GOLDEN, 'peft', 'methods')).map((name): Case => {
-  const golden = readGolden<MethodGolden>('peft', 'methods', name, 'golden.json');
-  const base = bases.get(golden.base);
-  assert.ok(base, `${name} is on a known base`);
-  const adapter = readArtefact(join(GOLDEN, 'peft', 'methods', name), base);
-  return { name, golden, base, adapter, compiled: compileAdapter(adapter, base) };
-});
-
-/** The serving form of an adapter over whole sequences. Virtual tokens and token rows are serving's: here a plain forward has them. */
-function servedLogits({ base, compiled }: Case, ids: readonly (readonly number[])[]): ArrayLike<number>[] {
+/** The serving form of an adapter over whole sequences. Virtual tokens and token rows are the engine's (peft-serving.test.ts): here a plain forward has them. */
+function servedLogits({ base, compiled }: PeftCase, ids: readonly (readonly number[])[]): ArrayLike<number>[] {
   if (compiled.virtual ?? compiled.tokenRows)
     return ids.map((tokenIds) => plainLogits(base, compiled, tokenIds).flatMap((row) => [...row]));
   return forwardLogits(base, ids, spanHooks([{ begin: 0, end: ids.flat().length, adapter: compiled }]));
