@@ -7,7 +7,13 @@
  *                             [--rank=8] [--adapters=5,64,500,2000] [--threads=N] [--json]
  */
 import { parseArgs } from 'node:util';
-import { BASE_ADAPTER, compileAdapter, methodOf, packAdapter, type CompiledAdapter } from '../src/adapters/index.ts';
+import {
+  BASE_ADAPTER,
+  compileAdapter,
+  packAdapter,
+  trainableMethodOf,
+  type CompiledAdapter,
+} from '../src/adapters/index.ts';
 import { readConfig, resolveBase } from '../src/app/index.ts';
 import { Rng, systemClock } from '../src/base/index.ts';
 import { defaultLoraConfig } from '../src/formats/index.ts';
@@ -57,7 +63,7 @@ function noiseOf(length: number): Float32Array {
 function adapterOf(on: BaseModel, seed: number): CompiledAdapter {
   const rng = Rng.fromSeed(seed, 'adapter');
   const tensors = new Map(
-    methodOf(LORA)
+    trainableMethodOf(LORA)
       .parameters(LORA, on.sites)
       .map(({ name, shape }) => {
         const length = shape.reduce((product, size) => product * size, 1);
@@ -65,7 +71,7 @@ function adapterOf(on: BaseModel, seed: number): CompiledAdapter {
         return [name, { shape, data: noise.slice(start, start + length) }];
       }),
   );
-  return packAdapter(compileAdapter({ config: LORA, tensors }, on.sites), on.sites);
+  return packAdapter(compileAdapter({ config: LORA, tensors }, on), on.sites);
 }
 
 const made: CompiledAdapter[] = [];

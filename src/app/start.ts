@@ -74,7 +74,7 @@ export async function prepareStart(config: AppConfig, events: StartEvents = {}):
       loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }),
     );
     const renderer = openChatRenderer(base.open.path);
-    const adapter = compileAdapter(readArtefact(outcome.output, model), model.sites);
+    const adapter = compileAdapter(readArtefact(outcome.output, model), model);
     const score = (who: 'base' | 'adapter'): number =>
       scoreTask(model, renderer, who === 'base' ? BASE_ADAPTER : adapter, task, (numDone, total) =>
         events.onScoring?.(task, who, numDone, total),

@@ -7,6 +7,7 @@
  */
 export type * from './kernels.ts';
 export { WEIGHT_FORMATS } from './kernels.ts';
+export { compareToReference, type Comparison } from './compare.ts';
 export { type Tensor, tensor, sizeOf } from './tensor.ts';
 export {
   packRowProgram,

@@ -21,7 +21,7 @@ after(() => rmSync(folder, { recursive: true }));
 writeTinyBase(folder);
 const base = loadBase(folder, 'tiny', loadNativeKernels({ threads: 1 }), 'f32');
 
-const lora = compileAdapter(randomAdapter(tinySites(), { seed: 1, rank: 4, targets: 'all-linear' }), base.sites);
+const lora = compileAdapter(randomAdapter(tinySites(), { seed: 1, rank: 4, targets: 'all-linear' }), base);
 const prompt = promptAdapter(base.config, 20, 2);
 const prefix = prefixAdapter(base.config, 37, 3);
 const ADAPTERS: Readonly<Record<string, CompiledAdapter>> = {

@@ -23,7 +23,7 @@ function main(): void {
   const kernels = loadNativeKernels(init.threads === undefined ? {} : { threads: init.threads });
   const base = openBase(init.base, kernels);
   const engine = new Engine(base, init.engine);
-  const load = (directory: string): CompiledAdapter => compileAdapter(readArtefact(directory, base), base.sites);
+  const load = (directory: string): CompiledAdapter => compileAdapter(readArtefact(directory, base), base);
   const slots = new AdapterSlots(load, init.adapterBytes);
   const leases = new Map<string, Lease<CompiledAdapter>>();
   let isStepping = false;

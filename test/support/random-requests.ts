@@ -28,7 +28,7 @@ export const adapters: readonly CompiledAdapter[] = [
   ...(['q_proj', 'v_proj o_proj', 'q_proj k_proj v_proj o_proj', 'gate_proj', 'up_proj down_proj'] as const).map(
     (targets, index) => {
       const options = { seed: index, rank: [1, 2, 4, 8, 16][index], targets: targets.split(' ') };
-      return compileAdapter(randomAdapter(tinySites(), options), tinyBase.sites);
+      return compileAdapter(randomAdapter(tinySites(), options), tinyBase);
     },
   ),
   promptAdapter(tinyBase.config, 11, 6),
