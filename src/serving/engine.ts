@@ -2,11 +2,11 @@ import { assert, fail } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { BASE_ADAPTER } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import { BufferPool, Inference } from '../numeric/index.ts';
+import { BufferPool, Inference, type Floats } from '../numeric/index.ts';
+import { chooseToken } from './choose.ts';
 import { execute, type StepResult } from './execute.ts';
 import { KvBlocks } from './kv-blocks.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './request.ts';
-import { sampleToken } from './sampler.ts';
 import { Scheduler, type StepPlan } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
 
@@ -70,11 +70,12 @@ export class Engine {
   /** @throws CONTEXT_TOO_LONG OVERLOADED */
   submit(request: GenerateRequest, adapter: CompiledAdapter = BASE_ADAPTER): void {
     assert(!this.#sequences.has(request.id), 'a request id is used once');
-    const sequence = new Sequence(request, adapter);
     const { contextLength } = this.base.config;
+    const limit = Math.min(contextLength, this.#blocks.numBlocks * this.#blocks.blockSize);
+    const sequence = new Sequence(request, adapter, limit);
     if (request.promptTokenIds.length === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param: 'messages' });
-    if (sequence.maxTokens > contextLength || !this.#scheduler.canEverHold(sequence.maxTokens)) {
-      const limit = Math.min(contextLength, this.#blocks.numBlocks * this.#blocks.blockSize);
+    const numNeeded = request.promptTokenIds.length + (request.maxTokens ?? 1);
+    if (numNeeded > contextLength || !this.#scheduler.canEverHold(numNeeded)) {
       fail(
         'CONTEXT_TOO_LONG',
         `the prompt has ${request.promptTokenIds.length} tokens and max_tokens is ${request.maxTokens}: together more than the ${limit} of this server`,
@@ -106,20 +107,50 @@ export class Engine {
 
   #commit(plan: StepPlan, result: StepResult): TokenEvent[] {
     for (const { sequence, numNew } of plan) sequence.numComputed += numNew;
-    return result.sequences.map((sequence, n): TokenEvent => {
-      const { request } = sequence;
-      const token = sampleToken(result.logits[n], request.sampling, sequence.rng);
-      const isStop = request.stopTokenIds.includes(token);
-      if (!isStop) sequence.tokenIds.push(token);
-      const isFull = sequence.numGenerated >= request.maxTokens;
-      const finishReason: FinishReason | null = isStop ? 'stop' : isFull ? 'length' : null;
-      if (finishReason) this.#drop(sequence);
-      return { id: request.id, tokenIds: isStop ? [] : [token], finishReason };
-    });
+    const read = plan.map(({ sequence }) => sequence).filter((sequence) => isRead(sequence));
+    return [
+      ...result.sequences.map((sequence, n) => this.#advance(sequence, result.logits[n])),
+      ...read.map((sequence) => this.#finish(sequence)),
+    ];
+  }
+
+  #advance(sequence: Sequence, logits_V: Floats): TokenEvent {
+    const { request } = sequence;
+    const isFirst = sequence.numGenerated === 0;
+    const { id, logprob } = chooseToken(sequence, logits_V);
+    const isStop = request.stopTokenIds.includes(id);
+    if (!isStop) sequence.tokenIds.push(id);
+    const isFull = sequence.numTokens >= sequence.maxTokens;
+    const finishReason: FinishReason | null = isStop ? 'stop' : isFull ? 'length' : null;
+    if (finishReason) this.#drop(sequence);
+    return {
+      id: request.id,
+      tokenIds: isStop ? [] : [id],
+      finishReason,
+      ...(logprob && { logprobs: isStop ? [] : [logprob] }),
+      ...(isFirst && promptResults(sequence)),
+    };
+  }
+
+  /** Ends a request that asked for its prompt alone. */
+  #finish(sequence: Sequence): TokenEvent {
+    this.#drop(sequence);
+    return { id: sequence.request.id, tokenIds: [], finishReason: 'length', ...promptResults(sequence) };
   }
 
   #drop(sequence: Sequence): void {
     this.#scheduler.remove(sequence);
     this.#sequences.delete(sequence.request.id);
   }
+}
+
+/** Whether a request that generates nothing has its whole prompt computed. */
+function isRead({ request, numComputed, numTokens }: Sequence): boolean {
+  return request.maxTokens === 0 && numComputed === numTokens;
+}
+
+function promptResults({ promptRows }: Sequence): Pick<TokenEvent, 'promptLogprobs' | 'embedding'> {
+  if (!promptRows) return {};
+  const { logprobs, embedding } = promptRows;
+  return { ...(logprobs && { promptLogprobs: logprobs }), ...(embedding && { embedding }) };
 }

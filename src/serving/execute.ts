@@ -2,6 +2,7 @@ import { spanHooks, type RowSpan } from '../adapters/index.ts';
 import { forward, headRows, type Attend, type BaseModel } from '../model/index.ts';
 import type { Floats, Inference, PagedRows } from '../numeric/index.ts';
 import type { KvBlocks } from './kv-blocks.ts';
+import { gatherPromptRows, type PromptRow } from './prompt-rows.ts';
 import type { StepPlan } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -21,6 +22,7 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
     { tokenIds_T: rows.tokenIds_T, positions_T: rows.positions_T, attend: attendCached(base, blocks, rows) },
     spanHooks(rows.spans),
   );
+  if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows);
   if (rows.lastRows.length === 0) return { sequences: [], logits: [] };
   const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows));
   const { vocabSize: V } = base.config;
@@ -39,6 +41,7 @@ interface StepRows {
   readonly slots_T: Int32Array;
   readonly paged: PagedRows;
   readonly spans: RowSpan[];
+  readonly promptRows: PromptRow[];
   readonly lastRows: number[];
   readonly finishing: Sequence[];
 }
@@ -58,6 +61,7 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
       blockSize: blocks.blockSize,
     },
     spans: [],
+    promptRows: [],
     lastRows: [],
     finishing: [],
   };
@@ -73,8 +77,9 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
       rows.slots_T[row] = block * blocks.blockSize + (position % blocks.blockSize);
       rows.paged.rowSequences[row] = index;
       rows.paged.contextLengths[row] = position + 1;
+      if (sequence.promptRows?.has(position)) rows.promptRows.push({ rows: sequence.promptRows, row, index: position });
     }
-    if (sequence.numComputed + numNew === sequence.numTokens) {
+    if (sequence.request.maxTokens !== 0 && sequence.numComputed + numNew === sequence.numTokens) {
       rows.lastRows.push(row - 1);
       rows.finishing.push(sequence);
     }

@@ -24,7 +24,7 @@ beforeEach(() => (blocks = new KvBlocks(config, 64)));
 function sequence(id: string, numPrompt: number, maxTokens = 4, adapter: string | null = null): Sequence {
   const sampling = { temperature: 0, topP: 1, seed: 0 };
   const promptTokenIds = new Int32Array(numPrompt);
-  return new Sequence({ id, promptTokenIds, adapter, maxTokens, stopTokenIds: [], sampling }, BASE_ADAPTER);
+  return new Sequence({ id, promptTokenIds, adapter, maxTokens, stopTokenIds: [], sampling }, BASE_ADAPTER, 1000);
 }
 
 /** One step: what is planned, as `id:rows`, and then computed; a sequence that is caught up gets its next token. */
