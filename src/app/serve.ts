@@ -58,9 +58,8 @@ export async function serve(
     }),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  // A request that names no limit may fill what there is: the context, or the cache where that is smaller.
-  const contextLength = Math.min(model.contextLength, cacheTokens);
-  const services = makeServices(platform, served, { engine, renderer, contextLength });
+  const { vocabSize, hiddenSize } = model;
+  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize });
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {
