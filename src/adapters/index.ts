@@ -3,7 +3,7 @@
  * Owns: the method interface, row primitives, the artefact's identity, the proof that an adapter works.
  * May import: base numeric formats model.   Called by: training serving planning app.
  * Runs on: any thread.
- * Throws: ADAPTER_INVALID CONFIG_INVALID TARGET_UNMATCHED.
+ * Throws: ADAPTER_INVALID CONFIG_INVALID REQUEST_INVALID TARGET_UNMATCHED.
  */
 export type { AdapterTensors, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
@@ -37,3 +37,4 @@ export {
   type ParityProbe,
   type ProofOptions,
 } from './proof/proof.ts';
+export { composeAdapters, inMixOrder, mixDigest, type MixPart } from './compose.ts';

@@ -3,6 +3,7 @@ import { forward, headRows, type Attend, type BaseModel } from '../model/index.t
 import type { Floats, Inference, PagedRows } from '../numeric/index.ts';
 import { replaceInputRows, replaceTokenLogits, writeGivenKeys, type SequenceRows } from './adapter-rows.ts';
 import type { KvBlocks } from './kv-blocks.ts';
+import { gatherPromptRows, type PromptRow } from './prompt-rows.ts';
 import type { PlannedRows, StepPlan } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -27,6 +28,7 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
     },
     spanHooks(rows.spans),
   );
+  if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows);
   if (rows.lastRows.length === 0) return { sequences: [], logits: [] };
   const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows));
   const { vocabSize: V, hiddenSize: D } = base.config;
@@ -49,6 +51,7 @@ interface StepRows {
   readonly spans: RowSpan[];
   /** Sequences whose adapter has input rows of its own. */
   readonly ownInputs: SequenceRows[];
+  readonly promptRows: PromptRow[];
   readonly lastRows: number[];
   readonly finishing: Sequence[];
 }
@@ -68,6 +71,7 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
     },
     spans: [],
     ownInputs: [],
+    promptRows: [],
     lastRows: [],
     finishing: [],
   };
@@ -87,8 +91,11 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
       rows.positions_T[row] = position;
       rows.paged.rowSequences[row] = index;
       rows.paged.contextLengths[row] = position + 1;
+      const { promptRows } = sequence;
+      const place = position - numVirtual;
+      if (promptRows?.has(place)) rows.promptRows.push({ sequence, rows: promptRows, row, index: place });
     }
-    if (sequence.numComputed + numNew === sequence.numTokens) {
+    if (sequence.request.maxTokens !== 0 && sequence.numComputed + numNew === sequence.numTokens) {
       rows.lastRows.push(row - 1);
       rows.finishing.push(sequence);
     }

@@ -93,7 +93,7 @@ export class KvCache {
   /** The cached blocks of the sequence's tokens, from the first on. */
   #find(sequence: Sequence): PrefixNode[] {
     const found: PrefixNode[] = [];
-    if (sequence.request.needsEveryRow) return found;
+    if (sequence.promptRows) return found;
     let node = this.prefixes.find(sequence.tenant, adapterKey(sequence));
     const most = this.#mostShared(sequence);
     while (node && found.length < most) {

@@ -82,11 +82,11 @@ function recordingEngine(options: Partial<typeof DEFAULT_ENGINE> = {}) {
     base,
     { ...DEFAULT_ENGINE, ...options },
     {
-      sample: (logits_V, { request: { id } }) => {
+      choose: ({ request: { id } }, logits_V) => {
         const rows = logits.get(id) ?? [];
         rows.push(Float32Array.from(logits_V));
         logits.set(id, rows);
-        return argmax(logits_V);
+        return { id: argmax(logits_V), logprob: undefined };
       },
     },
   );

@@ -24,9 +24,9 @@ function answer(base: BaseModel, requests: readonly Asked[], maxStepTokens: numb
     base,
     { ...DEFAULT_ENGINE, maxStepTokens, cacheTokens: 4096, blockSize: 4 },
     {
-      sample(logits_V, { request }) {
+      choose({ request }, logits_V) {
         logits.set(request.id, Float32Array.from(logits_V));
-        return 0;
+        return { id: 0, logprob: undefined };
       },
     },
   );

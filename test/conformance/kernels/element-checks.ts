@@ -122,7 +122,8 @@ const overDy: KernelCheck = {
 const highest: KernelCheck = {
   name: 'argmaxRows: the first of the highest numbers of each row, for every thread count',
   methods: ['argmaxRows'],
-  run({ kernels, setThreads }) {
+  run(subject) {
+    const { kernels } = subject;
     for (const [N, V] of [
       [1, 1],
       [1, 133],
@@ -137,7 +138,7 @@ const highest: KernelCheck = {
       const expected = new Int32Array(N);
       referenceKernels().argmaxRows(expected, x, N);
       for (const threads of THREAD_COUNTS) {
-        setThreads(threads);
+        subject.setThreads(threads);
         const best = new Int32Array(N).fill(-1);
         kernels.argmaxRows(best, x, N);
         assert.deepEqual(best, expected, `${N} rows of ${V}, ${threads} threads`);
