@@ -35,11 +35,9 @@ export function scaleColumns(w_OI: Floats, factor_I: ArrayLike<number>): void {
 }
 
 /** The Euclidean norm of each row of [O, I], summed in float64. */
-export function rowNorms(w_OI: Floats, numRows: number): Float64Array {
+export function rowNorms(kernels: Kernels, w_OI: Floats, numRows: number): Float64Array {
   const I = w_OI.length / numRows;
-  return Float64Array.from({ length: numRows }, (_, o) => {
-    let sum = 0;
-    for (let i = o * I; i < (o + 1) * I; i++) sum += w_OI[i] * w_OI[i];
-    return Math.sqrt(sum);
-  });
+  return Float64Array.from({ length: numRows }, (_, o) =>
+    Math.sqrt(kernels.sumSquares(w_OI.subarray(o * I, (o + 1) * I))),
+  );
 }

@@ -1,9 +1,10 @@
-/** Orthogonal matrices from skew-symmetric ones (Cayley, 1846), as PEFT's OFT makes them. All square, row-major, float64. */
-import type { Floats } from '../../numeric/index.ts';
+/** Orthogonal matrices from skew-symmetric ones (Cayley, 1846), as PEFT's OFT makes them. All are square and row-major. */
+import type { Floats, Kernels } from '../../numeric/index.ts';
+import { zerosLike } from '../dense.ts';
 
 /** The skew-symmetric [B, B] whose upper triangle, row by row, is `upper`. */
-export function skewSymmetric(upper: Floats, B: number): Float64Array {
-  const skew = new Float64Array(B * B);
+export function skewSymmetric(upper: Floats, B: number): Floats {
+  const skew = zerosLike(upper, B * B);
   let next = 0;
   for (let row = 0; row < B; row++) {
     for (let column = row + 1; column < B; column++, next++) {
@@ -15,7 +16,7 @@ export function skewSymmetric(upper: Floats, B: number): Float64Array {
 }
 
 /** COFT's constraint: a matrix whose norm is above `limit` is shortened to it. In place. */
-export function constrain(skew: Float64Array, limit: number): void {
+export function constrain(skew: Floats, limit: number): void {
   let sum = 0;
   for (const value of skew) sum += value * value;
   const norm = Math.sqrt(sum);
@@ -23,45 +24,37 @@ export function constrain(skew: Float64Array, limit: number): void {
   for (let i = 0; i < skew.length; i++) skew[i] = skew[i] * (limit / norm);
 }
 
-/** (I − Q)(I + Q)⁻¹. It exists for every skew-symmetric Q, whose eigenvalues are imaginary. */
-export function cayley(skew: Float64Array, B: number): Float64Array {
+/** (I − Q)(I + Q)⁻¹ in float64. It exists for every skew-symmetric Q, whose eigenvalues are imaginary. */
+export function cayley(skew: Floats, B: number): Float64Array {
   // R·(I + Q) = I − Q, transposed: (I + Q)ᵀ·Rᵀ = (I − Q)ᵀ, and Qᵀ = −Q: (I − Q)·Rᵀ = I + Q.
-  const left = skew.map((value, i) => (i % (B + 1) === 0 ? 1 : 0) - value);
-  const right = skew.map((value, i) => (i % (B + 1) === 0 ? 1 : 0) + value);
+  const left = Float64Array.from(skew, (value, i) => (i % (B + 1) === 0 ? 1 : 0) - value);
+  const right = Float64Array.from(skew, (value, i) => (i % (B + 1) === 0 ? 1 : 0) + value);
   return transpose(solve(left, right, B), B);
 }
 
 /**
  * PEFT's truncated Neumann series of the same: with Q for −Q, I + 2·(Q + Q² + …) whose last power counts once. `numTerms` is the config's
- * number; 3 and 4 give the same series in PEFT.
+ * number; 3 and 4 give the same series in PEFT. In the kernels' precision.
  */
-export function cayleyNeumann(skew: Float64Array, B: number, numTerms: number): Float64Array {
-  const sum = skew.map((_, i) => (i % (B + 1) === 0 ? 1 : 0));
-  const add = (power: Float64Array, weight: number): void => {
-    for (let i = 0; i < sum.length; i++) sum[i] = sum[i] + weight * power[i];
+export function cayleyNeumann(kernels: Kernels, skew: Floats, B: number, numTerms: number): Floats {
+  const sum = zerosLike(skew, B * B);
+  for (let i = 0; i < sum.length; i += B + 1) sum[i] = 1;
+  const timesSkew = (power: Floats): Floats => {
+    const next = zerosLike(skew, B * B);
+    kernels.gemm(next, power, skew, { M: B, N: B, K: B });
+    return next;
   };
-  if (numTerms > 1) add(skew, 2);
+  if (numTerms > 1) kernels.axpy(sum, skew, 2);
   if (numTerms > 2) {
-    let power = multiply(skew, skew, B);
-    add(power, 2);
+    let power = timesSkew(skew);
+    kernels.axpy(sum, power, 2);
     for (let exponent = 3; exponent < numTerms - 1; exponent++) {
-      power = multiply(power, skew, B);
-      add(power, 2);
+      power = timesSkew(power);
+      kernels.axpy(sum, power, 2);
     }
-    add(multiply(power, skew, B), 1);
+    kernels.axpy(sum, timesSkew(power), 1);
   }
   return sum;
-}
-
-function multiply(a: Float64Array, b: Float64Array, B: number): Float64Array {
-  const result = new Float64Array(B * B);
-  for (let row = 0; row < B; row++) {
-    for (let k = 0; k < B; k++) {
-      const factor = a[row * B + k];
-      for (let column = 0; column < B; column++) result[row * B + column] += factor * b[k * B + column];
-    }
-  }
-  return result;
 }
 
 function transpose(a: Float64Array, B: number): Float64Array {

@@ -40,7 +40,7 @@ export const dora: Method<LoraConfig> = {
     const { scale } = loraScales(config)(site.path);
     const [a, b] = [tensorAt(tensors, site, 'lora_A.weight'), tensorAt(tensors, site, 'lora_B.weight')];
     addProduct(kernels, weight_OI, b, a, scale);
-    const norms = rowNorms(weight_OI, site.out);
+    const norms = rowNorms(kernels, weight_OI, site.out);
     const magnitude = tensorAt(tensors, site, MAGNITUDE).data;
     scaleRows(
       weight_OI,
@@ -54,7 +54,7 @@ function outputFactor(base: BaseModel, { site, a_RI, b_OR, scale }: LoraDelta, m
   const { weight } = base.layers[site.layer].linear[site.role];
   const dense_OI = base.kernels.thaw(weight);
   addProduct(base.kernels, dense_OI, b_OR, a_RI, scale);
-  const norms = rowNorms(dense_OI, site.out);
+  const norms = rowNorms(base.kernels, dense_OI, site.out);
   const data = magnitude_O.data.slice();
   for (let o = 0; o < site.out; o++) {
     data[o] = data[o] / norms[o];
