@@ -1,6 +1,7 @@
 import { assert, EspalierError } from '../base/index.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Sequence } from './sequence.ts';
+import { goesBefore, isActive, isServedLess, type Tenant } from './tenant.ts';
 
 export interface QueueLimits {
   /** Requests that may wait, over all tenants. A tenant with less than its part of them is let in also beyond. */
@@ -20,19 +21,6 @@ export interface QueueLimits {
 export interface GivenUp {
   readonly sequence: Sequence;
   readonly error: EspalierError;
-}
-
-/** A tenant with requests that wait or run, or that was served more than the others have caught up with. */
-export interface Tenant {
-  readonly id: string | null;
-  /** In the order in which they begin: preempted ones, then by priority, then by arrival. */
-  readonly waiting: Sequence[];
-  weight: number;
-  /** What it was served, divided by its weight. */
-  counter: number;
-  numRunning: number;
-  /** How fast its requests begin, since it has had to wait. */
-  meter: RateMeter;
 }
 
 /** Never tell a client to come back sooner. */
@@ -187,8 +175,8 @@ export class FairQueue {
     let numActive = tenant && isActive(tenant) ? 0 : 1;
     for (const other of this.#tenants.values()) if (isActive(other)) numActive++;
     const isFull = this.#numWaiting >= maxWaiting && numOwn >= Math.max(1, Math.floor(maxWaiting / numActive));
-    // The first of a tenant is let in also while others wait for long: it is owed its turn.
-    const waitMs = tenant && numOwn > 0 ? this.#expectedWaitMs(tenant, nowMs) : 0;
+    // The first of a tenant is let in also while others wait for long: it is owed its turn. A tenant that is alone waits for itself only.
+    const waitMs = tenant && numOwn > 0 && numActive > 1 ? this.#expectedWaitMs(tenant, nowMs) : 0;
     if (numOwn < maxWaitingPerTenant && !isFull && waitMs <= maxWaitMs) return;
     const why =
       numOwn >= maxWaitingPerTenant
@@ -282,20 +270,4 @@ export class FairQueue {
     tenant.waiting.splice(at, 1);
     this.#numWaiting--;
   }
-}
-
-/** The order of one tenant's requests. */
-export function goesBefore(a: Sequence, b: Sequence): boolean {
-  if (a.hasBegun !== b.hasBegun) return a.hasBegun;
-  if (!a.hasBegun && a.priority !== b.priority) return a.priority > b.priority;
-  return a.order < b.order;
-}
-
-export function isServedLess(a: Tenant, b: Tenant): boolean {
-  if (a.counter !== b.counter) return a.counter < b.counter;
-  return (a.waiting[0]?.order ?? Infinity) < (b.waiting[0]?.order ?? Infinity);
-}
-
-function isActive({ waiting, numRunning }: Tenant): boolean {
-  return waiting.length > 0 || numRunning > 0;
 }

@@ -1,7 +1,8 @@
 import { assert } from '../base/index.ts';
-import { FairQueue, isServedLess, type GivenUp, type QueueLimits, type Tenant } from './fair-queue.ts';
+import { FairQueue, type GivenUp, type QueueLimits } from './fair-queue.ts';
 import type { KvCache } from './kv-cache.ts';
 import type { Sequence } from './sequence.ts';
+import { isServedLess, type Tenant } from './tenant.ts';
 
 export interface SchedulerLimits extends QueueLimits {
   /** Rows of one step. */
@@ -32,8 +33,6 @@ interface Draft {
   readonly nowMs: number;
   budget: number;
   readonly rows: Map<Sequence, number>;
-  /** Whether a sequence had to go because there was no block for another. */
-  isShort: boolean;
 }
 
 /**
@@ -93,10 +92,9 @@ export class Scheduler {
 
   schedule(nowMs: number): Schedule {
     const tooLate = this.#queue.giveUpLate(nowMs);
-    const draft: Draft = { nowMs, budget: this.#limits.maxStepTokens, rows: new Map(), isShort: false };
+    const draft: Draft = { nowMs, budget: this.#limits.maxStepTokens, rows: new Map() };
     for (const sequence of this.#running) if (sequence.numMissing === 1) this.#give(draft, sequence, 1);
-    // Blocks were short: what begins now would have to go again.
-    if (!draft.isShort) this.#admit(draft);
+    this.#admit(draft);
     this.#shareRest(draft);
     const plan = [...draft.rows].map(([sequence, numNew]): PlannedRows => ({ sequence, numNew }));
     for (const { sequence, numNew } of plan) {
@@ -124,7 +122,6 @@ export class Scheduler {
     while (!this.#cache.extend(sequence, begin + wanted)) {
       const victim = this.#victimFor(sequence);
       if (!victim) break;
-      draft.isShort = true;
       this.#preempt(draft, victim);
     }
     const numHeld = sequence.blocks.length * this.#cache.blocks.blockSize;
@@ -173,7 +170,7 @@ export class Scheduler {
       const sequence = this.#queue.next(draft.nowMs, passed);
       if (!sequence) return;
       const tenant = this.#queue.tenantOf(sequence);
-      if (!this.#hasUse(draft, sequence)) {
+      if (!this.#hasUse(draft, tenant)) {
         passed.add(tenant);
       } else if (this.#fits(sequence)) {
         this.#begin(sequence, draft.nowMs);
@@ -185,16 +182,19 @@ export class Scheduler {
     }
   }
 
-  /** Whether the step still has rows for one more. A tenant that computes no prompt yet may always begin one. */
-  #hasUse(draft: Draft, sequence: Sequence): boolean {
-    let numMissing = 0;
-    let hasOther = false;
-    for (const other of this.#running) {
-      if (draft.rows.has(other)) continue;
-      numMissing += other.numMissing;
-      hasOther ||= other.tenant === sequence.tenant;
+  /** Whether the step has rows for one more: some that nobody needs, or some of its tenant's part of them. */
+  #hasUse(draft: Draft, tenant: Tenant): boolean {
+    let [numMissing, numOwn] = [0, 0];
+    const hungry = new Set([tenant]);
+    for (const sequence of this.#running) {
+      if (draft.rows.has(sequence)) continue;
+      numMissing += sequence.numMissing;
+      if (sequence.tenant === tenant.id) numOwn += sequence.numMissing;
+      else hungry.add(this.#queue.tenantOf(sequence));
     }
-    return numMissing < draft.budget || !hasOther;
+    let weight = 0;
+    for (const other of hungry) weight += other.weight;
+    return numMissing < draft.budget || numOwn < (draft.budget * tenant.weight) / weight;
   }
 
   /**

@@ -213,6 +213,20 @@ describe('answers', () => {
     assert.ok(numCached > 0 && numCached < counts.prompt_tokens, `${numCached} cached tokens`);
   });
 
+  test('a prompt’s prefix is cached for the tenant and the model that asked it, and for nobody else', async () => {
+    const cachedOf = async (tenant: string, model: string): Promise<number | undefined> => {
+      const text = 'a question that was not asked before, in so many words';
+      const { usage } = await clientOf(tenant).chat.completions.create(ask(text, model));
+      return usage?.prompt_tokens_details?.cached_tokens;
+    };
+    assert.equal(await cachedOf('acme', 'tiny'), 0);
+    assert.ok(Number(await cachedOf('acme', 'tiny')) > 0);
+    assert.equal(await cachedOf('acme', 'acme/label'), 0);
+    assert.equal(await cachedOf('acme', 'acme/reply'), 0);
+    assert.equal(await cachedOf('globex', 'tiny'), 0);
+    assert.ok(Number(await cachedOf('acme', 'acme/label')) > 0);
+  });
+
   test('max_completion_tokens ends the answer with the reason length', async () => {
     const answer = await clientOf('acme').chat.completions.create(ask('hello', 'tiny', { max_completion_tokens: 5 }));
     assert.equal(answer.choices[0].finish_reason, 'length');

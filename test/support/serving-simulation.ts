@@ -17,8 +17,10 @@ export interface Load {
 
 /** What it got. */
 export interface Service {
-  /** Prompt and generated tokens that were computed for it. */
+  /** Prompt and generated tokens that were computed for it; what a preempted sequence lost does not count again. */
   tokens: number;
+  /** What was computed for it again. */
+  recomputedTokens: number;
   numSent: number;
   numRefused: number;
   /** Let in, and given up later. */
@@ -49,6 +51,7 @@ export function simulate(loads: readonly Load[], options: SimulationOptions): Ma
   /** When those came that have not begun, and those that have not got a token. */
   const waiting = new Map<Sequence, number>();
   const tokenless = new Map<Sequence, number>();
+  const mostComputed = new Map<Sequence, number>();
   const of = (sequence: Sequence): Service => services.get(sequence.tenant ?? '') ?? emptyService();
   const nextArrivalMs = (): number => Math.min(...arrivals.map((list) => list.at(-1)?.atMs ?? Infinity));
   let nowMs = 0;
@@ -92,7 +95,11 @@ export function simulate(loads: readonly Load[], options: SimulationOptions): Ma
     scheduler.commit(plan);
     for (const { sequence, numNew } of plan) {
       const service = of(sequence);
-      service.tokens += numNew;
+      const most = mostComputed.get(sequence) ?? 0;
+      const numFresh = Math.max(0, Math.min(numNew, sequence.numComputed - most));
+      service.tokens += numFresh;
+      service.recomputedTokens += numNew - numFresh;
+      mostComputed.set(sequence, Math.max(most, sequence.numComputed));
       if (sequence.numComputed < sequence.numTokens) continue;
       const sinceMs = tokenless.get(sequence);
       if (sinceMs !== undefined) service.firstTokensMs.push(nowMs - sinceMs);
@@ -128,6 +135,7 @@ function arrivalsOf(load: Load, { seconds, seed }: SimulationOptions): Arrival[]
 function emptyService(): Service {
   return {
     tokens: 0,
+    recomputedTokens: 0,
     numSent: 0,
     numRefused: 0,
     numGivenUp: 0,
