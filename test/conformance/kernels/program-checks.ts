@@ -87,7 +87,7 @@ function batch(layer: Layer, kinds: readonly Kind[], lengths: readonly number[],
     return { begin, end, program: program(layer, kinds, RANKS[n % RANKS.length], `${n} ${name}`) };
   });
   const label = `[${layer.O}, ${layer.I}] ${kinds.join(' ')}, ${lengths.join(' ')} rows of ${name}`;
-  return { label, layer, T: end + 1, spans };
+  return { label, layer, T: Math.max(end, 1), spans };
 }
 
 const LENGTHS: readonly number[] = [1, 1, 2, 1, 7, 1, 19, 1, 1];
