@@ -156,6 +156,22 @@ test('what somebody computed before is not computed again', () => {
   assert.deepEqual([again.cachedTokens, cache.numHits], [32, 2]);
 });
 
+test('what somebody computes now is waited for, block by block', () => {
+  const { scheduler } = schedulerOf({ maxStepTokens: 20 }, 320);
+  const promptTokenIds = Int32Array.from({ length: 40 }, (_, i) => i);
+  const branch = promptTokenIds.with(20, 99);
+  scheduler.add(makeSequence('first', { promptTokenIds, maxTokens: 9 }), 0);
+  scheduler.add(makeSequence('same', { promptTokenIds, maxTokens: 9 }), 0);
+  scheduler.add(makeSequence('other', { promptTokenIds, maxTokens: 9, tenant: 'other' }), 0);
+  scheduler.add(makeSequence('branch', { promptTokenIds: branch, maxTokens: 9 }), 0);
+  scheduler.add(makeSequence('every row', { promptTokenIds, maxTokens: 9, needsEveryRow: true, tenant: 'x' }), 0);
+  const steps = Array.from({ length: 8 }, () => stepOf(scheduler));
+  const rowsOf = (id: string): number[] =>
+    steps.flatMap((step) => step.filter((row) => row.startsWith(`${id}:`)).map((row) => Number(row.split(':')[1])));
+  const prompt = (id: string): number => rowsOf(id).reduce((sum, rows) => sum + (rows > 1 ? rows : 0), 0);
+  assert.deepEqual(['first', 'same', 'other', 'branch', 'every row'].map(prompt), [40, 8, 40, 24, 40]);
+});
+
 test('positions that an adapter brings cost no rows, and are shared as others are', () => {
   const { scheduler } = schedulerOf({ maxStepTokens: 4 }, 160);
   const shape = [1, 20, 4];
@@ -200,6 +216,16 @@ test('who has waited too long gets a place of a tenant that holds more than its 
   assert.deepEqual(stepOf(scheduler, 110), ['a:1', 'b:1', 'c:1', 'x:1']);
   assert.deepEqual(stepOf(scheduler, 111), ['a:1', 'b:1', 'x:1', 'y:1']);
   assert.deepEqual(stepOf(scheduler, 112), ['a:1', 'b:1', 'x:1', 'y:1'], 'both have their part');
+});
+
+test('nobody goes for an overdue request that could not begin in this step anyway', () => {
+  const { scheduler } = schedulerOf({ maxStepTokens: 8, maxSequences: 4, maxWaitMs: 100 }, 1600);
+  for (const id of ['a', 'b', 'c']) scheduler.add(makeSequence(id, { tenant: 'greedy', maxTokens: 90 }), 0);
+  stepOf(scheduler, 0);
+  for (const id of ['x', 'y']) scheduler.add(makeSequence(id, { tenant: 'late', numPrompt: 60 }), 0);
+  assert.deepEqual(stepOf(scheduler, 10), ['a:1', 'b:1', 'c:1', 'x:5']);
+  assert.deepEqual(stepOf(scheduler, 110), ['a:1', 'b:1', 'c:1', 'x:5'], 'x takes the rows of its tenant');
+  assert.equal(scheduler.numPreemptions, 0);
 });
 
 test('removing a sequence frees its blocks, whether it runs or waits', () => {
