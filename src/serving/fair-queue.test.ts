@@ -119,12 +119,12 @@ test('a tenant that has its part of the places is not owed one more; its request
 
 test('who was preempted waits at the head, whatever the priority of those that have not begun', () => {
   const queue = new FairQueue(LIMITS);
+  add(queue, 'a', { priority: 9 });
   const [early, late] = [add(queue, 'a', { priority: -1 }), add(queue, 'a', { priority: 1 })];
   for (const sequence of [early, late]) {
     queue.begin(sequence, 0);
     sequence.hasBegun = true;
   }
-  add(queue, 'a', { priority: 9 });
   queue.putBack(late, 1);
   assert.equal(queue.next(1, NOBODY), late);
   queue.putBack(early, 2);
