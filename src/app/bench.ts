@@ -86,8 +86,8 @@ export async function benchDecode(
         maxTokens: options.newTokens,
         stopTokenIds: [],
         sampling: GREEDY,
-        // The prompts are the same in every repetition, and are to be computed in each.
-        needsEveryRow: true,
+        // The prompts are the same in every repetition and are to be computed in each: tenants share no cache.
+        tenant: `repetition ${i}`,
       });
     }
     let numTokens = 0;

@@ -2,7 +2,7 @@ import { epochSeconds, systemClock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
 import { openChatRenderer } from '../text/index.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
+import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { makeServices } from './services.ts';
@@ -57,7 +57,8 @@ export async function serve(
     }),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  const services = makeServices(platform, served, { engine, renderer });
+  const { vocabSize, hiddenSize } = describeBase(base).config;
+  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize });
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {

@@ -1,10 +1,14 @@
 import { fail } from '../base/index.ts';
-import type { ChatDelta, ModelEntry, ModelSelection, ResolvedModel, Services } from '../http/index.ts';
+import type { AnswerDelta, ModelEntry, ModelSelection, ResolvedModel, Services } from '../http/index.ts';
 import { referenceOf, type AdapterVersion } from '../registry/index.ts';
-import type { EngineStats } from '../serving/index.ts';
+import type { AdapterMix, AdapterSource, EngineStats } from '../serving/index.ts';
 import { Quotas, type Principal } from '../tenancy/index.ts';
-import { chatDeltas, type ChatEngine } from './chat.ts';
+import type { Asking, ChatEngine } from './asking.ts';
+import { chatDeltas } from './chat.ts';
+import { embedInputs } from './embeddings.ts';
+import { resolveMix } from './mixes.ts';
 import type { Platform } from './platform.ts';
+import { textDeltas } from './text-completions.ts';
 
 /** Requests of one tenant at once, where it has no limit of its own. */
 const DEFAULT_CONCURRENT = 64;
@@ -21,21 +25,42 @@ export interface ServedBase {
 export function makeServices(platform: Platform, base: ServedBase, chat: ChatEngine): Services {
   const { registry, keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.find(tenant)?.maxConcurrent ?? null, DEFAULT_CONCURRENT);
-  const resolve = (principal: Principal, selection: ModelSelection): ResolvedModel =>
-    resolveModel(platform, base, principal, selection);
+  const resolve = (principal: Principal, selection: ModelSelection): ResolvedModel => {
+    const { model, adapters } = selection;
+    if (!adapters) return resolveModel(platform, base, principal, selection);
+    const alone = (reference: string): ResolvedModel => resolve(principal, { model: reference, task: null });
+    return resolveMix(model, adapters, { name: base.name, digest: base.digest }, alone);
+  };
+  /** Whatever comes of the request, what it has used is recorded at its end. */
+  const begin = async (
+    principal: Principal,
+    model: ResolvedModel,
+    signal: AbortSignal,
+  ): Promise<Asking & AsyncDisposable> => {
+    const { tenant } = principal;
+    const adapter = await sourceOf(platform, principal, model);
+    const meter = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    const record = async (): Promise<void> => {
+      if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter);
+    };
+    return { tenant, adapter, signal, meter, [Symbol.asyncDispose]: record };
+  };
   return {
     maxChoices: MAX_CHOICES,
     authenticate: (key) => keys.authenticate(key),
     admit: ({ tenant }) => quotas.admit(tenant),
     resolveModel: resolve,
-    async *chat(principal, model, request, signal): AsyncGenerator<ChatDelta, void, undefined> {
-      const adapter = model.adapter && (await adapterSource(platform, principal, model.adapter.reference));
-      const meter = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
-      try {
-        yield* chatDeltas(chat, principal.tenant, adapter, request, signal, meter);
-      } finally {
-        if (principal.tenant !== null) usage.add(principal.tenant, model.adapter?.digest ?? null, meter);
-      }
+    async *chat(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
+      await using asking = await begin(principal, model, signal);
+      yield* chatDeltas(chat, asking, request);
+    },
+    async *complete(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
+      await using asking = await begin(principal, model, signal);
+      yield* textDeltas(chat, asking, request);
+    },
+    async embed(principal, model, request, signal) {
+      await using asking = await begin(principal, model, signal);
+      return await embedInputs(chat, asking, request);
     },
     listModels: ({ tenant }) => [
       baseEntry(base),
@@ -84,6 +109,21 @@ function resolveModel(
   }
   const reference = referenceOf(version);
   return { modelName: reference, base: ofBase, adapter: { digest: version.digest, reference } };
+}
+
+/** Where the adapter of a resolved model, or each of its mix, is on disk. */
+async function sourceOf(
+  platform: Platform,
+  principal: Principal,
+  { adapter, mix }: ResolvedModel,
+): Promise<AdapterSource | AdapterMix | null> {
+  if (!adapter) return null;
+  if (!mix) return adapterSource(platform, principal, adapter.reference);
+  const parts = mix.map(async ({ reference, weight }) => ({
+    source: await adapterSource(platform, principal, reference),
+    weight,
+  }));
+  return { digest: adapter.digest, parts: await Promise.all(parts) };
 }
 
 async function adapterSource(platform: Platform, { tenant }: Principal, reference: string) {

@@ -103,7 +103,7 @@ test('a body that is no JSON, or too large, is refused', async () => {
 });
 
 test('unknown paths and methods have the same shape', async () => {
-  const unknown = await get('/v1/embeddings');
+  const unknown = await get('/v1/assistants');
   assert.equal(unknown.status, 404);
   assert.equal((await errorOf(unknown)).code, 'unknown_url');
   for (const [path, method, allow] of [

@@ -6,6 +6,8 @@ import { HttpError } from './error-response.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import type { RequestContext, Route } from './route.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
+import { completionsRoute } from './routes/completions.ts';
+import { embeddingsRoute } from './routes/embeddings.ts';
 import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
@@ -30,6 +32,8 @@ export interface AppOptions {
 function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
   const routes = [
     chatCompletionsRoute,
+    completionsRoute,
+    embeddingsRoute,
     listModelsRoute,
     showModelRoute,
     healthRoute,

@@ -1,6 +1,14 @@
 import { Worker } from 'node:worker_threads';
 import { EspalierError } from '../base/index.ts';
-import type { AdapterSource, EngineStats, FromWorker, RemoteError, ToWorker, WorkerInit } from './messages.ts';
+import type {
+  AdapterMix,
+  AdapterSource,
+  EngineStats,
+  FromWorker,
+  RemoteError,
+  ToWorker,
+  WorkerInit,
+} from './messages.ts';
 import type { GenerateRequest, TokenEvent } from './request.ts';
 
 type Waiting = (result: IteratorResult<TokenEvent> | EspalierError) => void;
@@ -74,7 +82,7 @@ export class EngineClient implements AsyncDisposable {
    */
   async *submit(
     request: GenerateRequest,
-    adapter: AdapterSource | null,
+    adapter: AdapterSource | AdapterMix | null,
     signal?: AbortSignal,
   ): AsyncGenerator<TokenEvent, void, undefined> {
     if (this.#failure) throw this.#failure;

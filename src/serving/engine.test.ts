@@ -54,7 +54,7 @@ test('what can never be held is refused before it takes anything', () => {
   assert.throws(() => engine.submit(request('longer', 64, { maxTokens: null })), { code: 'CONTEXT_TOO_LONG' });
   for (const [length, more] of [
     [0, {}],
-    [1, { maxTokens: 0 }],
+    [1, { maxTokens: -1 }],
     [1, { weight: 0 }],
     [1, { weight: Infinity }],
     [1, { priority: 0.5 }],

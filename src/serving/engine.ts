@@ -5,12 +5,12 @@ import type { BaseModel } from '../model/index.ts';
 import { BufferPool, Inference, type Floats } from '../numeric/index.ts';
 import { checkAdapterRows } from './adapter-rows.ts';
 import { auditCache } from './cache-audit.ts';
+import { chooseToken, type ChosenToken } from './choose.ts';
 import { execute } from './execute.ts';
 import { KvBlocks } from './kv-blocks.ts';
 import { KvCache } from './kv-cache.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './request.ts';
-import { sampleToken } from './sampler.ts';
-import { Scheduler, type SchedulerLimits, type StepPlan } from './scheduler.ts';
+import { Scheduler, type PlannedRows, type SchedulerLimits, type StepPlan } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
 
 export interface EngineOptions extends SchedulerLimits {
@@ -59,13 +59,13 @@ export interface EngineCounts {
 export interface EngineParts {
   readonly clock?: Clock;
   /** Chooses a sequence's next token. */
-  readonly sample?: (logits_V: Floats, sequence: Sequence) => number;
+  readonly choose?: (sequence: Sequence, logits_V: Floats) => ChosenToken;
 }
 
-/** A sequence of a step that has reached its last token, with its logits. */
+/** A sequence of a step that has reached its last token, with its logits; without them if it generates nothing. */
 interface Reached {
   readonly sequence: Sequence;
-  readonly logits_V: Floats;
+  readonly logits_V: Floats | undefined;
 }
 
 /**
@@ -78,7 +78,7 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #graph: Inference;
   readonly #clock: Clock;
-  readonly #sample: (logits_V: Floats, sequence: Sequence) => number;
+  readonly #choose: (sequence: Sequence, logits_V: Floats) => ChosenToken;
   readonly #sequences = new Map<string, Sequence>();
 
   constructor(base: BaseModel, options: EngineOptions = DEFAULT_ENGINE, parts: EngineParts = {}) {
@@ -87,7 +87,7 @@ export class Engine {
     this.#scheduler = new Scheduler(options, this.#cache);
     this.#graph = new Inference(base.kernels, new BufferPool());
     this.#clock = parts.clock ?? systemClock;
-    this.#sample = parts.sample ?? ((logits_V, { request, rng }) => sampleToken(logits_V, request.sampling, rng));
+    this.#choose = parts.choose ?? chooseToken;
   }
 
   get hasWork(): boolean {
@@ -121,7 +121,7 @@ export class Engine {
     const { blocks } = this.#cache;
     const limit = Math.min(this.base.config.contextLength, blocks.numBlocks * blocks.blockSize);
     const sequence = new Sequence(request, adapter, limit);
-    if (sequence.maxTokens > limit || sequence.numPrompt >= limit) {
+    if (sequence.maxTokens > limit || (request.maxTokens === null && sequence.numPrompt >= limit)) {
       fail('CONTEXT_TOO_LONG', tooLong(sequence, limit), { param: 'messages' });
     }
     this.#scheduler.add(sequence, this.#clock.nowMs());
@@ -161,7 +161,10 @@ export class Engine {
     try {
       const { sequences, logits } = execute(this.#graph, this.base, this.#cache.blocks, plan);
       this.#scheduler.commit(plan);
-      return sequences.map((sequence, n) => ({ sequence, logits_V: logits[n] }));
+      return [
+        ...sequences.map((sequence, n) => ({ sequence, logits_V: logits[n] })),
+        ...plan.filter(isRead).map(({ sequence }) => ({ sequence, logits_V: undefined })),
+      ];
     } catch (error) {
       if (plan.length === 1) {
         this.#failed(plan[0].sequence, error, failures);
@@ -176,7 +179,7 @@ export class Engine {
     const events: TokenEvent[] = [];
     for (const { sequence, logits_V } of reached) {
       try {
-        events.push(this.#advance(sequence, logits_V));
+        events.push(logits_V ? this.#advance(sequence, logits_V) : this.#finish(sequence));
       } catch (error) {
         this.#failed(sequence, error, failures);
       }
@@ -186,22 +189,29 @@ export class Engine {
 
   #advance(sequence: Sequence, logits_V: Floats): TokenEvent {
     const { request } = sequence;
-    const token = this.#sample(logits_V, sequence);
-    if (Number.isNaN(logits_V[token])) {
+    const { id, logprob } = this.#choose(sequence, logits_V);
+    if (Number.isNaN(logits_V[id])) {
       fail('ADAPTER_INVALID', `${request.adapter ?? 'the base'} made logits that are not numbers`);
     }
     const isFirst = sequence.numGenerated === 0;
-    const isStop = request.stopTokenIds.includes(token);
-    if (!isStop) sequence.tokenIds.push(token);
+    const isStop = request.stopTokenIds.includes(id);
+    if (!isStop) sequence.tokenIds.push(id);
     const isFull = sequence.numTokens >= sequence.maxTokens;
     const finishReason: FinishReason | null = isStop ? 'stop' : isFull ? 'length' : null;
     if (finishReason) this.#drop(sequence);
     return {
       id: request.id,
-      tokenIds: isStop ? [] : [token],
+      tokenIds: isStop ? [] : [id],
       finishReason,
-      ...(isFirst && { cachedTokens: sequence.cachedTokens }),
+      ...(logprob && { logprobs: isStop ? [] : [logprob] }),
+      ...(isFirst && firstResults(sequence)),
     };
+  }
+
+  /** Ends a request that asked for its prompt alone. */
+  #finish(sequence: Sequence): TokenEvent {
+    this.#drop(sequence);
+    return { id: sequence.request.id, tokenIds: [], finishReason: 'length', ...firstResults(sequence) };
   }
 
   #failed(sequence: Sequence, cause: unknown, failures: RequestFailure[]): void {
@@ -222,7 +232,7 @@ function checkRequest({ promptTokenIds, maxTokens, weight, priority, deadlineMs 
     if (!isRight) fail('REQUEST_INVALID', `${param} must be ${expected}`, { param });
   };
   if (promptTokenIds.length === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param: 'messages' });
-  check(maxTokens === null || (Number.isSafeInteger(maxTokens) && maxTokens > 0), 'max_tokens', 'at least 1');
+  check(maxTokens === null || (Number.isSafeInteger(maxTokens) && maxTokens >= 0), 'max_tokens', 'at least 0');
   check(weight === undefined || (Number.isFinite(weight) && weight > 0), 'weight', 'a number above 0');
   check(priority === undefined || Number.isSafeInteger(priority), 'priority', 'a whole number');
   check(deadlineMs === undefined || deadlineMs >= 0, 'deadline_ms', 'milliseconds from now');
@@ -235,4 +245,19 @@ function tooLong({ request, numVirtual }: Sequence, limit: number): string {
   return maxTokens === null
     ? `${prompt}: no room for an answer in the ${limit} of this server`
     : `${prompt} and max_tokens is ${maxTokens}: together more than the ${limit} of this server`;
+}
+
+/** Whether a request that generates nothing has its whole prompt computed. */
+function isRead({ sequence: { request, numComputed, numTokens } }: PlannedRows): boolean {
+  return request.maxTokens === 0 && numComputed === numTokens;
+}
+
+/** What the first event of a request carries. */
+function firstResults({
+  cachedTokens,
+  promptRows,
+}: Sequence): Pick<TokenEvent, 'cachedTokens' | 'promptLogprobs' | 'embedding'> {
+  if (!promptRows) return { cachedTokens };
+  const { logprobs, embedding } = promptRows;
+  return { cachedTokens, ...(logprobs && { promptLogprobs: logprobs }), ...(embedding && { embedding }) };
 }

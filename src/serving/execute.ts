@@ -3,6 +3,7 @@ import { forward, headRows, type Attend, type BaseModel } from '../model/index.t
 import type { Floats, Inference, PagedRows } from '../numeric/index.ts';
 import { replaceInputRows, replaceTokenLogits, writeGivenKeys, type SequenceRows } from './adapter-rows.ts';
 import type { KvBlocks } from './kv-blocks.ts';
+import { gatherPromptRows, type PromptRow } from './prompt-rows.ts';
 import type { PlannedRows, StepPlan } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -27,6 +28,7 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
     },
     spanHooks(rows.spans),
   );
+  if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows);
   if (rows.lastRows.length === 0) return { sequences: [], logits: [] };
   const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows));
   const { vocabSize: V, hiddenSize: D } = base.config;
@@ -45,12 +47,11 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
 interface StepRows {
   readonly tokenIds_T: Int32Array;
   readonly positions_T: Int32Array;
-  /** Each row's place in the cache. */
-  readonly slots_T: Int32Array;
   readonly paged: PagedRows;
   readonly spans: RowSpan[];
   /** Sequences whose adapter has input rows of its own. */
   readonly ownInputs: SequenceRows[];
+  readonly promptRows: PromptRow[];
   readonly lastRows: number[];
   readonly finishing: Sequence[];
 }
@@ -61,7 +62,6 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
   const rows: StepRows = {
     tokenIds_T: new Int32Array(T),
     positions_T: new Int32Array(T),
-    slots_T: new Int32Array(T),
     paged: {
       rowSequences: new Int32Array(T),
       contextLengths: new Int32Array(T),
@@ -71,6 +71,7 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
     },
     spans: [],
     ownInputs: [],
+    promptRows: [],
     lastRows: [],
     finishing: [],
   };
@@ -88,12 +89,13 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
       // A virtual embedding has no id: whatever stands for it is written over.
       rows.tokenIds_T[row] = position < numVirtual ? 0 : sequence.tokenIds[position - numVirtual];
       rows.positions_T[row] = position;
-      const block = sequence.blocks[Math.floor(position / blocks.blockSize)];
-      rows.slots_T[row] = block * blocks.blockSize + (position % blocks.blockSize);
       rows.paged.rowSequences[row] = index;
       rows.paged.contextLengths[row] = position + 1;
+      const { promptRows } = sequence;
+      const place = position - numVirtual;
+      if (promptRows?.has(place)) rows.promptRows.push({ sequence, rows: promptRows, row, index: place });
     }
-    if (sequence.numComputed + numNew === sequence.numTokens) {
+    if (sequence.request.maxTokens !== 0 && sequence.numComputed + numNew === sequence.numTokens) {
       rows.lastRows.push(row - 1);
       rows.finishing.push(sequence);
     }
@@ -121,15 +123,10 @@ function attendCached(base: BaseModel, blocks: KvBlocks, rows: StepRows): Attend
   const { numHeads: H, numKeyValueHeads: G, headWidth: E } = base.config;
   const T = rows.tokenIds_T.length;
   const shape = { T, H, G, E, scale: 1 / Math.sqrt(E) };
-  const width = G * E;
   return (g, layer, q, k, v) => {
     const keys = blocks.keys[layer];
     const values = blocks.values[layer];
-    for (let t = 0; t < T; t++) {
-      const slot = rows.slots_T[t] * width;
-      keys.set(k.data.subarray(t * width, (t + 1) * width), slot);
-      values.set(v.data.subarray(t * width, (t + 1) * width), slot);
-    }
+    g.kernels.cacheKeyValues(keys, values, k.data, v.data, rows.paged, shape);
     const out = g.empty(q.shape);
     g.kernels.attentionPaged(out.data, q.data, keys, values, rows.paged, shape);
     return out;

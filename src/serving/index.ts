@@ -14,6 +14,14 @@ export {
   type StepOutcome,
 } from './engine.ts';
 export { EngineClient } from './client.ts';
-export type { AdapterSource, EngineStats, WorkerInit } from './messages.ts';
-export { GREEDY, type FinishReason, type GenerateRequest, type SamplingParams, type TokenEvent } from './request.ts';
+export type { AdapterMix, AdapterSource, EngineStats, WorkerInit } from './messages.ts';
+export {
+  GREEDY,
+  type FinishReason,
+  type GenerateRequest,
+  type RankedLogprob,
+  type SamplingParams,
+  type TokenEvent,
+  type TokenLogprob,
+} from './request.ts';
 export { kvBytesPerToken } from './kv-blocks.ts';

@@ -128,8 +128,8 @@ test('a full cache says so, and what there was is taken', () => {
 
 test('a request for every row finds nothing, and leaves its blocks to others', () => {
   computeAndRelease(sequence(TEN));
-  assert.equal(computeAndRelease(sequence(TEN, { needsEveryRow: true })), 0);
-  computeAndRelease(sequence([5, ...TEN], { needsEveryRow: true }));
+  assert.equal(computeAndRelease(sequence(TEN, { embedding: 'mean' })), 0);
+  computeAndRelease(sequence([5, ...TEN], { embedding: 'mean' }));
   assert.equal(computeAndRelease(sequence([5, ...TEN])), 8);
 });
 

@@ -39,7 +39,7 @@ export class KvCache {
   /** Whether one of the running sequences is about to fill the next block that a waiting one would read from the cache. */
   isBeingComputed(waiting: Sequence, running: readonly Sequence[]): boolean {
     const index = this.#find(waiting).length;
-    if (waiting.request.needsEveryRow || index >= this.#mostShared(waiting)) return false;
+    if (waiting.promptRows || index >= this.#mostShared(waiting)) return false;
     const end = (index + 1) * this.blocks.blockSize;
     return running.some((other) => {
       if (other.tenant !== waiting.tenant || adapterKey(other) !== adapterKey(waiting)) return false;
@@ -106,7 +106,7 @@ export class KvCache {
   /** The cached blocks of the sequence's tokens, from the first on. */
   #find(sequence: Sequence): PrefixNode[] {
     const found: PrefixNode[] = [];
-    if (sequence.request.needsEveryRow) return found;
+    if (sequence.promptRows) return found;
     let node = this.prefixes.find(sequence.tenant, adapterKey(sequence));
     const most = this.#mostShared(sequence);
     while (node && found.length < most) {

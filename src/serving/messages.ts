@@ -18,8 +18,15 @@ export interface AdapterSource {
   readonly directory: string;
 }
 
+/** Several adapters at once, each times its weight; the digest is over them and their weights. */
+export interface AdapterMix {
+  readonly digest: string;
+  /** In the order of their digests. */
+  readonly parts: readonly { readonly source: AdapterSource; readonly weight: number }[];
+}
+
 export type ToWorker =
-  | { readonly type: 'submit'; readonly request: GenerateRequest; readonly adapter: AdapterSource | null }
+  | { readonly type: 'submit'; readonly request: GenerateRequest; readonly adapter: AdapterSource | AdapterMix | null }
   | { readonly type: 'cancel'; readonly id: string }
   | { readonly type: 'stats'; readonly token: number }
   | { readonly type: 'close' };

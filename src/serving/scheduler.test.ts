@@ -173,7 +173,7 @@ test('what somebody computes now is waited for, block by block', () => {
   scheduler.add(makeSequence('same', { promptTokenIds, maxTokens: 9 }), 0);
   scheduler.add(makeSequence('other', { promptTokenIds, maxTokens: 9, tenant: 'other' }), 0);
   scheduler.add(makeSequence('branch', { promptTokenIds: branch, maxTokens: 9 }), 0);
-  scheduler.add(makeSequence('every row', { promptTokenIds, maxTokens: 9, needsEveryRow: true, tenant: 'x' }), 0);
+  scheduler.add(makeSequence('every row', { promptTokenIds, maxTokens: 9, embedding: 'mean', tenant: 'x' }), 0);
   const steps = Array.from({ length: 8 }, () => stepOf(scheduler));
   const rowsOf = (id: string): number[] =>
     steps.flatMap((step) => step.filter((row) => row.startsWith(`${id}:`)).map((row) => Number(row.split(':')[1])));
@@ -192,7 +192,7 @@ test('waited for is only the same prefix of the same tenant and adapter, and onl
     ['the same first block', prompt(a, c), ['x:33']],
     ['another tenant', { ...prompt(a, b), tenant: 'other' }, ['x:33', 'y:33']],
     ['another adapter', { ...prompt(a, b), adapter: 'sha256:other' }, ['x:33', 'y:33']],
-    ['every row is needed', { ...prompt(a, b), needsEveryRow: true }, ['x:33', 'y:33']],
+    ['every row is needed', { ...prompt(a, b), embedding: 'mean' }, ['x:33', 'y:33']],
     ['another first block, which is cached', prompt(c, b), ['x:33', 'y:17']],
     ['shorter than a block', prompt(), ['x:33', 'y:1']],
   ] as const) {

@@ -1,6 +1,7 @@
 import { Rng } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
 import type { PrefixNode } from './prefix-cache.ts';
+import { PromptRows } from './prompt-rows.ts';
 import type { GenerateRequest } from './request.ts';
 
 /**
@@ -14,6 +15,8 @@ export class Sequence {
   readonly rng: Rng;
   /** The most positions that it can come to hold. */
   readonly maxTokens: number;
+  /** What the request reads of its prompt's rows; most requests read nothing. */
+  readonly promptRows: PromptRows | undefined;
   /** Prompt and generated tokens, without the virtual ones. */
   readonly tokenIds: number[];
   /** How many positions have keys and values in the cache. */
@@ -41,6 +44,7 @@ export class Sequence {
   constructor(request: GenerateRequest, adapter: CompiledAdapter, maxTokens: number) {
     this.request = request;
     this.adapter = adapter;
+    this.promptRows = PromptRows.of(request);
     this.rng = Rng.fromSeed(request.sampling.seed, 'sample');
     this.tokenIds = [...request.promptTokenIds];
     this.maxTokens = request.maxTokens === null ? maxTokens : this.numPrompt + request.maxTokens;

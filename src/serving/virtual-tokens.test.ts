@@ -21,7 +21,7 @@ after(() => rmSync(folder, { recursive: true }));
 writeTinyBase(folder);
 const base = loadBase(folder, 'tiny', loadNativeKernels({ threads: 1 }), 'f32');
 
-const lora = compileAdapter(randomAdapter(tinySites(), { seed: 1, rank: 4, targets: 'all-linear' }), base.sites);
+const lora = compileAdapter(randomAdapter(tinySites(), { seed: 1, rank: 4, targets: 'all-linear' }), base);
 const prompt = promptAdapter(base.config, 20, 2);
 const prefix = prefixAdapter(base.config, 37, 3);
 const ADAPTERS: Readonly<Record<string, CompiledAdapter>> = {
@@ -82,11 +82,11 @@ function recordingEngine(options: Partial<typeof DEFAULT_ENGINE> = {}) {
     base,
     { ...DEFAULT_ENGINE, ...options },
     {
-      sample: (logits_V, { request: { id } }) => {
+      choose: ({ request: { id } }, logits_V) => {
         const rows = logits.get(id) ?? [];
         rows.push(Float32Array.from(logits_V));
         logits.set(id, rows);
-        return argmax(logits_V);
+        return { id: argmax(logits_V), logprob: undefined };
       },
     },
   );

@@ -1,11 +1,17 @@
 /** The engine's thread: owns the base, the adapters in memory and every sequence. Started by client.ts. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, EspalierError, errorMessage, type Lease } from '../base/index.ts';
-import { BASE_ADAPTER, compileAdapter, readArtefact, type CompiledAdapter } from '../adapters/index.ts';
+import {
+  BASE_ADAPTER,
+  compileAdapter,
+  composeAdapters,
+  readArtefact,
+  type CompiledAdapter,
+} from '../adapters/index.ts';
 import { openBase } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { Engine } from './engine.ts';
-import type { FromWorker, RemoteError, ToWorker, WorkerInit } from './messages.ts';
+import type { AdapterMix, AdapterSource, FromWorker, RemoteError, ToWorker, WorkerInit } from './messages.ts';
 import { AdapterSlots } from './slots.ts';
 
 assert(parentPort, 'worker.ts runs as a worker thread');
@@ -23,15 +29,28 @@ function main(): void {
   const kernels = loadNativeKernels(init.threads === undefined ? {} : { threads: init.threads });
   const base = openBase(init.base, kernels);
   const engine = new Engine(base, init.engine);
-  const load = (directory: string): CompiledAdapter => compileAdapter(readArtefact(directory, base), base.sites);
+  const load = (directory: string): CompiledAdapter => compileAdapter(readArtefact(directory, base), base);
   const slots = new AdapterSlots(load, init.adapterBytes);
-  const leases = new Map<string, Lease<CompiledAdapter>>();
+  const leases = new Map<string, Lease<CompiledAdapter>[]>();
   let isStepping = false;
   let [steps, generatedTokens, promptTokens] = [0, 0, 0];
 
   const release = (id: string): void => {
-    leases.get(id)?.[Symbol.dispose]();
+    for (const lease of leases.get(id) ?? []) lease[Symbol.dispose]();
     leases.delete(id);
+  };
+
+  /** Everything that a request needs is leased until it ends. */
+  const acquire = (id: string, adapter: AdapterSource | AdapterMix | null): CompiledAdapter => {
+    if (!adapter) return BASE_ADAPTER;
+    const held: Lease<CompiledAdapter>[] = [];
+    leases.set(id, held);
+    const lease = ({ digest, directory }: AdapterSource): CompiledAdapter => {
+      held.push(slots.acquire(digest, directory));
+      return held[held.length - 1].value;
+    };
+    if (!('parts' in adapter)) return lease(adapter);
+    return composeAdapters(adapter.parts.map(({ source, weight }) => ({ adapter: lease(source), weight })));
   };
 
   const step = (): void => {
@@ -56,9 +75,7 @@ function main(): void {
       case 'submit':
         try {
           const { request, adapter } = message;
-          const lease = adapter ? slots.acquire(adapter.digest, adapter.directory) : undefined;
-          if (lease) leases.set(request.id, lease);
-          engine.submit(request, lease?.value ?? BASE_ADAPTER);
+          engine.submit(request, acquire(request.id, adapter));
           promptTokens += request.promptTokenIds.length;
           if (!isStepping) setImmediate(step);
           isStepping = true;

@@ -7,7 +7,7 @@ import { loadBase } from '../../src/model/index.ts';
 import { loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, type EngineParts } from '../../src/serving/engine.ts';
 import { GREEDY, type FinishReason, type GenerateRequest } from '../../src/serving/request.ts';
-import { sampleToken } from '../../src/serving/sampler.ts';
+import { chooseToken } from '../../src/serving/choose.ts';
 import { prefixAdapter, promptAdapter, scaleAdapter, tokenAdapter } from './served-adapters.ts';
 import { randomAdapter } from './tiny-adapters.ts';
 import { tinySites, writeTinyBase } from './tiny-base.ts';
@@ -28,7 +28,7 @@ export const adapters: readonly CompiledAdapter[] = [
   ...(['q_proj', 'v_proj o_proj', 'q_proj k_proj v_proj o_proj', 'gate_proj', 'up_proj down_proj'] as const).map(
     (targets, index) => {
       const options = { seed: index, rank: [1, 2, 4, 8, 16][index], targets: targets.split(' ') };
-      return compileAdapter(randomAdapter(tinySites(), options), tinyBase.sites);
+      return compileAdapter(randomAdapter(tinySites(), options), tinyBase);
     },
   ),
   promptAdapter(tinyBase.config, 11, 6),
@@ -94,10 +94,11 @@ export function recorder(nowMs: () => number = () => 0): EngineParts & { readonl
   return {
     digests,
     clock: { nowMs, epochMs: nowMs },
-    sample(logits_V, { request: { id, sampling }, rng }) {
+    choose(sequence, logits_V) {
+      const { id, sampling } = sequence.request;
       if (sampling === BROKEN_SAMPLER) throw new Error('broken sampler');
       digests.set(id, [...(digests.get(id) ?? []), digestOf(logits_V)]);
-      return sampleToken(logits_V, sampling, rng);
+      return chooseToken(sequence, logits_V);
     },
   };
 }
