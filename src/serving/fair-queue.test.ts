@@ -102,8 +102,8 @@ test('a tenant that has its part of the places is not owed one more; its request
     queue.begin(sequence, 0);
     sequence.hasBegun = true;
   };
-  for (let n = 0; n < 4; n++) add(queue, 'greedy');
-  for (let n = 0; n < 3; n++) begin();
+  for (let n = 0; n < 5; n++) add(queue, 'greedy');
+  for (let n = 0; n < 4; n++) begin();
   assert.deepEqual(queue.giveUpOverdue(1000), [], 'nobody else is there');
   const late = add(queue, 'late', {}, 50);
   const preempted = add(queue, 'greedy', {}, 50);
@@ -115,6 +115,32 @@ test('a tenant that has its part of the places is not owed one more; its request
   const [givenUp, ...more] = queue.giveUpOverdue(1000);
   assert.deepEqual([givenUp.sequence.tenant, givenUp.error.code, more], ['greedy', 'OVERLOADED', []]);
   assert.deepEqual([queue.numWaiting, queue.next(1000, NOBODY)], [2, late], 'what has begun is not given up');
+});
+
+test('who was preempted waits at the head, whatever the priority of those that have not begun', () => {
+  const queue = new FairQueue(LIMITS);
+  add(queue, 'a', { priority: 9 });
+  const [early, late] = [add(queue, 'a', { priority: -1 }), add(queue, 'a', { priority: 1 })];
+  for (const sequence of [early, late]) {
+    queue.begin(sequence, 0);
+    sequence.hasBegun = true;
+  }
+  queue.putBack(late, 1);
+  assert.equal(queue.next(1, NOBODY), late);
+  queue.putBack(early, 2);
+  assert.equal(queue.next(2, NOBODY), early);
+});
+
+test('a tenant’s part grows when others leave', () => {
+  const queue = new FairQueue(LIMITS);
+  const tenant = queue.tenantOf(add(queue, 'a'));
+  const others = ['b', 'c', 'd'].map((id) => add(queue, id, { weight: 2 }));
+  const shares = [queue.shareOf(tenant)];
+  for (const sequence of others) {
+    queue.remove(sequence);
+    shares.push(queue.shareOf(tenant));
+  }
+  assert.deepEqual(shares, [1, 1, 4 / 3, 4], 'never less than one place');
 });
 
 test('a flood fills its own queue; the others still come in', () => {

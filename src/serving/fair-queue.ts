@@ -38,6 +38,8 @@ export class FairQueue {
   #meter = new RateMeter(0);
   /** Where a tenant starts when nobody is active. */
   #floor = 0;
+  /** Weights of all active tenants; undefined when it has to be counted again. */
+  #activeWeight: number | undefined;
 
   constructor(limits: QueueLimits) {
     this.#limits = limits;
@@ -60,6 +62,7 @@ export class FairQueue {
     if (tenant.waiting.length === 0) tenant.meter = new RateMeter(nowMs);
     if (this.#numWaiting === 0) this.#meter = new RateMeter(nowMs);
     this.#insert(tenant, sequence, nowMs);
+    this.#activeWeight = undefined;
   }
 
   /** A sequence that was preempted waits again, before all of its tenant that have not begun. */
@@ -143,8 +146,9 @@ export class FairQueue {
   /** Takes out the requests that have waited too long behind others of their own tenant. */
   giveUpOverdue(nowMs: number): GivenUp[] {
     return this.#giveUp((sequence, tenant) => {
-      const isAlone = this.shareOf(tenant) >= this.#limits.maxSequences;
-      if (!this.isOverdue(sequence, nowMs) || this.#isOwed(tenant) || isAlone) return undefined;
+      if (!this.isOverdue(sequence, nowMs) || this.#isOwed(tenant)) return undefined;
+      // Alone, it waits for itself only.
+      if (this.shareOf(tenant) >= this.#limits.maxSequences) return undefined;
       return this.#overloaded(
         'the other requests of this tenant took all of its service',
         this.#expectedWaitMs(tenant, nowMs),
@@ -246,14 +250,18 @@ export class FairQueue {
 
   /** The last tenant that leaves says where the next one starts. */
   #rest(tenant: Tenant): void {
-    if (!isActive(tenant)) this.#floor = tenant.counter;
+    if (isActive(tenant)) return;
+    this.#floor = tenant.counter;
+    this.#activeWeight = undefined;
   }
 
   /** A tenant's part of everything, by weight, among those that are active. */
   #partOf(tenant: Tenant): number {
-    let sum = 0;
-    for (const other of this.#tenants.values()) if (isActive(other)) sum += other.weight;
-    return tenant.weight / sum;
+    if (this.#activeWeight === undefined) {
+      this.#activeWeight = 0;
+      for (const other of this.#tenants.values()) if (isActive(other)) this.#activeWeight += other.weight;
+    }
+    return tenant.weight / this.#activeWeight;
   }
 
   #insert(tenant: Tenant, sequence: Sequence, nowMs: number): void {

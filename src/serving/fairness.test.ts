@@ -79,6 +79,19 @@ test('long prompts of one tenant do not delay the first tokens of others', () =>
   assert.ok(slower <= 2 * LONGEST_STEP_MS, `a first token came ${slower} ms later than alone`);
 });
 
+test('a generated token counts as two of a prompt: who asks for long answers is served as much as who sends long prompts', () => {
+  const services = simulate(
+    [
+      { tenant: 'talker', requestsPerSecond: 60, promptTokens: [10, 10], answerTokens: [100, 100] },
+      { tenant: 'reader', requestsPerSecond: 60, promptTokens: [100, 100], answerTokens: [10, 10] },
+    ],
+    { ...OPTIONS, limits: { ...OPTIONS.limits, maxWaitMs: Infinity } },
+  );
+  const [talker, reader] = [...services.values()].map(({ numFinished }) => numFinished);
+  const ratio = (talker * (10 + 2 * 100)) / (reader * (100 + 2 * 10));
+  assert.ok(ratio > 0.93 && ratio < 1.07, `the talker got ${ratio.toFixed(2)} of the reader’s service`);
+});
+
 test('service goes by weight when all ask for more than there is', () => {
   const load = { requestsPerSecond: 60, promptTokens: [20, 100], answerTokens: [10, 60] } as const;
   const services = simulate(
