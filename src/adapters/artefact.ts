@@ -6,6 +6,7 @@ import {
   readPeftFolder,
   writePeftFolder,
   type PeftConfig,
+  type PeftFiles,
 } from '../formats/index.ts';
 import type { LinearSite } from '../model/index.ts';
 import type { AdapterTensors } from './method.ts';
@@ -38,10 +39,15 @@ export function artefactDigest({ config, tensors }: Adapter, baseDigest: string)
 /**
  * Reads a PEFT folder and checks it against the base's sites: every tensor that the config promises is there with its size, and
  * none is left over.
+ * @param files the folder's files if they are in memory already
  * @throws ADAPTER_INVALID names the file, every tensor that is wrong, and both sizes; TARGET_UNMATCHED CONFIG_INVALID
  */
-export function readArtefact(directory: string, { sites }: { readonly sites: readonly LinearSite[] }): Adapter {
-  const folder = readPeftFolder(directory);
+export function readArtefact(
+  directory: string,
+  { sites }: { readonly sites: readonly LinearSite[] },
+  files?: PeftFiles,
+): Adapter {
+  const folder = readPeftFolder(directory, files);
   checkAgainstSites(folder, { directory, targets: resolveTargets(folder.config, sites), sites });
   return folder;
 }

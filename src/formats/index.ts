@@ -20,12 +20,14 @@ export { parsePeftConfig, peftConfigText, configIdentity, type PeftConfig } from
 export { defaultLoraConfig, PEFT_VERSION, type LoraConfig } from './peft/peft-lora-config.ts';
 export { patternMatcher, type AdapterSite } from './peft/peft-lora-tensors.ts';
 export {
+  readPeftFiles,
   readPeftFolder,
   writePeftFolder,
   checkAgainstSites,
   checkBaseName,
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
+  type PeftFiles,
   type PeftFolder,
   type PeftTensor,
 } from './peft/peft-folder.ts';
