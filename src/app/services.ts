@@ -1,9 +1,11 @@
 import { fail } from '../base/index.ts';
 import type { ChatDelta, ModelEntry, ModelSelection, ResolvedModel, Services } from '../http/index.ts';
 import { referenceOf, type AdapterVersion } from '../registry/index.ts';
-import type { EngineStats } from '../serving/index.ts';
 import { Quotas, type Principal } from '../tenancy/index.ts';
+import { adapterSource, makeAdapterServices, requireBase } from './adapter-loading.ts';
 import { chatDeltas, type ChatEngine } from './chat.ts';
+import { LoadedNames } from './loaded-names.ts';
+import type { ServingMetrics } from './metrics.ts';
 import type { Platform } from './platform.ts';
 
 /** Requests of one tenant at once, where it has no limit of its own. */
@@ -18,38 +20,51 @@ export interface ServedBase {
 }
 
 /** Composes registry, tenancy and engine into what the HTTP face needs. */
-export function makeServices(platform: Platform, base: ServedBase, chat: ChatEngine): Services {
+export function makeServices(
+  platform: Platform,
+  base: ServedBase,
+  chat: ChatEngine,
+  metrics: ServingMetrics,
+): Services {
   const { registry, keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.find(tenant)?.maxConcurrent ?? null, DEFAULT_CONCURRENT);
+  const names = new LoadedNames();
   const resolve = (principal: Principal, selection: ModelSelection): ResolvedModel =>
-    resolveModel(platform, base, principal, selection);
+    resolveModel(platform, base, names, principal, selection);
   return {
     maxChoices: MAX_CHOICES,
+    adapters: makeAdapterServices({ platform, engine: chat.engine, names, base }),
     authenticate: (key) => keys.authenticate(key),
     admit: ({ tenant }) => quotas.admit(tenant),
     resolveModel: resolve,
     async *chat(principal, model, request, signal): AsyncGenerator<ChatDelta, void, undefined> {
-      const adapter = model.adapter && (await adapterSource(platform, principal, model.adapter.reference));
+      const { tenant } = principal;
+      const version = model.adapter && registry.resolve(tenant, model.adapter.reference);
+      const adapter = version && (await adapterSource(platform, tenant, version));
       const meter = { promptTokens: 0, completionTokens: 0 };
       try {
         yield* chatDeltas(chat, adapter, request, signal, meter);
       } finally {
-        if (principal.tenant !== null)
-          usage.add(principal.tenant, model.adapter?.digest ?? null, { ...meter, cachedTokens: 0 });
+        const used = { ...meter, cachedTokens: 0 };
+        metrics.onUsage(tenant, model.adapter?.digest ?? null, used);
+        if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, used);
       }
     },
     listModels: ({ tenant }) => [
       baseEntry(base),
+      ...names.of(tenant).map(([name, version]) => ({ ...adapterEntry(version), id: name })),
       ...registry
         .list(tenant)
         .filter((version) => version.base.digest === base.digest)
         .map(adapterEntry),
     ],
     showModel: (principal, id) => {
+      const named = names.find(principal.tenant, id);
+      if (named) return { ...adapterEntry(named), id };
       const { adapter } = resolve(principal, { model: id, task: null });
       return adapter ? adapterEntry(registry.resolve(principal.tenant, adapter.reference)) : baseEntry(base);
     },
-    metricsText: async () => engineMetrics(await chat.engine.stats()),
+    metricsText: async () => metrics.text(chat.engine.isAlive ? await chat.engine.stats() : undefined),
     isReady: () => chat.engine.isAlive,
   };
 }
@@ -57,6 +72,7 @@ export function makeServices(platform: Platform, base: ServedBase, chat: ChatEng
 function resolveModel(
   { registry }: Platform,
   base: ServedBase,
+  names: LoadedNames,
   { tenant }: Principal,
   { model, task }: ModelSelection,
 ): ResolvedModel {
@@ -76,20 +92,13 @@ function resolveModel(
       },
     );
   }
-  const version = task !== null && tenant !== null ? registry.route(tenant, task) : registry.resolve(tenant, model);
-  if (version.base.digest !== base.digest) {
-    fail(
-      'ADAPTER_UNAVAILABLE',
-      `${referenceOf(version)} belongs to the base ${version.base.name} (${version.base.digest}), this server has ${base.name} (${base.digest})`,
-    );
-  }
+  const version =
+    task !== null && tenant !== null
+      ? registry.route(tenant, task)
+      : (names.find(tenant, model) ?? registry.resolve(tenant, model));
+  requireBase(version, base);
   const reference = referenceOf(version);
   return { modelName: reference, base: ofBase, adapter: { digest: version.digest, reference } };
-}
-
-async function adapterSource(platform: Platform, { tenant }: Principal, reference: string) {
-  const version = platform.registry.resolve(tenant, reference);
-  return { digest: version.digest, directory: await platform.registry.materialise(version) };
 }
 
 function baseEntry(base: ServedBase): ModelEntry {
@@ -103,22 +112,4 @@ function adapterEntry(version: AdapterVersion): ModelEntry {
     ownedBy: version.tenant,
     parent: version.base.name,
   };
-}
-
-/** Series of the engine in Prometheus' text format. */
-function engineMetrics(stats: EngineStats): string {
-  const series: readonly (readonly [name: string, type: 'gauge' | 'counter', help: string, value: number])[] = [
-    ['espalier_engine_running_sequences', 'gauge', 'Sequences that take part in steps', stats.numRunning],
-    ['espalier_engine_waiting_sequences', 'gauge', 'Sequences that wait for cache blocks', stats.numWaiting],
-    ['espalier_engine_cache_blocks', 'gauge', 'Blocks of the cache of keys and values', stats.cacheBlocks],
-    ['espalier_engine_cache_blocks_free', 'gauge', 'Blocks that nobody uses', stats.cacheBlocksFree],
-    ['espalier_engine_resident_adapters', 'gauge', 'Adapters in memory', stats.residentAdapters],
-    ['espalier_engine_resident_adapter_bytes', 'gauge', 'Bytes of adapters in memory', stats.residentAdapterBytes],
-    ['espalier_engine_steps_total', 'counter', 'Forward passes', stats.steps],
-    ['espalier_engine_generated_tokens_total', 'counter', 'Tokens generated', stats.generatedTokens],
-    ['espalier_engine_prompt_tokens_total', 'counter', 'Tokens of admitted prompts', stats.promptTokens],
-  ];
-  return series
-    .map(([name, type, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`)
-    .join('');
 }

@@ -6,6 +6,12 @@ import { HttpError } from './error-response.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import type { RequestContext, Route } from './route.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
+import {
+  deleteLoraAdapterRoute,
+  listLoraAdaptersRoute,
+  loadLoraAdapterRoute,
+  unloadLoraAdapterRoute,
+} from './routes/lora-adapters.ts';
 import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
@@ -32,6 +38,10 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     chatCompletionsRoute,
     listModelsRoute,
     showModelRoute,
+    loadLoraAdapterRoute,
+    unloadLoraAdapterRoute,
+    listLoraAdaptersRoute,
+    deleteLoraAdapterRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),
@@ -61,7 +71,9 @@ export function createApp(services: Services, options: AppOptions): Hono {
 
 function handleBy(route: Route, context: RequestContext): Response | Promise<Response> {
   if (route.access === 'open') return route.handle(context);
-  return route.handle({ ...context, principal: authenticate(context.services, context.request) });
+  const principal = authenticate(context.services, context.request);
+  context.note({ tenant: principal.tenant, keyId: principal.keyId });
+  return route.handle({ ...context, principal });
 }
 
 /** `/v1/models/{model}` as the router writes it. A parameter at the end takes slashes too. */

@@ -1,4 +1,5 @@
 import type { Principal } from '../tenancy/index.ts';
+import type { AdapterServices } from './adapter-services.ts';
 
 /** What `model`, `metadata.task` and `X-Task` of a request say. */
 export interface ModelSelection {
@@ -75,6 +76,7 @@ export interface ModelEntry {
 export interface Services {
   /** Choices that one request may ask for. */
   readonly maxChoices: number;
+  readonly adapters: AdapterServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
   /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED */

@@ -55,6 +55,7 @@ export const chatCompletionsRoute: Route = {
     const release = (): void => admission[Symbol.dispose]();
     try {
       const model = await services.resolveModel(principal, { model: body.model, task });
+      context.note({ model: model.modelName, adapter: model.adapter?.digest ?? null });
       const head = answerHead(newId('chatcmpl-'), epochSeconds(context.clock), model);
       if (body.stream === true) {
         const withUsage = body.stream_options?.include_usage === true;
@@ -71,13 +72,15 @@ export const chatCompletionsRoute: Route = {
 };
 
 async function wholeAnswer(
-  { services, principal, signal }: KeyedContext,
+  context: KeyedContext,
   model: ResolvedModel,
   request: ChatRequest,
   head: AnswerHead,
 ): Promise<Response> {
+  const { services, principal, signal } = context;
   const choices = new Choices(request.numChoices);
   for await (const delta of services.chat(principal, model, request, signal)) choices.add(delta);
+  context.note({ ...choices.usage });
   return Response.json(completionOf(head, choices.finish(), choices.usage), { headers: digestHeader(model) });
 }
 
@@ -136,6 +139,8 @@ async function* framesOf(
   } catch (error) {
     context.reportFailure(error);
     yield dataFrame(wireError(error, context.requestId).body);
+  } finally {
+    context.note({ ...choices.usage });
   }
 }
 
