@@ -10,12 +10,9 @@ export const loadLoraAdapterRequest = z
     lora_name: z
       .string()
       .openapi({ description: 'Letters, digits, ".", "_", "-": the tenant’s own name for it on this server.' }),
-    lora_path: z
-      .string()
-      .max(512)
-      .openapi({
-        description: 'A reference of the registry: TENANT/TASK, TENANT/TASK@VERSION, sha256:…. Never a path or a URL.',
-      }),
+    lora_path: z.string().max(512).openapi({
+      description: 'A reference of the registry: TENANT/TASK, TENANT/TASK@VERSION, sha256:…. Never a path or a URL.',
+    }),
     load_inplace: z.boolean().nullish().openapi({ description: 'Replace what the name points at.' }),
     is_3d_lora_weight: z
       .literal(false, notSupported('mixtures of experts have no adapters here'))
