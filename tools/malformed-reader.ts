@@ -5,7 +5,7 @@
 import { basename, dirname } from 'node:path';
 import { EspalierError } from '../src/base/index.ts';
 import {
-  checkAgainstSites,
+  checkAgainstBase,
   checkBaseName,
   openGguf,
   openSafetensors,
@@ -65,10 +65,11 @@ const READERS: Readonly<Record<string, Reader>> = {
 
   async adapters(path) {
     const { linearSites, parseModelConfig } = await import('../src/model/index.ts');
-    const { resolveTargets } = await import('../src/adapters/index.ts');
+    const { targetsOf } = await import('../src/adapters/index.ts');
     const folder = readPeftFolder(path);
-    const sites = linearSites(parseModelConfig(BASE_CONFIG, 'config.json'));
-    checkAgainstSites(folder, { directory: path, targets: resolveTargets(folder.config, sites), sites });
+    const config = parseModelConfig(BASE_CONFIG, 'config.json');
+    const base = { config, sites: linearSites(config) };
+    checkAgainstBase(folder, { directory: path, targets: targetsOf(folder.config, base.sites), base });
     return checkBaseName(folder.config, BASE_NAME) ?? `${folder.tensors.size} tensors`;
   },
 

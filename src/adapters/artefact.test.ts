@@ -8,27 +8,26 @@ import { defaultLoraConfig } from '../formats/index.ts';
 import { linearSites, parseModelConfig } from '../model/index.ts';
 import type { Tensor } from '../numeric/index.ts';
 import { artefactDigest, readArtefact, writeArtefact, type Adapter } from './artefact.ts';
-import { methodOf } from './methods/index.ts';
+import { trainableMethodOf } from './methods/index.ts';
 
-const SITES = linearSites(
-  parseModelConfig(
-    {
-      model_type: 'llama',
-      vocab_size: 32,
-      hidden_size: 16,
-      intermediate_size: 24,
-      num_hidden_layers: 2,
-      num_attention_heads: 2,
-    },
-    'config.json',
-  ),
+const CONFIG = parseModelConfig(
+  {
+    model_type: 'llama',
+    vocab_size: 32,
+    hidden_size: 16,
+    intermediate_size: 24,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+  },
+  'config.json',
 );
+const SITES = linearSites(CONFIG);
 
 function makeAdapter(alpha: number): Adapter {
   const config = { ...defaultLoraConfig(), r: 2, lora_alpha: alpha, target_modules: ['q_proj'] };
   const rng = Rng.fromSeed(3);
   const tensors = new Map<string, Tensor>();
-  for (const { name, shape } of methodOf(config).parameters(config, SITES)) {
+  for (const { name, shape } of trainableMethodOf(config).parameters(config, SITES)) {
     const size = shape.reduce((product, length) => product * length, 1);
     tensors.set(name, { shape, data: Float32Array.from({ length: size }, () => rng.nextNormal()) });
   }
@@ -40,7 +39,7 @@ test('what is written is read back with the same digest', () => {
   try {
     const adapter = makeAdapter(4);
     const { digest } = writeArtefact(folder, adapter, 'sha256:base');
-    const back = readArtefact(folder, { sites: SITES });
+    const back = readArtefact(folder, { config: CONFIG, sites: SITES });
     assert.equal(artefactDigest(back, 'sha256:base'), digest);
     for (const [name, { data }] of adapter.tensors) assert.deepEqual(back.tensors.get(name)?.data, data);
   } finally {

@@ -1,23 +1,29 @@
 import type { Digest } from '../base/index.ts';
 import {
-  checkAgainstSites,
+  checkAgainstBase,
   configIdentity,
   digestOfTensors,
   readPeftFolder,
   writePeftFolder,
+  type AdapterBase,
   type PeftConfig,
   type PeftFiles,
 } from '../formats/index.ts';
-import type { LinearSite } from '../model/index.ts';
+import type { BaseModel, LinearSite } from '../model/index.ts';
 import type { AdapterTensors } from './method.ts';
 import { methodOf } from './methods/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
-import { resolveTargets } from './targets.ts';
+import { targetsOf } from './targets.ts';
 
 /** An adapter as values: PEFT's config and its tensors by PEFT's names. */
 export interface Adapter {
   readonly config: PeftConfig;
   readonly tensors: AdapterTensors;
+}
+
+/** What an artefact is checked against: a base model, or its config alone. */
+export interface ArtefactBase extends AdapterBase {
+  readonly sites: readonly LinearSite[];
 }
 
 export interface WrittenArtefact {
@@ -37,21 +43,21 @@ export function artefactDigest({ config, tensors }: Adapter, baseDigest: string)
 }
 
 /**
- * Reads a PEFT folder and checks it against the base's sites: every tensor that the config promises is there with its size, and
- * none is left over.
+ * Reads a PEFT folder and checks it against the base: every tensor that the config promises is there with its size, and none is left
+ * over.
  * @param files the folder's files if they are in memory already
- * @throws ADAPTER_INVALID names the file, every tensor that is wrong, and both sizes; TARGET_UNMATCHED CONFIG_INVALID
+ * @throws ADAPTER_INVALID names the file, every field or tensor that is wrong, and both sizes; TARGET_UNMATCHED CONFIG_INVALID
  */
-export function readArtefact(
-  directory: string,
-  { sites }: { readonly sites: readonly LinearSite[] },
-  files?: PeftFiles,
-): Adapter {
+export function readArtefact(directory: string, base: ArtefactBase, files?: PeftFiles): Adapter {
   const folder = readPeftFolder(directory, files);
-  checkAgainstSites(folder, { directory, targets: resolveTargets(folder.config, sites), sites });
+  checkAgainstBase(folder, { directory, targets: targetsOf(folder.config, base.sites), base });
   return folder;
 }
 
-export function compileAdapter(adapter: Adapter, sites: readonly LinearSite[]): CompiledAdapter {
-  return methodOf(adapter.config).compile(adapter.config, sites, adapter.tensors);
+/**
+ * The adapter in row primitives, for this base and no other: some methods depend on the base's weights.
+ * @throws ADAPTER_INVALID for values that its method cannot work with
+ */
+export function compileAdapter(adapter: Adapter, base: BaseModel): CompiledAdapter {
+  return methodOf(adapter.config).compile(adapter.config, base, adapter.tensors);
 }

@@ -1,13 +1,40 @@
 /**
  * adapters: PEFT methods, applied to the model from outside at named sites, and their artefacts.
- * Owns: the method interface, row primitives, the artefact's identity.
- * May import: base numeric formats model.   Called by: training serving app.
+ * Owns: the method interface, row primitives, the artefact's identity, the proof that an adapter works.
+ * May import: base numeric formats model.   Called by: training serving planning app.
  * Runs on: any thread.
- * Throws: ADAPTER_INVALID CONFIG_INVALID TARGET_UNMATCHED.
+ * Throws: ADAPTER_INVALID CONFIG_INVALID REQUEST_INVALID TARGET_UNMATCHED.
  */
-export type { AdapterTensors, Method, ParameterSpec, TrainingMode } from './method.ts';
-export { METHODS, methodOf } from './methods/index.ts';
+export type { AdapterTensors, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
+export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
 export { loraScales } from './methods/lora.ts';
-export { BASE_ADAPTER, spanHooks, type CompiledAdapter, type RowPrimitive, type RowSpan } from './primitives.ts';
-export { resolveTargets, TARGET_PRESETS, type TargetFields } from './targets.ts';
-export { artefactDigest, compileAdapter, readArtefact, writeArtefact, type Adapter } from './artefact.ts';
+export {
+  BASE_ADAPTER,
+  spanHooks,
+  type CompiledAdapter,
+  type RowPrimitive,
+  type RowSpan,
+  type TokenRows,
+  type VirtualTokens,
+} from './primitives.ts';
+export { packAdapter } from './pack.ts';
+export { adapterTensors } from './compiled.ts';
+export { resolveTargets, TARGET_PRESETS, targetsOf, type TargetFields } from './targets.ts';
+export {
+  artefactDigest,
+  compileAdapter,
+  readArtefact,
+  writeArtefact,
+  type Adapter,
+  type ArtefactBase,
+} from './artefact.ts';
+export { mergedHooks, mergedLinear } from './proof/merge.ts';
+export {
+  PARITY_TOLERANCES,
+  probeAdapter,
+  proveAdapter,
+  type AdapterProof,
+  type ParityProbe,
+  type ProofOptions,
+} from './proof/proof.ts';
+export { composeAdapters, inMixOrder, mixDigest, type MixPart } from './compose.ts';

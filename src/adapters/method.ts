@@ -1,7 +1,7 @@
-import type { Rng } from '../base/index.ts';
-import type { PeftConfig } from '../formats/index.ts';
-import type { LinearSite, SiteHooks } from '../model/index.ts';
-import type { Floats, Tensor } from '../numeric/index.ts';
+import { assert, type Rng } from '../base/index.ts';
+import { tensorName, type PeftConfig } from '../formats/index.ts';
+import type { BaseModel, LinearSite, SiteHooks } from '../model/index.ts';
+import type { Floats, Kernels, Tensor } from '../numeric/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
 
 /** A trainable tensor of an adapter, by its name in the PEFT folder. */
@@ -18,20 +18,58 @@ export interface TrainingMode {
   readonly dropoutRng: Rng | undefined;
 }
 
+/** A linear layer y = W·x + bias as dense values, in the kernels' precision; a layer without a bias has one of zeros. */
+export interface DenseLinear {
+  readonly site: LinearSite;
+  readonly weight_OI: Floats;
+  readonly bias_O: Floats;
+  readonly kernels: Kernels;
+}
+
 /**
- * A PEFT method: one file in methods/, one line in methods/index.ts. It sees the model's named sites and nothing else of it.
- * `bind` is the method as its paper writes it, on the tape: autodiff does the rest. `compile` is the same function in row
- * primitives, which is all that serving knows; a law test holds the two against each other for every method.
+ * A PEFT method that can be served: one file in methods/, one line in methods/index.ts. It sees the base's named sites and their frozen
+ * weights, and nothing else of the model.
  */
 export interface Method<Config extends PeftConfig = PeftConfig> {
   /** The command line's name. */
   readonly name: string;
   readonly peftType: Config['peft_type'];
+  /** Which of the configs of this peft_type are the method's; all when it is missing. */
+  accepts?(config: Config): boolean;
+  /**
+   * The method in row primitives, which is all that serving knows. `tensors` have passed `readArtefact`'s checks.
+   * @throws ADAPTER_INVALID for values that the method cannot work with
+   */
+  compile(config: Config, base: BaseModel, tensors: AdapterTensors): CompiledAdapter;
+  /**
+   * Changes a layer, in place, to the one that gives the adapter's outputs without an adapter: the method as PEFT merges it. Written
+   * from the tensors, not from what `compile` made of them, because the proof of an adapter compares the two. Missing for a
+   * method that changes no linear layer.
+   */
+  merge?(config: Config, dense: DenseLinear, tensors: AdapterTensors): void;
+}
+
+/**
+ * A method that can be trained too. `bind` is the method as its paper writes it, on the tape: autodiff does the rest. A law test holds
+ * it against `compile` for every such method.
+ */
+export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends Method<Config> {
   /** The trainable tensors for these sites. @throws TARGET_UNMATCHED */
   parameters(config: Config, sites: readonly LinearSite[]): ParameterSpec[];
   /** Writes a parameter's first value, drawn from `rng`. */
   initialise(config: Config, parameter: ParameterSpec, values: Floats, rng: Rng): void;
   /** The hooks that apply the method during training. */
   bind(config: Config, sites: readonly LinearSite[], tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
-  compile(config: Config, sites: readonly LinearSite[], tensors: AdapterTensors): CompiledAdapter;
+}
+
+/** A tensor that the checks of the artefact have promised, by its whole name. */
+export function requireTensor(tensors: AdapterTensors, name: string): Tensor {
+  const tensor = tensors.get(name);
+  assert(tensor, `the adapter has the tensor ${name}`);
+  return tensor;
+}
+
+/** The same for a tensor of a module. */
+export function tensorAt(tensors: AdapterTensors, site: LinearSite, suffix: string): Tensor {
+  return requireTensor(tensors, tensorName(site.path, suffix));
 }

@@ -1,23 +1,52 @@
 import { assert } from '../base/index.ts';
-import type { LinearSite, SiteHooks } from '../model/index.ts';
-import { addLowRankDelta, type Graph, type Tensor } from '../numeric/index.ts';
+import { siteIndex, type LinearSite, type SiteHooks } from '../model/index.ts';
+import { addLowRankDelta, type BoundRows, type Graph, type RowProgram, type Tensor } from '../numeric/index.ts';
+import { rotateBlocks, type BlockRotation } from './rows/block-rotation.ts';
+import { addKroneckerDelta, type KroneckerDelta } from './rows/kronecker-delta.ts';
+import { addScaledLowRankDelta, type ScaledLowRankDelta } from './rows/scaled-low-rank-delta.ts';
 
 /**
  * What every PEFT method compiles to. Serving applies these to rows and never asks which method they came from, so adapters
- * of different methods share a batch. Order of application: scale-input, base layer, low-rank-delta, scale-output, bias.
+ * of different methods share a batch. Order of application: scale-input or block-rotation, base layer, deltas, scale-output, bias.
  */
 export type RowPrimitive =
   | { readonly kind: 'scale-input'; readonly factor_I: Tensor }
+  | BlockRotation
   | { readonly kind: 'low-rank-delta'; readonly a_RI: Tensor; readonly b_OR: Tensor; readonly scale: number }
+  | ScaledLowRankDelta
+  | KroneckerDelta
   | { readonly kind: 'scale-output'; readonly factor_O: Tensor }
   | { readonly kind: 'bias'; readonly bias_O: Tensor };
 
+/**
+ * Tokens that stand before every prompt of an adapter and have no id. They count for the context and for the cache; the first real
+ * token stands at position `count`.
+ * - `embeddings` [N, D]: rows of input, computed like any other (prompt tuning, Lester et al., 2021; P-tuning).
+ * - `key-values` [L, N, G·E]: what every layer's attention reads at positions 0..N, used as it is: the keys are not rotated (prefix tuning,
+ *   Li and Liang, 2021, as PEFT's past_key_values).
+ */
+export type VirtualTokens =
+  | { readonly kind: 'embeddings'; readonly count: number; readonly embeddings_ND: Tensor }
+  | { readonly kind: 'key-values'; readonly count: number; readonly keys_LNK: Tensor; readonly values_LNK: Tensor };
+
+/** Trained tokens: these ids have rows of their own in the embedding, [K, D], and in the head where that is the same matrix. */
+export interface TokenRows {
+  /** Rising. */
+  readonly ids: Int32Array;
+  readonly rows_KD: Tensor;
+  readonly isHeadTied: boolean;
+}
+
 /** An adapter, ready to serve. */
 export interface CompiledAdapter {
-  /** By site path; a site that is missing is the base's. */
+  /** By site path; a site that is missing here and in `program` is the base's. */
   readonly sites: ReadonlyMap<string, readonly RowPrimitive[]>;
+  /** What {@link packAdapter} has moved out of `sites`: one kernel call applies it to the rows of all adapters at a site. */
+  readonly program?: RowProgram | undefined;
   /** Bytes that it holds in memory. */
   readonly sizeBytes: number;
+  readonly virtual?: VirtualTokens | undefined;
+  readonly tokenRows?: TokenRows | undefined;
 }
 
 /** Adapter zero. */
@@ -30,18 +59,30 @@ export interface RowSpan {
   readonly adapter: CompiledAdapter;
 }
 
-/** Hooks for a batch whose rows belong to different adapters. Base rows cost nothing. */
+/**
+ * Hooks for a batch whose rows belong to different adapters. Base rows cost nothing. Spans rise and share no row. Packed adapters of all
+ * spans share one kernel call a site; the primitives of others are applied span by span, with the same bits.
+ */
 export function spanHooks(spans: readonly RowSpan[]): SiteHooks {
+  const packed = spans.flatMap(({ begin, end, adapter: { program } }) => (program ? [{ begin, end, program }] : []));
+  const plain = spans.filter(({ adapter }) => adapter.sites.size > 0);
+  let bound: BoundRows | undefined;
   return {
     linear(g: Graph, site: LinearSite, x: Tensor, base: (x: Tensor) => Tensor): Tensor {
-      const used = spans.flatMap((span) => {
+      const used = plain.flatMap((span) => {
         const primitives = span.adapter.sites.get(site.path);
         return primitives ? [{ span, primitives }] : [];
       });
-      const input = used.some(({ primitives }) => primitives.some((p) => p.kind === 'scale-input'))
-        ? scaledInput(g, x, used)
-        : x;
+      const rows = packed.length > 0 ? (bound ??= g.kernels.bindRows(packed)) : undefined;
+      const [slot, T] = [siteIndex(site), x.shape[0]];
+      let input = x;
+      if (rows?.isBefore(slot)) {
+        input = g.empty(x.shape);
+        g.kernels.scaleInputs(input.data, x.data, rows, slot, T);
+      }
+      if (used.some(({ primitives }) => primitives.some(changesInput))) input = changedInput(g, input, used);
       const y = base(input);
+      if (rows?.isAfter(slot)) g.kernels.applyRows(y.data, input.data, rows, slot, T);
       for (const { span, primitives } of used) {
         for (const primitive of primitives) applyAfter(g, primitive, rowsOf(y, span), rowsOf(input, span));
       }
@@ -55,23 +96,35 @@ interface UsedSpan {
   readonly primitives: readonly RowPrimitive[];
 }
 
-function scaledInput(g: Graph, x: Tensor, used: readonly UsedSpan[]): Tensor {
-  const scaled = g.empty(x.shape);
-  scaled.data.set(x.data);
+function changesInput({ kind }: RowPrimitive): boolean {
+  return kind === 'scale-input' || kind === 'block-rotation';
+}
+
+function changedInput(g: Graph, x: Tensor, used: readonly UsedSpan[]): Tensor {
+  const changed = g.empty(x.shape);
+  changed.data.set(x.data);
   for (const { span, primitives } of used) {
     for (const primitive of primitives) {
-      if (primitive.kind === 'scale-input') multiplyRows(rowsOf(scaled, span), primitive.factor_I);
+      if (primitive.kind === 'scale-input') multiplyRows(rowsOf(changed, span), primitive.factor_I);
+      else if (primitive.kind === 'block-rotation') rotateBlocks(g, rowsOf(changed, span), primitive);
     }
   }
-  return scaled;
+  return changed;
 }
 
 function applyAfter(g: Graph, primitive: RowPrimitive, y: Tensor, x: Tensor): void {
   switch (primitive.kind) {
     case 'scale-input':
+    case 'block-rotation':
       return;
     case 'low-rank-delta':
       addLowRankDelta(g, y, x, primitive.a_RI, primitive.b_OR, primitive.scale);
+      return;
+    case 'scaled-low-rank-delta':
+      addScaledLowRankDelta(g, y, x, primitive);
+      return;
+    case 'kronecker-delta':
+      addKroneckerDelta(g, y, x, primitive);
       return;
     case 'scale-output':
       multiplyRows(y, primitive.factor_O);

@@ -1,13 +1,13 @@
 import { fail } from '../base/index.ts';
-import { safeFullMatch } from '../formats/index.ts';
+import { safeFullMatch, type PeftConfig } from '../formats/index.ts';
 import type { LinearSite } from '../model/index.ts';
 
-/** The fields of a PEFT config that choose modules. */
+/** The fields of a PEFT config that choose modules; not every method has all. */
 export interface TargetFields {
   readonly target_modules: string | readonly string[];
-  readonly exclude_modules: string | readonly string[] | null;
-  readonly layers_to_transform: number | readonly number[] | null;
-  readonly layers_pattern: string | readonly string[] | null;
+  readonly exclude_modules?: string | readonly string[] | null | undefined;
+  readonly layers_to_transform?: number | readonly number[] | null | undefined;
+  readonly layers_pattern?: string | readonly string[] | null | undefined;
 }
 
 /** Names for groups of modules on the command line. */
@@ -55,21 +55,34 @@ export function resolveTargets(fields: TargetFields, sites: readonly LinearSite[
   return chosen;
 }
 
+/** The sites that an adapter changes: none when it is virtual tokens or rows of the embedding. @throws TARGET_UNMATCHED CONFIG_INVALID */
+export function targetsOf(config: PeftConfig, sites: readonly LinearSite[]): LinearSite[] {
+  switch (config.peft_type) {
+    case 'PROMPT_TUNING':
+    case 'P_TUNING':
+    case 'PREFIX_TUNING':
+    case 'TRAINABLE_TOKENS':
+      return [];
+    default:
+      return resolveTargets(config, sites);
+  }
+}
+
 function endsWith(path: string, target: string): boolean {
   return path.endsWith(`.${target}`);
 }
 
 function excludeMatcher(excluded: TargetFields['exclude_modules']): (path: string) => boolean {
-  if (excluded === null) return () => false;
+  if (excluded == null) return () => false;
   if (typeof excluded === 'string') return safeFullMatch(excluded, 'exclude_modules');
   return (path) => excluded.some((name) => path === name || endsWith(path, name));
 }
 
 /** PEFT looks for the layer's number behind `layers_pattern`, or behind any name when there is none. */
 function layerMatcher(fields: TargetFields): (path: string) => boolean {
-  if (fields.layers_to_transform === null) return () => true;
+  if (fields.layers_to_transform == null) return () => true;
   const wanted = new Set([fields.layers_to_transform].flat());
-  const named = fields.layers_pattern === null ? [] : [fields.layers_pattern].flat();
+  const named = fields.layers_pattern == null ? [] : [fields.layers_pattern].flat();
   return (path) => {
     const parts = path.split('.');
     const index = parts.findIndex(

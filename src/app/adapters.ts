@@ -1,11 +1,13 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { readArtefact } from '../adapters/index.ts';
+import { methodOf, probeAdapter, readArtefact } from '../adapters/index.ts';
 import { fail, type Problem } from '../base/index.ts';
-import { checkBaseName } from '../formats/index.ts';
+import { checkBaseName, type PeftConfig } from '../formats/index.ts';
+import { openBase } from '../model/index.ts';
+import { loadNativeKernels } from '../numeric/index.ts';
 import type { AdapterVersion } from '../registry/index.ts';
 import type { AppConfig } from './config.ts';
-import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
+import { resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
 
 /** `TENANT/TASK` as two names. @throws USAGE_INVALID */
@@ -33,7 +35,10 @@ export async function showAdapter(
   return { ...version, aliases: platform.registry.aliasesOf(version) };
 }
 
-/** Publishes a PEFT folder after checking it against its base. @throws ADAPTER_INVALID leaves the registry as it was */
+/**
+ * Publishes a PEFT folder after checking it against its base: it fits, it has an effect, and it gives in a batch what it gives merged.
+ * @throws ADAPTER_INVALID leaves the registry as it was
+ */
 export async function importAdapter(
   config: AppConfig,
   directory: string,
@@ -43,19 +48,28 @@ export async function importAdapter(
 ): Promise<{ readonly version: AdapterVersion; readonly warning: string | undefined }> {
   const { tenant, task } = parseTarget(target, 'name');
   const base = await resolveBase(config, baseName, onProgress);
-  const { sites } = describeBase(base);
-  const adapter = readArtefact(directory, { sites });
+  const model = openBase(base.open, loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }));
+  const adapter = readArtefact(directory, model);
+  const { parity } = probeAdapter(model, adapter);
   let parameters = 0;
   for (const { data } of adapter.tensors.values()) parameters += data.length;
   await using platform = await openPlatform(config);
   const { version } = await platform.registry.publish(tenant, task, directory, {
     base: { name: base.name, digest: base.digest },
-    method: adapter.config.peft_type.toLowerCase(),
-    rank: adapter.config.r,
+    method: methodOf(adapter.config).name,
+    rank: rankOf(adapter.config),
     parameters,
-    provenance: { importedFrom: resolve(directory).split(/[\\/]/).at(-1) ?? directory },
+    provenance: {
+      importedFrom: resolve(directory).split(/[\\/]/).at(-1) ?? directory,
+      ...(parity && { parityError: parity.error, changeOfLogits: parity.change }),
+    },
   });
   return { version, warning: checkBaseName(adapter.config, base.repository) };
+}
+
+/** Null for a method without a rank. OFT's `r` is a number of blocks. */
+function rankOf(config: PeftConfig): number | null {
+  return 'r' in config && config.peft_type !== 'OFT' ? config.r : null;
 }
 
 export async function exportAdapter(config: AppConfig, reference: string, directory: string): Promise<AdapterVersion> {

@@ -15,6 +15,8 @@ export interface Prompt {
 export interface AnswerOptions {
   readonly maxTokens: number;
   readonly sampling?: SamplingParams;
+  /** Says of an answer's beginning that its end does not matter: it is left there. */
+  readonly isDecided?: (index: number, begun: string) => boolean;
   readonly onAnswer?: (numDone: number, total: number) => void;
 }
 
@@ -26,9 +28,11 @@ export function answerAll(
   engine: Engine,
   tokenizer: Tokenizer,
   prompts: readonly Prompt[],
-  { maxTokens, sampling = GREEDY, onAnswer }: AnswerOptions,
+  { maxTokens, sampling = GREEDY, isDecided, onAnswer }: AnswerOptions,
 ): string[] {
   const generated = prompts.map((): number[] => []);
+  const textOf = (tokenIds: readonly number[]): string =>
+    tokenizer.decode(Int32Array.from(tokenIds), { skipSpecial: true });
   let next = 0;
   let numDone = 0;
   while (numDone < prompts.length) {
@@ -47,12 +51,18 @@ export function answerAll(
       );
       next++;
     }
-    for (const { id, tokenIds, finishReason } of engine.step()) {
-      generated[Number(id)].push(...tokenIds);
-      if (finishReason === null) continue;
+    const { events, failures } = engine.step();
+    for (const { error } of failures) throw error;
+    for (const { id, tokenIds, finishReason } of events) {
+      const index = Number(id);
+      generated[index].push(...tokenIds);
+      if (finishReason === null) {
+        if (!isDecided?.(index, textOf(generated[index]))) continue;
+        engine.cancel(id);
+      }
       numDone++;
       onAnswer?.(numDone, prompts.length);
     }
   }
-  return generated.map((tokenIds) => tokenizer.decode(Int32Array.from(tokenIds), { skipSpecial: true }));
+  return generated.map(textOf);
 }

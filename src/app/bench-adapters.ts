@@ -1,8 +1,15 @@
 import { join } from 'node:path';
-import { compileAdapter, methodOf, writeArtefact, type Adapter, type CompiledAdapter } from '../adapters/index.ts';
+import {
+  compileAdapter,
+  packAdapter,
+  trainableMethodOf,
+  writeArtefact,
+  type Adapter,
+  type CompiledAdapter,
+} from '../adapters/index.ts';
 import { assert, Rng } from '../base/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
-import type { LinearSite } from '../model/index.ts';
+import type { BaseModel, LinearSite } from '../model/index.ts';
 import { sizeOf } from '../numeric/index.ts';
 import type { AdapterSource } from '../serving/index.ts';
 
@@ -36,7 +43,7 @@ export class BenchAdapters {
     const target_modules = typeof targets === 'string' ? targets : [...targets];
     const config = { ...defaultLoraConfig(), r: rank, lora_alpha: 2 * rank, target_modules };
     const rng = Rng.fromSeed(index, 'bench adapter');
-    const parameters = methodOf(config).parameters(config, this.#sites);
+    const parameters = trainableMethodOf(config).parameters(config, this.#sites);
     const tensors = new Map(
       parameters.map(({ name, shape }) => {
         const length = sizeOf(shape);
@@ -48,8 +55,9 @@ export class BenchAdapters {
     return { config, tensors };
   }
 
-  compile(index: number): CompiledAdapter {
-    return compileAdapter(this.make(index), this.#sites);
+  /** As serving has it: compiled and packed. */
+  compile(index: number, base: BaseModel): CompiledAdapter {
+    return packAdapter(compileAdapter(this.make(index), base), base.sites);
   }
 
   /** Writes it as a PEFT folder under `folder`. */

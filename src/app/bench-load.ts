@@ -212,6 +212,7 @@ function startEngine({ config, base, options }: Bench, readyBytes: number): Prom
       ...DEFAULT_ENGINE,
       maxSequences: places,
       maxWaiting: 8 * places,
+      maxWaitingPerTenant: 8 * places,
       cacheTokens: places * (2 * PROMPT_TOKENS + LONG_ANSWER),
     },
     residency,

@@ -60,7 +60,7 @@ export async function benchServe(
   const maker = new BenchAdapters(base.sites, options);
   const adapters: CompiledAdapter[] = [];
   for (let n = 0; n < numAdapters; n++) {
-    adapters.push(maker.compile(n));
+    adapters.push(maker.compile(n, base));
     onProgress?.(n + 1, numAdapters, 'adapters made');
   }
   const samples = new Map(
@@ -108,6 +108,7 @@ function serveOnce(
     ...DEFAULT_ENGINE,
     maxSequences: requests,
     maxWaiting: requests,
+    maxWaitingPerTenant: requests,
     cacheTokens: requests * (promptTokens + newTokens + 16),
   });
   const chosen = chooseAdapters(popularity, requests, Math.max(1, adapters.length), rng);
@@ -129,7 +130,7 @@ function serveOnce(
   const samples: Samples = { rates: [], firstMs: [], perTokenMs: [] };
   let numTokens = 0;
   while (engine.hasWork) {
-    const events = engine.step();
+    const { events } = engine.step();
     const nowMs = systemClock.nowMs();
     for (const { id, tokenIds } of events) {
       const before = lastMs.get(id);

@@ -86,10 +86,16 @@ export async function benchDecode(
         maxTokens: options.newTokens,
         stopTokenIds: [],
         sampling: GREEDY,
+        // The prompts are the same in every repetition and are to be computed in each: tenants share no cache.
+        tenant: `repetition ${i}`,
       });
     }
     let numTokens = 0;
-    while (engine.hasWork) for (const event of engine.step()) numTokens += event.tokenIds.length;
+    while (engine.hasWork) {
+      const { events, failures } = engine.step();
+      for (const { error } of failures) throw error;
+      for (const event of events) numTokens += event.tokenIds.length;
+    }
     if (i > 0) rates.push(numTokens / ((systemClock.nowMs() - startedMs) / 1000));
   }
   return benchCase(`decode ${options.batch}x${options.promptTokens}+${options.newTokens}`, config, base, rates);

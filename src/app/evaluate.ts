@@ -7,12 +7,12 @@ import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
 import type { ChatMessage, ChatRenderer } from '../text/index.ts';
 import {
   ANSWER_METRICS,
+  canStillMatch,
   evaluateStep,
   groupByTokens,
   loadExamples,
   packExamples,
   scoreAnswers,
-  type Answer,
   type AnswerMetric,
 } from '../training/index.ts';
 import { answerAll } from './answers.ts';
@@ -61,8 +61,8 @@ export async function evaluateFile(
     return { ...report, value: meanLoss(base, adapter, examples, events), examples: examples.length };
   }
   const questions = questionsOf(options.data);
-  const answers = answerQuestions(base, renderer, adapter, questions, options.maxTokens, events);
-  return { ...report, value: scoreAnswers(options.metric, answers), examples: questions.length };
+  const value = scoreQuestions(options.metric, base, renderer, adapter, questions, options.maxTokens, events);
+  return { ...report, value, examples: questions.length };
 }
 
 /** A conversation up to its last assistant turn, and what that turn says. */
@@ -90,22 +90,27 @@ function questionsOf(path: string): Question[] {
   });
 }
 
-/** Greedy answers to every question, many at once. */
-export function answerQuestions(
+/** The score of greedy answers to every question, many at once. Where whole answers are compared, a wrong one is left where it goes wrong. */
+export function scoreQuestions(
+  metric: AnswerMetric,
   base: BaseModel,
   renderer: ChatRenderer,
   adapter: CompiledAdapter,
   questions: readonly Question[],
   maxTokens: number,
   events: EvaluateEvents = {},
-): Answer[] {
+): number {
   const engine = new Engine(base, { ...DEFAULT_ENGINE, maxStepTokens: 1024 });
   const prompts = questions.map(({ messages }) => ({ tokenIds: renderer.renderPrompt(messages), adapter }));
   const generated = answerAll(engine, renderer.tokenizer, prompts, {
     maxTokens,
+    isDecided: (index, begun) => !canStillMatch(metric, begun, questions[index].expected),
     onAnswer: (numDone, total) => events.onProgress?.(numDone, total),
   });
-  return questions.map(({ expected }, index) => ({ generated: generated[index], expected }));
+  return scoreAnswers(
+    metric,
+    questions.map(({ expected }, index) => ({ generated: generated[index], expected })),
+  );
 }
 
 function meanLoss(

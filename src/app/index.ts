@@ -15,6 +15,7 @@ export { checkData, type DataReport } from './data.ts';
 export {
   parseTargets,
   trainAdapter,
+  TRAINING_METHODS,
   TRAIN_DEFAULTS,
   type TrainEvents,
   type TrainOptions,

@@ -37,7 +37,7 @@ export async function openModel(
   );
   const renderer = openChatRenderer(resolved.open.path);
   if (directory === undefined) return { base, renderer, adapter: BASE_ADAPTER };
-  return { base, renderer, adapter: compileAdapter(readArtefact(directory, base), base.sites) };
+  return { base, renderer, adapter: compileAdapter(readArtefact(directory, base), base) };
 }
 
 /** @throws ADAPTER_NOT_FOUND; ADAPTER_INVALID for an adapter of another base */

@@ -43,7 +43,6 @@ export async function serve(
   onModelProgress?: ModelProgress,
 ): Promise<Serving> {
   const base = await resolveBase(config, options.base, onModelProgress);
-  const { config: model } = describeBase(base);
   const renderer = openChatRenderer(base.open.path);
   const { cacheTokens = DEFAULT_ENGINE.cacheTokens } = options;
   await using stack = new AsyncDisposableStack();
@@ -82,9 +81,8 @@ export async function serve(
     ),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  // A request that names no limit may fill what there is: the context, or the cache where that is smaller.
-  const contextLength = Math.min(model.contextLength, cacheTokens);
-  const services = makeServices(platform, served, { engine, renderer, contextLength }, metrics);
+  const { vocabSize, hiddenSize } = describeBase(base).config;
+  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize }, metrics);
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {

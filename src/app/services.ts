@@ -1,12 +1,17 @@
 import { fail } from '../base/index.ts';
-import type { ChatDelta, ModelEntry, ModelSelection, ResolvedModel, Services } from '../http/index.ts';
+import type { AnswerDelta, ModelEntry, ModelSelection, ResolvedModel, Services } from '../http/index.ts';
 import { referenceOf, type AdapterVersion } from '../registry/index.ts';
+import type { AdapterMix, AdapterSource } from '../serving/index.ts';
 import { Quotas, type Principal } from '../tenancy/index.ts';
 import { adapterSource, makeAdapterServices, requireBase } from './adapter-loading.ts';
-import { chatDeltas, type ChatEngine } from './chat.ts';
+import type { Asking, ChatEngine } from './asking.ts';
+import { chatDeltas } from './chat.ts';
+import { embedInputs } from './embeddings.ts';
 import { LoadedNames } from './loaded-names.ts';
 import type { ServingMetrics } from './metrics.ts';
+import { resolveMix } from './mixes.ts';
 import type { Platform } from './platform.ts';
+import { textDeltas } from './text-completions.ts';
 
 /** Requests of one tenant at once, where it has no limit of its own. */
 const DEFAULT_CONCURRENT = 64;
@@ -29,26 +34,44 @@ export function makeServices(
   const { registry, keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.find(tenant)?.maxConcurrent ?? null, DEFAULT_CONCURRENT);
   const names = new LoadedNames();
-  const resolve = (principal: Principal, selection: ModelSelection): ResolvedModel =>
-    resolveModel(platform, base, names, principal, selection);
+  const resolve = (principal: Principal, selection: ModelSelection): ResolvedModel => {
+    const { model, adapters } = selection;
+    if (!adapters) return resolveModel(platform, base, names, principal, selection);
+    const alone = (reference: string): ResolvedModel => resolve(principal, { model: reference, task: null });
+    return resolveMix(model, adapters, { name: base.name, digest: base.digest }, alone);
+  };
+  /** Whatever comes of the request, what it has used is recorded at its end. */
+  const begin = async (
+    principal: Principal,
+    model: ResolvedModel,
+    signal: AbortSignal,
+  ): Promise<Asking & AsyncDisposable> => {
+    const { tenant } = principal;
+    const adapter = await sourceOf(platform, principal, model);
+    const meter = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    const record = async (): Promise<void> => {
+      metrics.onUsage(tenant, model.adapter?.digest ?? null, meter);
+      if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter);
+    };
+    return { tenant, adapter, signal, meter, [Symbol.asyncDispose]: record };
+  };
   return {
     maxChoices: MAX_CHOICES,
     adapters: makeAdapterServices({ platform, engine: chat.engine, names, base }),
     authenticate: (key) => keys.authenticate(key),
     admit: ({ tenant }) => quotas.admit(tenant),
     resolveModel: resolve,
-    async *chat(principal, model, request, signal): AsyncGenerator<ChatDelta, void, undefined> {
-      const { tenant } = principal;
-      const version = model.adapter && registry.resolve(tenant, model.adapter.reference);
-      const adapter = version && (await adapterSource(platform, tenant, version));
-      const meter = { promptTokens: 0, completionTokens: 0 };
-      try {
-        yield* chatDeltas(chat, adapter, request, signal, meter);
-      } finally {
-        const used = { ...meter, cachedTokens: 0 };
-        metrics.onUsage(tenant, model.adapter?.digest ?? null, used);
-        if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, used);
-      }
+    async *chat(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
+      await using asking = await begin(principal, model, signal);
+      yield* chatDeltas(chat, asking, request);
+    },
+    async *complete(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
+      await using asking = await begin(principal, model, signal);
+      yield* textDeltas(chat, asking, request);
+    },
+    async embed(principal, model, request, signal) {
+      await using asking = await begin(principal, model, signal);
+      return await embedInputs(chat, asking, request);
     },
     listModels: ({ tenant }) => [
       baseEntry(base),
@@ -99,6 +122,23 @@ function resolveModel(
   requireBase(version, base);
   const reference = referenceOf(version);
   return { modelName: reference, base: ofBase, adapter: { digest: version.digest, reference } };
+}
+
+/** Where the adapter of a resolved model, or each of its mix, is on disk. */
+async function sourceOf(
+  platform: Platform,
+  { tenant }: Principal,
+  { adapter, mix }: ResolvedModel,
+): Promise<AdapterSource | AdapterMix | null> {
+  if (!adapter) return null;
+  const sourceOfReference = (reference: string): Promise<AdapterSource> =>
+    adapterSource(platform, tenant, platform.registry.resolve(tenant, reference));
+  if (!mix) return sourceOfReference(adapter.reference);
+  const parts = mix.map(async ({ reference, weight }) => ({
+    source: await sourceOfReference(reference),
+    weight,
+  }));
+  return { digest: adapter.digest, parts: await Promise.all(parts) };
 }
 
 function baseEntry(base: ServedBase): ModelEntry {

@@ -1,15 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BASE_ADAPTER, compileAdapter, readArtefact } from '../adapters/index.ts';
+import { BASE_ADAPTER, compileAdapter, readArtefact, type CompiledAdapter } from '../adapters/index.ts';
 import { EspalierError } from '../base/index.ts';
 import { loadDemoTasks, type ChatExample, type DemoTask } from '../demo/index.ts';
 import { openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
-import { scoreAnswers } from '../training/index.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
-import { answerQuestions } from './evaluate.ts';
+import { scoreQuestions } from './evaluate.ts';
 import { openPlatform } from './platform.ts';
 import { trainAdapter, type TrainEvents, type TrainOptions, type TrainOutcome } from './train.ts';
 
@@ -75,7 +74,7 @@ export async function prepareStart(config: AppConfig, events: StartEvents = {}):
       loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }),
     );
     const renderer = openChatRenderer(base.open.path);
-    const adapter = compileAdapter(readArtefact(outcome.output, model), model.sites);
+    const adapter = compileAdapter(readArtefact(outcome.output, model), model);
     const score = (who: 'base' | 'adapter'): number =>
       scoreTask(model, renderer, who === 'base' ? BASE_ADAPTER : adapter, task, (numDone, total) =>
         events.onScoring?.(task, who, numDone, total),
@@ -123,7 +122,7 @@ async function trainTask(config: AppConfig, task: DemoTask, events: StartEvents)
 function scoreTask(
   base: BaseModel,
   renderer: ChatRenderer,
-  adapter: Parameters<typeof answerQuestions>[2],
+  adapter: CompiledAdapter,
   task: DemoTask,
   onProgress: (numDone: number, total: number) => void,
 ): number {
@@ -134,7 +133,7 @@ function scoreTask(
   // An answer that is longer than every expected one is wrong already: its end need not be seen.
   const lengths = questions.map(({ expected }) => renderer.tokenizer.encode(expected, { allowSpecial: false }).length);
   const maxTokens = Math.max(...lengths) + 1;
-  return scoreAnswers(task.metric, answerQuestions(base, renderer, adapter, questions, maxTokens, { onProgress }));
+  return scoreQuestions(task.metric, base, renderer, adapter, questions, maxTokens, { onProgress });
 }
 
 async function makeKey(config: AppConfig, tenant: string): Promise<string> {

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
 import { EspalierError } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
-import { TARGET_PRESETS } from '../adapters/index.ts';
+import { TARGET_PRESETS, TRAINABLE_METHODS } from '../adapters/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
 import {
   DEFAULT_OPTIMIZER,
@@ -17,6 +17,9 @@ import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
+
+/** Methods that can be trained; more can be served. */
+export const TRAINING_METHODS: readonly string[] = TRAINABLE_METHODS.map(({ name }) => name);
 
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
 export interface TrainOptions {

@@ -39,6 +39,7 @@ export const ERRORS = {
   KEY_NOT_FOUND: { kind: 'not-found', retry: false },
   OVERLOADED: { kind: 'overloaded', retry: true },
   ENGINE_UNAVAILABLE: { kind: 'unavailable', retry: true },
+  DEADLINE_EXCEEDED: { kind: 'unavailable', retry: true },
   CANCELLED: { kind: 'cancelled', retry: false },
   NATIVE_MISSING: { kind: 'internal', retry: false },
   INTERNAL: { kind: 'internal', retry: false },
@@ -57,6 +58,8 @@ export interface ErrorDetails {
   /** The field, file, or parameter that is wrong. */
   readonly param?: string;
   readonly problems?: readonly Problem[];
+  /** Milliseconds after which the same request may succeed, where that can be estimated. */
+  readonly retryAfterMs?: number;
   readonly cause?: unknown;
 }
 
@@ -65,12 +68,14 @@ export class EspalierError extends Error {
   readonly code: ErrorCode;
   readonly param: string | undefined;
   readonly problems: readonly Problem[];
+  readonly retryAfterMs: number | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.param = details.param;
     this.problems = details.problems ?? [];
+    this.retryAfterMs = details.retryAfterMs;
   }
 
   get kind(): ErrorKind {

@@ -16,14 +16,36 @@ export { readShardIndex, parseShardIndex, type ShardIndex } from './safetensors/
 export { readJsonFile, parseJson, isRecord, type ParsedJson } from './json.ts';
 export { fileInside, isPlainRelative } from './folder.ts';
 export { readWholeFile } from './byte-source.ts';
-export { parsePeftConfig, peftConfigText, configIdentity, type PeftConfig } from './peft/peft-config.ts';
-export { defaultLoraConfig, PEFT_VERSION, type LoraConfig } from './peft/peft-lora-config.ts';
-export { patternMatcher, type AdapterSite } from './peft/peft-lora-tensors.ts';
+export {
+  parsePeftConfig,
+  peftConfigText,
+  configIdentity,
+  PEFT_TYPES,
+  type ModuleConfig,
+  type PeftConfig,
+  type PromptConfig,
+} from './peft/peft-config.ts';
+export { PEFT_VERSION } from './peft/configs/config-fields.ts';
+export { defaultLoraConfig, type LoraConfig } from './peft/configs/lora-config.ts';
+export type { Ia3Config } from './peft/configs/ia3-config.ts';
+export type { LohaConfig, LokrConfig } from './peft/configs/lycoris-config.ts';
+export type { OftConfig } from './peft/configs/oft-config.ts';
+export type { PrefixTuningConfig, PromptTuningConfig, PTuningConfig } from './peft/configs/prompt-config.ts';
+export type { TrainableTokensConfig } from './peft/configs/trainable-tokens-config.ts';
+export type { VeraConfig } from './peft/configs/vera-config.ts';
+export { idsOf } from './peft/configs/token-indices.ts';
+export { patternMatcher } from './peft/pattern-matcher.ts';
+export { layoutOf } from './peft/layouts/layout-of.ts';
+export { LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
+export { feedforwardMatcher, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
+export { PROMPT_EMBEDDINGS } from './peft/layouts/prompt-layout.ts';
+export { tensorName, type AdapterBase, type AdapterSite } from './peft/layouts/tensor-layout.ts';
+export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
 export {
   readPeftFiles,
   readPeftFolder,
   writePeftFolder,
-  checkAgainstSites,
+  checkAgainstBase,
   checkBaseName,
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,

@@ -59,3 +59,7 @@ export const MAX_REGEX_LENGTH = 2048;
 export const MAX_REGEX_NODES = 2048;
 /** Characters that are matched: a module path has below 100. */
 export const MAX_REGEX_TEXT_LENGTH = 512;
+/** Virtual tokens of prompt and prefix tuning: published ones have up to some hundred, and each takes a place of the context. */
+export const MAX_VIRTUAL_TOKENS = 65_536;
+/** Tokens whose embeddings are trained: more than that is a trained embedding. */
+export const MAX_TRAINED_TOKENS = 65_536;

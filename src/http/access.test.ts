@@ -1,7 +1,7 @@
 /** Who and what is asked: tasks, models, keys, limits, paths, readiness, metrics, errors. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ERRORS, EspalierError } from '../base/index.ts';
+import { ERRORS, EspalierError, type ErrorDetails } from '../base/index.ts';
 import {
   HELLO,
   app,
@@ -104,7 +104,7 @@ test('a body that is no JSON, or too large, is refused', async () => {
 });
 
 test('unknown paths and methods have the same shape', async () => {
-  const unknown = await get('/v1/embeddings');
+  const unknown = await get('/v1/assistants');
   assert.equal(unknown.status, 404);
   assert.equal((await errorOf(unknown)).code, 'unknown_url');
   for (const [path, method, allow] of [
@@ -170,6 +170,9 @@ test('every kind of error has its status, and only known codes are told', () => 
     if (statuses[code] !== undefined) assert.equal(status, statuses[code], code);
     assert.equal(body.error.message.includes('a message'), status !== 500, code);
   }
+  const retryAfter = (details: ErrorDetails): string | undefined =>
+    wireError(new EspalierError('OVERLOADED', 'a message', details), 'req_1').headers['Retry-After'];
+  assert.deepEqual([retryAfter({}), retryAfter({ retryAfterMs: 2100 })], ['1', '3'], 'whole seconds, never too soon');
 });
 
 test('the log says who asked, what answered and how many tokens, under the request’s id, and no texts', async () => {

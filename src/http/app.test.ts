@@ -12,7 +12,7 @@ import {
   assertNothingHeld,
 } from '../../test/conformance/http/app-harness.ts';
 import { ACME_DIGEST, BASE } from '../../test/conformance/http/in-memory-services.ts';
-import type { ChatDelta } from './services.ts';
+import type { AnswerDelta } from './services.ts';
 import { chatCompletion, chatCompletionChunk } from './wire/chat-response.ts';
 
 test('answers whole, in the documented shape', async () => {
@@ -188,7 +188,7 @@ test('a client that leaves while the end is being made is released once', async 
   const { promise: isEnding, resolve: tell } = Promise.withResolvers<void>();
   const chat = services.chat.bind(services);
   services.chat = (...args) => {
-    const returns = async (): Promise<IteratorResult<ChatDelta>> => {
+    const returns = async (): Promise<IteratorResult<AnswerDelta>> => {
       tell();
       await gate.promise;
       return { done: true, value: undefined };

@@ -6,6 +6,8 @@ import { HttpError } from './error-response.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import type { RequestContext, Route } from './route.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
+import { completionsRoute } from './routes/completions.ts';
+import { embeddingsRoute } from './routes/embeddings.ts';
 import {
   deleteLoraAdapterRoute,
   listLoraAdaptersRoute,
@@ -36,6 +38,8 @@ export interface AppOptions {
 function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
   const routes = [
     chatCompletionsRoute,
+    completionsRoute,
+    embeddingsRoute,
     listModelsRoute,
     showModelRoute,
     loadLoraAdapterRoute,

@@ -1,38 +1,52 @@
 import { assert } from '../base/index.ts';
-import type { ChatDelta, ChatUsage, FinishReason } from './services.ts';
-import type { Answer } from './wire/chat-response.ts';
+import type { AnswerDelta, AnswerToken, FinishReason, Usage } from './services.ts';
+import type { WholeChoice } from './shape.ts';
 
 /** What has arrived of the choices of one answer. Holds the engine's side to its contract. */
 export class Choices {
+  readonly #perPrompt: number;
   readonly #texts: string[];
+  readonly #tokens: (AnswerToken[] | undefined)[];
   readonly #reasons: (FinishReason | undefined)[];
-  #usage: ChatUsage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  readonly #usages: (Usage | undefined)[];
 
-  constructor(numChoices: number) {
+  constructor(numPrompts: number, perPrompt: number) {
+    const numChoices = numPrompts * perPrompt;
+    this.#perPrompt = perPrompt;
     this.#texts = Array.from({ length: numChoices }, () => '');
+    this.#tokens = Array.from({ length: numChoices }, () => undefined);
     this.#reasons = Array.from({ length: numChoices }, () => undefined);
+    this.#usages = Array.from({ length: numChoices }, () => undefined);
   }
 
-  add({ index, text, finishReason, usage }: ChatDelta): void {
+  add({ index, text, tokens, finishReason, usage }: AnswerDelta): void {
     assert(index >= 0 && index < this.#texts.length, `choice ${index} was asked for`);
     assert(this.#reasons[index] === undefined, `choice ${index} has not ended before`);
     this.#texts[index] += text;
+    if (tokens) (this.#tokens[index] ??= []).push(...tokens);
     this.#reasons[index] = finishReason;
-    if (!usage) return;
-    this.#usage = { ...usage, completionTokens: this.#usage.completionTokens + usage.completionTokens };
+    this.#usages[index] = usage;
   }
 
-  /** Tokens of all choices; the prompt counts once. */
-  get usage(): ChatUsage {
-    return this.#usage;
+  /** Tokens of all choices; each prompt counts once, as its first choice found it. */
+  get usage(): Usage {
+    const sum = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    for (const [index, usage] of this.#usages.entries()) {
+      if (!usage) continue;
+      sum.completionTokens += usage.completionTokens;
+      if (index % this.#perPrompt > 0) continue;
+      sum.promptTokens += usage.promptTokens;
+      sum.cachedTokens += usage.cachedTokens;
+    }
+    return sum;
   }
 
   /** The whole answers. Every choice has ended. */
-  finish(): Answer[] {
+  finish(): WholeChoice[] {
     return this.#texts.map((text, index) => {
       const finishReason = this.#reasons[index];
       assert(finishReason, `choice ${index} has ended`);
-      return { text, finishReason };
+      return { text, tokens: this.#tokens[index], finishReason };
     });
   }
 }

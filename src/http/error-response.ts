@@ -38,10 +38,12 @@ const PUBLIC_CODES: Partial<Record<ErrorCode, string>> = {
   STORAGE_BUSY: 'storage_busy',
   OVERLOADED: 'rate_limit_exceeded',
   ENGINE_UNAVAILABLE: 'engine_unavailable',
+  DEADLINE_EXCEEDED: 'deadline_exceeded',
   CANCELLED: 'request_cancelled',
 };
 
-const RETRY_AFTER_SECONDS = 1;
+/** Where the error has no estimate of its own. */
+const RETRY_AFTER_MS = 1000;
 
 /** Errors of HTTP itself, which no room below knows. */
 export class HttpError extends Error {
@@ -101,5 +103,6 @@ export function errorResponse({ status, headers, body }: WireError): Response {
 
 function headersOf(error: EspalierError): Record<string, string> {
   if (error.kind === 'denied') return { 'WWW-Authenticate': 'Bearer' };
-  return error.canRetry ? { 'Retry-After': String(RETRY_AFTER_SECONDS) } : {};
+  if (!error.canRetry) return {};
+  return { 'Retry-After': String(Math.ceil((error.retryAfterMs ?? RETRY_AFTER_MS) / 1000)) };
 }

@@ -9,14 +9,23 @@ export { startServer, type RunningServer, type ServerOptions } from './server.ts
 export { createApp, type AppOptions } from './app.ts';
 export type { AdapterServices, LoadRequest, NamedResidence, Unloaded } from './adapter-services.ts';
 export type {
-  ChatDelta,
+  AnswerDelta,
+  AnswerToken,
   ChatMessage,
   ChatRequest,
   ChatRole,
-  ChatUsage,
+  EmbeddingRequest,
+  Embeddings,
   FinishReason,
+  GenerationOptions,
+  MixEntry,
   ModelEntry,
   ModelSelection,
   ResolvedModel,
+  ResolvedPart,
   Services,
+  TextInput,
+  TextRequest,
+  TokenLogprob,
+  Usage,
 } from './services.ts';

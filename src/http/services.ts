@@ -1,21 +1,40 @@
 import type { Principal } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
 
-/** What `model`, `metadata.task` and `X-Task` of a request say. */
+/** An adapter of a mix, as a request names it. */
+export interface MixEntry {
+  /** As {@link ModelSelection.model} names adapters. */
+  readonly id: string;
+  /** Finite; multiplies the adapter's change. */
+  readonly weight: number;
+}
+
+/** What `model`, `metadata.task`, `X-Task` and `adapters` of a request say. */
 export interface ModelSelection {
   /** `TENANT/TASK[@…]`, `sha256:…`, or the base's name. */
   readonly model: string;
   /** With the base's name: the task whose route picks the adapter. */
   readonly task: string | null;
+  /** With the base's name: adapters to add up; absent: none were named. */
+  readonly adapters?: readonly MixEntry[] | undefined;
 }
 
-/** What answers a request: the base, or exactly one adapter version on it. */
+/** An adapter version that takes part in an answer. */
+export interface ResolvedPart {
+  readonly digest: string;
+  readonly reference: string;
+  readonly weight: number;
+}
+
+/** What answers a request: the base, exactly one adapter version on it, or a mix of several. */
 export interface ResolvedModel {
-  /** Goes back as `model`: the base's name, or `TENANT/TASK@VERSION`. */
+  /** Goes back as `model`: the base's name, `TENANT/TASK@VERSION`, or versions and weights as in `a/b@1*0.5+a/c@2*0.5`. */
   readonly modelName: string;
   readonly base: { readonly name: string; readonly digest: string };
-  /** Null is the base alone. */
+  /** Null is the base alone. Of a mix the digest is over its parts and weights. */
   readonly adapter: { readonly digest: string; readonly reference: string } | null;
+  /** The adapters of a mix; absent: there is none. */
+  readonly mix?: readonly ResolvedPart[] | undefined;
 }
 
 export type ChatRole = 'system' | 'user' | 'assistant';
@@ -25,42 +44,113 @@ export interface ChatMessage {
   readonly content: string;
 }
 
-/** A chat request once it has been checked. Null: the request left it to the server. */
-export interface ChatRequest {
-  readonly messages: readonly ChatMessage[];
-  /** At least 1; null: until the context is full. */
-  readonly maxTokens: number | null;
+/** How the tokens of an answer are chosen, and where it ends: of chats and of texts. */
+export interface GenerationOptions {
   /** 0 to 2. */
   readonly temperature: number;
   /** 0 to 1. */
   readonly topP: number;
+  /** 0 is all tokens. */
+  readonly topK: number;
+  /** 0 to 1. */
+  readonly minP: number;
+  /** Null: the server draws one. */
   readonly seed: number | null;
+  readonly logitBias: readonly (readonly [id: number, bias: number])[];
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  /** Above 0; 1 is none. */
+  readonly repetitionPenalty: number;
   /** At most 4 texts, none empty; the answer ends before the first that would appear. */
   readonly stop: readonly string[];
-  /** Answers to the same messages. */
+  readonly stopTokenIds: readonly number[];
+  /** The tokens that end a text do not end this answer. */
+  readonly ignoreEos: boolean;
+  readonly minTokens: number;
+  /** Answers to the same prompt. */
   readonly numChoices: number;
+  /** Alternatives to tell of each token, with its log-probability; null: nothing of the kind is asked. */
+  readonly topLogprobs: number | null;
+}
+
+/** A chat request once it has been checked. */
+export interface ChatRequest extends GenerationOptions {
+  readonly messages: readonly ChatMessage[];
+  /** At least 1; null: until the context is full. */
+  readonly maxTokens: number | null;
+}
+
+/** A text, or token ids as they are. */
+export type TextInput = string | readonly number[];
+
+/** A request to continue texts once it has been checked. Choice j of prompt i has the index i · numChoices + j. */
+export interface TextRequest extends GenerationOptions {
+  /** At least one. */
+  readonly prompts: readonly TextInput[];
+  /** 0 only with `echo`. */
+  readonly maxTokens: number;
+  /** Answers that are made for each prompt, of which `numChoices` with the highest log-probability per token are given. */
+  readonly bestOf: number;
+  /** The prompt comes before each answer, with its log-probabilities if they are asked. */
+  readonly echo: boolean;
+}
+
+export const POOLINGS = ['mean', 'last'] as const;
+
+export interface EmbeddingRequest {
+  /** At least one. */
+  readonly inputs: readonly TextInput[];
+  /** Null: the model's width. */
+  readonly dimensions: number | null;
+  readonly pooling: (typeof POOLINGS)[number];
+}
+
+export interface Embeddings {
+  /** One for each input, of length 1. */
+  readonly vectors: readonly Float32Array[];
+  readonly promptTokens: number;
 }
 
 export type FinishReason = 'stop' | 'length';
 
-export interface ChatUsage {
+export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
   /** Of the prompt's tokens, those taken from the cache. */
   readonly cachedTokens: number;
 }
 
+/** A token as its bytes, which may be a part of a character. */
+export interface TokenLogprob {
+  readonly bytes: Uint8Array;
+  /** Natural logarithm. */
+  readonly logprob: number;
+}
+
+/** A token of an answer (or of an echoed prompt) with the most probable ones in its place. */
+export interface AnswerToken {
+  readonly bytes: Uint8Array;
+  /** Null for the first token of a prompt, which nothing precedes. */
+  readonly logprob: number | null;
+  /** The most probable first. */
+  readonly top: readonly TokenLogprob[];
+  /** Where its text begins in the choice's text, in UTF-16 units. */
+  readonly offset: number;
+}
+
 /**
- * A piece of one choice's answer. Every choice ends with one delta that has a `finishReason` and, when it is known, the choice's
- * `usage`; the prompt counts once, however many choices there are.
+ * A piece of one choice's answer. Every choice ends with one delta that has a `finishReason` and the choice's `usage`, whose prompt
+ * is the same for all choices of a prompt.
  */
-export interface ChatDelta {
+export interface AnswerDelta {
   /** The choice, from 0. */
   readonly index: number;
   /** May be empty. */
   readonly text: string;
+  /** The tokens whose text is out with this delta, if the request asked for log-probabilities. */
+  readonly tokens?: readonly AnswerToken[] | undefined;
   readonly finishReason?: FinishReason | undefined;
-  readonly usage?: ChatUsage | undefined;
+  readonly usage?: Usage | undefined;
 }
 
 export interface ModelEntry {
@@ -74,7 +164,7 @@ export interface ModelEntry {
 
 /** What the HTTP face needs from the other rooms. The app composes it; whatever these functions throw becomes an error response. */
 export interface Services {
-  /** Choices that one request may ask for. */
+  /** Choices that one prompt may ask for. */
   readonly maxChoices: number;
   readonly adapters: AdapterServices;
   /** @throws KEY_INVALID */
@@ -86,9 +176,28 @@ export interface Services {
   /**
    * Answers. It stops work soon after `signal` fires or the consumer returns. Usage is recorded here, because only here is it known
    * when a client leaves half way.
-   * @throws CONTEXT_TOO_LONG OVERLOADED ADAPTER_UNAVAILABLE CANCELLED before the first delta or between two
+   * @throws REQUEST_INVALID CONTEXT_TOO_LONG OVERLOADED ADAPTER_UNAVAILABLE CANCELLED before the first delta or between two
    */
-  chat(principal: Principal, model: ResolvedModel, request: ChatRequest, signal: AbortSignal): AsyncIterable<ChatDelta>;
+  chat(
+    principal: Principal,
+    model: ResolvedModel,
+    request: ChatRequest,
+    signal: AbortSignal,
+  ): AsyncIterable<AnswerDelta>;
+  /** Continues texts; as {@link Services.chat}. */
+  complete(
+    principal: Principal,
+    model: ResolvedModel,
+    request: TextRequest,
+    signal: AbortSignal,
+  ): AsyncIterable<AnswerDelta>;
+  /** @throws REQUEST_INVALID CONTEXT_TOO_LONG OVERLOADED ADAPTER_UNAVAILABLE CANCELLED */
+  embed(
+    principal: Principal,
+    model: ResolvedModel,
+    request: EmbeddingRequest,
+    signal: AbortSignal,
+  ): Promise<Embeddings>;
   listModels(principal: Principal): readonly ModelEntry[] | Promise<readonly ModelEntry[]>;
   /** @throws MODEL_NOT_FOUND ADAPTER_NOT_FOUND */
   showModel(principal: Principal, id: string): ModelEntry | Promise<ModelEntry>;

@@ -21,6 +21,8 @@ export interface ForwardInput {
   readonly tokenIds_T: Int32Array;
   readonly positions_T: Int32Array;
   readonly attend: Attend;
+  /** Changes rows of the embeddings, [T, D], in place: for input that has no token id. Inference only. */
+  readonly editInputs?: (inputs: Tensor) => void;
 }
 
 /**
@@ -34,6 +36,7 @@ export function forward(g: Graph, base: BaseModel, input: ForwardInput, hooks: S
   const cosSin = base.rope(numPositions);
   let hidden = g.empty([T, base.config.hiddenSize]);
   g.kernels.embeddingForward(hidden.data, base.embedding, input.tokenIds_T, T);
+  input.editInputs?.(hidden);
   for (const [layer, weights] of base.layers.entries()) {
     const x = hidden;
     const afterAttention = g.scope(() => {

@@ -7,7 +7,15 @@
  */
 export { parseModelConfig, parseGgufConfig, type ModelConfig, type RopeScaling } from './config.ts';
 export { FAMILIES } from './families/index.ts';
-export { linearSites, baseHooks, LINEAR_ROLES, type LinearRole, type LinearSite, type SiteHooks } from './sites.ts';
+export {
+  linearSites,
+  siteIndex,
+  baseHooks,
+  LINEAR_ROLES,
+  type LinearRole,
+  type LinearSite,
+  type SiteHooks,
+} from './sites.ts';
 export { assembleBase, type BaseModel, type WeightReader } from './base-model.ts';
 export { forward, headRows, attendPacked, type Attend, type ForwardInput } from './forward.ts';
 export { baseTensors, ggufName, unpermuteRows } from './tensor-names.ts';

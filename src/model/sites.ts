@@ -25,6 +25,11 @@ export interface SiteHooks {
 /** The base model is adapter zero: hooks that change nothing. */
 export const baseHooks: SiteHooks = { linear: (_g, _site, x, base) => base(x) };
 
+/** The place of a site in {@link linearSites}: the same for every adapter of a base. */
+export function siteIndex({ layer, role }: LinearSite): number {
+  return layer * LINEAR_ROLES.length + LINEAR_ROLES.indexOf(role);
+}
+
 /** Every linear site, layer by layer in {@link LINEAR_ROLES} order. */
 export function linearSites(config: ModelConfig): LinearSite[] {
   const { hiddenSize: D, intermediateSize: F } = config;

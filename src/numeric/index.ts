@@ -7,7 +7,16 @@
  */
 export type * from './kernels.ts';
 export { WEIGHT_FORMATS } from './kernels.ts';
+export { compareToReference, type Comparison } from './compare.ts';
 export { type Tensor, tensor, sizeOf } from './tensor.ts';
+export {
+  packRowProgram,
+  type ProgramSpan,
+  type RowOperation,
+  type RowProgram,
+  type SlotOperations,
+} from './row-program.ts';
+export { isAdditive, mixRowPrograms, type WeightedProgram } from './row-program-mix.ts';
 export { BufferPool, type Precision } from './pool.ts';
 export { type Graph, type GradientSlot, Inference } from './graph.ts';
 export { Tape, type Parameter } from './tape.ts';

@@ -8,6 +8,8 @@
  * inputs (not on T, the thread count or other rows); a forward's backward stands beside it; gradients are prefixed `d`;
  * `accumulate` means `+=` instead of `=`. Callers pass arrays of exactly the stated length.
  */
+import type { ProgramSpan } from './row-program.ts';
+
 export type Floats = Float32Array | Float64Array;
 
 /** How a frozen matrix is stored: exact float32, bfloat16 (nearest even), or int8 with one float32 scale per output row. */
@@ -61,6 +63,14 @@ export interface PagedRows {
   readonly blockTables: Int32Array;
   readonly maxBlocks: number;
   readonly blockSize: number;
+}
+
+/** Which rows of a batch follow which programs (row-program.ts), looked up once for all layers of a step. */
+export interface BoundRows {
+  /** Whether a row has operations before the layer of this slot: else {@link Kernels.scaleInputs} need not be called. */
+  isBefore(slot: number): boolean;
+  /** Whether a row has operations after it: else {@link Kernels.applyRows} need not be called. */
+  isAfter(slot: number): boolean;
 }
 
 export interface AdamW {
@@ -142,6 +152,15 @@ export interface Kernels {
     segmentStarts_T: Int32Array,
     shape: AttentionShape,
   ): void;
+  /** Writes each row's key and value into the cache, as the last ones that the row sees. */
+  cacheKeyValues(
+    kCache: Floats,
+    vCache: Floats,
+    k_TGE: Floats,
+    v_TGE: Floats,
+    rows: PagedRows,
+    shape: AttentionShape,
+  ): void;
   /** Attention over cached keys and values: caches are [numBlocks · blockSize, G, E]. Same sums as {@link attentionForward}. */
   attentionPaged(
     out_THE: Floats,
@@ -151,6 +170,16 @@ export interface Kernels {
     rows: PagedRows,
     shape: AttentionShape,
   ): void;
+
+  /** Spans rise and share no row; rows of no span are the base's. The programs must not change while the result is in use. */
+  bindRows(spans: readonly ProgramSpan[]): BoundRows;
+  /** out_TI = x_TI, times the factors that a row has before the layer of this slot. */
+  scaleInputs(out_TI: Floats, x_TI: Floats, rows: BoundRows, slot: number, T: number): void;
+  /** What a row does after the layer of this slot, to the layer's output y_TO; x_TI is the layer's own input. Same sums as {@link gemm}. */
+  applyRows(y_TO: Floats, x_TI: Floats, rows: BoundRows, slot: number, T: number): void;
+
+  /** best_N[n] = the lowest index of the highest of row n of x_NV; rows hold no NaN. */
+  argmaxRows(best_N: Int32Array, x_NV: Floats, N: number): void;
 
   /** y_TD = rows of the table W_VD at tokenIds. */
   embeddingForward(y_TD: Floats, table: FrozenMatrix, tokenIds_T: Int32Array, T: number): void;

@@ -42,11 +42,20 @@ export interface Addon {
   // prettier-ignore
   attentionBackward(dq: F32, dk: F32, dv: F32, dout: F32, out: F32, lse: F32, q: F32, k: F32, v: F32, segmentStarts: I32, T: number, H: number, G: number, E: number, scale: number): void;
   // prettier-ignore
+  cacheKeyValues(kCache: F32, vCache: F32, k: F32, v: F32, rowSequences: I32, contextLengths: I32, blockTables: I32, maxBlocks: number, blockSize: number, T: number, G: number, E: number): void;
+  // prettier-ignore
   attentionPaged(out: F32, q: F32, kCache: F32, vCache: F32, rowSequences: I32, contextLengths: I32, blockTables: I32, maxBlocks: number, blockSize: number, T: number, H: number, G: number, E: number, scale: number): void;
+  argmaxRows(best: I32, x: F32): void;
   axpy(y: F32, x: F32, alpha: number): void;
   sumSquares(x: F32): number;
   // prettier-ignore
   adamW(weights: F32, gradients: F32, moment1: F32, moment2: F32, learningRate: number, beta1: number, beta2: number, epsilon: number, weightDecay: number, step: number, gradientScale: number): void;
+
+  openProgram(bytes: Uint8Array, records: I32, scales: Float64Array): Handle;
+  newBoundRows(): Handle;
+  bindRows(bound: Handle, program: Handle, begin: number, end: number): void;
+  scaleInputs(out: F32, x: F32, bound: Handle, slot: number, T: number): void;
+  applyRows(y: F32, x: F32, bound: Handle, slot: number, T: number): void;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { assert } from '../base/index.ts';
-import type { AttentionShape, Floats, Kernels } from './kernels.ts';
+import type { AttentionShape, Floats, Kernels, PagedRows } from './kernels.ts';
 import { type Addon, floats, indices, integers, size } from './native-addon.ts';
 
 type Rows = Pick<
@@ -11,7 +11,9 @@ type Rows = Pick<
   | 'swigluBackward'
   | 'attentionForward'
   | 'attentionBackward'
+  | 'cacheKeyValues'
   | 'attentionPaged'
+  | 'argmaxRows'
   | 'axpy'
   | 'sumSquares'
   | 'adamW'
@@ -39,6 +41,36 @@ function isApartOrSame(a: Floats, b: Floats): boolean {
   if (a.buffer !== b.buffer || a.length === 0) return true;
   const isSame = a.byteOffset === b.byteOffset && a.length === b.length;
   return isSame || a.byteOffset + a.byteLength <= b.byteOffset || b.byteOffset + b.byteLength <= a.byteOffset;
+}
+
+type Pages = readonly [
+  rowSequences: Int32Array,
+  contextLengths: Int32Array,
+  blockTables: Int32Array,
+  maxBlocks: number,
+  blockSize: number,
+];
+
+/** The addon's arguments for rows of a paged cache: every block that a row sees is one of the cache's. */
+function pages(cache: Floats, rows: PagedRows, { T, G, E }: AttentionShape): Pages {
+  const { contextLengths, blockTables } = rows;
+  const [maxBlocks, blockSize] = [size('maxBlocks', rows.maxBlocks), size('blockSize', rows.blockSize)];
+  const blockWidth = blockSize * G * E;
+  assert(blockWidth > 0 && cache.length % blockWidth === 0, 'a cache has whole blocks');
+  assert(maxBlocks > 0 && blockTables.length % maxBlocks === 0, 'blockTables has whole rows');
+  const numSequences = blockTables.length / maxBlocks;
+  const rowSequences = indices('rowSequences', rows.rowSequences, T, numSequences);
+  indices('contextLengths', contextLengths, T, maxBlocks * blockSize + 1);
+  const numBlocks = cache.length / blockWidth;
+  for (let t = 0; t < T; t++) {
+    const first = rowSequences[t] * maxBlocks;
+    const used = Math.ceil(contextLengths[t] / blockSize);
+    for (let i = first; i < first + used; i++) {
+      const block = blockTables[i];
+      assert(block >= 0 && block < numBlocks, `row ${t} reads block ${block} of ${numBlocks}`);
+    }
+  }
+  return [rowSequences, contextLengths, integers('blockTables', blockTables, blockTables.length), maxBlocks, blockSize];
 }
 
 /** The kernels on rows and elements. Every argument is checked here. */
@@ -118,42 +150,44 @@ export function nativeRows(addon: Addon): Rows {
       );
     },
 
+    cacheKeyValues(kCache, vCache, k_TGE, v_TGE, rows, shape) {
+      checkAttention(shape);
+      const { T, G, E } = shape;
+      const cached = pages(kCache, rows, shape);
+      for (const length of rows.contextLengths) assert(length > 0, 'a row sees its own key');
+      addon.cacheKeyValues(
+        floats('kCache', kCache, kCache.length),
+        floats('vCache', vCache, kCache.length),
+        floats('k', k_TGE, T * G * E),
+        floats('v', v_TGE, T * G * E),
+        ...cached,
+        T,
+        G,
+        E,
+      );
+    },
+
     attentionPaged(out_THE, q_THE, kCache, vCache, rows, shape) {
       checkAttention(shape);
       const { T, H, G, E, scale } = shape;
-      const { contextLengths, blockTables } = rows;
-      const [maxBlocks, blockSize] = [size('maxBlocks', rows.maxBlocks), size('blockSize', rows.blockSize)];
-      const blockWidth = blockSize * G * E;
-      assert(blockWidth > 0 && kCache.length % blockWidth === 0, 'a cache has whole blocks');
-      assert(maxBlocks > 0 && blockTables.length % maxBlocks === 0, 'blockTables has whole rows');
-      const numSequences = blockTables.length / maxBlocks;
-      const rowSequences = indices('rowSequences', rows.rowSequences, T, numSequences);
-      indices('contextLengths', contextLengths, T, maxBlocks * blockSize + 1);
-      const numBlocks = kCache.length / blockWidth;
-      for (let t = 0; t < T; t++) {
-        const first = rowSequences[t] * maxBlocks;
-        const used = Math.ceil(contextLengths[t] / blockSize);
-        for (let i = first; i < first + used; i++) {
-          const block = blockTables[i];
-          assert(block >= 0 && block < numBlocks, `row ${t} reads block ${block} of ${numBlocks}`);
-        }
-      }
+      const cached = pages(kCache, rows, shape);
       addon.attentionPaged(
         floats('out', out_THE, T * H * E),
         floats('q', q_THE, T * H * E),
         floats('kCache', kCache, kCache.length),
         floats('vCache', vCache, kCache.length),
-        rowSequences,
-        contextLengths,
-        integers('blockTables', blockTables, blockTables.length),
-        maxBlocks,
-        blockSize,
+        ...cached,
         T,
         H,
         G,
         E,
         scale,
       );
+    },
+
+    argmaxRows(best_N, x_NV, N) {
+      assert(size('N', N) > 0 && x_NV.length > 0 && x_NV.length % N === 0, `${x_NV.length} numbers are ${N} rows`);
+      addon.argmaxRows(integers('best', best_N, N), floats('x', x_NV, x_NV.length));
     },
 
     axpy(y, x, alpha) {

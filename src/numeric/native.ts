@@ -2,6 +2,7 @@ import { assert } from '../base/index.ts';
 import type { PackingKernels, WeightFormat } from './kernels.ts';
 import { loadAddon } from './native-addon.ts';
 import { nativeMatrices } from './native-matrices.ts';
+import { nativePrograms } from './native-programs.ts';
 import { nativeRows } from './native-rows.ts';
 
 /** The kernels in Rust. Their arrays are Float32Arrays. `name` is the instruction set in use. */
@@ -38,5 +39,6 @@ export function loadNativeKernels(options: NativeOptions = {}): NativeKernels {
     layoutName: (format) => addon.packedLayout(format),
     ...nativeMatrices(addon),
     ...nativeRows(addon),
+    ...nativePrograms(addon),
   };
 }

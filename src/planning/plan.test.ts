@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { METHODS } from '../adapters/index.ts';
+import { TRAINABLE_METHODS } from '../adapters/index.ts';
 import { EspalierError } from '../base/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
 import { linearSites } from '../model/index.ts';
@@ -51,7 +51,7 @@ test('counts Qwen configs: biases of q, k and v in Qwen2, head norms and their o
 
 test("the plan's trainable parameters are those that the method makes", () => {
   const sites = linearSites(smol.config);
-  const method = METHODS.find((candidate) => candidate.name === 'lora');
+  const method = TRAINABLE_METHODS.find((candidate) => candidate.name === 'lora');
   assert.ok(method);
   const config = { ...defaultLoraConfig(), r: 5, target_modules: ['q_proj', 'down_proj'] };
   const made = method.parameters(config, sites).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);

@@ -192,6 +192,41 @@ test('a thread that dies again and again stays dead, and says so', { timeout: 60
   assert.equal(threads.length, 4);
 });
 
+test(
+  'what the engine refuses or gives up reaches its own request, with all that it says',
+  { timeout: 30_000 },
+  async () => {
+    const engine = { ...DEFAULT_ENGINE, maxWaitingPerTenant: 0 };
+    await using full = await EngineClient.start({ ...init, engine });
+    const refused = full.submit(request('refused', 4, adapter.digest), adapter);
+    await assert.rejects(tokensOf(refused), { code: 'OVERLOADED', retryAfterMs: 1000 });
+    assert.equal((await full.stats()).residency.ready.heldBytes, 0);
+    await using client = await EngineClient.start(init);
+    const late = client.submit({ ...request('late', 4, adapter.digest), deadlineMs: 0 }, adapter);
+    const [answer, error] = await Promise.all([
+      tokensOf(client.submit(request('in time', 4), null)),
+      tokensOf(late).catch((reason: unknown) => reason),
+    ]);
+    assert.equal(answer.length, 4);
+    assert.equal((error as { code?: string }).code, 'DEADLINE_EXCEEDED');
+    assert.equal(await blocksHeldAtRest(client), 0);
+    assert.equal((await client.stats()).residency.ready.heldBytes, 0);
+  },
+);
+
+test('the first event tells what was cached, and the counts add up', { timeout: 30_000 }, async () => {
+  await using client = await EngineClient.start(init);
+  const promptTokenIds = Int32Array.from({ length: 40 }, (_, i) => i);
+  const cached: unknown[] = [];
+  for (const id of ['first', 'again']) {
+    for await (const event of client.submit({ ...request(id, 2), promptTokenIds }, null))
+      cached.push(event.cachedTokens);
+  }
+  assert.deepEqual(cached, [0, undefined, 32, undefined]);
+  const { prefixHits, prefixMisses, prefixEvictions, preemptions, cacheBlocksCached } = await client.stats();
+  assert.deepEqual([prefixHits, prefixMisses, prefixEvictions, preemptions, cacheBlocksCached], [2, 2, 0, 0, 2]);
+});
+
 test('closing fails what is in flight, and what comes later', { timeout: 30_000 }, async () => {
   const client = await EngineClient.start(init);
   const answering = tokensOf(client.submit(request('1', 500), null));

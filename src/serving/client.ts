@@ -3,6 +3,7 @@ import { EspalierError, errorMessage, systemClock, type Clock } from '../base/in
 import { EventQueue } from './event-queue.ts';
 import { rebuildError } from './messages.ts';
 import type {
+  AdapterMix,
   AdapterResidence,
   AdapterSource,
   Answers,
@@ -91,7 +92,7 @@ export class EngineClient implements AsyncDisposable {
    */
   async *submit(
     request: GenerateRequest,
-    adapter: AdapterSource | null,
+    adapter: AdapterSource | AdapterMix | null,
     signal?: AbortSignal,
   ): AsyncGenerator<TokenEvent, void, undefined> {
     if (this.#unavailable) throw this.#unavailable;

@@ -1,8 +1,10 @@
-import { BASE_ADAPTER, type CompiledAdapter } from '../adapters/index.ts';
+import type { CompiledAdapter } from '../adapters/index.ts';
 import { EspalierError, type Lease } from '../base/index.ts';
+import { AdapterAdmission, type Admitted } from './adapter-admission.ts';
 import type { Engine } from './engine.ts';
 import {
   remoteError,
+  type AdapterMix,
   type AdapterSource,
   type Answers,
   type EngineStats,
@@ -31,9 +33,10 @@ interface LoopOptions {
 export class EngineLoop {
   readonly #engine: Engine;
   readonly #residency: AdapterResidency;
+  readonly #admission: AdapterAdmission;
   readonly #options: LoopOptions;
   /** Of the requests that the engine has. */
-  readonly #leases = new Map<string, Lease<CompiledAdapter>>();
+  readonly #leases = new Map<string, readonly Lease<CompiledAdapter>[]>();
   /** Of the requests that wait for their adapters. */
   readonly #tickets = new Map<string, Ticket>();
   #isStepping = false;
@@ -44,6 +47,7 @@ export class EngineLoop {
   constructor(engine: Engine, residency: AdapterResidency, options: LoopOptions) {
     this.#engine = engine;
     this.#residency = residency;
+    this.#admission = new AdapterAdmission(residency);
     this.#options = options;
   }
 
@@ -66,30 +70,26 @@ export class EngineLoop {
     }
   }
 
-  #submit(request: GenerateRequest, source: AdapterSource | null): void {
+  #submit(request: GenerateRequest, adapter: AdapterSource | AdapterMix | null): void {
     const { id } = request;
-    if (!source) {
-      this.#admit(request, undefined);
-      return;
-    }
-    if (this.#tickets.size >= this.#options.maxWaiting) {
+    if (adapter && this.#tickets.size >= this.#options.maxWaiting) {
       const message = `${this.#tickets.size} requests wait for their adapters already: try again later`;
       this.#fail(id, new EspalierError('OVERLOADED', message));
       return;
     }
-    const ticket = this.#residency.acquire(source, {
-      onReady: (lease) => this.#admit(request, lease),
+    const ticket = this.#admission.admit(adapter, {
+      onReady: (admitted) => this.#begin(request, admitted),
       onFailed: (error) => this.#fail(id, error),
     });
-    if (ticket.isPending) this.#tickets.set(id, ticket);
+    if (ticket?.isPending) this.#tickets.set(id, ticket);
   }
 
-  #admit(request: GenerateRequest, lease: Lease<CompiledAdapter> | undefined): void {
+  #begin(request: GenerateRequest, { adapter, leases }: Admitted): void {
     const { id } = request;
     this.#tickets.delete(id);
-    if (lease) this.#leases.set(id, lease);
+    this.#leases.set(id, leases);
     try {
-      this.#engine.submit(request, lease?.value ?? BASE_ADAPTER);
+      this.#engine.submit(request, adapter);
     } catch (error) {
       this.#release(id);
       this.#fail(id, error);
@@ -102,11 +102,15 @@ export class EngineLoop {
   }
 
   readonly #step = (): void => {
-    const events = this.#engine.step();
+    const { events, failures } = this.#engine.step();
     this.#steps++;
     for (const event of events) {
       this.#generatedTokens += event.tokenIds.length;
       if (event.finishReason) this.#release(event.id);
+    }
+    for (const { id, error } of failures) {
+      this.#release(id);
+      this.#fail(id, error);
     }
     if (events.length > 0) this.#options.send({ type: 'tokens', events });
     this.#isStepping = this.#engine.hasWork;
@@ -138,12 +142,18 @@ export class EngineLoop {
   }
 
   #stats(): EngineStats {
+    const { counts } = this.#engine;
     return {
-      numRunning: this.#engine.numRunning,
-      numWaiting: this.#engine.numWaiting,
+      numRunning: counts.numRunning,
+      numWaiting: counts.numWaiting,
       numWaitingForAdapter: this.#tickets.size,
-      cacheBlocks: this.#engine.numBlocks,
-      cacheBlocksFree: this.#engine.numFreeBlocks,
+      cacheBlocks: counts.numBlocks,
+      cacheBlocksFree: counts.numFreeBlocks,
+      cacheBlocksCached: counts.numCachedBlocks,
+      prefixHits: counts.prefixHits,
+      prefixMisses: counts.prefixMisses,
+      prefixEvictions: counts.prefixEvictions,
+      preemptions: counts.preemptions,
       residency: this.#residency.stats(),
       steps: this.#steps,
       generatedTokens: this.#generatedTokens,
@@ -157,7 +167,8 @@ export class EngineLoop {
   }
 
   #release(id: string): void {
-    this.#leases.get(id)?.[Symbol.dispose]();
+    const leases = this.#leases.get(id) ?? [];
     this.#leases.delete(id);
+    for (const lease of leases) lease[Symbol.dispose]();
   }
 }

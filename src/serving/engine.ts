@@ -1,31 +1,72 @@
-import { assert, fail } from '../base/index.ts';
+import { assert, EspalierError, errorMessage, fail, systemClock, type Clock } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { BASE_ADAPTER } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import { BufferPool, Inference } from '../numeric/index.ts';
-import { execute, type StepResult } from './execute.ts';
+import { BufferPool, Inference, type Floats } from '../numeric/index.ts';
+import { checkAdapterRows } from './adapter-rows.ts';
+import { auditCache } from './cache-audit.ts';
+import { chooseToken, type ChosenToken } from './choose.ts';
+import { execute } from './execute.ts';
 import { KvBlocks } from './kv-blocks.ts';
+import { KvCache } from './kv-cache.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './request.ts';
-import { sampleToken } from './sampler.ts';
-import { Scheduler, type StepPlan } from './scheduler.ts';
+import { Scheduler, type PlannedRows, type SchedulerLimits, type StepPlan } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
 
-export interface EngineOptions {
-  /** Rows of one step: bounds the time of a step, so that a long prompt cannot hold up the others. */
-  readonly maxStepTokens: number;
-  readonly maxSequences: number;
-  /** Tokens that the cache of keys and values holds, over all sequences. */
+export interface EngineOptions extends SchedulerLimits {
+  /** Tokens that the cache of keys and values holds, over all sequences and cached prefixes. */
   readonly cacheTokens: number;
-  /** Requests that may wait for admission; one more is refused. */
-  readonly maxWaiting: number;
+  /** Tokens of a block, the unit in which the cache is taken and prefixes are shared. */
+  readonly blockSize?: number;
 }
 
 export const DEFAULT_ENGINE: EngineOptions = {
   maxStepTokens: 512,
   maxSequences: 64,
   cacheTokens: 16_384,
-  maxWaiting: 256,
+  maxWaiting: 1024,
+  maxWaitingPerTenant: 256,
+  maxWaitMs: 30_000,
 };
+
+/** A request that ended without an answer of its own making. Nothing follows. */
+export interface RequestFailure {
+  readonly id: string;
+  readonly error: EspalierError;
+}
+
+export interface StepOutcome {
+  readonly events: readonly TokenEvent[];
+  readonly failures: readonly RequestFailure[];
+}
+
+/** Counts since the engine was made, and sizes of now. */
+export interface EngineCounts {
+  readonly numRunning: number;
+  readonly numWaiting: number;
+  readonly numBlocks: number;
+  /** Blocks that a sequence could take: nobody reads them. */
+  readonly numFreeBlocks: number;
+  /** Of those, the ones that hold a prefix which may be asked for again. */
+  readonly numCachedBlocks: number;
+  /** Full blocks of prompts that were in the cache when their request began, and that were not. */
+  readonly prefixHits: number;
+  readonly prefixMisses: number;
+  readonly prefixEvictions: number;
+  readonly preemptions: number;
+}
+
+export interface EngineParts {
+  readonly clock?: Clock;
+  /** Chooses a sequence's next token. */
+  readonly choose?: (sequence: Sequence, logits_V: Floats) => ChosenToken;
+}
+
+/** A sequence of a step that has reached its last token, with its logits; without them if it generates nothing. */
+interface Reached {
+  readonly sequence: Sequence;
+  readonly logits_V: Floats | undefined;
+}
 
 /**
  * One base, any number of adapters, one step at a time. Synchronous: it runs on the engine worker (worker.ts), or directly in a
@@ -33,18 +74,20 @@ export const DEFAULT_ENGINE: EngineOptions = {
  */
 export class Engine {
   readonly base: BaseModel;
-  readonly #options: EngineOptions;
-  readonly #blocks: KvBlocks;
+  readonly #cache: KvCache;
   readonly #scheduler: Scheduler;
   readonly #graph: Inference;
+  readonly #clock: Clock;
+  readonly #choose: (sequence: Sequence, logits_V: Floats) => ChosenToken;
   readonly #sequences = new Map<string, Sequence>();
 
-  constructor(base: BaseModel, options: EngineOptions = DEFAULT_ENGINE) {
+  constructor(base: BaseModel, options: EngineOptions = DEFAULT_ENGINE, parts: EngineParts = {}) {
     this.base = base;
-    this.#options = options;
-    this.#blocks = new KvBlocks(base.config, options.cacheTokens);
-    this.#scheduler = new Scheduler(options, this.#blocks);
+    this.#cache = new KvCache(new KvBlocks(base.config, options.cacheTokens, options.blockSize));
+    this.#scheduler = new Scheduler(options, this.#cache);
     this.#graph = new Inference(base.kernels, new BufferPool());
+    this.#clock = parts.clock ?? systemClock;
+    this.#choose = parts.choose ?? chooseToken;
   }
 
   get hasWork(): boolean {
@@ -55,37 +98,39 @@ export class Engine {
     return this.#scheduler.numWaiting;
   }
 
-  get numRunning(): number {
-    return this.#scheduler.numRunning;
+  get counts(): EngineCounts {
+    const { blocks, prefixes, numAvailable, numHits, numMisses } = this.#cache;
+    return {
+      numRunning: this.#scheduler.numRunning,
+      numWaiting: this.#scheduler.numWaiting,
+      numBlocks: blocks.numBlocks,
+      numFreeBlocks: numAvailable,
+      numCachedBlocks: prefixes.numUnused,
+      prefixHits: numHits,
+      prefixMisses: numMisses,
+      prefixEvictions: prefixes.numEvictions,
+      preemptions: this.#scheduler.numPreemptions,
+    };
   }
 
-  get numFreeBlocks(): number {
-    return this.#blocks.numFree;
-  }
-
-  get numBlocks(): number {
-    return this.#blocks.numBlocks;
-  }
-
-  /** @throws CONTEXT_TOO_LONG OVERLOADED */
+  /** @throws REQUEST_INVALID CONTEXT_TOO_LONG ADAPTER_INVALID OVERLOADED; nothing is kept then */
   submit(request: GenerateRequest, adapter: CompiledAdapter = BASE_ADAPTER): void {
     assert(!this.#sequences.has(request.id), 'a request id is used once');
-    const sequence = new Sequence(request, adapter);
-    const { contextLength } = this.base.config;
-    if (request.promptTokenIds.length === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param: 'messages' });
-    if (sequence.maxTokens > contextLength || !this.#scheduler.canEverHold(sequence.maxTokens)) {
-      const limit = Math.min(contextLength, this.#blocks.numBlocks * this.#blocks.blockSize);
-      fail(
-        'CONTEXT_TOO_LONG',
-        `the prompt has ${request.promptTokenIds.length} tokens and max_tokens is ${request.maxTokens}: together more than the ${limit} of this server`,
-        { param: 'messages' },
-      );
+    checkRequest(request);
+    checkAdapterRows(adapter, this.base.config);
+    const { blocks } = this.#cache;
+    const limit = Math.min(this.base.config.contextLength, blocks.numBlocks * blocks.blockSize);
+    const sequence = new Sequence(request, adapter, limit);
+    if (sequence.maxTokens > limit || (request.maxTokens === null && sequence.numPrompt >= limit)) {
+      fail('CONTEXT_TOO_LONG', tooLong(sequence, limit), { param: 'messages' });
     }
-    if (this.#scheduler.numWaiting >= this.#options.maxWaiting) {
-      fail('OVERLOADED', `${this.#scheduler.numWaiting} requests are waiting already: try again later`);
-    }
+    this.#scheduler.add(sequence, this.#clock.nowMs());
     this.#sequences.set(request.id, sequence);
-    this.#scheduler.add(sequence);
+  }
+
+  /** Counts who holds which block, from both sides. @throws INTERNAL where they differ: for tests */
+  audit(): void {
+    auditCache(this.#cache, this.#sequences.values());
   }
 
   /** Forgets a request between two steps; unknown ids are those that have just finished. */
@@ -94,32 +139,125 @@ export class Engine {
     if (sequence) this.#drop(sequence);
   }
 
-  /** Schedule, execute, commit. */
-  step(): TokenEvent[] {
-    const plan = this.#scheduler.schedule();
-    if (plan.length === 0) return [];
-    const result = execute(this.#graph, this.base, this.#blocks, plan);
-    const events = this.#commit(plan, result);
-    this.#graph.endStep();
+  /** Schedule, execute, commit. What goes wrong for one request fails that request, and the others go on. */
+  step(): StepOutcome {
+    const { plan, givenUp } = this.#scheduler.schedule(this.#clock.nowMs());
+    const failures = givenUp.map(({ sequence, error }): RequestFailure => ({ id: sequence.request.id, error }));
+    for (const { id } of failures) this.#sequences.delete(id);
+    if (plan.length === 0) return { events: [], failures };
+    try {
+      const reached = this.#execute(plan, failures);
+      return { events: this.#commit(reached, failures), failures };
+    } finally {
+      this.#graph.endStep();
+    }
+  }
+
+  /**
+   * Runs a plan and says that its rows are computed. If it throws, its halves run by themselves (a row does not depend on its neighbours, and
+   * what was written before is written again the same), down to the sequence that is the cause.
+   */
+  #execute(plan: StepPlan, failures: RequestFailure[]): Reached[] {
+    try {
+      const { sequences, logits } = execute(this.#graph, this.base, this.#cache.blocks, plan);
+      this.#scheduler.commit(plan);
+      return [
+        ...sequences.map((sequence, n) => ({ sequence, logits_V: logits[n] })),
+        ...plan.filter(isRead).map(({ sequence }) => ({ sequence, logits_V: undefined })),
+      ];
+    } catch (error) {
+      if (plan.length === 1) {
+        this.#failed(plan[0].sequence, error, failures);
+        return [];
+      }
+      const middle = Math.ceil(plan.length / 2);
+      return [plan.slice(0, middle), plan.slice(middle)].flatMap((half) => this.#execute(half, failures));
+    }
+  }
+
+  #commit(reached: readonly Reached[], failures: RequestFailure[]): TokenEvent[] {
+    const events: TokenEvent[] = [];
+    for (const { sequence, logits_V } of reached) {
+      try {
+        events.push(logits_V ? this.#advance(sequence, logits_V) : this.#finish(sequence));
+      } catch (error) {
+        this.#failed(sequence, error, failures);
+      }
+    }
     return events;
   }
 
-  #commit(plan: StepPlan, result: StepResult): TokenEvent[] {
-    for (const { sequence, numNew } of plan) sequence.numComputed += numNew;
-    return result.sequences.map((sequence, n): TokenEvent => {
-      const { request } = sequence;
-      const token = sampleToken(result.logits[n], request.sampling, sequence.rng);
-      const isStop = request.stopTokenIds.includes(token);
-      if (!isStop) sequence.tokenIds.push(token);
-      const isFull = sequence.numGenerated >= request.maxTokens;
-      const finishReason: FinishReason | null = isStop ? 'stop' : isFull ? 'length' : null;
-      if (finishReason) this.#drop(sequence);
-      return { id: request.id, tokenIds: isStop ? [] : [token], finishReason };
-    });
+  #advance(sequence: Sequence, logits_V: Floats): TokenEvent {
+    const { request } = sequence;
+    const { id, logprob } = this.#choose(sequence, logits_V);
+    if (Number.isNaN(logits_V[id])) {
+      fail('ADAPTER_INVALID', `${request.adapter ?? 'the base'} made logits that are not numbers`);
+    }
+    const isFirst = sequence.numGenerated === 0;
+    const isStop = request.stopTokenIds.includes(id);
+    if (!isStop) sequence.tokenIds.push(id);
+    const isFull = sequence.numTokens >= sequence.maxTokens;
+    const finishReason: FinishReason | null = isStop ? 'stop' : isFull ? 'length' : null;
+    if (finishReason) this.#drop(sequence);
+    return {
+      id: request.id,
+      tokenIds: isStop ? [] : [id],
+      finishReason,
+      ...(logprob && { logprobs: isStop ? [] : [logprob] }),
+      ...(isFirst && firstResults(sequence)),
+    };
+  }
+
+  /** Ends a request that asked for its prompt alone. */
+  #finish(sequence: Sequence): TokenEvent {
+    this.#drop(sequence);
+    return { id: sequence.request.id, tokenIds: [], finishReason: 'length', ...firstResults(sequence) };
+  }
+
+  #failed(sequence: Sequence, cause: unknown, failures: RequestFailure[]): void {
+    const error =
+      cause instanceof EspalierError ? cause : new EspalierError('INTERNAL', errorMessage(cause), { cause });
+    this.#drop(sequence);
+    failures.push({ id: sequence.request.id, error });
   }
 
   #drop(sequence: Sequence): void {
     this.#scheduler.remove(sequence);
     this.#sequences.delete(sequence.request.id);
   }
+}
+
+function checkRequest({ promptTokenIds, maxTokens, weight, priority, deadlineMs }: GenerateRequest): void {
+  const check = (isRight: boolean, param: string, expected: string): void => {
+    if (!isRight) fail('REQUEST_INVALID', `${param} must be ${expected}`, { param });
+  };
+  if (promptTokenIds.length === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param: 'messages' });
+  check(maxTokens === null || (Number.isSafeInteger(maxTokens) && maxTokens >= 0), 'max_tokens', 'at least 0');
+  check(weight === undefined || (Number.isFinite(weight) && weight > 0), 'weight', 'a number above 0');
+  check(priority === undefined || Number.isSafeInteger(priority), 'priority', 'a whole number');
+  check(deadlineMs === undefined || deadlineMs >= 0, 'deadline_ms', 'milliseconds from now');
+}
+
+function tooLong({ request, numVirtual }: Sequence, limit: number): string {
+  const { promptTokenIds, maxTokens } = request;
+  const virtual = numVirtual > 0 ? `, the adapter ${numVirtual} virtual ones` : '';
+  const prompt = `the prompt has ${promptTokenIds.length} tokens${virtual}`;
+  return maxTokens === null
+    ? `${prompt}: no room for an answer in the ${limit} of this server`
+    : `${prompt} and max_tokens is ${maxTokens}: together more than the ${limit} of this server`;
+}
+
+/** Whether a request that generates nothing has its whole prompt computed. */
+function isRead({ sequence: { request, numComputed, numTokens } }: PlannedRows): boolean {
+  return request.maxTokens === 0 && numComputed === numTokens;
+}
+
+/** What the first event of a request carries. */
+function firstResults({
+  cachedTokens,
+  promptRows,
+}: Sequence): Pick<TokenEvent, 'cachedTokens' | 'promptLogprobs' | 'embedding'> {
+  if (!promptRows) return { cachedTokens };
+  const { logprobs, embedding } = promptRows;
+  return { cachedTokens, ...(logprobs && { promptLogprobs: logprobs }), ...(embedding && { embedding }) };
 }

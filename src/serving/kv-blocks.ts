@@ -1,7 +1,10 @@
 import { assert } from '../base/index.ts';
 import type { ModelConfig } from '../model/index.ts';
 
-/** Keys and values of all sequences, in blocks of `blockSize` tokens. Block b holds rows b·blockSize.. of every layer's cache. */
+/**
+ * Room for keys and values of all sequences, in blocks of `blockSize` tokens (paged attention, Kwon et al., 2023). Block b holds rows
+ * b·blockSize.. of every layer's cache. Who holds a block is kv-cache.ts' business.
+ */
 export class KvBlocks {
   readonly blockSize: number;
   readonly numBlocks: number;
@@ -9,6 +12,7 @@ export class KvBlocks {
   readonly keys: readonly Float32Array[];
   readonly values: readonly Float32Array[];
   readonly #free: number[];
+  readonly #isTaken: Uint8Array;
 
   constructor(config: ModelConfig, numTokens: number, blockSize = 16) {
     this.blockSize = blockSize;
@@ -17,6 +21,7 @@ export class KvBlocks {
     this.keys = Array.from({ length: config.numLayers }, () => new Float32Array(length));
     this.values = Array.from({ length: config.numLayers }, () => new Float32Array(length));
     this.#free = Array.from({ length: this.numBlocks }, (_, i) => this.numBlocks - 1 - i);
+    this.#isTaken = new Uint8Array(this.numBlocks);
   }
 
   get numFree(): number {
@@ -27,16 +32,17 @@ export class KvBlocks {
     return Math.ceil(numTokens / this.blockSize);
   }
 
-  /** @returns undefined when there are not enough free blocks; nothing is taken then */
-  allocate(numTokens: number): Int32Array | undefined {
-    const count = this.blocksFor(numTokens);
-    if (count > this.#free.length) return undefined;
-    return Int32Array.from(this.#free.splice(this.#free.length - count, count));
+  /** @returns undefined when no block is free */
+  take(): number | undefined {
+    const block = this.#free.pop();
+    if (block !== undefined) this.#isTaken[block] = 1;
+    return block;
   }
 
-  free(blocks: Int32Array): void {
-    this.#free.push(...blocks);
-    assert(this.#free.length <= this.numBlocks, 'a block is freed once');
+  give(block: number): void {
+    assert(this.#isTaken[block] === 1, `block ${block} is held when it is given back`);
+    this.#isTaken[block] = 0;
+    this.#free.push(block);
   }
 }
 

@@ -54,8 +54,8 @@ export class LoadFailures {
   }
 }
 
-export function tooLarge(sizeBytes: number, budgetBytes: number): EspalierError {
-  const message = `the adapter takes ${sizeBytes} bytes of memory and this server keeps ${budgetBytes} for adapters`;
+export function tooLarge(sizeBytes: number, roomBytes: number): EspalierError {
+  const message = `the adapter takes ${sizeBytes} bytes of memory and this server has ${roomBytes} for adapters that come and go`;
   return new EspalierError('ADAPTER_UNAVAILABLE', message, { param: 'model' });
 }
 

@@ -1,6 +1,6 @@
-/** The loader's thread: reads, checks and compiles one adapter after the other. Started by loader.ts on the engine's thread. */
+/** The loader's thread: reads, checks, compiles and proves one adapter after the other. Started by loader.ts on the engine's thread. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { compileAdapter, readArtefact } from '../adapters/index.ts';
+import { compileAdapter, packAdapter, proveAdapter, readArtefact } from '../adapters/index.ts';
 import { assert } from '../base/index.ts';
 import { readPeftFiles } from '../formats/index.ts';
 import { openBase, type OpenBaseOptions } from '../model/index.ts';
@@ -14,9 +14,15 @@ const port = parentPort;
 // Steps have the other kernel threads: what is computed here must not take them away.
 const base = openBase(workerData as OpenBaseOptions, loadNativeKernels({ isAlone: true }));
 
+/**
+ * Reads, checks, compiles, proves that the adapter does something (one that would answer like the base is refused), and packs it as the
+ * kernels read it.
+ */
 function load({ directory }: AdapterSource, known: ToLoader['files']): LoadedAdapter {
   const files = known ?? readPeftFiles(directory);
-  return { adapter: compileAdapter(readArtefact(directory, base, files), base.sites), files };
+  const adapter = compileAdapter(readArtefact(directory, base, files), base);
+  proveAdapter(base, adapter);
+  return { adapter: packAdapter(adapter, base.sites), files };
 }
 
 port.on('message', ({ token, source, files }: ToLoader) => {

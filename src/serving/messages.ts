@@ -28,6 +28,13 @@ export interface AdapterSource {
   readonly sizeBytes?: number | undefined;
 }
 
+/** Several adapters at once, each times its weight; the digest is over them and their weights. */
+export interface AdapterMix {
+  readonly digest: string;
+  /** In the order of their digests. */
+  readonly parts: readonly { readonly source: AdapterSource; readonly weight: number }[];
+}
+
 /** Answered by one `answer` or `refused` with the same token. */
 export type Question =
   | { readonly type: 'stats' }
@@ -44,7 +51,7 @@ export interface Answers {
 }
 
 export type ToWorker =
-  | { readonly type: 'submit'; readonly request: GenerateRequest; readonly adapter: AdapterSource | null }
+  | { readonly type: 'submit'; readonly request: GenerateRequest; readonly adapter: AdapterSource | AdapterMix | null }
   | { readonly type: 'cancel'; readonly id: string }
   | { readonly type: 'ask'; readonly token: number; readonly question: Question }
   | { readonly type: 'close' };
@@ -102,7 +109,13 @@ export interface EngineStats {
   /** Requests that wait for their adapter. */
   readonly numWaitingForAdapter: number;
   readonly cacheBlocks: number;
+  /** Blocks that nobody reads: empty, or holding a prefix that may be asked for again. */
   readonly cacheBlocksFree: number;
+  readonly cacheBlocksCached: number;
+  readonly prefixHits: number;
+  readonly prefixMisses: number;
+  readonly prefixEvictions: number;
+  readonly preemptions: number;
   readonly residency: ResidencyStats;
   readonly steps: number;
   readonly generatedTokens: number;
@@ -146,13 +159,18 @@ export interface RemoteError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly param: string | undefined;
+  readonly retryAfterMs: number | undefined;
 }
 
 export function remoteError(error: unknown): RemoteError {
-  if (error instanceof EspalierError) return { code: error.code, message: error.message, param: error.param };
-  return { code: 'INTERNAL', message: errorMessage(error), param: undefined };
+  const { code, message, param, retryAfterMs } =
+    error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
+  return { code, message, param, retryAfterMs };
 }
 
-export function rebuildError({ code, message, param }: RemoteError): EspalierError {
-  return new EspalierError(code, message, param === undefined ? {} : { param });
+export function rebuildError({ code, message, param, retryAfterMs }: RemoteError): EspalierError {
+  return new EspalierError(code, message, {
+    ...(param !== undefined && { param }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }

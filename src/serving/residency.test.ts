@@ -172,7 +172,7 @@ test('a broken adapter fails fast with the reason until its time to retry, which
 test('an adapter larger than the budget fails, known before or found out; nobody waits behind it', async () => {
   const residency = residencyOf();
   const known = new Request(residency, { ...sourceOf('huge'), sizeBytes: 3 * SIZE + 1 });
-  assert.match(known.error?.message ?? '', /takes 3001 bytes .* keeps 3000/);
+  assert.match(known.error?.message ?? '', /takes 3001 bytes .* has 3000/);
   assert.deepEqual(loader.log, []);
   const unknown = new Request(residency, sourceOf('big:3004'));
   await loader.finish('big:3004');

@@ -88,6 +88,22 @@ export class AdapterResidency {
     return this.#want(source, { tenant, isPin: true, onReady, onFailed });
   }
 
+  isReady(digest: string): boolean {
+    return this.#slots.get(digest)?.adapter !== undefined;
+  }
+
+  /** Why these adapters can never be in memory together beside what is pinned; undefined when they can. */
+  refusalOf(
+    adapters: readonly { readonly digest: string; readonly sizeBytes?: number | undefined }[],
+  ): EspalierError | undefined {
+    let neededBytes = 0;
+    for (const { digest, sizeBytes = 0 } of adapters) {
+      if (!this.#pins.has(digest)) neededBytes += this.#slots.get(digest)?.sizeBytes ?? sizeBytes;
+    }
+    const roomBytes = this.#ready.budgetBytes - this.#pins.sizeBytes;
+    return neededBytes > roomBytes ? tooLarge(neededBytes, roomBytes) : undefined;
+  }
+
   /**
    * Takes a tenant's pin off, and the adapter out of every tier when no other tenant has it there. What requests use goes when the last
    * of them ends.
@@ -178,12 +194,11 @@ export class AdapterResidency {
     while (this.#numLoading < MAX_LOADING) {
       const slot = this.#queue.peek();
       if (!slot) return;
-      const { budgetBytes } = this.#ready;
-      const isTooLarge = slot.sizeBytes > budgetBytes;
-      if (!isTooLarge && !this.#ready.makeRoom(this.#reservedBytes + slot.sizeBytes, this.#afterEviction)) return;
+      const error = this.refusalOf([slot]);
+      if (!error && !this.#ready.makeRoom(this.#reservedBytes + slot.sizeBytes, this.#afterEviction)) return;
       this.#queue.shift();
       slot.isQueued = false;
-      if (isTooLarge) this.#fail(slot, tooLarge(slot.sizeBytes, budgetBytes));
+      if (error) this.#fail(slot, error);
       else void this.#load(slot);
     }
   }
@@ -224,9 +239,10 @@ export class AdapterResidency {
   #receive(slot: Slot, adapter: CompiledAdapter): void {
     const sizeBytes = sizeOfBuffers(adapter);
     slot.sizeBytes = sizeBytes;
-    if (sizeBytes > this.#ready.budgetBytes) {
+    const error = this.refusalOf([slot]);
+    if (error) {
       freeBuffers(adapter);
-      this.#fail(slot, tooLarge(sizeBytes, this.#ready.budgetBytes));
+      this.#fail(slot, error);
       return;
     }
     this.#failures.forget(slot.digest);

@@ -1,73 +1,74 @@
 import assert from 'node:assert/strict';
-import { beforeEach, test } from 'node:test';
-import { BASE_ADAPTER } from '../adapters/index.ts';
-import { parseModelConfig } from '../model/index.ts';
+import { test } from 'node:test';
+import { makeSequence, nothingConfig, stepOf } from '../../test/support/sequences.ts';
+import { BASE_ADAPTER, type CompiledAdapter } from '../adapters/index.ts';
+import { auditCache } from './cache-audit.ts';
 import { KvBlocks } from './kv-blocks.ts';
-import { Scheduler } from './scheduler.ts';
-import { Sequence } from './sequence.ts';
+import { KvCache } from './kv-cache.ts';
+import { Scheduler, type SchedulerLimits } from './scheduler.ts';
 
-const config = parseModelConfig(
-  {
-    model_type: 'llama',
-    vocab_size: 8,
-    hidden_size: 4,
-    intermediate_size: 4,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-  },
-  'config.json',
-);
+const WIDE: SchedulerLimits = {
+  maxStepTokens: 64,
+  maxSequences: 8,
+  maxWaiting: 100,
+  maxWaitingPerTenant: 100,
+  maxWaitMs: 1000,
+};
 
-let blocks: KvBlocks;
-beforeEach(() => (blocks = new KvBlocks(config, 64)));
-
-function sequence(id: string, numPrompt: number, maxTokens = 4, adapter: string | null = null): Sequence {
-  const sampling = { temperature: 0, topP: 1, seed: 0 };
-  const promptTokenIds = new Int32Array(numPrompt);
-  return new Sequence({ id, promptTokenIds, adapter, maxTokens, stopTokenIds: [], sampling }, BASE_ADAPTER);
-}
-
-/** One step: what is planned, as `id:rows`, and then computed; a sequence that is caught up gets its next token. */
-function step(scheduler: Scheduler): string[] {
-  return scheduler.schedule().map(({ sequence: planned, numNew }) => {
-    planned.numComputed += numNew;
-    if (planned.numComputed === planned.numTokens) planned.tokenIds.push(0);
-    return `${planned.request.id}:${numNew}`;
-  });
+function schedulerOf(limits: Partial<SchedulerLimits>, cacheTokens = 64): { scheduler: Scheduler; cache: KvCache } {
+  const cache = new KvCache(new KvBlocks(nothingConfig, cacheTokens));
+  return { scheduler: new Scheduler({ ...WIDE, ...limits }, cache), cache };
 }
 
 test('a long prompt is cut into steps, and holds up nobody who waits for one token', () => {
-  const scheduler = new Scheduler({ maxStepTokens: 8, maxSequences: 4 }, blocks);
-  scheduler.add(sequence('short', 3));
-  assert.deepEqual(step(scheduler), ['short:3']);
-  scheduler.add(sequence('long', 20));
-  assert.deepEqual(step(scheduler), ['short:1', 'long:7']);
-  assert.deepEqual(step(scheduler), ['short:1', 'long:7']);
-  assert.deepEqual(step(scheduler), ['short:1', 'long:6']);
-  assert.deepEqual(step(scheduler), ['short:1', 'long:1']);
+  const { scheduler } = schedulerOf({ maxStepTokens: 8 });
+  scheduler.add(makeSequence('short', { numPrompt: 3, maxTokens: 8 }), 0);
+  assert.deepEqual(stepOf(scheduler), ['short:3']);
+  scheduler.add(makeSequence('long', { numPrompt: 20 }), 0);
+  assert.deepEqual(stepOf(scheduler), ['short:1', 'long:7']);
+  assert.deepEqual(stepOf(scheduler), ['short:1', 'long:7']);
+  assert.deepEqual(stepOf(scheduler), ['short:1', 'long:6']);
+  assert.deepEqual(stepOf(scheduler), ['short:1', 'long:1']);
 });
 
-test('admission is in order of arrival: what fits does not pass what has to wait for blocks', () => {
-  const scheduler = new Scheduler({ maxStepTokens: 64, maxSequences: 4 }, blocks);
-  const first = sequence('first', 28);
-  scheduler.add(first);
-  scheduler.add(sequence('wide', 40));
-  scheduler.add(sequence('small', 2));
-  assert.deepEqual(step(scheduler), ['first:28']);
-  assert.deepEqual([scheduler.numRunning, scheduler.numWaiting], [1, 2]);
-  scheduler.remove(first);
-  assert.deepEqual(step(scheduler), ['wide:40', 'small:2']);
+test('one tenant’s long prompts share the step with another’s short one', () => {
+  const { scheduler } = schedulerOf({ maxStepTokens: 8 }, 640);
+  for (const id of ['a', 'b', 'c']) scheduler.add(makeSequence(id, { numPrompt: 100, tenant: 'long' }), 0);
+  assert.deepEqual(stepOf(scheduler), ['a:8']);
+  scheduler.add(makeSequence('short', { numPrompt: 10, tenant: 'short' }), 0);
+  assert.deepEqual(stepOf(scheduler), ['a:4', 'short:4']);
+  assert.deepEqual(stepOf(scheduler), ['a:4', 'short:4']);
+  assert.deepEqual(stepOf(scheduler), ['a:6', 'short:2'], 'what one does not need the other gets');
+  scheduler.add(makeSequence('heavy', { numPrompt: 100, tenant: 'heavy', weight: 3 }), 0);
+  assert.deepEqual(stepOf(scheduler), ['short:1', 'a:2', 'heavy:5']);
 });
 
-test('no more sequences run than allowed', () => {
-  const scheduler = new Scheduler({ maxStepTokens: 64, maxSequences: 2 }, blocks);
-  for (const id of ['a', 'b', 'c']) scheduler.add(sequence(id, 2));
-  assert.deepEqual(step(scheduler), ['a:2', 'b:2']);
-  assert.equal(scheduler.numWaiting, 1);
+test('no more sequences run than allowed, and never more than a step has rows', () => {
+  for (const limits of [{ maxSequences: 2 }, { maxStepTokens: 2 }]) {
+    const { scheduler } = schedulerOf(limits);
+    for (const id of ['a', 'b', 'c']) scheduler.add(makeSequence(id), 0);
+    assert.deepEqual(stepOf(scheduler), ['a:1', 'b:1']);
+    assert.deepEqual([scheduler.numRunning, scheduler.numWaiting], [2, 1]);
+  }
+});
+
+test('inside a tenant higher priority begins first, then what came first', () => {
+  const { scheduler } = schedulerOf({ maxSequences: 1 });
+  for (const [id, priority] of [
+    ['a', 0],
+    ['b', 2],
+    ['c', 1],
+    ['d', 2],
+    ['e', -1],
+  ] as const) {
+    scheduler.add(makeSequence(id, { priority, maxTokens: 1 }), 0);
+  }
+  const begun = Array.from({ length: 5 }, () => stepOf(scheduler).join());
+  assert.deepEqual(begun, ['b:1', 'd:1', 'c:1', 'a:1', 'e:1']);
 });
 
 test('rows of one adapter lie together, in order of arrival among themselves', () => {
-  const scheduler = new Scheduler({ maxStepTokens: 64, maxSequences: 8 }, new KvBlocks(config, 96));
+  const { scheduler } = schedulerOf({}, 160);
   for (const [id, adapter] of [
     ['a', 'y'],
     ['b', 'x'],
@@ -75,21 +76,142 @@ test('rows of one adapter lie together, in order of arrival among themselves', (
     ['d', 'y'],
     ['e', 'x'],
   ] as const) {
-    scheduler.add(sequence(id, 1, 1, adapter));
+    scheduler.add(makeSequence(id, { adapter }), 0);
   }
-  assert.deepEqual(step(scheduler), ['c:1', 'b:1', 'e:1', 'a:1', 'd:1']);
+  assert.deepEqual(stepOf(scheduler), ['c:1', 'b:1', 'e:1', 'a:1', 'd:1']);
+});
+
+test('what has to wait for blocks is not passed by its own tenant, but by others until it is overdue', () => {
+  const { scheduler } = schedulerOf({ maxWaitMs: 50 }, 96);
+  scheduler.add(makeSequence('first', { numPrompt: 60, maxTokens: 30, tenant: 'a' }), 0);
+  scheduler.add(makeSequence('wide', { numPrompt: 40, tenant: 'a' }), 0);
+  scheduler.add(makeSequence('own', { tenant: 'a' }), 0);
+  scheduler.add(makeSequence('other', { tenant: 'b', maxTokens: 1 }), 0);
+  assert.deepEqual(stepOf(scheduler, 0), ['other:1', 'first:60']);
+  scheduler.add(makeSequence('late', { tenant: 'b', maxTokens: 1 }), 49);
+  assert.deepEqual(stepOf(scheduler, 49), ['first:1', 'late:1']);
+  scheduler.add(makeSequence('later', { tenant: 'b', maxTokens: 1 }), 50);
+  assert.deepEqual(stepOf(scheduler, 50), ['first:1'], 'now the wide one is owed the next blocks');
+});
+
+test('when blocks run out the one that came last goes, waits first in line, and is computed again', () => {
+  const { scheduler, cache } = schedulerOf({ maxWaitMs: Infinity }, 64);
+  const [a, b, c] = [
+    makeSequence('a', { numPrompt: 30, maxTokens: 33 }),
+    makeSequence('b', { numPrompt: 15, maxTokens: 33 }),
+    makeSequence('c', { numPrompt: 4, tenant: 'other', maxTokens: 1 }),
+  ];
+  scheduler.add(a, 0);
+  scheduler.add(b, 0);
+  assert.deepEqual(stepOf(scheduler), ['a:30', 'b:15']);
+  assert.deepEqual(stepOf(scheduler), ['a:1', 'b:1']);
+  assert.deepEqual(stepOf(scheduler), ['a:1', 'b:1'], 'b has taken the last block');
+  const generated = [...b.tokenIds];
+  assert.deepEqual(stepOf(scheduler), ['a:1'], 'a needs a third block');
+  assert.deepEqual([scheduler.numPreemptions, scheduler.numWaiting, b.numComputed], [1, 1, 0]);
+  assert.deepEqual(b.tokenIds, generated, 'what it has said stays');
+  auditCache(cache, [a, b]);
+  scheduler.add(c, 0);
+  assert.deepEqual(stepOf(scheduler), ['a:1'], 'there is no room for both');
+  scheduler.remove(a);
+  assert.deepEqual(stepOf(scheduler), ['b:2', 'c:4'], 'its first block was still cached');
+  scheduler.remove(b);
+  assert.equal(cache.numAvailable, 4);
+});
+
+test('of the last one’s tenant the lowest priority goes; the first of all never does', () => {
+  const { scheduler } = schedulerOf({}, 80);
+  const sequences = [
+    makeSequence('oldest', { numPrompt: 15, priority: -9, tenant: 'a', maxTokens: 60 }),
+    makeSequence('low', { numPrompt: 15, priority: 0, tenant: 'a', maxTokens: 60 }),
+    makeSequence('high', { numPrompt: 15, priority: 5, tenant: 'a', maxTokens: 60 }),
+  ];
+  for (const sequence of sequences) scheduler.add(sequence, 0);
+  for (let step = 0; step < 3; step++) stepOf(scheduler);
+  assert.equal(scheduler.numPreemptions, 1);
+  assert.deepEqual(
+    sequences.map(({ blocks }) => blocks.length),
+    [2, 0, 2],
+  );
+});
+
+test('prefixes that nobody reads go before anybody who runs', () => {
+  const { scheduler, cache } = schedulerOf({}, 64);
+  scheduler.add(makeSequence('done', { numPrompt: 33, maxTokens: 1 }), 0);
+  stepOf(scheduler);
+  assert.equal(cache.prefixes.numUnused, 2);
+  scheduler.add(makeSequence('a', { numPrompt: 30, maxTokens: 33 }), 0);
+  for (let step = 0; step < 25; step++) stepOf(scheduler);
+  assert.deepEqual([scheduler.numPreemptions, cache.prefixes.numEvictions], [0, 2]);
+});
+
+test('what somebody computed before is not computed again', () => {
+  const { scheduler, cache } = schedulerOf({}, 128);
+  const promptTokenIds = Int32Array.from({ length: 40 }, (_, i) => i);
+  scheduler.add(makeSequence('first', { promptTokenIds, maxTokens: 1 }), 0);
+  assert.deepEqual(stepOf(scheduler), ['first:40']);
+  const again = makeSequence('again', { promptTokenIds, maxTokens: 1 });
+  scheduler.add(again, 0);
+  assert.deepEqual(stepOf(scheduler), ['again:8']);
+  assert.deepEqual([again.cachedTokens, cache.numHits], [32, 2]);
+});
+
+test('positions that an adapter brings cost no rows, and are shared as others are', () => {
+  const { scheduler } = schedulerOf({ maxStepTokens: 4 }, 160);
+  const shape = [1, 20, 4];
+  const tensor = { shape, data: new Float32Array(80) };
+  const compiled: CompiledAdapter = {
+    ...BASE_ADAPTER,
+    virtual: { kind: 'key-values', count: 20, keys_LNK: tensor, values_LNK: tensor },
+  };
+  const options = { adapter: 'sha256:p', compiled, numPrompt: 6, maxTokens: 1 };
+  scheduler.add(makeSequence('a', options), 0);
+  assert.deepEqual(stepOf(scheduler), ['a:24'], 'twenty given, four computed');
+  assert.deepEqual(stepOf(scheduler), ['a:2']);
+  const again = makeSequence('b', options);
+  scheduler.add(again, 0);
+  assert.deepEqual(stepOf(scheduler), ['b:8'], 'one block of them is there');
+  assert.deepEqual(stepOf(scheduler), ['b:2']);
+  assert.equal(again.cachedTokens, 0, 'none of the prompt’s own tokens was cached');
+});
+
+test('a request that has not begun by its deadline expires; one that has begun does not', () => {
+  const { scheduler } = schedulerOf({ maxSequences: 1 });
+  scheduler.add(makeSequence('runs', { deadlineMs: 10, maxTokens: 9 }), 0);
+  scheduler.add(makeSequence('waits', { deadlineMs: 10 }), 5);
+  scheduler.add(makeSequence('patient'), 5);
+  stepOf(scheduler, 5);
+  assert.deepEqual(scheduler.schedule(14).givenUp, []);
+  const { givenUp } = scheduler.schedule(15);
+  assert.deepEqual(
+    givenUp.map(({ sequence, error }) => [sequence.request.id, error.code]),
+    [['waits', 'DEADLINE_EXCEEDED']],
+  );
+  assert.deepEqual([scheduler.numRunning, scheduler.numWaiting], [1, 1]);
+});
+
+test('who has waited too long gets a place of a tenant that holds more than its part', () => {
+  const { scheduler } = schedulerOf({ maxSequences: 4, maxWaitMs: 100 }, 640);
+  for (const id of ['a', 'b', 'c', 'd']) scheduler.add(makeSequence(id, { tenant: 'greedy', maxTokens: 90 }), 0);
+  stepOf(scheduler, 0);
+  for (const id of ['x', 'y', 'z']) scheduler.add(makeSequence(id, { tenant: 'late', maxTokens: 90 }), 10);
+  assert.equal(stepOf(scheduler, 109).length, 4);
+  assert.equal(scheduler.numPreemptions, 0);
+  assert.deepEqual(stepOf(scheduler, 110), ['a:1', 'b:1', 'c:1', 'x:1']);
+  assert.deepEqual(stepOf(scheduler, 111), ['a:1', 'b:1', 'x:1', 'y:1']);
+  assert.deepEqual(stepOf(scheduler, 112), ['a:1', 'b:1', 'x:1', 'y:1'], 'both have their part');
 });
 
 test('removing a sequence frees its blocks, whether it runs or waits', () => {
-  const scheduler = new Scheduler({ maxStepTokens: 4, maxSequences: 1 }, blocks);
-  const [runs, waits] = [sequence('runs', 30), sequence('waits', 30)];
-  scheduler.add(runs);
-  scheduler.add(waits);
-  step(scheduler);
-  assert.equal(blocks.numFree, 1);
+  const { scheduler, cache } = schedulerOf({ maxStepTokens: 4, maxSequences: 1 });
+  const [runs, waits] = [makeSequence('runs', { numPrompt: 30 }), makeSequence('waits', { numPrompt: 30 })];
+  scheduler.add(runs, 0);
+  scheduler.add(waits, 0);
+  stepOf(scheduler);
+  assert.equal(cache.numAvailable, 3);
   scheduler.remove(waits);
-  assert.equal(blocks.numFree, 1);
+  assert.equal(cache.numAvailable, 3);
   scheduler.remove(runs);
-  assert.equal(blocks.numFree, 4);
-  assert.deepEqual(scheduler.schedule(), []);
+  assert.equal(cache.numAvailable, 4);
+  assert.deepEqual(scheduler.schedule(0), { plan: [], givenUp: [] });
 });

@@ -1,39 +1,88 @@
 import { Rng } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
+import type { PrefixNode } from './prefix-cache.ts';
+import { PromptRows } from './prompt-rows.ts';
 import type { GenerateRequest } from './request.ts';
 
 /**
  * A request on its way: the scheduler closes the gap between `numComputed` and `numTokens`. There is no prefill and no decode
- * mode. The scheduler admits and frees it, `commit` appends tokens; nobody else writes it.
+ * mode. Positions 0..numVirtual are the adapter's virtual tokens, then come the prompt's and the generated ones. The scheduler admits
+ * and preempts it, the cache writes its blocks, the engine appends tokens; nobody else writes it.
  */
 export class Sequence {
   readonly request: GenerateRequest;
   readonly adapter: CompiledAdapter;
   readonly rng: Rng;
-  /** Prompt and generated tokens. */
+  /** The most positions that it can come to hold. */
+  readonly maxTokens: number;
+  /** What the request reads of its prompt's rows; most requests read nothing. */
+  readonly promptRows: PromptRows | undefined;
+  /** Prompt and generated tokens, without the virtual ones. */
   readonly tokenIds: number[];
-  /** How many of them have keys and values in the cache. */
+  /** How many positions have keys and values in the cache. */
   numComputed = 0;
-  /** The blocks that hold them; empty while waiting. */
-  blocks: Int32Array = new Int32Array(0);
 
-  constructor(request: GenerateRequest, adapter: CompiledAdapter) {
+  /** The blocks that hold them; empty while waiting. Written by kv-cache.ts, as are the next three. */
+  blocks: number[] = [];
+  /** The first of `blocks` that belong to the prefix cache, and are only read. */
+  numShared = 0;
+  /** The last of those; the root of its tenant and adapter when there are none; null while waiting. */
+  prefix: PrefixNode | null = null;
+  /** The exact contents of its full blocks, as far as they were asked for. */
+  readonly blockKeys: string[] = [];
+
+  /** Written by the scheduler, as are the next three: its place in the order of arrival, unique. */
+  order = -1;
+  /** Since when it waits: its arrival, or when it was preempted. */
+  waitingSinceMs = 0;
+  /** Whether it has ever run. */
+  hasBegun = false;
+  /** Of its prompt's tokens, those that were in the cache when it began. */
+  cachedTokens = 0;
+
+  /** @param maxTokens what the server can hold of one sequence; a request without a limit may fill it */
+  constructor(request: GenerateRequest, adapter: CompiledAdapter, maxTokens: number) {
     this.request = request;
     this.adapter = adapter;
+    this.promptRows = PromptRows.of(request);
     this.rng = Rng.fromSeed(request.sampling.seed, 'sample');
     this.tokenIds = [...request.promptTokenIds];
+    this.maxTokens = request.maxTokens === null ? maxTokens : this.numPrompt + request.maxTokens;
+  }
+
+  get tenant(): string | null {
+    return this.request.tenant ?? null;
+  }
+
+  get priority(): number {
+    return this.request.priority ?? 0;
+  }
+
+  /** Virtual tokens of the adapter. */
+  get numVirtual(): number {
+    return this.adapter.virtual?.count ?? 0;
+  }
+
+  /** Positions whose keys and values the adapter brings: they are copied, not computed. */
+  get numGiven(): number {
+    return this.adapter.virtual?.kind === 'key-values' ? this.numVirtual : 0;
+  }
+
+  /** Positions before the first generated token. */
+  get numPrompt(): number {
+    return this.numVirtual + this.request.promptTokenIds.length;
   }
 
   get numTokens(): number {
-    return this.tokenIds.length;
+    return this.numVirtual + this.tokenIds.length;
   }
 
   get numGenerated(): number {
     return this.tokenIds.length - this.request.promptTokenIds.length;
   }
 
-  /** The most tokens that it can come to hold in the cache. */
-  get maxTokens(): number {
-    return this.request.promptTokenIds.length + this.request.maxTokens;
+  /** Rows that are still to be computed before its next token. */
+  get numMissing(): number {
+    return this.numTokens - Math.max(this.numComputed, this.numGiven);
   }
 }

@@ -13,4 +13,4 @@ export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';
 export { evaluateStep, trainStep, type BatchLoss } from './step.ts';
-export { ANSWER_METRICS, scoreAnswers, type Answer, type AnswerMetric } from './score.ts';
+export { ANSWER_METRICS, canStillMatch, scoreAnswers, type Answer, type AnswerMetric } from './score.ts';

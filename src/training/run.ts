@@ -1,5 +1,5 @@
 import { assert, fail, Rng, type RngState } from '../base/index.ts';
-import { methodOf } from '../adapters/index.ts';
+import { trainableMethodOf } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { BufferPool, Inference, Tape, type Parameter } from '../numeric/index.ts';
@@ -93,7 +93,7 @@ export class TrainingRun {
     this.config = config;
     this.#base = base;
     this.#data = data;
-    const method = methodOf(config.adapter);
+    const method = trainableMethodOf(config.adapter);
     this.parameters = method.parameters(config.adapter, base.sites).map(({ name, shape }): Parameter => {
       const size = shape.reduce((product, length) => product * length, 1);
       const value = new Float32Array(size);
@@ -219,7 +219,7 @@ export class TrainingRun {
 
   #hooks(dropoutRng: Rng | undefined) {
     const tensors = new Map(this.parameters.map(({ name, value }) => [name, value]));
-    return methodOf(this.config.adapter).bind(this.config.adapter, this.#base.sites, tensors, { dropoutRng });
+    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base.sites, tensors, { dropoutRng });
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bleu, rougeL, scoreAnswers, wordsOf } from './score.ts';
+import { bleu, canStillMatch, rougeL, scoreAnswers, wordsOf } from './score.ts';
 
 test('exact match is strict but for surrounding space; accuracy also ignores case', () => {
   const answers = [
@@ -10,6 +10,20 @@ test('exact match is strict but for surrounding space; accuracy also ignores cas
   ];
   assert.equal(scoreAnswers('exact-match', answers), 1 / 3);
   assert.equal(scoreAnswers('accuracy', answers), 2 / 3);
+});
+
+test('an answer is given up only when its end can no longer make it right', () => {
+  const expected = '{"name": "Café"}';
+  for (const metric of ['exact-match', 'accuracy'] as const) {
+    for (const begun of ['', ' {"na', '{"name": ', '{"name": "Caf\uFFFD', `${expected}\n`]) {
+      assert.ok(canStillMatch(metric, begun, expected), `${metric} ${JSON.stringify(begun)}`);
+    }
+    for (const begun of ['I', '{"name": "Cafe', `${expected} and more`]) {
+      assert.ok(!canStillMatch(metric, begun, expected), `${metric} ${JSON.stringify(begun)}`);
+    }
+  }
+  assert.ok(canStillMatch('accuracy', 'SP', 'spam') && !canStillMatch('exact-match', 'SP', 'spam'));
+  assert.ok(canStillMatch('rouge-l', 'anything', 'at all') && canStillMatch('bleu', 'anything', 'at all'));
 });
 
 test('words are runs of letters or digits, and single marks', () => {

@@ -22,6 +22,17 @@ export function scoreAnswers(metric: AnswerMetric, answers: readonly Answer[]): 
   }
 }
 
+/**
+ * Whether an answer that has begun with `begun` can still score under a metric that compares whole answers; under the others it
+ * always can. An answer that cannot need not be generated to its end.
+ */
+export function canStillMatch(metric: AnswerMetric, begun: string, expected: string): boolean {
+  if (metric !== 'exact-match' && metric !== 'accuracy') return true;
+  const norm = metric === 'accuracy' ? labelOf : (text: string): string => text.trim();
+  // The bytes of a character may still be on their way.
+  return norm(expected).startsWith(norm(begun.replace(/\uFFFD+$/u, '')));
+}
+
 /** Labels are compared without regard to case and surrounding white space; the whole answer counts. */
 function labelOf(text: string): string {
   return text.trim().toLowerCase();

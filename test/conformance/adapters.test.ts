@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { compileAdapter, loraScales, methodOf, readArtefact, spanHooks } from '../../src/adapters/index.ts';
+import { compileAdapter, loraScales, trainableMethodOf, readArtefact, spanHooks } from '../../src/adapters/index.ts';
 import { loadBase } from '../../src/model/index.ts';
 import { loadNativeKernels } from '../../src/numeric/index.ts';
 import { assertBitEqual, assertClose } from '../../src/numeric/compare.ts';
@@ -24,15 +24,17 @@ for (const name of CASES) {
     const adapter = readArtefact(join(GOLDEN, 'peft', name), base);
 
     test('adapts the modules that PEFT adapts, with its scales', () => {
-      const compiled = compileAdapter(adapter, base.sites);
+      const compiled = compileAdapter(adapter, base);
       assert.deepEqual([...compiled.sites.keys()].toSorted(), golden.modules.map(({ path }) => path).toSorted());
+      assert.ok(adapter.config.peft_type === 'LORA');
+      const scaleOf = loraScales(adapter.config);
       for (const { path, rank, scale } of golden.modules) {
-        assert.deepEqual(loraScales(adapter.config)(path), { rank, scale });
+        assert.deepEqual(scaleOf(path), { rank, scale });
       }
     });
 
     test('training form: PEFT logits', () => {
-      const hooks = methodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
+      const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
         dropoutRng: undefined,
       });
       for (const [index, logits] of forwardLogits(base, ids, hooks).entries()) {
@@ -41,8 +43,8 @@ for (const name of CASES) {
     });
 
     test('serving form: the same bits as the training form', () => {
-      const compiled = compileAdapter(adapter, base.sites);
-      const hooks = methodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
+      const compiled = compileAdapter(adapter, base);
+      const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
         dropoutRng: undefined,
       });
       const numRows = ids.flat().length;
@@ -56,7 +58,9 @@ for (const name of CASES) {
 
 test('B = 0 gives the base, bit for bit', () => {
   const adapter = readArtefact(join(GOLDEN, 'peft', 'lora-train', 'initial'), base);
-  const hooks = methodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, { dropoutRng: undefined });
+  const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
+    dropoutRng: undefined,
+  });
   const { sequences } = readGolden<AdapterGolden>('peft', 'lora-attention', 'golden.json');
   const ids = sequences.map(({ tokenIds }) => tokenIds);
   const plain = forwardLogits(base, ids);
@@ -67,7 +71,7 @@ test('rows of different adapters and of the base in one pass are those of each a
   const { sequences } = readGolden<AdapterGolden>('peft', 'lora-attention', 'golden.json');
   const ids = [...sequences.map(({ tokenIds }) => tokenIds), [1, 2, 3, 4, 5]];
   const compiled = CASES.slice(0, 3).map((name) =>
-    compileAdapter(readArtefact(join(GOLDEN, 'peft', name), base), base.sites),
+    compileAdapter(readArtefact(join(GOLDEN, 'peft', name), base), base),
   );
   let begin = 0;
   const spans = ids.flatMap((sequence, index) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { methodOf } from '../../src/adapters/index.ts';
+import { trainableMethodOf } from '../../src/adapters/index.ts';
 import { Rng } from '../../src/base/index.ts';
 import { defaultLoraConfig } from '../../src/formats/index.ts';
 import { loadBase, type BaseModel } from '../../src/model/index.ts';
@@ -19,7 +19,7 @@ const SAMPLES = 4;
 
 function makeParameters(base: BaseModel, rng: Rng): Parameter[] {
   const config = { ...defaultLoraConfig(), r: 2, lora_alpha: 4, target_modules: 'all-linear' };
-  return methodOf(config)
+  return trainableMethodOf(config)
     .parameters(config, base.sites)
     .map(({ name, shape }) => {
       const size = shape.reduce((product, length) => product * length, 1);
@@ -31,7 +31,7 @@ function makeParameters(base: BaseModel, rng: Rng): Parameter[] {
 function hooksOf(base: BaseModel, parameters: readonly Parameter[]) {
   const config = { ...defaultLoraConfig(), r: 2, lora_alpha: 4, target_modules: 'all-linear' };
   const tensors = new Map(parameters.map(({ name, value }) => [name, value]));
-  return methodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
+  return trainableMethodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
 }
 
 function twoSegments(vocabSize: number, rng: Rng): PackedBatch {

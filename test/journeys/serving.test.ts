@@ -207,7 +207,26 @@ describe('answers', () => {
     assert.equal(text, whole.choices[0].message.content);
     assert.ok(numPieces > 10, `${numPieces} pieces`);
     assert.deepEqual(reasons, [whole.choices[0].finish_reason]);
-    assert.deepEqual(usage, whole.usage);
+    const { prompt_tokens_details: details, ...counts } = usage ?? assert.fail('usage came');
+    const { prompt_tokens_details: _, ...expected } = whole.usage ?? assert.fail('usage came');
+    assert.deepEqual(counts, expected);
+    // The whole answer has left its prompt in the cache.
+    const numCached = details?.cached_tokens ?? 0;
+    assert.ok(numCached > 0 && numCached < counts.prompt_tokens, `${numCached} cached tokens`);
+  });
+
+  test('a prompt’s prefix is cached for the tenant and the model that asked it, and for nobody else', async () => {
+    const cachedOf = async (tenant: string, model: string): Promise<number | undefined> => {
+      const text = 'a question that was not asked before, in so many words';
+      const { usage } = await clientOf(tenant).chat.completions.create(ask(text, model));
+      return usage?.prompt_tokens_details?.cached_tokens;
+    };
+    assert.equal(await cachedOf('acme', 'tiny'), 0);
+    assert.ok(Number(await cachedOf('acme', 'tiny')) > 0);
+    assert.equal(await cachedOf('acme', 'acme/label'), 0);
+    assert.equal(await cachedOf('acme', 'acme/reply'), 0);
+    assert.equal(await cachedOf('globex', 'tiny'), 0);
+    assert.ok(Number(await cachedOf('acme', 'acme/label')) > 0);
   });
 
   test('max_completion_tokens ends the answer with the reason length', async () => {

@@ -245,7 +245,7 @@ function compareTensors(
 function compareLogits(what: string, base: BaseModel, adapter: Adapter, expectedPath: string, tolerance: number): void {
   using file = openSafetensors(expectedPath);
   const rows = sequences.reduce((sum, ids) => sum + ids.length, 0);
-  const compiled = compileAdapter(adapter, base.sites);
+  const compiled = compileAdapter(adapter, base);
   const logits = forwardLogits(base, sequences, spanHooks([{ begin: 0, end: rows, adapter: compiled }]));
   const plain = forwardLogits(base, sequences);
   for (const [index, values] of logits.entries()) {

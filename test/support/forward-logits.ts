@@ -24,6 +24,15 @@ export function forwardLogits(
   });
 }
 
+/** The normalised final hidden states of one sequence, [T, D]. */
+export function forwardHidden(base: BaseModel, tokenIds: readonly number[], hooks: SiteHooks = baseHooks): Floats {
+  const g = new Inference(base.kernels, new BufferPool(base.kernels.name === 'reference' ? 'f64' : 'f32'));
+  const positions_T = Int32Array.from(tokenIds.keys());
+  const attend = attendPacked(base.config, new Int32Array(tokenIds.length));
+  const hidden = forward(g, base, { tokenIds_T: Int32Array.from(tokenIds), positions_T, attend }, hooks);
+  return headRows(g, base, hidden, positions_T).data.slice();
+}
+
 function tokenIdsBefore(sequences: readonly (readonly number[])[], wanted: readonly number[]): number {
   let before = 0;
   for (const ids of sequences) {

@@ -1,4 +1,4 @@
-import { methodOf, type Adapter } from '../../src/adapters/index.ts';
+import { trainableMethodOf, type Adapter } from '../../src/adapters/index.ts';
 import type { BaseModel } from '../../src/model/index.ts';
 import { BufferPool, Tape, type Parameter } from '../../src/numeric/index.ts';
 import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
@@ -48,7 +48,7 @@ export function replayTraining(
     return { name, value: { shape, data: Float32Array.from(data) }, gradient };
   });
   const tensors = new Map(parameters.map(({ name, value }) => [name, value]));
-  const hooks = methodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
+  const hooks = trainableMethodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
   const moments = zeroMoments(parameters);
   const optimizer = {

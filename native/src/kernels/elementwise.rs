@@ -1,5 +1,6 @@
-//! Sums over whole arrays: y += alpha · x, and the squared norm of a gradient.
+//! Sums over whole arrays: y += alpha · x, and the squared norm of a gradient; and the place of a row's highest number.
 use super::arithmetic::{Arithmetic, multiversion};
+use super::math::{larger, reduce};
 use crate::pool::{SharedMut, for_rows};
 use crate::simd::Isa;
 
@@ -31,9 +32,44 @@ pub fn sum_squares(isa: Isa, x: &[f32]) -> f64 {
     sums.iter().fold(0.0, |total, sum| total + sum)
 }
 
+/// best[n] = the first place of the highest of row n of x. NaN is never the highest; a row of nothing else gives 0.
+pub fn argmax_rows(isa: Isa, best: &mut [i32], x: &[f32]) {
+    let rows = best.len();
+    let width = x.len().checked_div(rows).unwrap_or(0);
+    let best = SharedMut::new(best);
+    for_rows(rows, (16_384 / width.max(1)).max(1), |range| {
+        // SAFETY: the ranges of two parts do not overlap.
+        let best = unsafe { best.slice(range.clone()) };
+        for (best, row) in best.iter_mut().zip(range) {
+            *best = argmax(isa, &x[row * width..(row + 1) * width]) as i32;
+        }
+    });
+}
+
 multiversion! {
+    fn argmax(x: &[f32]) -> usize = argmax_body;
     fn axpy_range(y: &mut [f32], x: &[f32], alpha: f32) = axpy_body;
     fn sum_squares_chunk(x: &[f32]) -> f64 = sum_squares_body;
+}
+
+/// First the highest, by lanes; then where it is.
+#[inline(always)]
+fn argmax_body<A: Arithmetic>(x: &[f32]) -> usize {
+    const LANES: usize = 32;
+    let mut highest = [f32::NEG_INFINITY; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for chunk in whole {
+        for (highest, x) in highest.iter_mut().zip(chunk) {
+            *highest = larger(*highest, *x);
+        }
+    }
+    for (highest, x) in highest.iter_mut().zip(rest) {
+        *highest = larger(*highest, *x);
+    }
+    let highest = reduce(highest, larger);
+    let is_in = |chunk: &[f32; LANES]| chunk.iter().fold(false, |found, x| found | (*x == highest));
+    let skipped = whole.iter().position(is_in).unwrap_or(whole.len()) * LANES;
+    x[skipped..].iter().position(|x| *x == highest).map_or(0, |place| skipped + place)
 }
 
 #[inline(always)]
@@ -87,5 +123,24 @@ mod tests {
         }
         assert!(sum_squares(Isa::Portable, &[]).is_sign_positive());
         assert!(sum_squares(Isa::Portable, &[1.0, f32::NAN]).is_nan());
+    }
+
+    #[test]
+    fn the_first_highest_is_found_wherever_it_is() {
+        each_setting(|isa| {
+            for width in [1, 2, 31, 32, 33, 64, 97, 1009] {
+                for place in [0, width / 2, width - 1] {
+                    let mut x = random(1, 3 * width);
+                    x[width + place] = 2.0;
+                    x[2 * width - 1] = 2.0;
+                    x[2 * width..].fill(f32::NAN);
+                    let mut best = [-1; 3];
+                    argmax_rows(isa, &mut best, &x);
+                    let first = (0..width).fold(0, |best, i| if x[i] > x[best] { i } else { best });
+                    assert_eq!(best, [first as i32, place as i32, 0]);
+                }
+            }
+            argmax_rows(isa, &mut [], &[]);
+        });
     }
 }

@@ -28,6 +28,8 @@ pub trait Lanes: Copy + 'static {
     unsafe fn mul(self, other: Self) -> Self;
     /// self + a · b, rounded once where the instruction set can.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// Sixteen bfloat16.
+    unsafe fn from_bf16(source: *const u16) -> Self;
     /// The even and the odd row of two interleaved rows of bfloat16: the low and the high halves of sixteen words.
     unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self);
     unsafe fn from_i8(source: *const i8) -> Self;
@@ -110,6 +112,12 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn from_bf16(source: *const u16) -> Self {
+        let codes = unsafe { source.cast::<[u16; WIDTH]>().read_unaligned() };
+        Self(codes.map(|code| f32::from_bits(u32::from(code) << 16)))
+    }
+
+    #[inline(always)]
     unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
         let words = unsafe { source.cast::<[u32; WIDTH]>().read_unaligned() };
         (Self(words.map(|word| f32::from_bits(word << 16))), Self(words.map(|word| f32::from_bits(word & 0xffff_0000))))
@@ -141,6 +149,7 @@ mod tests {
     struct Everything<'a> {
         x: &'a [f32; 256],
         words: &'a [u32; 16],
+        halves: &'a [u16; 16],
         bytes: &'a [i8; 16],
     }
 
@@ -149,13 +158,13 @@ mod tests {
 
         #[inline(always)]
         unsafe fn run(self) -> Vec<f32> {
-            let mut out = vec![0.0; 256 + 6 * 16];
+            let mut out = vec![0.0; 256 + 7 * 16];
             unsafe {
                 L::transpose(self.x.as_ptr(), out.as_mut_ptr());
                 let (a, b) = (L::load(self.x.as_ptr()), L::load(self.x.as_ptr().add(16)));
                 let (even, odd) = L::from_bf16_pairs(self.words.as_ptr());
-                let rows =
-                    [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, L::from_i8(self.bytes.as_ptr())];
+                let (half, byte) = (L::from_bf16(self.halves.as_ptr()), L::from_i8(self.bytes.as_ptr()));
+                let rows = [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, half, byte];
                 for (i, row) in rows.into_iter().enumerate() {
                     row.store(out.as_mut_ptr().add(256 + 16 * i));
                 }
@@ -169,6 +178,7 @@ mod tests {
     fn every_instruction_set_agrees_with_plain_loops() {
         let x: [f32; 256] = std::array::from_fn(|i| ((i * 37) % 101) as f32 - 50.0);
         let words: [u32; 16] = std::array::from_fn(|i| 0x3f80_4000 + ((i as u32) << 20) + i as u32);
+        let halves: [u16; 16] = std::array::from_fn(|i| 0x3f80 + ((i as u16) << 10) + i as u16);
         let bytes: [i8; 16] = std::array::from_fn(|i| (i as i8) * 16 - 127);
         let mut expected: Vec<f32> = (0..256).map(|i| x[i % 16 * 16 + i / 16]).collect();
         expected.extend((0..16).map(|i| x[i] + x[16 + i]));
@@ -176,9 +186,10 @@ mod tests {
         expected.extend((0..16).map(|i| 3.0 + x[i] * x[16 + i]));
         expected.extend(words.map(|word| f32::from_bits(word << 16)));
         expected.extend(words.map(|word| f32::from_bits(word >> 16 << 16)));
+        expected.extend(halves.map(|half| f32::from_bits(u32::from(half) << 16)));
         expected.extend(bytes.map(f32::from));
         for isa in Isa::available() {
-            let job = Everything { x: &x, words: &words, bytes: &bytes };
+            let job = Everything { x: &x, words: &words, halves: &halves, bytes: &bytes };
             let actual = with_lanes!(isa, L => unsafe { L::vectorize(job) });
             assert_eq!(actual, expected, "{}", isa.name());
         }

@@ -52,6 +52,12 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn from_bf16(source: *const u16) -> Self {
+        let codes: [uint16x4_t; 4] = std::array::from_fn(|i| unsafe { vld1_u16(source.add(4 * i)) });
+        Self(codes.map(|four| unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(four)) }))
+    }
+
+    #[inline(always)]
     unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
         let words: [uint32x4_t; 4] = std::array::from_fn(|i| unsafe { vld1q_u32(source.add(4 * i)) });
         let even = words.map(|four| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(four)) });

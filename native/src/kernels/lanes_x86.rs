@@ -54,6 +54,15 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn from_bf16(source: *const u16) -> Self {
+        unsafe {
+            let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(source.cast()));
+            let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(source.add(8).cast()));
+            Self(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)), _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
         unsafe {
             let (low, high) = (_mm256_loadu_si256(source.cast()), _mm256_loadu_si256(source.add(8).cast()));
@@ -166,6 +175,14 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn from_bf16(source: *const u16) -> Self {
+        unsafe {
+            let codes = _mm512_cvtepu16_epi32(_mm256_loadu_si256(source.cast()));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(codes)))
+        }
     }
 
     #[inline(always)]

@@ -20,6 +20,8 @@ pub mod operands;
 pub mod packed;
 pub mod rms_norm;
 pub mod rope;
+pub mod row_operations;
+pub mod row_program;
 pub mod scratch;
 pub mod split;
 pub mod swiglu;

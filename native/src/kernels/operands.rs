@@ -88,6 +88,28 @@ impl<L: Lanes> Panel<L> for FloatPanel {
     }
 }
 
+/// Bfloat16 rows of sixteen columns, `stride` apart.
+#[derive(Clone, Copy)]
+pub struct Bf16Columns {
+    pub data: *const u16,
+    pub stride: usize,
+}
+
+impl<L: Lanes> Panel<L> for Bf16Columns {
+    #[inline(always)]
+    unsafe fn pair(&self, pair: usize) -> (L, L) {
+        unsafe {
+            let even = self.data.add(2 * pair * self.stride);
+            (L::from_bf16(even), L::from_bf16(even.add(self.stride)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn even(&self, pair: usize) -> L {
+        unsafe { L::from_bf16(self.data.add(2 * pair * self.stride)) }
+    }
+}
+
 /// A panel that lies beside its right neighbour, which is asked for in passing.
 #[derive(Clone, Copy)]
 pub struct Adjacent(pub FloatPanel);

@@ -1,6 +1,7 @@
-//! How a product of matrices is shared by threads.
+//! How work is shared by threads: products of matrices in a grid, other work in units.
 use crate::pool::{for_rows, threads};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Products with fewer multiplications than this stay on the calling thread: waking another costs more.
 const SMALL: usize = 1 << 16;
@@ -26,6 +27,26 @@ pub fn for_blocks(
     });
 }
 
+/// Does every unit once, the threads taking them in order as they get free, or the calling thread alone where there `is_little` to do.
+/// A unit's result must not depend on the scratch that it finds.
+pub fn for_units<U: Sync, S>(
+    units: &[U],
+    is_little: bool,
+    scratch: impl Fn() -> S + Sync,
+    body: impl Fn(&U, &mut S) + Sync,
+) {
+    let workers = if is_little { 1 } else { threads().min(units.len()) };
+    let next = AtomicUsize::new(0);
+    for_rows(workers, 1, |workers| {
+        for _ in workers {
+            let mut scratch = scratch();
+            while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                body(unit, &mut scratch);
+            }
+        }
+    });
+}
+
 /// The grid of at most `threads` parts whose largest part is smallest. Among equals, the one with most column parts: each
 /// panel of weights is then prepared by one thread alone.
 fn grid(rows: usize, column_grains: usize, threads: usize) -> (usize, usize) {
@@ -43,7 +64,8 @@ fn grid(rows: usize, column_grains: usize, threads: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use crate::kernels::testing::each_setting;
+    use std::sync::atomic::AtomicU32;
 
     #[test]
     fn every_element_is_in_one_block() {
@@ -65,5 +87,16 @@ mod tests {
         assert_eq!(grid(2048, 1, 2), (2, 1));
         assert_eq!(grid(2048, 36, 64), (16, 4));
         assert_eq!(grid(1, 36, 64), (1, 36));
+    }
+
+    #[test]
+    fn every_unit_is_done_once() {
+        each_setting(|_| {
+            for (count, is_little) in [(0, true), (0, false), (1, false), (50, true), (50, false)] {
+                let units: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                for_units(&units, is_little, || (), |unit, ()| _ = unit.fetch_add(1, Ordering::Relaxed));
+                assert!(units.iter().all(|unit| unit.load(Ordering::Relaxed) == 1));
+            }
+        });
     }
 }

@@ -124,13 +124,15 @@ unsafe fn multiply_whole<L: Lanes, A: Rows, B: Panel<L>, const P: usize>(
     }
 }
 
-struct Tile<A, B, const R: usize, const P: usize> {
-    a: A,
-    panels: [B; P],
-    depth: usize,
-    target: *mut f32,
-    stride: usize,
-    finish: Finish,
+/// A tile of whole panels, as a part of a larger [`Job`]: operands and target must cover rows, columns and depth.
+pub struct Tile<A, B, const R: usize, const P: usize> {
+    pub a: A,
+    pub panels: [B; P],
+    pub depth: usize,
+    pub target: *mut f32,
+    /// Floats from one row of the target to the next.
+    pub stride: usize,
+    pub finish: Finish,
 }
 
 impl<L: Lanes, A: Rows, B: Panel<L>, const R: usize, const P: usize> Job<L> for Tile<A, B, R, P> {

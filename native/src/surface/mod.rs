@@ -1,4 +1,5 @@
 //! The #[napi] surface: checks lengths, borrows slices, calls a kernel.
 mod arguments;
 pub mod matrices;
+pub mod programs;
 pub mod rows;

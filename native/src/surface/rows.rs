@@ -214,6 +214,53 @@ pub fn attention_backward(
 }
 
 #[napi(catch_unwind)]
+pub fn cache_key_values(
+    mut k_cache: Floats,
+    mut v_cache: Floats,
+    k: Floats,
+    v: Floats,
+    row_sequences: Integers,
+    context_lengths: Integers,
+    block_tables: Integers,
+    max_blocks: u32,
+    block_size: u32,
+    rows: u32,
+    kv_heads: u32,
+    width: u32,
+) -> Result<()> {
+    let shape = attention_shape(kv_heads, kv_heads, width, 1.0)?;
+    let (t, Shape { kv_heads: g, width: e, .. }) = (rows as usize, shape);
+    let (max_blocks, block_size) = (max_blocks as usize, block_size as usize);
+    if block_size == 0 {
+        return Err(invalid("blockSize must be positive"));
+    }
+    let num_blocks = k_cache.len() / (block_size * g * e);
+    check_lengths(&[
+        ("k", k.len(), &[t, g, e]),
+        ("v", v.len(), &[t, g, e]),
+        ("kCache", k_cache.len(), &[num_blocks, block_size, g, e]),
+        ("vCache", v_cache.len(), &[num_blocks, block_size, g, e]),
+        ("rowSequences", row_sequences.len(), &[t]),
+        ("contextLengths", context_lengths.len(), &[t]),
+    ])?;
+    let caches = [addresses(&k_cache), addresses(&v_cache)];
+    check_apart(&caches, &[addresses(&k), addresses(&v)])?;
+    check_apart(&caches, &[&row_sequences, &context_lengths, &block_tables].map(|input| addresses(input)))?;
+    let rows = PagedRows {
+        row_sequences: &row_sequences,
+        context_lengths: &context_lengths,
+        block_tables: &block_tables,
+        max_blocks,
+        block_size,
+    };
+    rows.check(num_blocks).map_err(invalid)?;
+    // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
+    let (k_cache, v_cache) = unsafe { (k_cache.as_mut(), v_cache.as_mut()) };
+    attention::cache_keys_and_values(k_cache, v_cache, &k, &v, rows, shape);
+    Ok(())
+}
+
+#[napi(catch_unwind)]
 pub fn attention_paged(
     mut out: Floats,
     q: Floats,
@@ -259,6 +306,18 @@ pub fn attention_paged(
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
     let out = unsafe { out.as_mut() };
     attention::attention_paged(chosen_isa()?, out, &q, &k_cache, &v_cache, rows, shape);
+    Ok(())
+}
+
+#[napi(catch_unwind)]
+pub fn argmax_rows(mut best: Integers, x: Floats) -> Result<()> {
+    let n = best.len();
+    if n == 0 || x.is_empty() || !x.len().is_multiple_of(n) {
+        return Err(invalid(format!("x of {} elements has no {n} rows", x.len())));
+    }
+    check_apart(&[addresses(&best)], &[addresses(&x)])?;
+    // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
+    elementwise::argmax_rows(chosen_isa()?, unsafe { best.as_mut() }, &x);
     Ok(())
 }
 

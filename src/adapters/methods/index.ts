@@ -1,13 +1,55 @@
 import { fail } from '../../base/index.ts';
 import type { PeftConfig } from '../../formats/index.ts';
-import type { Method } from '../method.ts';
+import type { Method, TrainableMethod } from '../method.ts';
+import { dora } from './dora.ts';
+import { ia3 } from './ia3.ts';
+import { loha } from './loha.ts';
+import { lokr } from './lokr.ts';
 import { lora } from './lora.ts';
+import { oft } from './oft.ts';
+import { prefixTuning } from './prefix-tuning.ts';
+import { promptTuning, pTuning } from './prompt-tuning.ts';
+import { trainableTokens } from './trainable-tokens.ts';
+import { vera } from './vera.ts';
 
-/** Every PEFT method that can be trained and served. */
-export const METHODS: readonly Method[] = [lora];
+/** Every PEFT method that can be served. */
+export const METHODS: readonly Method[] = [
+  lora,
+  dora,
+  ia3,
+  vera,
+  loha,
+  lokr,
+  oft,
+  promptTuning,
+  pTuning,
+  prefixTuning,
+  trainableTokens,
+];
+
+/** Those that can be trained too. */
+export const TRAINABLE_METHODS: readonly TrainableMethod[] = [lora];
 
 /** @throws CONFIG_INVALID for a peft_type without a method */
 export function methodOf(config: PeftConfig): Method {
-  const method = METHODS.find(({ peftType }) => peftType === config.peft_type);
-  return method ?? fail('CONFIG_INVALID', `peft_type ${config.peft_type} is not supported yet`, { param: 'peft_type' });
+  return find(METHODS, config) ?? refuse(config.peft_type, 'is not supported yet');
+}
+
+/** @throws CONFIG_INVALID for a method that is only served, by its name; for settings that cannot be trained yet, by theirs */
+export function trainableMethodOf(config: PeftConfig): TrainableMethod {
+  const method = find(TRAINABLE_METHODS, config);
+  const known = TRAINABLE_METHODS.map(({ name }) => name).join(', ');
+  if (!method) refuse(methodOf(config).name, `is served, but cannot be trained yet: train one of ${known}`);
+  if (config.peft_type === 'LORA' && config.lora_bias) refuse('lora_bias', 'is served, but cannot be trained yet');
+  if (config.peft_type === 'LORA' && config.trainable_token_indices !== null)
+    refuse('trainable_token_indices', 'is served, but cannot be trained yet');
+  return method;
+}
+
+function find<Any extends Method>(methods: readonly Any[], config: PeftConfig): Any | undefined {
+  return methods.find((method) => method.peftType === config.peft_type && (method.accepts?.(config) ?? true));
+}
+
+function refuse(what: string, why: string): never {
+  return fail('CONFIG_INVALID', `${what} ${why}`, { param: 'peft_type' });
 }

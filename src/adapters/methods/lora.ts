@@ -1,10 +1,12 @@
-import { assert } from '../../base/index.ts';
-import { patternMatcher, type LoraConfig } from '../../formats/index.ts';
-import type { LinearSite } from '../../model/index.ts';
+import { LORA_TOKEN_ROWS, idsOf, patternMatcher, tensorName, type LoraConfig } from '../../formats/index.ts';
+import type { BaseModel, LinearSite } from '../../model/index.ts';
 import { addLowRankDelta, dropout, type Tensor } from '../../numeric/index.ts';
-import type { AdapterTensors, Method, ParameterSpec } from '../method.ts';
-import type { RowPrimitive } from '../primitives.ts';
+import { assembleAdapter } from '../compiled.ts';
+import { addProduct } from '../dense.ts';
+import { requireTensor, tensorAt, type AdapterTensors, type ParameterSpec, type TrainableMethod } from '../method.ts';
+import type { RowPrimitive, TokenRows } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { compileTokenRows } from './trainable-tokens.ts';
 
 /** Rank and scale of a module. */
 export interface LoraScale {
@@ -26,28 +28,30 @@ export function loraScales(config: LoraConfig): (path: string) => LoraScale {
   };
 }
 
-const keyOfA = (site: LinearSite): string => `base_model.model.${site.path}.lora_A.weight`;
-const keyOfB = (site: LinearSite): string => `base_model.model.${site.path}.lora_B.weight`;
+const A = 'lora_A.weight';
+const B = 'lora_B.weight';
+const BIAS = 'lora_B.bias';
 
-/** LoRA (Hu et al., 2021) with PEFT's semantics: y = W·x + scale · B·A·dropout(x). A is [R, in], B is [out, R] and starts at zero. */
-export const lora: Method<LoraConfig> = {
+/** LoRA (Hu et al., 2021) with PEFT's semantics: y = W·x + scale · (B·A·dropout(x) + bias). A is [R, in], B is [out, R] and starts at zero. */
+export const lora: TrainableMethod<LoraConfig> = {
   name: 'lora',
   peftType: 'LORA',
+  accepts: ({ use_dora }) => !use_dora,
 
   parameters(config, sites) {
     const scaleOf = loraScales(config);
     return resolveTargets(config, sites).flatMap((site): ParameterSpec[] => {
       const { rank } = scaleOf(site.path);
       return [
-        { name: keyOfA(site), shape: [rank, site.in] },
-        { name: keyOfB(site), shape: [site.out, rank] },
+        { name: tensorName(site.path, A), shape: [rank, site.in] },
+        { name: tensorName(site.path, B), shape: [site.out, rank] },
       ];
     });
   },
 
   /** A as PEFT does it: Kaiming-uniform with a = sqrt(5), which is U(−1/sqrt(in), 1/sqrt(in)); or N(0, 1/r) for `gaussian`. */
   initialise(config, parameter, values, rng) {
-    if (parameter.name.endsWith('.lora_B.weight')) {
+    if (parameter.name.endsWith(`.${B}`)) {
       values.fill(0);
       return;
     }
@@ -60,7 +64,7 @@ export const lora: Method<LoraConfig> = {
   },
 
   bind(config, sites, tensors, { dropoutRng }) {
-    const bound = new Map(boundSites(config, sites, tensors));
+    const bound = new Map(loraDeltas(config, sites, tensors).map((delta) => [delta.site.path, delta]));
     return {
       linear(g, site, x, base) {
         const y = base(x);
@@ -74,32 +78,51 @@ export const lora: Method<LoraConfig> = {
     };
   },
 
-  compile(config, sites, tensors) {
-    const compiled = new Map<string, readonly RowPrimitive[]>();
-    let sizeBytes = 0;
-    for (const [path, delta] of boundSites(config, sites, tensors)) {
-      compiled.set(path, [{ kind: 'low-rank-delta', ...delta }]);
-      sizeBytes += delta.a_RI.data.byteLength + delta.b_OR.data.byteLength;
+  compile(config, base, tensors) {
+    const sites = new Map<string, readonly RowPrimitive[]>();
+    for (const { site, a_RI, b_OR, scale } of loraDeltas(config, base.sites, tensors)) {
+      const primitives: RowPrimitive[] = [{ kind: 'low-rank-delta', a_RI, b_OR, scale }];
+      if (config.lora_bias) {
+        const { shape, data } = tensorAt(tensors, site, BIAS);
+        const scaled = data.slice();
+        for (let o = 0; o < scaled.length; o++) scaled[o] = scale * data[o];
+        primitives.push({ kind: 'bias', bias_O: { shape, data: scaled } });
+      }
+      sites.set(site.path, primitives);
     }
-    return { sites: compiled, sizeBytes };
+    return assembleAdapter({ sites, tokenRows: loraTokenRows(config, base, tensors) });
+  },
+
+  merge(config, { site, weight_OI, bias_O, kernels }, tensors) {
+    const { scale } = loraScales(config)(site.path);
+    addProduct(kernels, weight_OI, tensorAt(tensors, site, B), tensorAt(tensors, site, A), scale);
+    if (!config.lora_bias) return;
+    const { data } = tensorAt(tensors, site, BIAS);
+    for (let o = 0; o < site.out; o++) bias_O[o] = bias_O[o] + scale * data[o];
   },
 };
 
-interface BoundDelta {
+/** A module's part of a LoRA. */
+export interface LoraDelta {
+  readonly site: LinearSite;
   readonly a_RI: Tensor;
   readonly b_OR: Tensor;
   readonly scale: number;
 }
 
-function boundSites(
-  config: LoraConfig,
-  sites: readonly LinearSite[],
-  tensors: AdapterTensors,
-): (readonly [string, BoundDelta])[] {
+/** The matrices of every module that the config targets. @throws TARGET_UNMATCHED CONFIG_INVALID */
+export function loraDeltas(config: LoraConfig, sites: readonly LinearSite[], tensors: AdapterTensors): LoraDelta[] {
   const scaleOf = loraScales(config);
-  return resolveTargets(config, sites).map((site) => {
-    const [a_RI, b_OR] = [tensors.get(keyOfA(site)), tensors.get(keyOfB(site))];
-    assert(a_RI && b_OR, `the adapter has both matrices of ${site.path}`);
-    return [site.path, { a_RI, b_OR, scale: scaleOf(site.path).scale }];
-  });
+  return resolveTargets(config, sites).map((site) => ({
+    site,
+    a_RI: tensorAt(tensors, site, A),
+    b_OR: tensorAt(tensors, site, B),
+    scale: scaleOf(site.path).scale,
+  }));
+}
+
+/** Tokens that were trained beside the matrices. */
+export function loraTokenRows(config: LoraConfig, base: BaseModel, tensors: AdapterTensors): TokenRows | undefined {
+  const ids = idsOf(config.trainable_token_indices);
+  return ids.length === 0 ? undefined : compileTokenRows(ids, requireTensor(tensors, LORA_TOKEN_ROWS), base);
 }

@@ -3,6 +3,7 @@ import {
   SCHEDULE_NAMES,
   trainAdapter,
   TRAIN_DEFAULTS as DEFAULTS,
+  TRAINING_METHODS,
   type AppConfig,
   type TrainOptions,
 } from '../../app/index.ts';
@@ -16,7 +17,11 @@ export function trainCommand(config: AppConfig): Command {
     .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
     .requiredOption('--data <file>', 'training examples, one JSON object a line')
     .option('--valid <file>', 'held-out examples: the adapter that is best on them is kept')
-    .addOption(new Option('--method <name>', 'PEFT method').default(DEFAULTS.method).argParser(oneOf(['lora'])))
+    .addOption(
+      new Option('--method <name>', `PEFT method that can be trained: ${TRAINING_METHODS.join(', ')}`)
+        .default(DEFAULTS.method)
+        .argParser(oneOf(TRAINING_METHODS)),
+    )
     .option('--rank <n>', 'rank of the update', positiveInteger, DEFAULTS.rank)
     .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, DEFAULTS.alpha)
     .option('--dropout <p>', 'dropout on the input of the update', fraction, DEFAULTS.dropout)

@@ -1,19 +1,71 @@
 import { fail } from '../../base/index.ts';
-import { loraIdentity, parseLoraConfig, PEFT_VERSION, type LoraConfig } from './peft-lora-config.ts';
 import { isRecord, show } from '../json.ts';
+import { PEFT_VERSION } from './configs/config-fields.ts';
+import { ia3Identity, parseIa3Config, type Ia3Config } from './configs/ia3-config.ts';
+import { loraIdentity, parseLoraConfig, type LoraConfig } from './configs/lora-config.ts';
+import {
+  lohaIdentity,
+  lokrIdentity,
+  parseLohaConfig,
+  parseLokrConfig,
+  type LohaConfig,
+  type LokrConfig,
+} from './configs/lycoris-config.ts';
+import { oftIdentity, parseOftConfig, type OftConfig } from './configs/oft-config.ts';
+import {
+  parsePrefixTuningConfig,
+  parsePromptTuningConfig,
+  parsePTuningConfig,
+  promptIdentity,
+  type PrefixTuningConfig,
+  type PromptTuningConfig,
+  type PTuningConfig,
+} from './configs/prompt-config.ts';
+import {
+  parseTrainableTokensConfig,
+  trainableTokensIdentity,
+  type TrainableTokensConfig,
+} from './configs/trainable-tokens-config.ts';
+import { parseVeraConfig, veraIdentity, type VeraConfig } from './configs/vera-config.ts';
+
+/** Configs of methods that change linear layers: they choose modules by `target_modules`. */
+export type ModuleConfig = LoraConfig | Ia3Config | VeraConfig | LohaConfig | LokrConfig | OftConfig;
+
+/** Configs of virtual tokens, which stand before the prompt. */
+export type PromptConfig = PromptTuningConfig | PTuningConfig | PrefixTuningConfig;
 
 /** Any `adapter_config.json` that is supported; `peft_type` tells which. A further method is a further member. */
-export type PeftConfig = LoraConfig;
+export type PeftConfig = ModuleConfig | PromptConfig | TrainableTokensConfig;
 
-type ConfigParser = (json: Record<string, unknown>, where: string) => PeftConfig;
+export type PeftType = PeftConfig['peft_type'];
 
-const PARSERS: Readonly<Record<PeftConfig['peft_type'], ConfigParser>> = { LORA: parseLoraConfig };
+interface ConfigForm {
+  parse(json: Record<string, unknown>, where: string): PeftConfig;
+  /** Gets configs that `parse` made. */
+  identity(config: PeftConfig): Readonly<Record<string, unknown>>;
+}
+
+/** One line a method. */
+const FORMS: Readonly<Record<PeftType, ConfigForm>> = {
+  LORA: { parse: parseLoraConfig, identity: loraIdentity },
+  IA3: { parse: parseIa3Config, identity: ia3Identity },
+  VERA: { parse: parseVeraConfig, identity: veraIdentity },
+  LOHA: { parse: parseLohaConfig, identity: lohaIdentity },
+  LOKR: { parse: parseLokrConfig, identity: lokrIdentity },
+  OFT: { parse: parseOftConfig, identity: oftIdentity },
+  PROMPT_TUNING: { parse: parsePromptTuningConfig, identity: promptIdentity },
+  P_TUNING: { parse: parsePTuningConfig, identity: promptIdentity },
+  PREFIX_TUNING: { parse: parsePrefixTuningConfig, identity: promptIdentity },
+  TRAINABLE_TOKENS: { parse: parseTrainableTokensConfig, identity: trainableTokensIdentity },
+};
+
+/** The `peft_type`s that are read. */
+export const PEFT_TYPES = Object.keys(FORMS) as readonly PeftType[];
 
 /** The other values of PEFT 0.21.2's `peft_type`: known, so that the error can say "not yet" instead of "unknown". */
 const OTHER_TYPES =
-  'PROMPT_TUNING MULTITASK_PROMPT_TUNING P_TUNING PREFIX_TUNING ADALORA ADAMSS BOFT ADAPTION_PROMPT IA3 BEFT LILY LOHA LOKR OFT POLY ' +
-  'LN_TUNING VERA FROD PVERA FOURIERFT GLORA XLORA HRA VBLORA UNILORA CPT MISS RANDLORA ROAD TRAINABLE_TOKENS HIRA SHIRA C3A WAVEFT ' +
-  'OSF DELORA GRALORA CARTRIDGE TINYLORA PSOFT PEANUT SHADOW SUPERTUNING DEFT';
+  'MULTITASK_PROMPT_TUNING ADALORA ADAMSS BOFT ADAPTION_PROMPT BEFT LILY POLY LN_TUNING FROD PVERA FOURIERFT GLORA XLORA HRA VBLORA ' +
+  'UNILORA CPT MISS RANDLORA ROAD HIRA SHIRA C3A WAVEFT OSF DELORA GRALORA CARTRIDGE TINYLORA PSOFT PEANUT SHADOW SUPERTUNING DEFT';
 
 /**
  * Checks the JSON of an `adapter_config.json` as PEFT 0.21.2 writes it. A field that is missing has PEFT's default; one that is
@@ -25,12 +77,11 @@ export function parsePeftConfig(json: unknown, where: string): PeftConfig {
   const refuse = (message: string, param?: string): never =>
     fail('ADAPTER_INVALID', `${where}: ${message}`, { ...(param && { param }), problems: [{ where, message }] });
   if (!isRecord(json)) return refuse(`is ${show(json)}, expected an object`);
-  const known = Object.keys(PARSERS).join('|');
+  const known = PEFT_TYPES.join('|');
   const { peft_type: type } = json;
   if (type === undefined) refuse(`peft_type is missing, expected ${known}`, 'peft_type');
-  if (typeof type === 'string' && Object.hasOwn(PARSERS, type)) {
-    return PARSERS[type as PeftConfig['peft_type']](json, where);
-  }
+  const supported = PEFT_TYPES.find((name) => name === type);
+  if (supported !== undefined) return FORMS[supported].parse(json, where);
   const isKnown = typeof type === 'string' && OTHER_TYPES.split(' ').includes(type);
   return refuse(
     `peft_type ${show(type)} is ${isKnown ? 'not supported yet' : 'unknown'}, expected ${known}`,
@@ -52,5 +103,5 @@ export function peftConfigText(config: PeftConfig): string {
  * what only training uses. Equal for a config and for what {@link parsePeftConfig} makes of its text.
  */
 export function configIdentity(config: PeftConfig): Readonly<Record<string, unknown>> {
-  return loraIdentity(config);
+  return FORMS[config.peft_type].identity(config);
 }

@@ -6,7 +6,8 @@ import { readWholeFile } from '../byte-source.ts';
 import { parseJson, readJsonFile } from '../json.ts';
 import { MAX_ADAPTER_BYTES, MAX_CONFIG_BYTES } from '../limits.ts';
 import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
-import { checkLoraSites, checkLoraTensors, type AdapterSite } from './peft-lora-tensors.ts';
+import { layoutOf } from './layouts/layout-of.ts';
+import { checkNames, checkShapes, type AdapterBase, type AdapterSite } from './layouts/tensor-layout.ts';
 import { openSafetensors, parseSafetensors, type SafetensorsFile } from '../safetensors/safetensors.ts';
 import { writeSafetensors, type NamedTensor } from '../safetensors/safetensors-write.ts';
 
@@ -55,7 +56,7 @@ export function readPeftFiles(directory: string): PeftFiles {
 export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder {
   const config = readConfig(directory, files);
   using file = openWeights(directory, files);
-  const shapeProblems = checkLoraTensors(config, file.tensors);
+  const shapeProblems = checkNames(layoutOf(config), file.tensors);
   refuseAll(directory, shapeProblems);
   const tensors = new Map<string, PeftTensor>();
   const valueProblems: Problem[] = [];
@@ -113,25 +114,27 @@ function inAdapter<T>(directory: string, read: () => T): T {
   }
 }
 
-function refuseAll(directory: string, problems: readonly Problem[]): void {
+function refuseAll(directory: string, problems: readonly Problem[], file = ADAPTER_WEIGHTS): void {
   const [first] = problems;
   if (!first) return;
-  const listed = problems.slice(0, MAX_LISTED).map(({ message }) => `${join(directory, ADAPTER_WEIGHTS)}: ${message}`);
+  const listed = problems.slice(0, MAX_LISTED).map(({ message }) => `${join(directory, file)}: ${message}`);
   if (problems.length > MAX_LISTED) listed.push(`and ${problems.length - MAX_LISTED} more problems`);
   fail('ADAPTER_INVALID', listed.join('\n'), { param: first.where, problems });
 }
 
 /**
- * Checks a folder's tensors against the base: every targeted module has its tensors, with the base's sizes, and none is left over.
- * @param targets the sites that the config chooses, by PEFT's rules (adapters/ has them)
- * @param sites all sites of the base
- * @throws ADAPTER_INVALID names each tensor that is wrong, with both sizes
+ * Checks a folder against the base: what the config says of the base's sizes, and the tensors: every targeted module has its own, with the
+ * base's sizes, and none is left over.
+ * @param targets the sites that the config chooses, by PEFT's rules (adapters/ has them); none for a method that changes no module
+ * @throws ADAPTER_INVALID names each field or tensor that is wrong, with both sizes
  */
-export function checkAgainstSites(
+export function checkAgainstBase(
   folder: PeftFolder,
-  { directory, targets, sites }: { directory: string; targets: readonly AdapterSite[]; sites: readonly AdapterSite[] },
+  { directory, targets, base }: { directory: string; targets: readonly AdapterSite[]; base: AdapterBase },
 ): void {
-  refuseAll(directory, checkLoraSites(folder.tensors, targets, sites));
+  const layout = layoutOf(folder.config);
+  refuseAll(directory, layout.misfits?.(base) ?? [], ADAPTER_CONFIG);
+  refuseAll(directory, checkShapes(layout, folder.tensors, targets, base));
 }
 
 /**
@@ -154,7 +157,7 @@ export function writePeftFolder(
   config: PeftConfig,
   tensors: ReadonlyMap<string, NamedTensor>,
 ): number {
-  refuseAll(directory, checkLoraTensors(config, tensors));
+  refuseAll(directory, checkNames(layoutOf(config), tensors));
   for (const [name, { data }] of tensors) {
     const isSound = data instanceof Uint8Array || data.every((value) => Number.isFinite(value));
     if (!isSound) refuseAll(directory, [{ where: name, message: `tensor ${name} has values that are not finite` }]);

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { EspalierError } from '../../base/index.ts';
 import { parseBody } from '../body.ts';
 import type { ChatRequest } from '../services.ts';
-import { chatCompletionRequest, chatRequestOf, taskOf } from './chat-request.ts';
+import { chatCompletionRequest, chatRequestOf } from './chat-request.ts';
+import { selectionOf } from './model-fields.ts';
 
 const HELLO = { model: 'tiny', messages: [{ role: 'user', content: 'hello' }] };
 
@@ -22,29 +23,75 @@ function problemOf(body: unknown): { param: string | undefined; message: string 
   return assert.fail(`accepted ${JSON.stringify(body)}`);
 }
 
+const DEFAULTS: ChatRequest = {
+  messages: [{ role: 'user', content: 'hello' }],
+  maxTokens: null,
+  temperature: 1,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  seed: null,
+  logitBias: [],
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  stop: [],
+  stopTokenIds: [],
+  ignoreEos: false,
+  minTokens: 0,
+  numChoices: 1,
+  topLogprobs: null,
+};
+
 test('a short request gets the defaults', () => {
-  assert.deepEqual(read(HELLO), {
-    messages: [{ role: 'user', content: 'hello' }],
-    maxTokens: null,
-    temperature: 1,
-    topP: 1,
-    seed: null,
-    stop: [],
-    numChoices: 1,
-  });
+  assert.deepEqual(read(HELLO), DEFAULTS);
 });
 
 test('every field that is obeyed is passed on', () => {
-  const body = { ...HELLO, max_completion_tokens: 7, temperature: 0, top_p: 0.5, seed: -3, stop: ['a', 'b'], n: 2 };
+  const body = {
+    ...HELLO,
+    max_completion_tokens: 7,
+    temperature: 0,
+    top_p: 0.5,
+    top_k: 40,
+    min_p: 0.1,
+    seed: -3,
+    logit_bias: { 50: -100, 7: 1.5 },
+    presence_penalty: 0.5,
+    frequency_penalty: -0.5,
+    repetition_penalty: 1.2,
+    stop: ['a', 'b'],
+    stop_token_ids: [3, 4],
+    ignore_eos: true,
+    min_tokens: 2,
+    n: 2,
+    logprobs: true,
+    top_logprobs: 20,
+  };
   assert.deepEqual(read(body), {
-    messages: HELLO.messages,
+    messages: DEFAULTS.messages,
     maxTokens: 7,
     temperature: 0,
     topP: 0.5,
+    topK: 40,
+    minP: 0.1,
     seed: -3,
+    logitBias: [
+      [7, 1.5],
+      [50, -100],
+    ],
+    presencePenalty: 0.5,
+    frequencyPenalty: -0.5,
+    repetitionPenalty: 1.2,
     stop: ['a', 'b'],
+    stopTokenIds: [3, 4],
+    ignoreEos: true,
+    minTokens: 2,
     numChoices: 2,
+    topLogprobs: 20,
   });
+  assert.equal(read({ ...HELLO, logprobs: true }).topLogprobs, 0);
+  assert.equal(read({ ...HELLO, top_k: -1 }).topK, 0);
   assert.equal(read({ ...HELLO, max_tokens: 9 }).maxTokens, 9);
   assert.equal(read({ ...HELLO, max_tokens: 9, max_completion_tokens: 9 }).maxTokens, 9);
   assert.deepEqual(read({ ...HELLO, stop: '\n' }).stop, ['\n']);
@@ -93,6 +140,7 @@ test('what cannot change the answer is accepted, and so are neutral values', () 
     top_logprobs: 0,
     presence_penalty: 0,
     frequency_penalty: 0,
+    prediction: { type: 'content', content: 'x' },
     reasoning_effort: 'none',
     verbosity: 'medium',
     modalities: ['text'],
@@ -110,15 +158,9 @@ test('what would change the answer and is not there yet is refused by name', () 
     functions: [{ name: 'f' }],
     function_call: { name: 'f' },
     response_format: { type: 'json_schema', json_schema: { name: 'n' } },
-    logit_bias: { 50: -100 },
-    logprobs: true,
-    top_logprobs: 2,
-    presence_penalty: 0.1,
-    frequency_penalty: -0.1,
     reasoning_effort: 'high',
     verbosity: 'low',
     modalities: ['text', 'audio'],
-    prediction: { type: 'content', content: 'x' },
     audio: { voice: 'a' },
     web_search_options: {},
     service_tier: 'flex',
@@ -179,7 +221,14 @@ test('each problem says where it is, what is expected and what was found', () =>
       undefined,
     ],
     [{ ...HELLO, messages: [{ role: 'user', content: '\ud800' }] }, 'messages[0].content', undefined],
-    [{ ...HELLO, top_k: 4 }, 'top_k', 'top_k is not a field that this server knows: leave it out'],
+    [{ ...HELLO, beams: 4 }, 'beams', 'beams is not a field that this server knows: leave it out'],
+    [{ ...HELLO, lora: [] }, 'lora', 'lora is not a field that this server knows: leave it out'],
+    [{ ...HELLO, top_logprobs: 2 }, 'top_logprobs', 'top_logprobs has a meaning only with "logprobs": true'],
+    [{ ...HELLO, logprobs: true, top_logprobs: 21 }, 'top_logprobs', 'top_logprobs must be at most 20, got 21'],
+    [{ ...HELLO, logit_bias: { the: 1 } }, 'logit_bias.the', 'logit_bias.the must be a token id'],
+    [{ ...HELLO, logit_bias: { 5: -101 } }, 'logit_bias.5', 'logit_bias.5 must be at least -100, got -101'],
+    [{ ...HELLO, presence_penalty: 2.5 }, 'presence_penalty', undefined],
+    [{ ...HELLO, max_tokens: 2, min_tokens: 3 }, 'min_tokens', 'min_tokens is 3, and at most 2 tokens may come'],
     [{ ...HELLO, temperature: 2.1 }, 'temperature', 'temperature must be at most 2, got 2.1'],
     [{ ...HELLO, temperature: '1' }, 'temperature', 'temperature must be a number, got "1"'],
     [{ ...HELLO, top_p: -0.1 }, 'top_p', 'top_p must be at least 0, got -0.1'],
@@ -202,8 +251,8 @@ test('each problem says where it is, what is expected and what was found', () =>
 
 test('several problems are told together, many are counted', () => {
   assert.equal(
-    problemOf({ ...HELLO, temperature: 3, top_k: 4 }).message,
-    'temperature must be at most 2, got 3; top_k is not a field that this server knows: leave it out',
+    problemOf({ ...HELLO, temperature: 3, beams: 4 }).message,
+    'temperature must be at most 2, got 3; beams is not a field that this server knows: leave it out',
   );
   const many = Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`field${n}`, n]));
   assert.match(problemOf({ ...HELLO, ...many }).message, /; and 4 more problems$/);
@@ -211,11 +260,39 @@ test('several problems are told together, many are counted', () => {
 });
 
 test('the task is a name, and the same in both places', () => {
-  const body = parseBody(chatCompletionRequest, { ...HELLO, metadata: { task: 'spam' } });
-  assert.equal(taskOf(body, null), 'spam');
-  assert.equal(taskOf(body, 'spam'), 'spam');
-  assert.throws(() => taskOf(body, 'ham'), { code: 'REQUEST_INVALID', param: 'metadata.task' });
-  const plain = parseBody(chatCompletionRequest, HELLO);
-  assert.equal(taskOf(plain, null), null);
-  assert.throws(() => taskOf(plain, 'a/b'), { code: 'REQUEST_INVALID', param: 'X-Task' });
+  const task = (more: object, header?: string): string | null => {
+    const headers = new Headers(header === undefined ? {} : { 'X-Task': header });
+    return selectionOf(parseBody(chatCompletionRequest, { ...HELLO, ...more }), headers).task;
+  };
+  const spam = { metadata: { task: 'spam' } };
+  assert.equal(task(spam), 'spam');
+  assert.equal(task(spam, 'spam'), 'spam');
+  assert.equal(task({}), null);
+  assert.throws(() => task(spam, 'ham'), { code: 'REQUEST_INVALID', param: 'metadata.task' });
+  assert.throws(() => task({}, 'a/b'), { code: 'REQUEST_INVALID', param: 'X-Task' });
+});
+
+test('a mix of adapters has weights, and no task beside it', () => {
+  const mix = { adapters: [{ id: 'acme/a' }, { id: 'acme/b', weight: -0.5 }] };
+  const selection = (more: object): unknown =>
+    selectionOf(parseBody(chatCompletionRequest, { ...HELLO, ...mix, ...more }), new Headers());
+  assert.deepEqual(selection({}), {
+    model: 'tiny',
+    task: null,
+    adapters: [
+      { id: 'acme/a', weight: 1 },
+      { id: 'acme/b', weight: -0.5 },
+    ],
+  });
+  assert.throws(() => selection({ metadata: { task: 'spam' } }), { code: 'REQUEST_INVALID', param: 'adapters' });
+  for (const adapters of [
+    [],
+    [{}],
+    [{ id: 'a', scale: 1 }],
+    [{ id: 'a', weight: null, x: 1 }],
+    'a',
+    [{ id: 'a', weight: 101 }],
+  ]) {
+    assert.throws(() => selection({ adapters }), { code: 'REQUEST_INVALID', param: /^adapters/ });
+  }
 });

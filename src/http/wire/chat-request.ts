@@ -1,39 +1,15 @@
 import { z } from '@hono/zod-openapi';
-import { fail, isName } from '../../base/index.ts';
+import { fail } from '../../base/index.ts';
 import type { ChatMessage, ChatRequest } from '../services.ts';
+import { IGNORED, isEmpty, never, unsupported, wellFormed } from './fates.ts';
+import { generationFields, generationOf } from './generation-fields.ts';
+import { modelFields } from './model-fields.ts';
 
-/**
- * The body of `POST /v1/chat/completions`. Every field of OpenAI's is here and has one of three fates: it is obeyed; it cannot
- * change the answer and is accepted; or it would, we do not have it yet, and all but its neutral value is refused by name. A field
- * that is not here is refused too.
- */
+/** The body of `POST /v1/chat/completions`. Every field of OpenAI's is here, with its fate (fates.ts). */
 
-const text = z
-  .string()
-  .refine((value) => value.isWellFormed(), 'holds half of a surrogate pair: send well-formed Unicode');
-const content = z.union([text, z.array(z.strictObject({ type: z.literal('text'), text })).min(1)]);
+const MAX_TOP_LOGPROBS = 20;
 
-const NOT_YET = 'is not supported here yet: leave it out';
-
-/** A field that would change the answer: only the values that ask for what happens anyway. */
-function unsupported<Schema extends z.ZodType>(
-  schema: Schema,
-  isNeutral: (value: z.output<Schema>) => boolean,
-  neutral: string,
-) {
-  return schema
-    .refine(isNeutral, `${NOT_YET}, or send ${neutral}`)
-    .nullish()
-    .openapi({ description: `Only ${neutral} or null.` });
-}
-
-const never = z
-  .unknown()
-  .refine((value) => value === null, NOT_YET)
-  .nullish()
-  .openapi({ type: 'null', description: 'Only null.' });
-const isEmpty = (items: readonly unknown[]): boolean => items.length === 0;
-const isZero = (value: number): boolean => value === 0;
+const content = z.union([wellFormed, z.array(z.strictObject({ type: z.literal('text'), text: wellFormed })).min(1)]);
 
 const message = z.discriminatedUnion('role', [
   z.strictObject({ role: z.enum(['system', 'developer', 'user']), content, name: never }),
@@ -50,38 +26,31 @@ const message = z.discriminatedUnion('role', [
   }),
 ]);
 
-const ignored = 'Accepted; it cannot change the answer.';
-
 export const chatCompletionRequest = z
   .strictObject({
-    model: z
-      .string()
-      .min(1)
-      .max(512)
-      .openapi({ description: 'TENANT/TASK, TENANT/TASK@VERSION, sha256:…, or the base.' }),
+    ...modelFields,
     messages: z.array(message).min(1),
     max_completion_tokens: z.int().min(1).nullish(),
     max_tokens: z.int().min(1).nullish().openapi({ description: 'The older name of max_completion_tokens.' }),
-    temperature: z.number().min(0).max(2).nullish().openapi({ description: '0 is greedy; 1 unless told.' }),
-    top_p: z.number().min(0).max(1).nullish(),
-    seed: z.int().nullish().openapi({ description: 'The same request and seed give the same answer.' }),
-    stop: z.union([text.min(1), z.array(text.min(1)).max(4)]).nullish(),
-    n: z.int().min(1).max(128).nullish(),
-    stream: z.boolean().nullish(),
-    stream_options: z
-      .strictObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() })
-      .nullish(),
-    metadata: z
-      .record(z.string().max(64), z.string().max(512))
+    ...generationFields,
+    logprobs: z.boolean().nullish().openapi({ description: 'Each token of the answer with its log-probability.' }),
+    top_logprobs: z
+      .int()
+      .min(0)
+      .max(MAX_TOP_LOGPROBS)
       .nullish()
-      .openapi({ description: 'metadata.task picks the adapter by the routes of the tenant, when model is the base.' }),
+      .openapi({ description: 'With logprobs: so many of the most probable tokens in each one’s place.' }),
 
-    user: z.string().nullish().openapi({ description: ignored }),
-    safety_identifier: z.string().nullish().openapi({ description: ignored }),
-    store: z.boolean().nullish().openapi({ description: ignored }),
-    prompt_cache_key: z.string().nullish().openapi({ description: ignored }),
-    prompt_cache_retention: z.string().nullish().openapi({ description: ignored }),
-    parallel_tool_calls: z.boolean().nullish().openapi({ description: ignored }),
+    user: z.string().nullish().openapi({ description: IGNORED }),
+    safety_identifier: z.string().nullish().openapi({ description: IGNORED }),
+    store: z.boolean().nullish().openapi({ description: IGNORED }),
+    prompt_cache_key: z.string().nullish().openapi({ description: IGNORED }),
+    prompt_cache_retention: z.string().nullish().openapi({ description: IGNORED }),
+    prediction: z
+      .strictObject({ type: z.literal('content'), content })
+      .nullish()
+      .openapi({ description: IGNORED }),
+    parallel_tool_calls: z.boolean().nullish().openapi({ description: IGNORED }),
 
     service_tier: unsupported(z.string(), (tier) => tier === 'auto' || tier === 'default', '"auto" or "default"'),
     tools: unsupported(z.array(z.unknown()), isEmpty, '[]'),
@@ -89,15 +58,9 @@ export const chatCompletionRequest = z
     functions: unsupported(z.array(z.unknown()), isEmpty, '[]'),
     function_call: unsupported(z.unknown(), (call) => call === 'none' || call === 'auto', '"none" or "auto"'),
     response_format: unsupported(z.looseObject({ type: z.string() }), ({ type }) => type === 'text', '{"type":"text"}'),
-    logit_bias: unsupported(z.record(z.string(), z.unknown()), (bias) => isEmpty(Object.keys(bias)), '{}'),
-    logprobs: unsupported(z.boolean(), (value) => !value, 'false'),
-    top_logprobs: unsupported(z.number(), isZero, '0'),
-    presence_penalty: unsupported(z.number(), isZero, '0'),
-    frequency_penalty: unsupported(z.number(), isZero, '0'),
     reasoning_effort: unsupported(z.string(), (effort) => effort === 'none', '"none"'),
     verbosity: unsupported(z.string(), (verbosity) => verbosity === 'medium', '"medium"'),
     modalities: unsupported(z.array(z.string()), (kinds) => kinds.length === 1 && kinds[0] === 'text', '["text"]'),
-    prediction: never,
     audio: never,
     web_search_options: never,
   })
@@ -107,7 +70,7 @@ export type ChatCompletionRequest = z.output<typeof chatCompletionRequest>;
 
 /** The checked body as the engine's side sees it. @throws REQUEST_INVALID fields that contradict one another */
 export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): ChatRequest {
-  const { max_completion_tokens, max_tokens, n, stream, stream_options, stop } = body;
+  const { max_completion_tokens, max_tokens, logprobs, top_logprobs } = body;
   if (max_completion_tokens != null && max_tokens != null && max_completion_tokens !== max_tokens) {
     fail(
       'REQUEST_INVALID',
@@ -117,37 +80,16 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): 
       },
     );
   }
-  if (stream_options != null && stream !== true) {
-    fail('REQUEST_INVALID', 'stream_options has a meaning only with "stream": true', { param: 'stream_options' });
+  if (top_logprobs != null && top_logprobs > 0 && logprobs !== true) {
+    fail('REQUEST_INVALID', 'top_logprobs has a meaning only with "logprobs": true', { param: 'top_logprobs' });
   }
-  if (n != null && n > maxChoices) {
-    fail('REQUEST_INVALID', `n must be at most ${maxChoices} on this server, got ${n}`, { param: 'n' });
-  }
+  const maxTokens = max_completion_tokens ?? max_tokens ?? null;
   return {
+    ...generationOf(body, maxChoices, maxTokens),
     messages: body.messages.map(messageOf),
-    maxTokens: max_completion_tokens ?? max_tokens ?? null,
-    temperature: body.temperature ?? 1,
-    topP: body.top_p ?? 1,
-    seed: body.seed ?? null,
-    stop: typeof stop === 'string' ? [stop] : (stop ?? []),
-    numChoices: n ?? 1,
+    maxTokens,
+    topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
   };
-}
-
-/** The task that `metadata.task` or the header `X-Task` names. @throws REQUEST_INVALID they differ, or it is no name */
-export function taskOf(body: ChatCompletionRequest, header: string | null): string | null {
-  const inBody = body.metadata?.['task'] ?? null;
-  if (inBody !== null && header !== null && inBody !== header) {
-    fail('REQUEST_INVALID', `metadata.task is "${inBody}" and X-Task is "${header}": send one`, {
-      param: 'metadata.task',
-    });
-  }
-  const task = inBody ?? header;
-  if (task !== null && !isName(task)) {
-    const param = inBody === null ? 'X-Task' : 'metadata.task';
-    fail('REQUEST_INVALID', `${param} must be a task's name, got "${task}"`, { param });
-  }
-  return task;
 }
 
 function messageOf({ role, content: parts }: ChatCompletionRequest['messages'][number]): ChatMessage {

@@ -1,27 +1,11 @@
 import { z } from '@hono/zod-openapi';
-import type { ChatUsage, FinishReason, ResolvedModel } from '../services.ts';
+import type { AnswerDelta, FinishReason, Usage } from '../services.ts';
+import type { AnswerShape, WholeChoice } from '../shape.ts';
+import { finishReason, headFields, type AnswerHead } from './answer-head.ts';
+import { chatLogprobs, chatLogprobsOf } from './logprobs.ts';
+import { usage, usageOf } from './usage.ts';
 
-const finishReason = z.enum(['stop', 'length']);
-
-const usage = z
-  .object({
-    prompt_tokens: z.int(),
-    completion_tokens: z.int(),
-    total_tokens: z.int(),
-    prompt_tokens_details: z.object({ cached_tokens: z.int() }),
-  })
-  .openapi('CompletionUsage');
-
-/** What a completion and each of its chunks begin with. */
-const head = {
-  id: z.string(),
-  created: z.int().openapi({ description: 'Seconds since 1970.' }),
-  model: z.string(),
-  system_fingerprint: z
-    .string()
-    .openapi({ description: 'Digest of the adapter version that answered, or of the base.' }),
-  service_tier: z.literal('default'),
-};
+const head = { ...headFields, service_tier: z.literal('default') };
 
 export const chatCompletion = z
   .object({
@@ -31,7 +15,7 @@ export const chatCompletion = z
       z.object({
         index: z.int(),
         message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
-        logprobs: z.null(),
+        logprobs: chatLogprobs,
         finish_reason: finishReason,
       }),
     ),
@@ -47,7 +31,7 @@ export const chatCompletionChunk = z
       z.object({
         index: z.int(),
         delta: z.object({ role: z.literal('assistant').optional(), content: z.string().optional() }),
-        logprobs: z.null(),
+        logprobs: chatLogprobs,
         finish_reason: finishReason.nullable(),
       }),
     ),
@@ -57,70 +41,52 @@ export const chatCompletionChunk = z
 
 export type ChatCompletion = z.output<typeof chatCompletion>;
 export type ChatCompletionChunk = z.output<typeof chatCompletionChunk>;
-export type ChunkDelta = ChatCompletionChunk['choices'][number]['delta'];
+type ChunkDelta = ChatCompletionChunk['choices'][number]['delta'];
 
-/** The constant part of one answer. */
-export interface AnswerHead {
-  readonly id: string;
-  readonly created: number;
-  readonly model: string;
-  readonly system_fingerprint: string;
-  readonly service_tier: 'default';
-}
-
-export function answerHead(id: string, created: number, model: ResolvedModel): AnswerHead {
-  return {
-    id,
-    created,
-    model: model.modelName,
-    system_fingerprint: model.adapter?.digest ?? model.base.digest,
+/** A chat's answer on the wire. */
+export function chatShape(answer: AnswerHead, numChoices: number): AnswerShape {
+  const chunk = (
+    index: number,
+    delta: ChunkDelta,
+    reason: FinishReason | null = null,
+    tokens?: AnswerDelta['tokens'],
+  ): ChatCompletionChunk => ({
+    ...answer,
     service_tier: 'default',
+    object: 'chat.completion.chunk',
+    choices: [{ index, delta, logprobs: chatLogprobsOf(tokens), finish_reason: reason }],
+  });
+  return {
+    opening: () => Array.from({ length: numChoices }, (_, index) => chunk(index, { role: 'assistant', content: '' })),
+    chunksOf({ index, text, tokens = [], finishReason: reason }) {
+      const hasContent = text !== '' || tokens.length > 0;
+      return [
+        ...(hasContent ? [chunk(index, { content: text }, null, tokens.length > 0 ? tokens : undefined)] : []),
+        ...(reason ? [chunk(index, {}, reason)] : []),
+      ];
+    },
+    usageChunk: (used): ChatCompletionChunk => ({
+      ...answer,
+      service_tier: 'default',
+      object: 'chat.completion.chunk',
+      choices: [],
+      usage: usageOf(used),
+    }),
+    whole: (choices, used) => chatCompletionOf(answer, choices, used),
   };
 }
 
-/** One choice, complete. */
-export interface Answer {
-  readonly text: string;
-  readonly finishReason: FinishReason;
-}
-
-export function completionOf(answer: AnswerHead, choices: readonly Answer[], used: ChatUsage): ChatCompletion {
+function chatCompletionOf(answer: AnswerHead, choices: readonly WholeChoice[], used: Usage): ChatCompletion {
   return {
     ...answer,
+    service_tier: 'default',
     object: 'chat.completion',
-    choices: choices.map(({ text, finishReason: reason }, index) => ({
+    choices: choices.map(({ text, tokens, finishReason: reason }, index) => ({
       index,
       message: { role: 'assistant', content: text, refusal: null },
-      logprobs: null,
+      logprobs: chatLogprobsOf(tokens),
       finish_reason: reason,
     })),
     usage: usageOf(used),
-  };
-}
-
-export function chunkOf(
-  answer: AnswerHead,
-  index: number,
-  delta: ChunkDelta,
-  reason: FinishReason | null = null,
-): ChatCompletionChunk {
-  return {
-    ...answer,
-    object: 'chat.completion.chunk',
-    choices: [{ index, delta, logprobs: null, finish_reason: reason }],
-  };
-}
-
-/** The last chunk of a stream with `include_usage`: no choices, only figures. */
-export function usageChunkOf(answer: AnswerHead, used: ChatUsage): ChatCompletionChunk {
-  return { ...answer, object: 'chat.completion.chunk', choices: [], usage: usageOf(used) };
-}
-
-function usageOf({ promptTokens, completionTokens, cachedTokens }: ChatUsage): ChatCompletion['usage'] {
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: cachedTokens },
   };
 }

@@ -58,6 +58,8 @@ function describe(issue: Issue, body: unknown): Problem[] {
         const field = pathText([...issue.path, key]);
         return { where: field, message: `${field} is not a field that this server knows: leave it out` };
       });
+    case 'invalid_key':
+      return [{ where, message: `${name} ${issue.issues[0]?.message ?? issue.message}` }];
     case 'invalid_union':
       return describeUnion(issue, body, must);
     default:

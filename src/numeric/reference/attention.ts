@@ -76,6 +76,32 @@ export function attentionBackward(
   dv_TGE.set(dv);
 }
 
+/** Row t's key and value become those of position contextLengths[t] − 1 of its sequence. */
+export function cacheKeyValues(
+  kCache: Floats,
+  vCache: Floats,
+  k_TGE: Floats,
+  v_TGE: Floats,
+  rows: PagedRows,
+  shape: AttentionShape,
+): void {
+  const { T, G, E } = shape;
+  const { rowSequences, contextLengths, blockTables, maxBlocks, blockSize } = rows;
+  requireLength('k', k_TGE, T * G * E);
+  requireLength('v', v_TGE, T * G * E);
+  requireLength('rowSequences', rowSequences, T);
+  requireLength('contextLengths', contextLengths, T);
+  for (let t = 0; t < T; t++) {
+    const position = contextLengths[t] - 1;
+    const block = blockTables[rowSequences[t] * maxBlocks + Math.floor(position / blockSize)];
+    const slot = (block * blockSize + (position % blockSize)) * G * E;
+    for (let i = 0; i < G * E; i++) {
+      kCache[slot + i] = k_TGE[t * G * E + i];
+      vCache[slot + i] = v_TGE[t * G * E + i];
+    }
+  }
+}
+
 /** Attention over cached keys: row t sees the first contextLengths[t] positions of its sequence, found through its blocks. */
 export function attentionPaged(
   out_THE: Floats,

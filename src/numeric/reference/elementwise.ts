@@ -14,3 +14,14 @@ export function sumSquares(x: Floats): number {
   for (const value of x) sum += value * value;
   return sum;
 }
+
+/** The first place of the highest number of each row of x [N, V]. */
+export function argmaxRows(best_N: Int32Array, x_NV: Floats, N: number): void {
+  requireLength('best', best_N, N);
+  const V = x_NV.length / N;
+  for (let n = 0; n < N; n++) {
+    let best = 0;
+    for (let v = 1; v < V; v++) if (x_NV[n * V + v] > x_NV[n * V + best]) best = v;
+    best_N[n] = best;
+  }
+}

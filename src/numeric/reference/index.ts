@@ -5,15 +5,16 @@
  */
 import type { Kernels } from '../kernels.ts';
 import { adamW } from './adamw.ts';
-import { attentionBackward, attentionForward, attentionPaged } from './attention.ts';
+import { attentionBackward, attentionForward, attentionPaged, cacheKeyValues } from './attention.ts';
 import { linearCrossEntropy } from './cross-entropy.ts';
-import { axpy, sumSquares } from './elementwise.ts';
+import { argmaxRows, axpy, sumSquares } from './elementwise.ts';
 import { embeddingForward } from './embedding.ts';
 import { freeze, thaw } from './frozen-matrix.ts';
 import { gemm } from './gemm.ts';
 import { linearBackward, linearForward } from './linear.ts';
 import { rmsNormBackward, rmsNormForward } from './rms-norm.ts';
 import { rope } from './rope.ts';
+import { applyRows, bindRows, scaleInputs } from './row-program.ts';
 import { swigluBackward, swigluForward } from './swiglu.ts';
 
 /**
@@ -35,7 +36,12 @@ export function referenceKernels(): Kernels {
     swigluBackward,
     attentionForward,
     attentionBackward,
+    cacheKeyValues,
     attentionPaged,
+    bindRows,
+    scaleInputs,
+    applyRows,
+    argmaxRows,
     embeddingForward,
     linearCrossEntropy,
     axpy,

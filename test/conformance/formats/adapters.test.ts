@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import {
-  checkAgainstSites,
+  checkAgainstBase,
   checkBaseName,
   configIdentity,
   defaultLoraConfig,
@@ -30,6 +30,18 @@ const SITES: readonly AdapterSite[] = [0, 1, 2].flatMap((layer) => [
   { path: `model.layers.${layer}.self_attn.q_proj`, in: 12, out: 12 },
   { path: `model.layers.${layer}.self_attn.v_proj`, in: 12, out: 4 },
 ]);
+const BASE = {
+  sites: SITES,
+  config: {
+    hiddenSize: 12,
+    vocabSize: 32,
+    numLayers: 3,
+    numKeyValueHeads: 1,
+    headWidth: 4,
+    contextLength: 64,
+    tieEmbeddings: false,
+  },
+};
 const Q0 = 'base_model.model.model.layers.0.self_attn.q_proj';
 const V1 = 'base_model.model.model.layers.1.self_attn.v_proj';
 
@@ -79,12 +91,13 @@ test('what is written is read again, with its identity', (t) => {
   for (const [name, { shape, data }] of tensors)
     assert.deepEqual(back.tensors.get(name), { shape, data, storedDtype: 'F32' });
   assert.deepEqual(configIdentity(back.config), configIdentity(patterned));
+  assert.ok(back.config.peft_type === 'LORA');
   assert.deepEqual(
     Object.keys(back.config.rank_pattern),
     Object.keys(patterned.rank_pattern),
     'the first key that matches wins',
   );
-  checkAgainstSites(back, { directory: folder, targets: SITES, sites: SITES });
+  checkAgainstBase(back, { directory: folder, targets: SITES, base: BASE });
 });
 
 test('the written config has the fields that PEFT writes, sorted', (t) => {
@@ -122,7 +135,9 @@ test('reads every folder that PEFT itself made', () => {
 test('a config with a wrong field is refused, naming file, field and value', (t) => {
   const sound = { peft_type: 'LORA', r: 3, target_modules: ['q_proj', 'v_proj'] };
   const tensors = loraTensors(SITES);
-  assert.equal(readPeftFolder(folderOf(t, sound, tensors)).config.lora_alpha, 8, "PEFT's default");
+  const { config: filled } = readPeftFolder(folderOf(t, sound, tensors));
+  assert.ok(filled.peft_type === 'LORA');
+  assert.equal(filled.lora_alpha, 8, "PEFT's default");
   const bad = (fields: Record<string, unknown>, ...texts: string[]): void => {
     refused(folderOf(t, { ...sound, ...fields }, tensors), 'adapter_config.json', ...texts);
   };
@@ -143,9 +158,13 @@ test('a config with a wrong field is refused, naming file, field and value', (t)
   bad({ init_lora_weights: 'pissa_niter_4' }, 'init_lora_weights', 'pissa_niter_4', 'not supported yet');
   bad({ init_lora_weights: 'zeros' }, 'init_lora_weights', 'zeros');
   bad({ task_type: 'SEQ_CLS' }, 'task_type', 'SEQ_CLS');
+  bad({ lora_bias: true, use_dora: true }, 'lora_bias', 'use_dora');
+  bad({ lora_bias: true, init_lora_weights: 'gaussian' }, 'lora_bias', 'init_lora_weights', 'gaussian');
+  bad({ trainable_token_indices: [1, 1] }, 'trainable_token_indices', 'different');
+  bad({ trainable_token_indices: { lm_head: [1] } }, 'trainable_token_indices', 'embed_tokens only');
   bad({ lora_alfa: 16 }, 'lora_alfa', 'not a field');
   bad({ peft_type: 'LOLA' }, 'peft_type', 'LOLA', 'unknown');
-  bad({ peft_type: 'IA3' }, 'peft_type', 'IA3', 'not supported yet');
+  bad({ peft_type: 'BOFT' }, 'peft_type', 'BOFT', 'not supported yet');
   bad({ peft_type: undefined }, 'peft_type is missing');
   bad({ peft_type: '__proto__' }, 'peft_type', '__proto__');
   const error = refused(folderOf(t, { ...sound, r: 0, lora_alpha: 'x' }, tensors), 'r must', 'lora_alpha must');
@@ -161,8 +180,6 @@ test('what changes the maths and is not supported is refused by name, at its def
   const sound = { peft_type: 'LORA', r: 3, target_modules: ['q_proj', 'v_proj'] };
   const tensors = loraTensors(SITES);
   const fields: Record<string, [off: unknown, on: unknown]> = {
-    use_dora: [false, true],
-    lora_bias: [false, true],
     fan_in_fan_out: [false, true],
     use_qalora: [false, true],
     ensure_weight_tying: [false, true],
@@ -170,7 +187,6 @@ test('what changes the maths and is not supported is refused by name, at its def
     modules_to_save: [null, ['lm_head']],
     layer_replication: [null, [[0, 2]]],
     target_parameters: [null, ['mlp.experts']],
-    trainable_token_indices: [null, [1]],
     alora_invocation_tokens: [null, [1, 2]],
     arrow_config: [null, {}],
     corda_config: [null, {}],
@@ -356,7 +372,7 @@ test('tensors are held against the sites of the base', (t) => {
   const check = (tensors: Tensors, targets: readonly AdapterSite[], ...texts: string[]): void => {
     const folder = readPeftFolder(folderOf(t, config, tensors));
     assertRefused(
-      () => checkAgainstSites(folder, { directory: 'folder', targets, sites: SITES }),
+      () => checkAgainstBase(folder, { directory: 'folder', targets, base: BASE }),
       'ADAPTER_INVALID',
       ...texts,
     );
@@ -369,8 +385,8 @@ test('tensors are held against the sites of the base', (t) => {
     '999',
     'does not have',
   );
-  check(loraTensors(SITES.map((site) => ({ ...site, in: 16 }))), SITES, '16 inputs', '12');
-  check(loraTensors(SITES.map((site) => ({ ...site, out: 5 }))), SITES, '5 outputs', '4');
+  check(loraTensors(SITES.map((site) => ({ ...site, in: 16 }))), SITES, '[3, 16]', '[3, 12]', '12 inputs');
+  check(loraTensors(SITES.map((site) => ({ ...site, out: 5 }))), SITES, '[5, 3]', '[4, 3]', '4 outputs');
 });
 
 test('an adapter that could not be read again is not written', (t) => {

@@ -38,9 +38,13 @@ export function get(
   );
 }
 
-export function post(body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+export function post(
+  body: unknown,
+  headers: Record<string, string> = {},
+  path = '/v1/chat/completions',
+): Promise<Response> {
   return Promise.resolve(
-    app.request('/v1/chat/completions', {
+    app.request(path, {
       method: 'POST',
       headers: { Authorization: `Bearer ${ACME_KEY}`, 'Content-Type': 'application/json', ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body),

@@ -1,14 +1,19 @@
 import { EspalierError, fail, Lease } from '../../../src/base/index.ts';
 import type {
   AdapterServices,
-  ChatDelta,
+  AnswerDelta,
+  AnswerToken,
   ChatRequest,
+  EmbeddingRequest,
+  Embeddings,
+  GenerationOptions,
   LoadRequest,
   ModelEntry,
   ModelSelection,
   NamedResidence,
   ResolvedModel,
   Services,
+  TextRequest,
   Unloaded,
 } from '../../../src/http/index.ts';
 import type { Principal } from '../../../src/tenancy/index.ts';
@@ -89,6 +94,8 @@ export class EchoServices implements Services {
   numAnswering = 0;
   numDeltas = 0;
   readonly requests: ChatRequest[] = [];
+  readonly texts: TextRequest[] = [];
+  readonly embeddings: EmbeddingRequest[] = [];
   readonly selections: ModelSelection[] = [];
 
   authenticate(key: string): Principal {
@@ -117,18 +124,39 @@ export class EchoServices implements Services {
     return fail('ADAPTER_NOT_FOUND', `no adapter "${model}"`, { param: 'model' });
   }
 
-  async *chat(
-    _: Principal,
-    model: ResolvedModel,
-    request: ChatRequest,
-    signal: AbortSignal,
-  ): AsyncGenerator<ChatDelta> {
+  chat(_: Principal, model: ResolvedModel, request: ChatRequest, signal: AbortSignal): AsyncGenerator<AnswerDelta> {
     this.requests.push(request);
+    const prompt = { text: request.messages.at(-1)?.content ?? '', numTokens: request.messages.length };
+    return this.#answer(model, [prompt], request, request.maxTokens, signal);
+  }
+
+  complete(_: Principal, model: ResolvedModel, request: TextRequest, signal: AbortSignal): AsyncGenerator<AnswerDelta> {
+    this.texts.push(request);
+    const prompts = request.prompts.map((prompt) => {
+      const text = typeof prompt === 'string' ? prompt : String.fromCodePoint(...prompt);
+      return { text, numTokens: prompt.length };
+    });
+    return this.#answer(model, prompts, request, request.maxTokens, signal);
+  }
+
+  /** A text's vector is its length and its first letter. */
+  async embed(_: Principal, __: ResolvedModel, request: EmbeddingRequest): Promise<Embeddings> {
+    this.embeddings.push(request);
+    const vectors = request.inputs.map((input) =>
+      Float32Array.of(input.length, typeof input === 'string' ? (input.codePointAt(0) ?? 0) : input[0]),
+    );
+    return { vectors, promptTokens: request.inputs.length };
+  }
+
+  async *#answer(
+    model: ResolvedModel,
+    prompts: readonly { readonly text: string; readonly numTokens: number }[],
+    { numChoices, topLogprobs }: GenerationOptions,
+    maxTokens: number | null,
+    signal: AbortSignal,
+  ): AsyncGenerator<AnswerDelta> {
     this.numAnswering++;
     try {
-      const text = request.messages.at(-1)?.content ?? '';
-      const words = (model.adapter ? text.toUpperCase() : text).split(/(?<= )/);
-      const numWords = Math.min(words.length, request.maxTokens ?? Infinity);
       let n = 0;
       const next = async (): Promise<void> => {
         await this.behaviour.wait?.(signal);
@@ -137,19 +165,27 @@ export class EchoServices implements Services {
         n++;
         this.numDeltas++;
       };
-      for (let word = 0; this.behaviour.isEndless || word < numWords; word++) {
-        // As an engine's tokens do, each word comes in its own turn of the event loop.
-        await new Promise((resolve) => setImmediate(resolve));
-        for (let index = 0; index < request.numChoices; index++) {
-          await next();
-          yield { index, text: words[word % words.length] };
+      for (const [prompt, { text, numTokens }] of prompts.entries()) {
+        const words = (model.adapter ? text.toUpperCase() : text).split(/(?<= )/);
+        const numWords = Math.min(words.length, maxTokens ?? Infinity);
+        let offset = 0;
+        for (let word = 0; this.behaviour.isEndless || word < numWords; word++) {
+          // As an engine's tokens do, each word comes in its own turn of the event loop.
+          await new Promise((resolve) => setImmediate(resolve));
+          const said = words[word % words.length];
+          const tokens = topLogprobs === null ? {} : { tokens: [tokenOf(said, offset, topLogprobs)] };
+          for (let choice = 0; choice < numChoices; choice++) {
+            await next();
+            yield { index: prompt * numChoices + choice, text: said, ...tokens };
+          }
+          offset += said.length;
         }
-      }
-      const usage = { promptTokens: request.messages.length, completionTokens: numWords, cachedTokens: 1 };
-      const finishReason = numWords < words.length ? 'length' : 'stop';
-      for (let index = 0; index < request.numChoices; index++) {
-        await next();
-        yield { index, text: '', finishReason, usage };
+        const usage = { promptTokens: numTokens, completionTokens: numWords, cachedTokens: 1 };
+        const finishReason = numWords < words.length ? 'length' : 'stop';
+        for (let choice = 0; choice < numChoices; choice++) {
+          await next();
+          yield { index: prompt * numChoices + choice, text: '', finishReason, usage };
+        }
       }
     } finally {
       this.numAnswering--;
@@ -175,4 +211,14 @@ export class EchoServices implements Services {
   isReady(): boolean {
     return this.isUp;
   }
+}
+
+/** A word as a token: certain, but for alternatives that are each half as likely as the one before. */
+function tokenOf(word: string, offset: number, numTop: number): AnswerToken {
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const top = Array.from({ length: numTop }, (_, n) => ({
+    bytes: bytes(word + '!'.repeat(n)),
+    logprob: -n * Math.LN2,
+  }));
+  return { bytes: bytes(word), logprob: 0, top, offset };
 }

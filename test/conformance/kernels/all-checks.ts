@@ -4,6 +4,7 @@ import { crossEntropyChecks } from './cross-entropy-checks.ts';
 import { elementChecks } from './element-checks.ts';
 import { gemmChecks } from './gemm-checks.ts';
 import { linearChecks } from './linear-checks.ts';
+import { programChecks } from './program-checks.ts';
 import { rowChecks } from './row-checks.ts';
 
 /** The whole suite. */
@@ -13,5 +14,6 @@ export const ALL_CHECKS: readonly KernelCheck[] = [
   ...rowChecks,
   ...elementChecks,
   ...attentionChecks,
+  ...programChecks,
   ...crossEntropyChecks,
 ];

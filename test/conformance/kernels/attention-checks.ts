@@ -147,6 +147,19 @@ const pagedCases: readonly KernelCase[] = examples.flatMap((example) =>
   })),
 );
 
+/** The keys and values of the example, written into a cache that holds other numbers before. */
+const cacheCases: readonly KernelCase[] = examples.map((example) => ({
+  label: `${example.label} into the cache`,
+  tolerance: 'f32Kernel' as const,
+  compute(kernels: Kernels, arrays: Arrays) {
+    const { kCache, rows } = page(example, 7);
+    const { k, v } = inputs(arrays, example);
+    const [keys, values] = ['keys before', 'values before'].map((name) => arrays.input(random(kCache.length, name)));
+    if (kCache.length > 0) kernels.cacheKeyValues(keys, values, k, v, rows, example.shape);
+    return { keys, values };
+  },
+}));
+
 const pagedLaw: KernelCheck = {
   name: 'attention: paged rows in any order, and one alone, have the bits of packed rows',
   methods: ['attentionPaged', 'attentionForward'],
@@ -205,6 +218,7 @@ export const attentionChecks: readonly KernelCheck[] = [
   agreesWithReference(['attentionForward', 'attentionBackward'], packedCases),
   agreesWithReference(['attentionForward'], [largeScores], 'attentionForward: large scores'),
   segmentAlone,
+  agreesWithReference(['cacheKeyValues'], cacheCases),
   agreesWithReference(['attentionPaged'], pagedCases),
   pagedLaw,
   noKeys,

@@ -1,8 +1,10 @@
-/** The kernels that work on one element at a time, and the sum of squares. */
+/** The kernels that work on one element at a time, the sum of squares, and the highest of a row. */
+import assert from 'node:assert/strict';
 import { assertBitEqual } from '../../../src/numeric/compare.ts';
 import type { Kernels } from '../../../src/numeric/kernels.ts';
+import { referenceKernels } from '../../../src/numeric/reference/index.ts';
 import type { Arrays, KernelCase, KernelCheck, Outputs } from './check.ts';
-import { agreesWithReference, float32Arrays, random, sameBits } from './check.ts';
+import { agreesWithReference, float32Arrays, random, sameBits, THREAD_COUNTS } from './check.ts';
 
 const LENGTHS: readonly number[] = [0, 1, 2, 3, 7, 13, 64, 133, 257, 50_021];
 
@@ -117,6 +119,34 @@ const overDy: KernelCheck = {
   },
 };
 
+const highest: KernelCheck = {
+  name: 'argmaxRows: the first of the highest numbers of each row, for every thread count',
+  methods: ['argmaxRows'],
+  run(subject) {
+    const { kernels } = subject;
+    for (const [N, V] of [
+      [1, 1],
+      [1, 133],
+      [7, 1],
+      [3, 2],
+      [13, 64],
+      [64, 257],
+      [133, 1009],
+    ]) {
+      // Few different numbers: the highest is there several times.
+      const x = Float32Array.from(random(N * V, 'x'), (value) => Math.round(value * 2) / 2);
+      const expected = new Int32Array(N);
+      referenceKernels().argmaxRows(expected, x, N);
+      for (const threads of THREAD_COUNTS) {
+        subject.setThreads(threads);
+        const best = new Int32Array(N).fill(-1);
+        kernels.argmaxRows(best, x, N);
+        assert.deepEqual(best, expected, `${N} rows of ${V}, ${threads} threads`);
+      }
+    }
+  },
+};
+
 export const elementChecks: readonly KernelCheck[] = [
   agreesWithReference(['swigluForward', 'swigluBackward'], swigluCases),
   overDy,
@@ -124,4 +154,5 @@ export const elementChecks: readonly KernelCheck[] = [
   agreesWithReference(['axpy'], axpyCases),
   agreesWithReference(['sumSquares'], sumCases),
   elementAlone,
+  highest,
 ];

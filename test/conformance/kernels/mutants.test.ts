@@ -9,9 +9,10 @@ import type { Fault } from './fault.ts';
 import { matrixFaults } from './matrix-faults.ts';
 import { nativeSubject } from './native-subject.ts';
 import { outputFaults } from './output-faults.ts';
+import { programFaults } from './program-faults.ts';
 import { rowFaults } from './row-faults.ts';
 
-const FAULTS: readonly Fault[] = [...outputFaults, ...matrixFaults, ...rowFaults, ...attentionFaults];
+const FAULTS: readonly Fault[] = [...outputFaults, ...matrixFaults, ...rowFaults, ...attentionFaults, ...programFaults];
 
 const subject = nativeSubject();
 const rejecting = new Set<string>();

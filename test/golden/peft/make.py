@@ -97,15 +97,15 @@ def logits_of(model: torch.nn.Module, token_ids: list[int]) -> torch.Tensor:
     return model(input_ids=torch.tensor([token_ids]), use_cache=False).logits[0]
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
+def save_adapter(model: PeftModel, folder: Path, base_name: str = "tiny-llama") -> None:
     """As PEFT saves it, without the model card, and with a base name that says nothing of this machine."""
-    model.peft_config["default"].base_model_name_or_path = "tiny-llama"
+    model.peft_config["default"].base_model_name_or_path = base_name
     model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     # PEFT writes sets in an order that changes from run to run.
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text())
-    for key in ("target_modules", "exclude_modules"):
+    for key in ("target_modules", "exclude_modules", "feedforward_modules"):
         if isinstance(config.get(key), list):
             config[key] = sorted(config[key])
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

@@ -2,9 +2,10 @@
 //! with D = dout·out, p = exp(score − lse) and ds = p · (dout·v − D).
 use super::forward::segments;
 use super::gradients::{Gradients, Inputs, Saved, Scratch, Unit};
-use super::tiles::{KEYS, Shape, for_units};
+use super::tiles::{KEYS, LITTLE, Shape};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::kernels::math::dot;
+use crate::kernels::split::for_units;
 use crate::pool::{SharedMut, for_rows, threads};
 use crate::simd::Isa;
 use std::ops::Range;
@@ -37,7 +38,7 @@ pub fn attention_backward(
     let gradients = Gradients { dq: SharedMut::new(dq), dk: SharedMut::new(dk), dv: SharedMut::new(dv) };
     for_units(
         &units,
-        work,
+        work < LITTLE,
         || Scratch::new(shape),
         |unit, scratch| scratch.differentiate(isa, unit, &gradients, inputs, shape),
     );

@@ -13,5 +13,5 @@ mod tiles;
 pub use backward::attention_backward;
 pub use forward::attention_forward;
 pub use gradients::Saved;
-pub use paged::{PagedRows, attention_paged};
+pub use paged::{PagedRows, attention_paged, cache_keys_and_values};
 pub use tiles::Shape;

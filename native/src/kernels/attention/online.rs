@@ -2,9 +2,10 @@
 //! of its exponentials and its weighted sum of values. The same code serves packed segments and paged caches, so that a row's
 //! result is the same bits in both.
 use super::product::{LANES, Left, Right, Terms, product};
-use super::tiles::{KEYS, Shape, for_units, pack_keys, pack_keys_transposed, pack_queries};
+use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::kernels::math::{exp, larger, reduce};
+use crate::kernels::split::for_units;
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 use std::ops::Range;
@@ -82,7 +83,7 @@ pub fn attend<'a>(
     let (out, lse) = (SharedMut::new(out), lse.map(SharedMut::new));
     for_units(
         &units,
-        work,
+        work < LITTLE,
         || Scratch::new(shape, most_rows),
         |unit, scratch| {
             scratch.lengths.clear();

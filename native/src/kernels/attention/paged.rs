@@ -32,6 +32,31 @@ impl PagedRows<'_> {
         }
         Ok(())
     }
+
+    /// Where the last key that row t sees lies in the cache; `None` if it sees none.
+    fn last_slot(&self, t: usize) -> Option<usize> {
+        let position = (self.context_lengths[t] as usize).checked_sub(1)?;
+        let block = self.block_tables[self.row_sequences[t] as usize * self.max_blocks + position / self.block_size];
+        Some(block as usize * self.block_size + position % self.block_size)
+    }
+}
+
+/// Writes the key and the value of each row, [G, E], as the last ones that it sees. `rows` must have passed [`PagedRows::check`].
+pub fn cache_keys_and_values(
+    k_cache: &mut [f32],
+    v_cache: &mut [f32],
+    k: &[f32],
+    v: &[f32],
+    rows: PagedRows,
+    shape: Shape,
+) {
+    let width = shape.kv_heads * shape.width;
+    for t in 0..rows.row_sequences.len() {
+        if let Some(slot) = rows.last_slot(t) {
+            k_cache[slot * width..(slot + 1) * width].copy_from_slice(&k[t * width..(t + 1) * width]);
+            v_cache[slot * width..(slot + 1) * width].copy_from_slice(&v[t * width..(t + 1) * width]);
+        }
+    }
 }
 
 /// Attention over cached keys. Caches are [blocks · block_size, G, E]; rows of one sequence that stand together share its

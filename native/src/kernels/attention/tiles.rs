@@ -1,16 +1,16 @@
-//! The tiles of keys and queries that the attention kernels share, their packing, and the threads' work on units.
+//! The tiles of keys and queries that the attention kernels share, and their packing.
 //!
 //! The queries that one key-value head serves are numbered row by row, head by head: i = row · H/G + head. A tile is at most
 //! [`KEYS`] keys against the queries of at most [`Shape::tile_rows`] rows. Keys are counted from the start of the sequence,
 //! so that the tiles of a row, and with them the order of its sums, depend on nothing but the row's own position.
 use super::product::LANES;
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
-use crate::pool::{for_rows, threads};
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Keys in a tile.
 pub const KEYS: usize = 64;
+/// Fewer multiply-adds than this stay on the calling thread.
+pub const LITTLE: usize = 1 << 19;
 
 /// H query heads, G key-value heads (a divisor of H), heads of E elements, and the factor of the scores.
 #[derive(Clone, Copy, Debug)]
@@ -156,26 +156,6 @@ fn transpose4(a: &[f32; 4], b: &[f32; 4], c: &[f32; 4], d: &[f32; 4]) -> [[f32; 
     std::array::from_fn(|i| [a[i], b[i], c[i], d[i]])
 }
 
-/// Does every unit once, the threads taking them in order as they get free. `work` is the whole's multiply-adds:
-/// little work stays on the caller's thread. A unit's result must not depend on the scratch that it finds.
-pub fn for_units<U: Sync, S>(
-    units: &[U],
-    work: usize,
-    scratch: impl Fn() -> S + Sync,
-    body: impl Fn(&U, &mut S) + Sync,
-) {
-    let workers = if work < 1 << 19 { 1 } else { threads().min(units.len()) };
-    let next = AtomicUsize::new(0);
-    for_rows(workers, 1, |workers| {
-        for _ in workers {
-            let mut scratch = scratch();
-            while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                body(unit, &mut scratch);
-            }
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,24 +173,6 @@ mod tests {
                     let (element, key) = (i / LANES % width, i / (width * LANES) * LANES + i % LANES);
                     assert_eq!(*value, starts.get(key).map_or(0.0, |start| source[start + element]));
                 }
-            }
-        });
-    }
-
-    #[test]
-    fn every_unit_is_done_once() {
-        each_setting(|_| {
-            for (count, work) in [(0, 0), (1, usize::MAX), (50, 0), (50, usize::MAX)] {
-                let units: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-                for_units(
-                    &units,
-                    work,
-                    || (),
-                    |unit, ()| {
-                        unit.fetch_add(1, Ordering::Relaxed);
-                    },
-                );
-                assert!(units.iter().all(|unit| unit.load(Ordering::Relaxed) == 1));
             }
         });
     }

@@ -1,0 +1,41 @@
+import type { Tensor } from '../numeric/index.ts';
+import type { CompiledAdapter, RowPrimitive } from './primitives.ts';
+
+/** An adapter of these parts, with the bytes that they hold: what several sites share counts once. */
+export function assembleAdapter(parts: Omit<CompiledAdapter, 'sizeBytes'>): CompiledAdapter {
+  const buffers = new Set<ArrayBufferLike>();
+  for (const { data } of adapterTensors(parts)) buffers.add(data.buffer);
+  let sizeBytes = 0;
+  for (const buffer of buffers) sizeBytes += buffer.byteLength;
+  return { ...parts, sizeBytes };
+}
+
+/** Every tensor of an adapter; one that several sites share comes once for each. */
+export function adapterTensors({ sites, virtual, tokenRows }: Omit<CompiledAdapter, 'sizeBytes'>): Tensor[] {
+  const tensors = [...sites.values()].flat().flatMap(primitiveTensors);
+  if (virtual?.kind === 'embeddings') tensors.push(virtual.embeddings_ND);
+  if (virtual?.kind === 'key-values') tensors.push(virtual.keys_LNK, virtual.values_LNK);
+  if (tokenRows) tensors.push(tokenRows.rows_KD);
+  return tensors;
+}
+
+function primitiveTensors(primitive: RowPrimitive): readonly Tensor[] {
+  switch (primitive.kind) {
+    case 'scale-input':
+      return [primitive.factor_I];
+    case 'block-rotation':
+      return [primitive.blocks_NBB];
+    case 'low-rank-delta':
+      return [primitive.a_RI, primitive.b_OR];
+    case 'scaled-low-rank-delta':
+      return [primitive.a_RI, primitive.b_OR, primitive.inner_R, primitive.outer_O];
+    case 'kronecker-delta':
+      return [primitive.left_AC, ...primitive.right];
+    case 'scale-output':
+      return [primitive.factor_O];
+    case 'bias':
+      return [primitive.bias_O];
+    default:
+      return primitive satisfies never;
+  }
+}

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { fail, type Digest } from '../base/index.ts';
+import { isAdditive, mixRowPrograms, type Tensor, type WeightedProgram } from '../numeric/index.ts';
+import type { CompiledAdapter, RowPrimitive } from './primitives.ts';
+
+/** An adapter and its weight in a mix. */
+export interface MixPart {
+  readonly adapter: CompiledAdapter;
+  readonly weight: number;
+}
+
+/** What a mix is made of, by content. */
+export interface MixedDigest {
+  readonly digest: string;
+  readonly weight: number;
+}
+
+/**
+ * The identity of a mix: a digest over its parts in the order of their digests, so that a mix answers alike (and shares its cache)
+ * however the request orders it. {@link composeAdapters} takes them in this order.
+ */
+export function mixDigest(parts: readonly MixedDigest[]): Digest {
+  const inOrder = inMixOrder(parts).map(({ digest, weight }) => [digest, weight]);
+  return `sha256:${createHash('sha256')
+    .update(JSON.stringify(['mix', inOrder]))
+    .digest('hex')}`;
+}
+
+/** The parts in the order in which their deltas are added. */
+export function inMixOrder<Part extends { readonly digest: string }>(parts: readonly Part[]): Part[] {
+  return parts.toSorted((a, b) => (a.digest < b.digest ? -1 : a.digest > b.digest ? 1 : 0));
+}
+
+/**
+ * One adapter that adds the weighted changes of several: what is added to a layer's output is linear, so `Σ weight · delta` is exact
+ * and needs no merged copy; the parts' matrices are used where they are, or copied side by side when they are packed.
+ * @throws REQUEST_INVALID a part scales or replaces what the base computes: such changes cannot be added
+ */
+export function composeAdapters(parts: readonly MixPart[]): CompiledAdapter {
+  const sites = new Map<string, RowPrimitive[]>();
+  const programs: WeightedProgram[] = [];
+  let sizeBytes = 0;
+  for (const { adapter, weight } of parts) {
+    refuseWhatIsNotAdded(adapter);
+    for (const [path, primitives] of adapter.sites) {
+      const mixed = sites.get(path) ?? [];
+      for (const primitive of primitives) mixed.push(weighted(primitive, weight));
+      sites.set(path, mixed);
+    }
+    if (adapter.program) programs.push({ program: adapter.program, weight });
+    sizeBytes += adapter.sizeBytes;
+  }
+  return { sites, sizeBytes, ...(programs.length > 0 && { program: mixRowPrograms(programs) }) };
+}
+
+function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
+  switch (primitive.kind) {
+    case 'low-rank-delta':
+      return { ...primitive, scale: primitive.scale * weight };
+    case 'bias':
+      return { ...primitive, bias_O: scaled(primitive.bias_O, weight) };
+    default:
+      return refuse(primitive.kind);
+  }
+}
+
+function refuseWhatIsNotAdded({ virtual, tokenRows, program }: CompiledAdapter): void {
+  if (virtual) refuse('virtual tokens');
+  if (tokenRows) refuse('trained tokens');
+  if (program && !isAdditive(program)) refuse('scaling');
+}
+
+function refuse(kind: string): never {
+  return fail(
+    'REQUEST_INVALID',
+    `an adapter of this request works by ${kind}, which is not a sum: only adapters that add to the base (LoRA and its like) can be mixed`,
+    { param: 'adapters' },
+  );
+}
+
+function scaled({ shape, data }: Tensor, weight: number): Tensor {
+  return { shape, data: data.map((value) => value * weight) };
+}

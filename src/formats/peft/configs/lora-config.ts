@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import {
+  commonFields,
+  decidingFields,
+  dropoutShare,
+  excludeModules,
+  finite,
+  flag,
+  layerConflicts,
+  layerFields,
+  noBias,
+  noModulesToSave,
+  none,
+  off,
+  parseFields,
+  patternFields,
+  rank,
+  spent,
+  targetModules,
+  text,
+  type FieldMessage,
+} from './config-fields.ts';
+import { tokenIndices } from './token-indices.ts';
+
+const plainInit = z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal', 'mica'])], {
+  error: ({ input }) =>
+    /^(?:pissa|olora|corda|loftq|lora_ga)/.test(String(input))
+      ? 'is not supported yet (it changes the base weights, which this base does not have): convert the adapter to plain LoRA'
+      : 'must be true, false, gaussian, eva, orthogonal or mica',
+});
+
+const loraSchema = z.strictObject({
+  peft_type: z.literal('LORA'),
+  ...commonFields,
+  r: rank.default(8),
+  lora_alpha: finite.default(8),
+  lora_dropout: dropoutShare,
+  use_rslora: flag.default(false),
+  init_lora_weights: plainInit.default(true),
+  target_modules: targetModules,
+  exclude_modules: excludeModules,
+  ...layerFields,
+  ...patternFields,
+  bias: noBias('lora_only'),
+  fan_in_fan_out: off('weights of Conv1D layers are stored transposed'),
+  use_dora: flag.default(false),
+  lora_bias: flag.default(false),
+  use_qalora: off('QA-LoRA'),
+  use_bdlora: none('BD-LoRA'),
+  ensure_weight_tying: off('tied trainable modules'),
+  modules_to_save: noModulesToSave,
+  layer_replication: none('repeated layers'),
+  target_parameters: none('parameters instead of modules'),
+  trainable_token_indices: tokenIndices,
+  alora_invocation_tokens: none('activated LoRA'),
+  arrow_config: none('Arrow routing'),
+  corda_config: none('CorDA'),
+  kasa_config: none('KaSA'),
+  lora_ga_config: none('LoRA-GA'),
+  megatron_config: none('Megatron'),
+  monteclora_config: none('MonteCLoRA'),
+  velora_config: none('VeLoRA'),
+  eva_config: spent,
+  loftq_config: z
+    .record(z.string(), z.never({ error: 'is not supported yet (LoftQ changes the base weights)' }))
+    .nullable()
+    .default({})
+    .transform(() => ({})),
+  megatron_core: text.default('megatron.core'),
+  qalora_group_size: z.int({ error: 'must be a whole number' }).default(16),
+});
+
+/** PEFT's LoRA config with every field; names are PEFT's, since they are the file's. `use_dora` makes it DoRA's. */
+export type LoraConfig = Readonly<z.output<typeof loraSchema>>;
+
+/** PEFT's defaults, with the modules that LoRA's paper adapts (PEFT's own choice for Llama). */
+export function defaultLoraConfig(): LoraConfig {
+  return loraSchema.parse({ peft_type: 'LORA', task_type: 'CAUSAL_LM', target_modules: ['q_proj', 'v_proj'] });
+}
+
+/** @throws ADAPTER_INVALID with one problem for each field that is wrong */
+export function parseLoraConfig(json: Record<string, unknown>, where: string): LoraConfig {
+  return parseFields(loraSchema, json, { where, method: 'LoRA' }, (config) => [
+    ...layerConflicts(config),
+    ...biasConflicts(config),
+  ]);
+}
+
+/** What PEFT refuses too. */
+function biasConflicts({ lora_bias, use_dora, init_lora_weights: init }: LoraConfig): FieldMessage[] {
+  if (!lora_bias) return [];
+  if (use_dora) return [{ param: 'lora_bias', message: 'lora_bias cannot be used with use_dora' }];
+  return typeof init === 'boolean'
+    ? []
+    : [{ param: 'lora_bias', message: `lora_bias needs init_lora_weights true or false, got ${init}` }];
+}
+
+/**
+ * The fields that decide what a trained LoRA adds. Those that came later are there only when they are set: an adapter keeps its digest
+ * when we learn to read more.
+ */
+export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknown>> {
+  const { use_dora, lora_bias, trainable_token_indices } = config;
+  return {
+    ...decidingFields(config, [
+      'peft_type',
+      'r',
+      'lora_alpha',
+      'use_rslora',
+      'target_modules',
+      'exclude_modules',
+      'layers_to_transform',
+      'layers_pattern',
+      'rank_pattern',
+      'alpha_pattern',
+    ]),
+    ...(use_dora && { use_dora }),
+    ...(lora_bias && { lora_bias }),
+    ...(trainable_token_indices !== null && { trainable_token_indices }),
+  };
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import {
+  commonFields,
+  decidingFields,
+  dropoutShare,
+  finite,
+  flag,
+  layerConflicts,
+  layerFields,
+  noBias,
+  noModulesToSave,
+  off,
+  parseFields,
+  rank,
+  targetModules,
+} from './config-fields.ts';
+
+const schema = z.strictObject({
+  peft_type: z.literal('VERA'),
+  ...commonFields,
+  r: rank.default(256),
+  target_modules: targetModules,
+  projection_prng_key: z.int({ error: 'must be a whole number' }).default(0),
+  save_projection: z
+    .literal(true, {
+      error:
+        'is not supported yet (vera_A and vera_B would have to be drawn as PyTorch draws them): save with save_projection true',
+    })
+    .default(true),
+  vera_dropout: dropoutShare,
+  d_initial: finite.default(0.1),
+  fan_in_fan_out: off('weights of Conv1D layers are stored transposed'),
+  bias: noBias('vera_only'),
+  modules_to_save: noModulesToSave,
+  init_weights: flag.default(true),
+  ...layerFields,
+});
+
+/** PEFT's VeraConfig. */
+export type VeraConfig = Readonly<z.output<typeof schema>>;
+
+/** @throws ADAPTER_INVALID with one problem for each field that is wrong */
+export function parseVeraConfig(json: Record<string, unknown>, where: string): VeraConfig {
+  return parseFields(schema, json, { where, method: 'VeRA' }, layerConflicts);
+}
+
+/** The fields that decide what is served. */
+export function veraIdentity(config: VeraConfig): Readonly<Record<string, unknown>> {
+  return decidingFields(config, ['peft_type', 'r', 'target_modules', 'layers_to_transform', 'layers_pattern']);
+}

@@ -1,0 +1,33 @@
+import type { PeftConfig } from '../peft-config.ts';
+import { loraLayout } from './lora-layout.ts';
+import { ia3Layout, lohaLayout, lokrLayout, oftLayout, veraLayout } from './module-layouts.ts';
+import { prefixLayout, promptLayout } from './prompt-layout.ts';
+import type { TensorLayout } from './tensor-layout.ts';
+import { tokenLayout } from './token-layout.ts';
+
+/** How the tensors of an adapter with this config are named and shaped. @throws CONFIG_INVALID for a pattern that is no regular expression */
+export function layoutOf(config: PeftConfig): TensorLayout {
+  switch (config.peft_type) {
+    case 'LORA':
+      return loraLayout(config);
+    case 'IA3':
+      return ia3Layout(config);
+    case 'VERA':
+      return veraLayout(config);
+    case 'LOHA':
+      return lohaLayout(config);
+    case 'LOKR':
+      return lokrLayout(config);
+    case 'OFT':
+      return oftLayout(config);
+    case 'PROMPT_TUNING':
+    case 'P_TUNING':
+      return promptLayout(config);
+    case 'PREFIX_TUNING':
+      return prefixLayout(config);
+    case 'TRAINABLE_TOKENS':
+      return tokenLayout(config);
+    default:
+      return config satisfies never;
+  }
+}

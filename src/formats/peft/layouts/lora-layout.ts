@@ -1,0 +1,118 @@
+import type { Problem } from '../../../base/index.ts';
+import type { LoraConfig } from '../configs/lora-config.ts';
+import { idsOf } from '../configs/token-indices.ts';
+import { patternMatcher } from '../pattern-matcher.ts';
+import {
+  describeSite,
+  EMBEDDING_PATH,
+  moduleByName,
+  shapeText as text,
+  tensorName,
+  type ExpectedTensor,
+  type Shapes,
+  type TensorLayout,
+} from './tensor-layout.ts';
+import { expectedTokenRows, tokenMisfits } from './token-layout.ts';
+
+/** Tensors of other methods and settings, by their last parts: named in the error. */
+const UNSUPPORTED: readonly (readonly [end: RegExp, what: string])[] = [
+  [/\.lora_magnitude_vector(?:\.weight)?$/, 'is DoRA’s, but adapter_config.json has use_dora false'],
+  [/\.lora_[AB]\.bias$/, 'is a bias on lora_B, but adapter_config.json has lora_bias false'],
+  [/\.trainable_tokens_delta$/, 'is of trained tokens, but adapter_config.json has no trainable_token_indices'],
+  [/\.lora_embedding_[AB]$/, 'is not supported yet (LoRA on an embedding)'],
+  [/\.lora_E$|\.lora_[AB]$/, 'is not supported yet (AdaLoRA, or a layer that is not linear)'],
+  [/\.experts\..*lora_[AB]\.weight$/, 'is not supported yet (LoRA on experts)'],
+];
+
+const loraKeys = (path: string): { readonly A: string; readonly B: string; readonly bias: string } => ({
+  A: tensorName(path, 'lora_A.weight'),
+  B: tensorName(path, 'lora_B.weight'),
+  bias: tensorName(path, 'lora_B.bias'),
+});
+
+/** DoRA's magnitudes, [out]. */
+const magnitudeKey = (path: string): string => tensorName(path, 'lora_magnitude_vector');
+
+/** Rows of trained tokens beside LoRA's matrices, [K, D]. */
+export const LORA_TOKEN_ROWS = tensorName(EMBEDDING_PATH, 'token_adapter.trainable_tokens_delta');
+
+/** LoRA's and DoRA's tensors: A[r, in], B[out, r], with lora_bias a bias [out], with use_dora magnitudes [out]. */
+export function loraLayout(config: LoraConfig): TensorLayout {
+  const { lora_bias, use_dora } = config;
+  const numTokens = idsOf(config.trainable_token_indices).length;
+  const suffixes = [
+    'lora_A.weight',
+    'lora_B.weight',
+    ...(lora_bias ? ['lora_B.bias'] : []),
+    ...(use_dora ? ['lora_magnitude_vector'] : []),
+  ];
+  const rankOf = rankMatcher(config);
+  return {
+    moduleOf(name) {
+      if (numTokens > 0 && name === LORA_TOKEN_ROWS) return EMBEDDING_PATH;
+      return name.includes('.experts.') ? undefined : moduleByName(name, suffixes);
+    },
+
+    expected(targets, base) {
+      const ofModules = targets.flatMap((site): ExpectedTensor[] => {
+        const [keys, rank, whose] = [loraKeys(site.path), rankOf(site.path), describeSite(site)];
+        return [
+          { name: keys.A, shape: [rank, site.in], whose },
+          { name: keys.B, shape: [site.out, rank], whose },
+          ...(lora_bias ? [{ name: keys.bias, shape: [site.out], whose }] : []),
+          ...(use_dora ? [{ name: magnitudeKey(site.path), shape: [site.out], whose }] : []),
+        ];
+      });
+      return numTokens > 0 ? [...ofModules, expectedTokenRows(LORA_TOKEN_ROWS, numTokens, base)] : ofModules;
+    },
+
+    problems: (tensors) => checkRanks(tensors, rankOf),
+
+    misfits: (base) => tokenMisfits('trainable_token_indices', idsOf(config.trainable_token_indices), base),
+
+    explain(name) {
+      const [, what] = UNSUPPORTED.find(([end]) => end.test(name)) ?? [];
+      return what ?? 'belongs to no adapted module: expected names like …q_proj.lora_A.weight';
+    },
+  };
+}
+
+/** Each module's rank: rank_pattern's, or r. @throws CONFIG_INVALID when a key of rank_pattern is not a regular expression */
+function rankMatcher(config: LoraConfig): (path: string) => number {
+  const rankOf = patternMatcher(config.rank_pattern, 'rank_pattern');
+  return (path) => rankOf(path) ?? config.r;
+}
+
+/** Partners, and ranks as the config has them: needs no base. */
+function checkRanks(tensors: Shapes, rankOf: (path: string) => number): Problem[] {
+  const problems: Problem[] = [];
+  const report = (where: string, message: string): void => void problems.push({ where, message });
+  const paths = [...tensors.keys()].flatMap((name) => moduleByName(name, ['lora_A.weight', 'lora_B.weight']) ?? []);
+  for (const path of new Set(paths)) {
+    const keys = loraKeys(path);
+    const [a, b] = [tensors.get(keys.A)?.shape, tensors.get(keys.B)?.shape];
+    if (!a || !b) {
+      const [missing, there] = a ? [keys.B, keys.A] : [keys.A, keys.B];
+      report(missing, `tensor ${missing} is missing: its partner ${there} is there`);
+      continue;
+    }
+    const message = describeRank(keys, a, b, rankOf(path));
+    if (message) report(keys.A, message);
+  }
+  return problems;
+}
+
+function describeRank(
+  keys: { A: string; B: string },
+  a: readonly number[],
+  b: readonly number[],
+  rank: number,
+): string | undefined {
+  const shapes = `tensors ${keys.A} ${text(a)} and ${keys.B} ${text(b)}`;
+  if (a.length !== 2 || b.length !== 2) return `${shapes}: expected two dimensions each, [r, in] and [out, r]`;
+  if (a[0] === rank && b[1] === rank) return undefined;
+  if (a[1] === rank && b[0] === rank)
+    return `${shapes} are transposed: with rank ${rank} expected [${rank}, in] and [out, ${rank}]`;
+  if (a[0] !== b[1]) return `${shapes} do not fit each other: expected [r, in] and [out, r] with r = ${rank}`;
+  return `${shapes} have rank ${a[0]}, but adapter_config.json (r, rank_pattern) says ${rank}`;
+}

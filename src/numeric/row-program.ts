@@ -1,0 +1,210 @@
+import { assert } from '../base/index.ts';
+import type { Floats } from './kernels.ts';
+
+/**
+ * What the rows of one adapter do at a linear layer [I] -> [O]. `scale-input` happens before the layer; the others happen after it, in
+ * their order, to the layer's output: y += scale · (x · Aᵀ) · Bᵀ with the layer's own input x; y = y · factor; y = y + bias.
+ */
+export type RowOperation =
+  | { readonly kind: 'scale-input'; readonly factor_I: Floats }
+  | {
+      readonly kind: 'low-rank-delta';
+      readonly a_RI: Floats;
+      readonly b_OR: Floats;
+      readonly rank: number;
+      readonly scale: number;
+    }
+  | { readonly kind: 'scale-output'; readonly factor_O: Floats }
+  | { readonly kind: 'bias'; readonly bias_O: Floats };
+
+/** The operations at one layer. `slot` numbers the layers of a model: programs that share a batch agree on the numbers. */
+export interface SlotOperations {
+  readonly slot: number;
+  readonly in: number;
+  readonly out: number;
+  readonly operations: readonly RowOperation[];
+}
+
+/**
+ * The operations of one adapter at all layers, packed for kernels that read them once a step. Plain data: threads share `bytes`, so that
+ * an adapter is packed on one thread and used on another without a copy. Never written again.
+ *
+ * Every operation's codes begin at a multiple of 64 bytes. A factor or a bias is float32, as it is. A low-rank delta is A as [I][R], then
+ * B in panels of sixteen outputs, [O/16][R][16], the last of which is narrower: a row's sums read both from end to end, and no rank is
+ * padded. Its codes are bfloat16 where every number of A and B is one, else float32: exact either way. 64 bytes follow the last
+ * operation, so that sixteen codes can be read from anywhere.
+ */
+export interface RowProgram {
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  /** [numOperations, {@link RECORD_FIELDS}]: slot (rising), kind, format, rank, in, out, first byte / 64. */
+  readonly records: Int32Array;
+  /** [numOperations]: the scale of a low-rank delta, else 1. */
+  readonly scales: Float64Array;
+  /** [numSlots, 3]: in, out, and which of {@link BEFORE} and {@link AFTER} there is; zeros where there is nothing. */
+  readonly slots: Int32Array;
+}
+
+/** Rows begin..end of a batch follow a program. */
+export interface ProgramSpan {
+  readonly begin: number;
+  readonly end: number;
+  readonly program: RowProgram;
+}
+
+export const RECORD_FIELDS = 7;
+export const SLOT_FIELDS = 3;
+/** Flags of a slot: it has operations before the layer, after it. */
+export const BEFORE = 1;
+export const AFTER = 2;
+
+/** Kinds and formats in the order of their numbers in a record. */
+const KINDS = ['scale-input', 'low-rank-delta', 'scale-output', 'bias'] as const;
+const FORMATS = ['f32', 'bf16'] as const;
+const ALIGNMENT = 64;
+/** Outputs of a panel of B. */
+const PANEL = 16;
+
+/** An operation's numbers as float32, before they are laid out. */
+interface Planned {
+  readonly site: SlotOperations;
+  readonly operation: RowOperation;
+  readonly numbers: readonly Float32Array[];
+  readonly format: (typeof FORMATS)[number];
+  readonly byteOffset: number;
+}
+
+/** Packs the operations of the given layers, each of which is named once. Numbers are rounded to float32. */
+export function packRowProgram(sites: readonly SlotOperations[]): RowProgram {
+  const rising = sites.toSorted((a, b) => a.slot - b.slot);
+  const slots = new Int32Array(((rising.at(-1)?.slot ?? -1) + 1) * SLOT_FIELDS);
+  const named = new Set<number>();
+  const planned: Planned[] = [];
+  let end = 0;
+  for (const site of rising) {
+    assert(!named.has(site.slot), `slot ${site.slot} is named once`);
+    named.add(site.slot);
+    let uses = 0;
+    for (const operation of site.operations) {
+      const numbers = numbersOf(site, operation);
+      const format = operation.kind === 'low-rank-delta' && numbers.every(isBf16) ? 'bf16' : 'f32';
+      uses |= operation.kind === 'scale-input' ? BEFORE : AFTER;
+      planned.push({ site, operation, numbers, format, byteOffset: end });
+      const length = numbers.reduce((sum, values) => sum + values.length, 0);
+      end += Math.ceil((length * (format === 'bf16' ? 2 : 4)) / ALIGNMENT) * ALIGNMENT;
+    }
+    slots.set([site.in, site.out, uses], site.slot * SLOT_FIELDS);
+  }
+  const bytes = new Uint8Array(new SharedArrayBuffer(end + ALIGNMENT));
+  for (const one of planned) layOut(one, bytes.buffer);
+  return {
+    bytes,
+    records: Int32Array.from(
+      planned.flatMap(({ site, operation, format, byteOffset }) => {
+        const rank = operation.kind === 'low-rank-delta' ? operation.rank : 0;
+        const [kind, code] = [KINDS.indexOf(operation.kind), FORMATS.indexOf(format)];
+        return [site.slot, kind, code, rank, site.in, site.out, byteOffset / ALIGNMENT];
+      }),
+    ),
+    scales: Float64Array.from(planned, ({ operation }) => ('scale' in operation ? operation.scale : 1)),
+    slots,
+  };
+}
+
+/** The operations that were packed for a slot, in their order. */
+export function operationsAt({ bytes, records, scales }: RowProgram, slot: number): RowOperation[] {
+  const operations: RowOperation[] = [];
+  for (const [i, scale] of scales.entries()) {
+    const record = records.subarray(i * RECORD_FIELDS, (i + 1) * RECORD_FIELDS);
+    const [at, kind, format, rank, I, O, line] = record;
+    if (at !== slot) continue;
+    const floats = (length: number): Float32Array => decode(bytes.buffer, line * ALIGNMENT, length, FORMATS[format]);
+    switch (KINDS[kind]) {
+      case 'scale-input':
+        operations.push({ kind: 'scale-input', factor_I: floats(I) });
+        break;
+      case 'scale-output':
+        operations.push({ kind: 'scale-output', factor_O: floats(O) });
+        break;
+      case 'bias':
+        operations.push({ kind: 'bias', bias_O: floats(O) });
+        break;
+      case 'low-rank-delta': {
+        const codes = floats(rank * (I + O));
+        const [a_RI, b_OR] = [new Float32Array(rank * I), new Float32Array(O * rank)];
+        forEachOfA(rank, I, (place, element) => (a_RI[element] = codes[place]));
+        forEachOfB(rank, O, (place, element) => (b_OR[element] = codes[rank * I + place]));
+        operations.push({ kind: 'low-rank-delta', a_RI, b_OR, rank, scale });
+      }
+    }
+  }
+  return operations;
+}
+
+/** Whether a program has operations at a slot: {@link BEFORE} and {@link AFTER}, or 0. */
+export function usesOf({ slots }: RowProgram, slot: number): number {
+  return slots[slot * SLOT_FIELDS + 2] ?? 0;
+}
+
+function numbersOf({ slot, in: I, out: O }: SlotOperations, operation: RowOperation): Float32Array[] {
+  const checked = (name: string, values: Floats, length: number): Float32Array => {
+    assert(values.length === length, `${name} of slot ${slot} has ${values.length} numbers, expected ${length}`);
+    return values instanceof Float32Array ? values : Float32Array.from(values);
+  };
+  switch (operation.kind) {
+    case 'scale-input':
+      return [checked('the factor', operation.factor_I, I)];
+    case 'scale-output':
+      return [checked('the factor', operation.factor_O, O)];
+    case 'bias':
+      return [checked('the bias', operation.bias_O, O)];
+    case 'low-rank-delta': {
+      const { a_RI, b_OR, rank, scale } = operation;
+      assert(rank > 0 && Number.isFinite(scale), `the delta of slot ${slot} has rank ${rank} and scale ${scale}`);
+      return [checked('A', a_RI, rank * I), checked('B', b_OR, O * rank)];
+    }
+  }
+}
+
+function bitsOf(values: Float32Array): Uint32Array {
+  return new Uint32Array(values.buffer, values.byteOffset, values.length);
+}
+
+function isBf16(values: Float32Array): boolean {
+  return bitsOf(values).every((bits) => (bits & 0xffff) === 0);
+}
+
+/** Writes an operation's codes: the bits of its numbers, or their upper halves. */
+function layOut({ site, operation, numbers, format, byteOffset }: Planned, buffer: SharedArrayBuffer): void {
+  if (operation.kind !== 'low-rank-delta') {
+    new Float32Array(buffer, byteOffset).set(numbers[0]);
+    return;
+  }
+  const { rank } = operation;
+  const [a, b] = numbers.map(bitsOf);
+  const shift = format === 'bf16' ? 16 : 0;
+  const codes = format === 'bf16' ? new Uint16Array(buffer, byteOffset) : new Uint32Array(buffer, byteOffset);
+  forEachOfA(rank, site.in, (place, element) => (codes[place] = a[element] >>> shift));
+  forEachOfB(rank, site.out, (place, element) => (codes[a.length + place] = b[element] >>> shift));
+}
+
+function decode(buffer: SharedArrayBuffer, byteOffset: number, length: number, format: 'f32' | 'bf16'): Float32Array {
+  if (format === 'f32') return Float32Array.from(new Float32Array(buffer, byteOffset, length));
+  const values = new Float32Array(length);
+  const bits = bitsOf(values);
+  new Uint16Array(buffer, byteOffset, length).forEach((code, i) => (bits[i] = code << 16));
+  return values;
+}
+
+/** Where the elements of A [R, I] lie in [I][R]. */
+function forEachOfA(R: number, I: number, visit: (place: number, element: number) => void): void {
+  for (let i = 0; i < I; i++) for (let r = 0; r < R; r++) visit(i * R + r, r * I + i);
+}
+
+/** Where the elements of B [O, R] lie in panels of sixteen outputs. */
+function forEachOfB(R: number, O: number, visit: (place: number, element: number) => void): void {
+  let place = 0;
+  for (let first = 0; first < O; first += PANEL) {
+    const end = Math.min(O, first + PANEL);
+    for (let r = 0; r < R; r++) for (let o = first; o < end; o++) visit(place++, o * R + r);
+  }
+}

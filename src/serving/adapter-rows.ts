@@ -1,0 +1,106 @@
+import type { CompiledAdapter, TokenRows } from '../adapters/index.ts';
+import { assert, fail } from '../base/index.ts';
+import type { ModelConfig } from '../model/index.ts';
+import type { Floats, Inference, Tensor } from '../numeric/index.ts';
+import type { KvBlocks } from './kv-blocks.ts';
+import type { Sequence } from './sequence.ts';
+
+/**
+ * What an adapter puts in the place of the base's rows, outside of the sites: virtual tokens, and trained tokens' rows. A sequence
+ * whose adapter has neither costs nothing here.
+ */
+
+/** @throws ADAPTER_INVALID names what does not fit the base */
+export function checkAdapterRows({ virtual, tokenRows }: CompiledAdapter, config: ModelConfig): void {
+  const { numLayers: L, numKeyValueHeads: G, headWidth: E, hiddenSize: D, vocabSize: V } = config;
+  const check = (what: string, tensor: Tensor, expected: readonly number[]): void => {
+    if (tensor.shape.length === expected.length && tensor.shape.every((size, i) => size === expected[i])) return;
+    fail(
+      'ADAPTER_INVALID',
+      `the adapter's ${what} has the shape [${tensor.shape.join(', ')}], this base needs [${expected.join(', ')}]`,
+    );
+  };
+  if (virtual && !(Number.isSafeInteger(virtual.count) && virtual.count > 0)) {
+    fail('ADAPTER_INVALID', `the adapter has ${virtual.count} virtual tokens, expected at least 1`);
+  }
+  if (virtual?.kind === 'embeddings') check('virtual embeddings', virtual.embeddings_ND, [virtual.count, D]);
+  if (virtual?.kind === 'key-values') {
+    check('virtual keys', virtual.keys_LNK, [L, virtual.count, G * E]);
+    check('virtual values', virtual.values_LNK, [L, virtual.count, G * E]);
+  }
+  if (!tokenRows) return;
+  check('token rows', tokenRows.rows_KD, [tokenRows.ids.length, D]);
+  const foreign = tokenRows.ids.find((id) => id < 0 || id >= V);
+  if (foreign !== undefined) {
+    fail('ADAPTER_INVALID', `the adapter has a row for token ${foreign}, the base's tokens are 0 to ${V - 1}`);
+  }
+}
+
+/** Rows begin..end of a step are the sequence's positions from `position` on. */
+export interface SequenceRows {
+  readonly sequence: Sequence;
+  readonly begin: number;
+  readonly end: number;
+  readonly position: number;
+}
+
+/** Writes the rows of virtual embeddings and of trained tokens over the base's embeddings, [T, D]. */
+export function replaceInputRows(hidden: Tensor, rows: readonly SequenceRows[]): void {
+  const width = hidden.shape[1];
+  const copy = (row: number, from: Tensor, index: number): void =>
+    hidden.data.set(from.data.subarray(index * width, (index + 1) * width), row * width);
+  for (const { sequence, begin, end, position } of rows) {
+    const { virtual, tokenRows } = sequence.adapter;
+    if (virtual?.kind === 'embeddings') {
+      for (let row = begin; row < end && position + row - begin < virtual.count; row++) {
+        copy(row, virtual.embeddings_ND, position + row - begin);
+      }
+    }
+    if (tokenRows) {
+      const indexOf = rowIndex(tokenRows);
+      for (let row = begin; row < end; row++) {
+        const id = sequence.tokenIds[position + row - begin - sequence.numVirtual];
+        const index = indexOf.get(id);
+        if (index !== undefined) copy(row, tokenRows.rows_KD, index);
+      }
+    }
+  }
+}
+
+/** Copies the adapter's keys and values of positions begin..end into the sequence's blocks. */
+export function writeGivenKeys(blocks: KvBlocks, sequence: Sequence, begin: number, end: number): void {
+  const { virtual } = sequence.adapter;
+  assert(virtual?.kind === 'key-values', 'the adapter brings keys and values');
+  const [numLayers, count, width] = virtual.keys_LNK.shape;
+  for (let layer = 0; layer < numLayers; layer++) {
+    for (let position = begin; position < end; position++) {
+      const from = (layer * count + position) * width;
+      const block = sequence.blocks[Math.floor(position / blocks.blockSize)];
+      const to = (block * blocks.blockSize + (position % blocks.blockSize)) * width;
+      blocks.keys[layer].set(virtual.keys_LNK.data.subarray(from, from + width), to);
+      blocks.values[layer].set(virtual.values_LNK.data.subarray(from, from + width), to);
+    }
+  }
+}
+
+/** The logits of trained tokens, where the head is the embedding: products with their own rows. @param last [D], the head's input */
+export function replaceTokenLogits(g: Inference, logits_V: Floats, last_D: Floats, sequence: Sequence): void {
+  const { tokenRows } = sequence.adapter;
+  if (!tokenRows?.isHeadTied) return;
+  const { ids, rows_KD } = tokenRows;
+  const own = g.empty([1, ids.length]);
+  const shape = { M: 1, N: ids.length, K: last_D.length, transposeB: true };
+  g.kernels.gemm(own.data, last_D, rows_KD.data, shape);
+  for (const [index, id] of ids.entries()) logits_V[id] = own.data[index];
+}
+
+const rowIndices = new WeakMap<TokenRows, ReadonlyMap<number, number>>();
+
+function rowIndex(tokenRows: TokenRows): ReadonlyMap<number, number> {
+  let index = rowIndices.get(tokenRows);
+  if (!index) {
+    index = new Map([...tokenRows.ids].map((id, row) => [id, row]));
+    rowIndices.set(tokenRows, index);
+  }
+  return index;
+}

@@ -1,0 +1,273 @@
+import { assert, EspalierError } from '../base/index.ts';
+import { RateMeter } from './rate-meter.ts';
+import type { Sequence } from './sequence.ts';
+import { goesBefore, isActive, isServedLess, type Tenant } from './tenant.ts';
+
+export interface QueueLimits {
+  /** Requests that may wait, over all tenants. A tenant with less than its part of them is let in also beyond. */
+  readonly maxWaiting: number;
+  /** Requests of one tenant that may wait: one tenant's flood fills its own queue only. */
+  readonly maxWaitingPerTenant: number;
+  /** Sequences that may run at once. */
+  readonly maxSequences: number;
+  /**
+   * A request that waits longer goes first, whatever its tenant has been served, unless the tenant has its part of the places already and
+   * others need theirs: then it is given up. A request that is expected to wait longer is refused when it comes.
+   */
+  readonly maxWaitMs: number;
+}
+
+/** A request that is not going to begin, and why. */
+export interface GivenUp {
+  readonly sequence: Sequence;
+  readonly error: EspalierError;
+}
+
+/** Never tell a client to come back sooner. */
+const MIN_RETRY_MS = 1000;
+
+/**
+ * Who begins next: a Virtual Token Counter for each tenant (Sheng et al., 2024). The tenant that was served least, by its weight, goes
+ * first. A tenant that becomes active starts from the least served active one: being idle saves nothing up. Inside a tenant
+ * priority decides, then arrival. Pure: time comes in, nothing is read.
+ */
+export class FairQueue {
+  readonly #limits: QueueLimits;
+  readonly #tenants = new Map<string | null, Tenant>();
+  #numWaiting = 0;
+  #meter = new RateMeter(0);
+  /** Where a tenant starts when nobody is active. */
+  #floor = 0;
+
+  constructor(limits: QueueLimits) {
+    this.#limits = limits;
+  }
+
+  get numWaiting(): number {
+    return this.#numWaiting;
+  }
+
+  /** Tenants that are remembered: active ones, and those with a debt. */
+  get numTenants(): number {
+    return this.#tenants.size;
+  }
+
+  /** @throws OVERLOADED with the time after which it is worth trying again; nothing is changed then */
+  add(sequence: Sequence, nowMs: number): void {
+    this.#admit(sequence, nowMs);
+    const tenant = this.#activate(sequence.tenant);
+    tenant.weight = sequence.request.weight ?? 1;
+    if (tenant.waiting.length === 0) tenant.meter = new RateMeter(nowMs);
+    if (this.#numWaiting === 0) this.#meter = new RateMeter(nowMs);
+    this.#insert(tenant, sequence, nowMs);
+  }
+
+  /** A sequence that was preempted waits again, before all of its tenant that have not begun. */
+  putBack(sequence: Sequence, nowMs: number): void {
+    const tenant = this.tenantOf(sequence);
+    tenant.numRunning--;
+    this.#insert(tenant, sequence, nowMs);
+  }
+
+  /**
+   * The one that goes first; it stays in the queue until {@link begin}. @param passed tenants that are not asked
+   */
+  next(nowMs: number, passed: ReadonlySet<Tenant>): Sequence | undefined {
+    const overdue = this.overdue(nowMs, passed);
+    if (overdue) return overdue;
+    let best: Tenant | undefined;
+    for (const tenant of this.#tenants.values()) {
+      if (tenant.waiting.length === 0 || passed.has(tenant)) continue;
+      if (!best || isServedLess(tenant, best)) best = tenant;
+    }
+    return best?.waiting[0];
+  }
+
+  /** The one that has waited longest, if that is longer than anybody should, of the tenants that may have one more place. */
+  overdue(nowMs: number, passed: ReadonlySet<Tenant>): Sequence | undefined {
+    let longest: Sequence | undefined;
+    for (const tenant of this.#tenants.values()) {
+      if (passed.has(tenant) || !this.#isOwed(tenant)) continue;
+      for (const sequence of tenant.waiting) {
+        if (!this.isOverdue(sequence, nowMs)) continue;
+        if (!longest || sequence.waitingSinceMs < longest.waitingSinceMs) longest = sequence;
+      }
+    }
+    return longest;
+  }
+
+  isOverdue(sequence: Sequence, nowMs: number): boolean {
+    return nowMs - sequence.waitingSinceMs >= this.#limits.maxWaitMs;
+  }
+
+  /** Takes a sequence from the queue to run. */
+  begin(sequence: Sequence, nowMs: number): void {
+    const tenant = this.tenantOf(sequence);
+    this.#take(tenant, sequence);
+    tenant.numRunning++;
+    if (sequence.hasBegun) return;
+    tenant.meter.tick(nowMs);
+    this.#meter.tick(nowMs);
+  }
+
+  /** A running sequence has ended. */
+  end(sequence: Sequence): void {
+    const tenant = this.tenantOf(sequence);
+    tenant.numRunning--;
+    this.#rest(tenant);
+  }
+
+  /** A waiting sequence is not wanted any more. */
+  remove(sequence: Sequence): void {
+    const tenant = this.tenantOf(sequence);
+    this.#take(tenant, sequence);
+    this.#rest(tenant);
+  }
+
+  /** Counts what a tenant was served. */
+  charge(sequence: Sequence, cost: number): void {
+    const tenant = this.tenantOf(sequence);
+    tenant.counter += cost / tenant.weight;
+  }
+
+  /** Takes out the requests that had to begin by now and have not. */
+  giveUpLate(nowMs: number): GivenUp[] {
+    return this.#giveUp((sequence) => {
+      const { deadlineMs } = sequence.request;
+      if (deadlineMs === undefined || nowMs - sequence.waitingSinceMs < deadlineMs) return undefined;
+      const message = `the request had not begun within its deadline of ${deadlineMs} ms: the server is busy`;
+      return new EspalierError('DEADLINE_EXCEEDED', message);
+    });
+  }
+
+  /** Takes out the requests that have waited too long behind others of their own tenant. */
+  giveUpOverdue(nowMs: number): GivenUp[] {
+    return this.#giveUp((sequence, tenant) => {
+      const isAlone = this.shareOf(tenant) >= this.#limits.maxSequences;
+      if (!this.isOverdue(sequence, nowMs) || this.#isOwed(tenant) || isAlone) return undefined;
+      return this.#overloaded(
+        'the other requests of this tenant took all of its service',
+        this.#expectedWaitMs(tenant, nowMs),
+      );
+    });
+  }
+
+  tenantOf(sequence: Sequence): Tenant {
+    const tenant = this.#tenants.get(sequence.tenant);
+    assert(tenant, 'a sequence that waits or runs has an active tenant');
+    return tenant;
+  }
+
+  /** A tenant's part of the places, by weight, among those that are active; one at least. */
+  shareOf(tenant: Tenant): number {
+    return Math.max(1, this.#limits.maxSequences * this.#partOf(tenant));
+  }
+
+  /** Tenants with something that runs. */
+  *running(): Iterable<Tenant> {
+    for (const tenant of this.#tenants.values()) if (tenant.numRunning > 0) yield tenant;
+  }
+
+  #admit(sequence: Sequence, nowMs: number): void {
+    const { maxWaiting, maxWaitingPerTenant, maxWaitMs } = this.#limits;
+    const tenant = this.#tenants.get(sequence.tenant);
+    const numOwn = tenant?.waiting.length ?? 0;
+    let numActive = tenant && isActive(tenant) ? 0 : 1;
+    for (const other of this.#tenants.values()) if (isActive(other)) numActive++;
+    const isFull = this.#numWaiting >= maxWaiting && numOwn >= Math.max(1, Math.floor(maxWaiting / numActive));
+    // The first of a tenant is let in also while others wait for long: it is owed its turn. A tenant that is alone waits for itself only.
+    const waitMs = tenant && numOwn > 0 && numActive > 1 ? this.#expectedWaitMs(tenant, nowMs) : 0;
+    if (numOwn < maxWaitingPerTenant && !isFull && waitMs <= maxWaitMs) return;
+    const why =
+      numOwn >= maxWaitingPerTenant
+        ? `${numOwn} requests of this tenant are waiting already`
+        : isFull
+          ? `${this.#numWaiting} requests are waiting already`
+          : `a request of this tenant would wait ${Math.round(waitMs / 1000)} s, longer than the ${maxWaitMs / 1000} s that any should`;
+    throw this.#overloaded(why, waitMs);
+  }
+
+  /** It is worth trying again when half of the queue has gone, or so much of it that the wait is not too long any more. */
+  #overloaded(why: string, waitMs: number): EspalierError {
+    const untilMs = Math.max(waitMs - this.#limits.maxWaitMs, waitMs / 2, MIN_RETRY_MS);
+    const retryAfterMs = Math.round(untilMs);
+    return new EspalierError('OVERLOADED', `${why}: try again in ${Math.ceil(retryAfterMs / 1000)} s`, {
+      retryAfterMs,
+    });
+  }
+
+  #giveUp(reasonOf: (sequence: Sequence, tenant: Tenant) => EspalierError | undefined): GivenUp[] {
+    const givenUp: GivenUp[] = [];
+    for (const tenant of this.#tenants.values()) {
+      for (const sequence of tenant.waiting) {
+        const error = sequence.hasBegun ? undefined : reasonOf(sequence, tenant);
+        if (error) givenUp.push({ sequence, error });
+      }
+    }
+    for (const { sequence } of givenUp) this.remove(sequence);
+    return givenUp;
+  }
+
+  /** Whether one more place would be within the tenant's part. */
+  #isOwed(tenant: Tenant): boolean {
+    return tenant.numRunning + 1 <= this.shareOf(tenant);
+  }
+
+  /** How long one more request of a tenant would wait, judged by how fast they have begun lately; 0 when nothing is known. */
+  #expectedWaitMs(tenant: Tenant, nowMs: number): number {
+    const numAhead = tenant.waiting.length + 1;
+    const ownGapMs = tenant.meter.gapMs(nowMs);
+    if (ownGapMs !== undefined) return ownGapMs * numAhead;
+    const gapMs = this.#meter.gapMs(nowMs) ?? 0;
+    return gapMs * Math.min(numAhead / this.#partOf(tenant), this.#numWaiting + 1);
+  }
+
+  /** The tenant, counted from the least served active one at least. */
+  #activate(id: string | null): Tenant {
+    let tenant = this.#tenants.get(id);
+    if (tenant && isActive(tenant)) return tenant;
+    const start = this.#leastServed();
+    for (const [key, other] of this.#tenants) {
+      if (!isActive(other) && other.counter <= start) this.#tenants.delete(key);
+    }
+    tenant = this.#tenants.get(id);
+    if (!tenant) {
+      tenant = { id, waiting: [], weight: 1, counter: start, numRunning: 0, meter: new RateMeter(0) };
+      this.#tenants.set(id, tenant);
+    }
+    return tenant;
+  }
+
+  #leastServed(): number {
+    let least = Infinity;
+    for (const tenant of this.#tenants.values()) if (isActive(tenant)) least = Math.min(least, tenant.counter);
+    return least === Infinity ? this.#floor : least;
+  }
+
+  /** The last tenant that leaves says where the next one starts. */
+  #rest(tenant: Tenant): void {
+    if (!isActive(tenant)) this.#floor = tenant.counter;
+  }
+
+  /** A tenant's part of everything, by weight, among those that are active. */
+  #partOf(tenant: Tenant): number {
+    let sum = 0;
+    for (const other of this.#tenants.values()) if (isActive(other)) sum += other.weight;
+    return tenant.weight / sum;
+  }
+
+  #insert(tenant: Tenant, sequence: Sequence, nowMs: number): void {
+    sequence.waitingSinceMs = nowMs;
+    let at = tenant.waiting.length;
+    while (at > 0 && goesBefore(sequence, tenant.waiting[at - 1])) at--;
+    tenant.waiting.splice(at, 0, sequence);
+    this.#numWaiting++;
+  }
+
+  #take(tenant: Tenant, sequence: Sequence): void {
+    const at = tenant.waiting.indexOf(sequence);
+    assert(at >= 0, 'the sequence is waiting');
+    tenant.waiting.splice(at, 1);
+    this.#numWaiting--;
+  }
+}

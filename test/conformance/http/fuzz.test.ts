@@ -1,0 +1,119 @@
+/** Requests made from /openapi.json, right ones and nearly right ones, to the real server: no answer is a 5xx, and every status is documented. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Rng } from '../../../src/base/index.ts';
+import { chatCompletion } from '../../../src/http/wire/chat-response.ts';
+import { embeddingList } from '../../../src/http/wire/embedding.ts';
+import { textCompletion } from '../../../src/http/wire/text-response.ts';
+import { SchemaFuzzer, type JsonSchema } from '../../support/schema-fuzzer.ts';
+import { startTinyServer, type TinyServer } from '../../support/tiny-server.ts';
+
+interface Operation {
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: JsonSchema }>> };
+  readonly responses: Readonly<Record<string, unknown>>;
+}
+
+interface Description {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, JsonSchema>> };
+}
+
+/** What a whole answer must look like. */
+const ANSWERS: Readonly<Record<string, { parse(value: unknown): unknown }>> = {
+  '/v1/chat/completions': chatCompletion.strict(),
+  '/v1/completions': textCompletion.strict(),
+  '/v1/embeddings': embeddingList.strict(),
+};
+const MODELS = ['tiny', 'tiny', 'acme/reply', 'acme/triage@1', 'acme/none', 'globex/label', ''];
+const REQUESTS = 160;
+const AT_ONCE = 6;
+
+let server: TinyServer;
+let description: Description;
+
+before(async () => {
+  server = await startTinyServer({
+    // Short, so that an answer without a limit is short too.
+    contextLength: 64,
+    adapters: {
+      'acme/triage': { seed: 1, rank: 2, targets: ['q_proj'] },
+      'acme/reply': { seed: 2, rank: 4, targets: 'all-linear' },
+      'globex/label': { seed: 3, rank: 2, targets: ['o_proj'] },
+    },
+  });
+  description = (await (await fetch(`${server.url}/openapi.json`)).json()) as Description;
+});
+after(() => server?.[Symbol.asyncDispose]());
+
+/** Bodies that are no JSON of the schema at all. */
+function broken(fuzzer: SchemaFuzzer, text: string): string | Uint8Array<ArrayBuffer> {
+  const bytes = new TextEncoder().encode(text);
+  return fuzzer.pick([
+    '',
+    'null',
+    '[]',
+    '{',
+    '\ufeff{}',
+    text.slice(0, Math.floor(text.length / 2)),
+    `${text}${text}`,
+    '['.repeat(20_000),
+    `{"model":"tiny","model":"tiny",${text.slice(1)}`,
+    bytes.map((byte, n) => (n === 5 ? 0xff : byte)),
+    '{"__proto__":{"model":"tiny"},"constructor":1}',
+  ]);
+}
+
+test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
+  const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  );
+  for (const { path, method, operation } of operations) {
+    await t.test(`${method} ${path}`, async () => {
+      const schema = operation.requestBody?.content['application/json']?.schema;
+      const words = { model: MODELS, id: MODELS, task: ['reply', 'none', '../x'] };
+      const fuzzer = new SchemaFuzzer(Rng.fromSeed(20, `${method} ${path}`), description.components.schemas, words);
+      const counts = new Map<number, number>();
+      const one = async (n: number): Promise<void> => {
+        const value = schema && fuzzer.valid(schema);
+        const kind = n % 4;
+        const text = JSON.stringify(kind === 2 ? fuzzer.mutated(value) : value);
+        const body = kind === 3 ? broken(fuzzer, text ?? '') : text;
+        const url =
+          server.url +
+          path.replaceAll(/\{\w+\}/g, () => encodeURIComponent(fuzzer.pick(['tiny', 'acme/reply', '%00', '..'])));
+        const response = await fetch(url, {
+          method: method.toUpperCase(),
+          headers: {
+            'Content-Type': 'application/json',
+            ...(fuzzer.chance(0.97) && { Authorization: `Bearer ${server.keyOf('acme')}` }),
+            ...(fuzzer.chance(0.1) && { 'X-Task': fuzzer.pick(['reply', 'none', 'a/b']) }),
+          },
+          ...(schema && { body: body ?? '' }),
+        });
+        const answer = await response.text();
+        const what = `${String(body).slice(0, 2000)} -> ${response.status} ${answer.slice(0, 500)}`;
+        assert.ok(response.status < 500, what);
+        assert.ok(!answer.includes('internal_error'), what);
+        assert.ok(String(response.status) in operation.responses, `an undocumented status: ${what}`);
+        assert.match(response.headers.get('x-request-id') ?? '', /^req_/);
+        if (response.status === 200 && response.headers.get('content-type')?.startsWith('application/json')) {
+          ANSWERS[path]?.parse(JSON.parse(answer));
+        } else if (response.status >= 400) {
+          const { error } = JSON.parse(answer) as { error: { message: string; param: string | null } };
+          assert.ok(error.message.length > 0, what);
+        }
+        counts.set(response.status, (counts.get(response.status) ?? 0) + 1);
+      };
+      const numRequests = schema ? REQUESTS : 4;
+      for (let n = 0; n < numRequests; n += AT_ONCE) {
+        await Promise.all(Array.from({ length: Math.min(AT_ONCE, numRequests - n) }, (_, i) => one(n + i)));
+      }
+      if (!schema) return;
+      const seen = JSON.stringify([...counts]);
+      assert.ok((counts.get(200) ?? 0) >= REQUESTS / 10, `enough were right to be answered: ${seen}`);
+      assert.ok((counts.get(400) ?? 0) >= REQUESTS / 10, `enough were wrong: ${seen}`);
+      assert.ok((counts.get(404) ?? 0) > 0, seen);
+    });
+  }
+  assert.deepEqual(server.errors, []);
+});
