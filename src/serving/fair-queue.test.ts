@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeSequence, type SequenceOptions } from '../../test/support/sequences.ts';
-import { FairQueue, type QueueLimits } from './fair-queue.ts';
+import { FairQueue } from './fair-queue.ts';
+import type { QueueLimits } from './queue-limits.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -184,6 +185,27 @@ test('a request that would wait too long is refused when it comes, with the time
   add(queue, 'b', {}, 6000);
   add(queue, 'b', {}, 6000);
   assert.throws(() => add(queue, 'b', {}, 6000), { code: 'OVERLOADED', message: /would wait 7 s/ });
+});
+
+test('with more tenants than places the first request of one more is judged by the turns before it', () => {
+  const queue = new FairQueue({ ...LIMITS, maxSequences: 2, maxWaitMs: 2500 });
+  for (const tenant of ['a', 'b']) {
+    const sequence = add(queue, tenant, {}, 0);
+    queue.begin(sequence, 0);
+    sequence.hasBegun = true;
+  }
+  // Nobody waits, however long ago the last one began.
+  add(queue, 'c', {}, 100_000);
+  add(queue, 'd', {}, 100_000);
+  assert.equal(serve(queue, 1, 101_000), 'c');
+  add(queue, 'e', {}, 101_000);
+  assert.throws(() => add(queue, 'f', {}, 101_000), { code: 'OVERLOADED', message: /would wait 3 s/ });
+  assert.deepEqual(queue.giveUpOverdue(102_499), []);
+  const givenUp = queue.giveUpOverdue(102_500);
+  assert.deepEqual(
+    givenUp.map(({ sequence, error }) => [sequence.tenant, error.code]),
+    [['d', 'OVERLOADED']],
+  );
 });
 
 test('a rate is that of the last seconds: bursts count by their mean, and silence is seen', () => {

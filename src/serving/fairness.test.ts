@@ -65,6 +65,25 @@ for (const [name, load, cacheTokens] of [
   });
 }
 
+for (const [numTenants, answerTokens] of [
+  [200, [10, 60]],
+  [40, [200, 300]],
+] as const) {
+  test(`${numTenants} tenants on 16 places, twice as much asked as can be served: all are served alike, nobody waits beyond the bound`, () => {
+    const loads = Array.from({ length: numTenants }, (_, n): Load => {
+      const requestsPerSecond = (80 * 35) / ((answerTokens[0] + answerTokens[1]) / 2) / numTenants;
+      return { tenant: `tenant ${n}`, requestsPerSecond, promptTokens: [20, 100], answerTokens };
+    });
+    const services = [...simulate(loads, { ...OPTIONS, cacheTokens: 16 * 512 }).values()];
+    const waitMs = longest(services.flatMap(({ waitsMs }) => waitsMs));
+    assert.ok(waitMs <= BOUND_MS, `somebody waited ${waitMs} ms`);
+    const finished = services.map(({ numFinished }) => numFinished).toSorted((a, b) => a - b);
+    const mean = finished.reduce((sum, count) => sum + count, 0) / numTenants;
+    assert.ok(finished[0] >= mean / 2 && finished[numTenants - 1] <= mean * 2, `${finished[0]} to ${finished.at(-1)}`);
+    assert.ok(services.every(({ retryAfterMs }) => retryAfterMs.every((ms) => ms >= 1000)));
+  });
+}
+
 test('long prompts of one tenant do not delay the first tokens of others', () => {
   const short: Load = { tenant: 'short', requestsPerSecond: 5, promptTokens: [20, 60], answerTokens: [5, 20] };
   const long: Load = { tenant: 'long', requestsPerSecond: 20, promptTokens: [2000, 3000], answerTokens: [1, 2] };

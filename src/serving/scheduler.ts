@@ -1,6 +1,7 @@
 import { assert } from '../base/index.ts';
-import { FairQueue, type GivenUp, type QueueLimits } from './fair-queue.ts';
+import { FairQueue, type GivenUp } from './fair-queue.ts';
 import type { KvCache } from './kv-cache.ts';
+import type { QueueLimits } from './queue-limits.ts';
 import type { Sequence } from './sequence.ts';
 import { isServedLess, type Tenant } from './tenant.ts';
 
