@@ -51,6 +51,23 @@ function submit(id: string, adapter: string | null, maxTokens = 4): void {
   loop.receive({ type: 'submit', request, adapter: source });
 }
 
+/** A request for the sum of some adapters. */
+function submitMix(id: string, digests: readonly string[], maxTokens = 4): void {
+  const request: GenerateRequest = {
+    id,
+    promptTokenIds: Int32Array.of(5, 6, 7),
+    adapter: digests.join('+'),
+    maxTokens,
+    stopTokenIds: [],
+    sampling: GREEDY,
+  };
+  const parts = digests.map((digest) => ({
+    source: { digest, directory: '/x', tenant: 'acme', sizeBytes: SIZE },
+    weight: 1,
+  }));
+  loop.receive({ type: 'submit', request, adapter: { digest: digests.join('+'), parts } });
+}
+
 function ask<T>(question: Parameters<EngineLoop['receive']>[0] & { type: 'ask' }): T {
   loop.receive(question);
   const answer = sent.findLast((message) => message.type === 'answer' && message.token === question.token);
@@ -195,4 +212,47 @@ test('loading and unloading as questions', async () => {
     question: { type: 'unload', digest: 'a', tenant: 'acme' },
   });
   assert.deepEqual(report, { freedBytes: SIZE, inUseBytes: 0, sharedBytes: 0 });
+});
+
+test('a mix begins when all of its parts are ready, holds them while it runs, and lets them go', async () => {
+  submitMix('mix', ['a', 'b']);
+  submit('base', null);
+  await loader.finish('b');
+  while (step());
+  assert.deepEqual(outcomeOf('base'), { numTokens: 4, end: 'length' });
+  assert.equal(outcomeOf('mix').numTokens, 0);
+  await loader.finish('a');
+  step();
+  assert.equal(stats().residency.ready.heldBytes, 2 * SIZE);
+  while (step());
+  assert.deepEqual(outcomeOf('mix'), { numTokens: 4, end: 'length' });
+  assert.equal(stats().residency.ready.heldBytes, 0);
+});
+
+test('mixes that need the same memory do not wait for one another for ever', async () => {
+  start(8, 2 * SIZE);
+  submitMix('first', ['a', 'b']);
+  submitMix('second', ['c', 'd']);
+  submitMix('third', ['a', 'd']);
+  for (let guard = 0; stats().numWaitingForAdapter > 0 || step(); guard++) {
+    assert.ok(guard < 100, 'every mix comes to its end');
+    for (const digest of loader.running) await loader.finish(digest);
+    step();
+  }
+  for (const id of ['first', 'second', 'third']) assert.deepEqual(outcomeOf(id), { numTokens: 4, end: 'length' });
+});
+
+test('a part that fails fails its mix and lets the others go; a mix too large for the memory fails at once', async () => {
+  start(8, 2 * SIZE);
+  submitMix('broken', ['a', 'x']);
+  submitMix('cancelled', ['b', 'c']);
+  await loader.finish('a');
+  await loader.fail('x', new EspalierError('ADAPTER_INVALID', 'no tensors'));
+  assert.equal(outcomeOf('broken').end, 'ADAPTER_UNAVAILABLE');
+  await loader.finish('b');
+  loop.receive({ type: 'cancel', id: 'cancelled' });
+  await loader.finish('c');
+  submitMix('huge', ['a', 'b', 'c']);
+  assert.equal(outcomeOf('huge').end, 'ADAPTER_UNAVAILABLE');
+  assert.deepEqual([stats().residency.ready.heldBytes, stats().numWaitingForAdapter], [0, 0]);
 });

@@ -25,8 +25,8 @@ export class TestClock implements Clock {
 
 /** An adapter that holds so many bytes and is applied nowhere. */
 export function adapterOf(sizeBytes: number): CompiledAdapter {
-  const factor_I = { shape: [sizeBytes / 4], data: new Float32Array(sizeBytes / 4) };
-  return { sites: new Map([['nowhere', [{ kind: 'scale-input', factor_I }]]]), sizeBytes };
+  const bias_O = { shape: [sizeBytes / 4], data: new Float32Array(sizeBytes / 4) };
+  return { sites: new Map([['nowhere', [{ kind: 'bias', bias_O }]]]), sizeBytes };
 }
 
 /** Loads begin when they are asked for and end when the test says so. */

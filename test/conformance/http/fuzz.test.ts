@@ -25,6 +25,8 @@ const ANSWERS: Readonly<Record<string, { parse(value: unknown): unknown }>> = {
   '/v1/embeddings': embeddingList.strict(),
 };
 const MODELS = ['tiny', 'tiny', 'acme/reply', 'acme/triage@1', 'acme/none', 'globex/label', ''];
+/** Names to load adapters under, and to unload them by: enough that many are still free, or still taken. */
+const NAMES = ['tiny', 'a/b', ...Array.from({ length: 40 }, (_, n) => `name-${n}`)];
 const REQUESTS = 160;
 const AT_ONCE = 6;
 
@@ -70,7 +72,13 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
   for (const { path, method, operation } of operations) {
     await t.test(`${method} ${path}`, async () => {
       const schema = operation.requestBody?.content['application/json']?.schema;
-      const words = { model: MODELS, id: MODELS, task: ['reply', 'none', '../x'] };
+      const words = {
+        model: MODELS,
+        id: MODELS,
+        task: ['reply', 'none', '../x'],
+        lora_name: NAMES,
+        lora_path: ['acme/reply', 'acme/triage', 'acme/triage@1', 'acme/none', 'globex/label', '../x'],
+      };
       const fuzzer = new SchemaFuzzer(Rng.fromSeed(20, `${method} ${path}`), description.components.schemas, words);
       const counts = new Map<number, number>();
       const one = async (n: number): Promise<void> => {
