@@ -2,7 +2,7 @@
 //! park. A job's parts are claimed one by one, so a worker that wakes late costs nothing: the others have done its parts.
 //! Which thread does a part never changes a result, because every kernel's result depends on its own inputs alone.
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,8 +16,20 @@ const MAX_THREADS: usize = 1024;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// How many threads the kernels use, the caller's included.
+thread_local! {
+    static IS_ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, kernels that this thread calls run on it alone: it works beside another thread that the pool is for.
+pub fn leave_pool() {
+    IS_ALONE.set(true);
+}
+
+/// How many threads the kernels use when this thread calls them, its own included.
 pub fn threads() -> usize {
+    if IS_ALONE.get() {
+        return 1;
+    }
     match THREADS.load(Ordering::Relaxed) {
         0 => processors(),
         n => n,
@@ -220,6 +232,26 @@ mod tests {
                 }
             }
         }
+        set_threads(0);
+    }
+
+    #[test]
+    fn a_thread_that_has_left_the_pool_does_all_itself() {
+        let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        set_threads(4);
+        let alone = std::thread::spawn(|| {
+            leave_pool();
+            let caller = std::thread::current().id();
+            let parts = AtomicUsize::new(0);
+            for_rows(1009, 1, |part| {
+                assert_eq!(std::thread::current().id(), caller);
+                assert_eq!(part, 0..1009);
+                parts.fetch_add(1, Ordering::Relaxed);
+            });
+            (threads(), parts.into_inner())
+        });
+        assert_eq!(alone.join().unwrap(), (1, 1));
+        assert_eq!(threads(), 4, "the others still share theirs");
         set_threads(0);
     }
 

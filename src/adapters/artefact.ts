@@ -7,6 +7,7 @@ import {
   writePeftFolder,
   type AdapterBase,
   type PeftConfig,
+  type PeftFiles,
 } from '../formats/index.ts';
 import type { BaseModel, LinearSite } from '../model/index.ts';
 import type { AdapterTensors } from './method.ts';
@@ -44,10 +45,11 @@ export function artefactDigest({ config, tensors }: Adapter, baseDigest: string)
 /**
  * Reads a PEFT folder and checks it against the base: every tensor that the config promises is there with its size, and none is left
  * over.
+ * @param files the folder's files if they are in memory already
  * @throws ADAPTER_INVALID names the file, every field or tensor that is wrong, and both sizes; TARGET_UNMATCHED CONFIG_INVALID
  */
-export function readArtefact(directory: string, base: ArtefactBase): Adapter {
-  const folder = readPeftFolder(directory);
+export function readArtefact(directory: string, base: ArtefactBase, files?: PeftFiles): Adapter {
+  const folder = readPeftFolder(directory, files);
   checkAgainstBase(folder, { directory, targets: targetsOf(folder.config, base.sites), base });
   return folder;
 }

@@ -11,7 +11,8 @@ import { compareToReference } from '../numeric/compare.ts';
 import { BufferPool, Inference, referenceKernels, type Tensor } from '../numeric/index.ts';
 import { compileAdapter } from './artefact.ts';
 import { composeAdapters, inMixOrder, mixDigest } from './compose.ts';
-import { BASE_ADAPTER, spanHooks, type CompiledAdapter } from './primitives.ts';
+import { packAdapter } from './pack.ts';
+import { BASE_ADAPTER, spanHooks, type CompiledAdapter, type RowPrimitive } from './primitives.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'compose-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -127,4 +128,57 @@ test('the identity of a mix is its parts and weights in any order, and nothing e
   assert.equal(new Set(others.map(mixDigest)).size, others.length);
   assert.match(mixDigest([a]), /^sha256:[0-9a-f]{64}$/);
   assert.notEqual(mixDigest([a]), a.digest);
+});
+
+test('packed parts mix as the others do', () => {
+  const parts = [
+    { adapter: lora(1, 4, ['q_proj', 'v_proj']), weight: 0.5 },
+    { adapter: lora(2, 2, ['v_proj', 'down_proj']), weight: -1.25 },
+  ];
+  const packed = parts.map(({ adapter, weight }) => ({ adapter: packAdapter(adapter, sites), weight }));
+  assert.ok(packed.every(({ adapter }) => adapter.program && adapter.sites.size === 0));
+  const [expected, actual] = [changes(composeAdapters(parts)), changes(composeAdapters(packed))];
+  let numChanged = 0;
+  for (const [path, values] of expected) {
+    const found = actual.get(path) ?? assert.fail(path);
+    if (values.some((value) => value !== 0)) {
+      const { passes, message } = compareToReference(found, values, 1e-6);
+      assert.ok(passes, `${path}: ${message}`);
+      numChanged++;
+    } else {
+      assert.ok(
+        found.every((value) => value === 0),
+        path,
+      );
+    }
+  }
+  assert.ok(numChanged > 0);
+});
+
+test('a packed bias takes its weight; what is not a sum is refused, packed or not', () => {
+  const { path, out, in: inputs } = sites[0];
+  const adapterOf = (primitive: RowPrimitive): CompiledAdapter => ({
+    sites: new Map([[path, [primitive]]]),
+    sizeBytes: 0,
+  });
+  const vector = (length: number): Tensor => ({
+    shape: [length],
+    data: Float32Array.from({ length }, (_, i) => i + 1),
+  });
+  const bias = packAdapter(adapterOf({ kind: 'bias', bias_O: vector(out) }), sites);
+  const mixed = changes(
+    composeAdapters([
+      { adapter: bias, weight: 0.5 },
+      { adapter: bias, weight: 2 },
+    ]),
+  );
+  assert.deepEqual([...(mixed.get(path) ?? [])].slice(0, 3), [2.5, 5, 7.5]);
+  const tensor = { shape: [1, base.config.hiddenSize], data: new Float32Array(base.config.hiddenSize) };
+  for (const adapter of [
+    packAdapter(adapterOf({ kind: 'scale-input', factor_I: vector(inputs) }), sites),
+    { ...bias, virtual: { kind: 'embeddings', count: 1, embeddings_ND: tensor } as const },
+    { ...bias, tokenRows: { ids: Int32Array.of(1), rows_KD: tensor, isHeadTied: false } },
+  ]) {
+    assert.throws(() => composeAdapters([{ adapter, weight: 1 }]), { code: 'REQUEST_INVALID', param: 'adapters' });
+  }
 });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { fail, type Digest } from '../base/index.ts';
-import type { Tensor } from '../numeric/index.ts';
+import { isAdditive, mixRowPrograms, type Tensor, type WeightedProgram } from '../numeric/index.ts';
 import type { CompiledAdapter, RowPrimitive } from './primitives.ts';
 
 /** An adapter and its weight in a mix. */
@@ -33,11 +33,12 @@ export function inMixOrder<Part extends { readonly digest: string }>(parts: read
 
 /**
  * One adapter that adds the weighted changes of several: what is added to a layer's output is linear, so `Σ weight · delta` is exact
- * and needs no merged copy; the parts' matrices are used where they are.
+ * and needs no merged copy; the parts' matrices are used where they are, or copied side by side when they are packed.
  * @throws REQUEST_INVALID a part scales or replaces what the base computes: such changes cannot be added
  */
 export function composeAdapters(parts: readonly MixPart[]): CompiledAdapter {
   const sites = new Map<string, RowPrimitive[]>();
+  const programs: WeightedProgram[] = [];
   let sizeBytes = 0;
   for (const { adapter, weight } of parts) {
     refuseWhatIsNotAdded(adapter);
@@ -46,9 +47,10 @@ export function composeAdapters(parts: readonly MixPart[]): CompiledAdapter {
       for (const primitive of primitives) mixed.push(weighted(primitive, weight));
       sites.set(path, mixed);
     }
+    if (adapter.program) programs.push({ program: adapter.program, weight });
     sizeBytes += adapter.sizeBytes;
   }
-  return { sites, sizeBytes };
+  return { sites, sizeBytes, ...(programs.length > 0 && { program: mixRowPrograms(programs) }) };
 }
 
 function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
@@ -62,8 +64,10 @@ function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
   }
 }
 
-function refuseWhatIsNotAdded(_adapter: CompiledAdapter): void {
-  // Virtual tokens and rows of trained tokens are refused here once primitives have them.
+function refuseWhatIsNotAdded({ virtual, tokenRows, program }: CompiledAdapter): void {
+  if (virtual) refuse('virtual tokens');
+  if (tokenRows) refuse('trained tokens');
+  if (program && !isAdditive(program)) refuse('scaling');
 }
 
 function refuse(kind: string): never {

@@ -1,9 +1,10 @@
-import { epochSeconds, systemClock, type Log } from '../base/index.ts';
+import { EspalierError, epochSeconds, systemClock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
 import { openChatRenderer } from '../text/index.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
+import { ServingMetrics } from './metrics.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { makeServices } from './services.ts';
 
@@ -14,8 +15,10 @@ export interface ServeOptions {
   readonly port: number;
   readonly maxSequences?: number | undefined;
   readonly cacheTokens?: number | undefined;
-  /** Adapters that nobody uses may hold so many bytes. */
+  /** Memory for adapters that are ready, those in use included. */
   readonly adapterBytes?: number | undefined;
+  /** Memory for the files of adapters, so that a load reads no disk. */
+  readonly hostBytes?: number | undefined;
 }
 
 export interface Serving extends AsyncDisposable {
@@ -23,9 +26,12 @@ export interface Serving extends AsyncDisposable {
   readonly baseName: string;
   readonly instructionSet: string;
   readonly platform: Platform;
+  /** Rejects when the engine has ended for good: there is nothing left to serve. */
+  readonly failed: Promise<never>;
 }
 
 const DEFAULT_ADAPTER_BYTES = 2 ** 30;
+const DEFAULT_HOST_BYTES = 2 ** 30;
 /** How much of the usage counts a crash can lose. */
 const USAGE_FLUSH_MS = 5_000;
 
@@ -44,21 +50,39 @@ export async function serve(
   await platform.registry.sweep();
   const flushing = setInterval(() => platform.usage.flush(), USAGE_FLUSH_MS);
   stack.defer(() => clearInterval(flushing));
+  const metrics = new ServingMetrics();
+  const { promise: failed, reject: giveUp } = Promise.withResolvers<never>();
+  // Whoever waits for it hears of it; nobody has to.
+  failed.catch(() => undefined);
   const engine = stack.use(
-    await EngineClient.start({
-      base: base.open,
-      threads: config.threads,
-      engine: {
-        ...DEFAULT_ENGINE,
-        maxSequences: options.maxSequences ?? DEFAULT_ENGINE.maxSequences,
-        cacheTokens,
+    await EngineClient.start(
+      {
+        base: base.open,
+        threads: config.threads,
+        engine: {
+          ...DEFAULT_ENGINE,
+          maxSequences: options.maxSequences ?? DEFAULT_ENGINE.maxSequences,
+          cacheTokens,
+        },
+        residency: {
+          readyBytes: options.adapterBytes ?? DEFAULT_ADAPTER_BYTES,
+          hostBytes: options.hostBytes ?? DEFAULT_HOST_BYTES,
+        },
       },
-      adapterBytes: options.adapterBytes ?? DEFAULT_ADAPTER_BYTES,
-    }),
+      {
+        observer: metrics,
+        onLoad: (load) => metrics.onLoad(load),
+        onCrash(reason, willRestart) {
+          metrics.onCrash();
+          log.error({ reason, willRestart }, 'the engine stopped');
+          if (!willRestart) giveUp(new EspalierError('ENGINE_UNAVAILABLE', `the engine stopped for good: ${reason}`));
+        },
+      },
+    ),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
   const { vocabSize, hiddenSize } = describeBase(base).config;
-  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize });
+  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize }, metrics);
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {
@@ -66,6 +90,7 @@ export async function serve(
     baseName: base.name,
     instructionSet: engine.instructionSet,
     platform,
+    failed,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

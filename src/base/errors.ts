@@ -38,6 +38,7 @@ export const ERRORS = {
   STORAGE_CORRUPT: { kind: 'internal', retry: false },
   KEY_NOT_FOUND: { kind: 'not-found', retry: false },
   OVERLOADED: { kind: 'overloaded', retry: true },
+  ENGINE_UNAVAILABLE: { kind: 'unavailable', retry: true },
   DEADLINE_EXCEEDED: { kind: 'unavailable', retry: true },
   CANCELLED: { kind: 'cancelled', retry: false },
   NATIVE_MISSING: { kind: 'internal', retry: false },

@@ -42,3 +42,9 @@ export function oneOf<const T extends string>(words: readonly T[]): (text: strin
     return found;
   };
 }
+
+/** A list of words with commas between, each once. */
+export function listOf<const T extends string>(words: readonly T[]): (text: string) => T[] {
+  const one = oneOf(words);
+  return (text) => [...new Set(text.split(',').map((word) => one(word.trim())))];
+}

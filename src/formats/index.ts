@@ -42,12 +42,14 @@ export { PROMPT_EMBEDDINGS } from './peft/layouts/prompt-layout.ts';
 export { tensorName, type AdapterBase, type AdapterSite } from './peft/layouts/tensor-layout.ts';
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
 export {
+  readPeftFiles,
   readPeftFolder,
   writePeftFolder,
   checkAgainstBase,
   checkBaseName,
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
+  type PeftFiles,
   type PeftFolder,
   type PeftTensor,
 } from './peft/peft-folder.ts';

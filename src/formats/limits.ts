@@ -49,6 +49,8 @@ export const MAX_PROBLEMS = 10_000;
 export const MAX_RANK = 4096;
 /** Entries of rank_pattern and alpha_pattern: one for each linear layer of a deep model. */
 export const MAX_PATTERN_ENTRIES = 2048;
+/** The weights of one adapter: a full-rank update of a 7B model in float32 has more, and is no adapter. */
+export const MAX_ADAPTER_BYTES = 4096 * MIB;
 /** Names in target_modules and the like. */
 export const MAX_MODULE_NAMES = 4096;
 /** Characters of a regular expression for module paths. */

@@ -6,6 +6,7 @@ import {
   HELLO,
   app,
   services,
+  logged,
   get,
   post,
   errorOf,
@@ -157,6 +158,7 @@ test('every kind of error has its status, and only known codes are told', () => 
     KEY_INVALID: 401,
     OVERLOADED: 429,
     ADAPTER_UNAVAILABLE: 503,
+    ENGINE_UNAVAILABLE: 503,
     CANCELLED: 499,
     INTERNAL: 500,
     FILE_NOT_FOUND: 500,
@@ -171,4 +173,27 @@ test('every kind of error has its status, and only known codes are told', () => 
   const retryAfter = (details: ErrorDetails): string | undefined =>
     wireError(new EspalierError('OVERLOADED', 'a message', details), 'req_1').headers['Retry-After'];
   assert.deepEqual([retryAfter({}), retryAfter({ retryAfterMs: 2100 })], ['1', '3'], 'whole seconds, never too soon');
+});
+
+test('the log says who asked, what answered and how many tokens, under the request’s id, and no texts', async () => {
+  const whole = await post(HELLO, {});
+  const streamed = await post({ ...HELLO, model: 'acme/spam', stream: true });
+  await streamed.text();
+  await new Promise((resolve) => setImmediate(resolve));
+  const lines = [whole, streamed].map((response) => {
+    const requestId = response.headers.get('x-request-id');
+    return logged.find(({ fields, message }) => message === 'request' && fields['requestId'] === requestId)?.fields;
+  });
+  for (const [line, model, adapter] of [
+    [lines[0], 'tiny', null],
+    [lines[1], 'acme/spam@1', ACME_DIGEST],
+  ] as const) {
+    assert.ok(line);
+    const { tenant, keyId, promptTokens, completionTokens } = line;
+    assert.deepEqual(
+      { tenant, keyId, model: line['model'], adapter: line['adapter'], promptTokens, completionTokens },
+      { tenant: 'acme', keyId: 'key_acme', model, adapter, promptTokens: 1, completionTokens: 3 },
+    );
+    assert.doesNotMatch(JSON.stringify(line), /hello|dear/i);
+  }
 });

@@ -23,11 +23,12 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
     const begunMs = clock.nowMs();
     const { promise: isOver, resolve: finish } = Promise.withResolvers<void>();
     let end = Promise.resolve();
+    const notes: Record<string, unknown> = {};
     metrics.begin();
     options.track?.(isOver);
 
     const reportFailure = (error: unknown): void => {
-      const fields = { requestId, route: label, ...errorFields(error) };
+      const fields = { requestId, route: label, ...notes, ...errorFields(error) };
       if (isInternal(wireError(error, requestId))) log.error(fields, 'a request failed');
       else log.info(fields, 'a request was refused');
     };
@@ -43,6 +44,7 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
       until(promise) {
         end = promise;
       },
+      note: (fields) => void Object.assign(notes, fields),
       reportFailure,
     };
 
@@ -60,7 +62,8 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
     void end.then(() => {
       const seconds = (clock.nowMs() - begunMs) / 1000;
       metrics.end(request.method, label, response.status, seconds);
-      log.info({ requestId, method: request.method, route: label, status: response.status, seconds }, 'request');
+      const line = { requestId, method: request.method, route: label, status: response.status, seconds };
+      log.info({ ...line, ...notes }, 'request');
       finish();
     });
     return response;

@@ -8,6 +8,12 @@ import type { RequestContext, Route } from './route.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
+import {
+  deleteLoraAdapterRoute,
+  listLoraAdaptersRoute,
+  loadLoraAdapterRoute,
+  unloadLoraAdapterRoute,
+} from './routes/lora-adapters.ts';
 import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
@@ -36,6 +42,10 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     embeddingsRoute,
     listModelsRoute,
     showModelRoute,
+    loadLoraAdapterRoute,
+    unloadLoraAdapterRoute,
+    listLoraAdaptersRoute,
+    deleteLoraAdapterRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),
@@ -65,7 +75,9 @@ export function createApp(services: Services, options: AppOptions): Hono {
 
 function handleBy(route: Route, context: RequestContext): Response | Promise<Response> {
   if (route.access === 'open') return route.handle(context);
-  return route.handle({ ...context, principal: authenticate(context.services, context.request) });
+  const principal = authenticate(context.services, context.request);
+  context.note({ tenant: principal.tenant, keyId: principal.keyId });
+  return route.handle({ ...context, principal });
 }
 
 /** `/v1/models/{model}` as the router writes it. A parameter at the end takes slashes too. */

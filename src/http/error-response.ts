@@ -37,6 +37,7 @@ const PUBLIC_CODES: Partial<Record<ErrorCode, string>> = {
   CONTEXT_TOO_LONG: 'context_length_exceeded',
   STORAGE_BUSY: 'storage_busy',
   OVERLOADED: 'rate_limit_exceeded',
+  ENGINE_UNAVAILABLE: 'engine_unavailable',
   DEADLINE_EXCEEDED: 'deadline_exceeded',
   CANCELLED: 'request_cancelled',
 };

@@ -45,6 +45,7 @@ export async function answerGeneration(context: KeyedContext, generation: Genera
   const release = (): void => admission[Symbol.dispose]();
   try {
     const model = await services.resolveModel(principal, generation.selection);
+    context.note({ model: model.modelName, adapter: model.adapter?.digest ?? null });
     const shape = generation.shape(answerHead(newId(generation.idPrefix), epochSeconds(context.clock), model));
     if (generation.stream) return await streamAnswer(context, generation, model, shape, release);
     const response = await wholeAnswer(context, generation, model, shape);
@@ -62,13 +63,14 @@ export function digestHeader({ adapter }: ResolvedModel): Record<string, string>
 }
 
 async function wholeAnswer(
-  { signal }: KeyedContext,
+  context: KeyedContext,
   generation: Generation,
   model: ResolvedModel,
   shape: AnswerShape,
 ): Promise<Response> {
   const choices = new Choices(generation.numPrompts, generation.numChoices);
-  for await (const delta of generation.deltas(model, signal)) choices.add(delta);
+  for await (const delta of generation.deltas(model, context.signal)) choices.add(delta);
+  context.note({ ...choices.usage });
   return Response.json(shape.whole(choices.finish(), choices.usage), { headers: digestHeader(model) });
 }
 
@@ -121,5 +123,7 @@ async function* framesOf(
   } catch (error) {
     context.reportFailure(error);
     yield dataFrame(wireError(error, context.requestId).body);
+  } finally {
+    context.note({ ...choices.usage });
   }
 }

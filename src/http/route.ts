@@ -18,6 +18,8 @@ export interface RequestContext {
   isReady(): boolean;
   /** The request is over only when this promise has settled: a streamed answer outlives its handler. */
   until(end: Promise<void>): void;
+  /** Adds fields to the request's lines in the log: who asked, what answered, how many tokens. Never texts. */
+  note(fields: Readonly<Record<string, unknown>>): void;
   /** What failed after the first byte, for the log. */
   reportFailure(error: unknown): void;
 }
@@ -29,7 +31,7 @@ export interface KeyedContext extends RequestContext {
 type Handled = Response | Promise<Response>;
 
 interface RouteOf<Access, Context> {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   /** As OpenAPI writes it: `/v1/models/{model}`. */
   readonly path: string;
   /** `open`: anybody may ask; `key`: an API key is needed. */

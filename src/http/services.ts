@@ -1,4 +1,5 @@
 import type { Principal } from '../tenancy/index.ts';
+import type { AdapterServices } from './adapter-services.ts';
 
 /** An adapter of a mix, as a request names it. */
 export interface MixEntry {
@@ -165,6 +166,7 @@ export interface ModelEntry {
 export interface Services {
   /** Choices that one prompt may ask for. */
   readonly maxChoices: number;
+  readonly adapters: AdapterServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
   /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED */

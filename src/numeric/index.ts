@@ -16,6 +16,7 @@ export {
   type RowProgram,
   type SlotOperations,
 } from './row-program.ts';
+export { isAdditive, mixRowPrograms, type WeightedProgram } from './row-program-mix.ts';
 export { BufferPool, type Precision } from './pool.ts';
 export { type Graph, type GradientSlot, Inference } from './graph.ts';
 export { Tape, type Parameter } from './tape.ts';

@@ -14,6 +14,7 @@ type I32 = Int32Array;
 export interface Addon {
   instructionSet(): string;
   setThreads(threads: number): void;
+  leavePool(): void;
   threads(): number;
 
   packedLayout(format: WeightFormat): string;

@@ -16,6 +16,8 @@ export interface NativeKernels extends PackingKernels {
 export interface NativeOptions {
   /** Threads of a kernel, of the whole process; one for each processor unless given. No result depends on it. */
   readonly threads?: number;
+  /** Kernels called from this JavaScript thread run on it alone: for a thread that works beside the one that the others are for. */
+  readonly isAlone?: boolean;
 }
 
 /**
@@ -30,6 +32,7 @@ export function loadNativeKernels(options: NativeOptions = {}): NativeKernels {
     assert(Number.isInteger(threads) && threads >= 1 && threads <= 1024, `${threads} is no number of threads`);
     addon.setThreads(threads);
   }
+  if (options.isAlone === true) addon.leavePool();
   return {
     name: addon.instructionSet(),
     threads: addon.threads(),

@@ -1,9 +1,9 @@
 /**
  * serving: turns admitted requests into tokens.
- * Owns: sequences, adapter slots, KV blocks. Nobody else writes them.
- * May import: base numeric model adapters.   Called by: app.
- * Runs on: the engine worker thread; client.ts on the main thread.
- * Throws: OVERLOADED DEADLINE_EXCEEDED CONTEXT_TOO_LONG REQUEST_INVALID ADAPTER_INVALID CANCELLED INTERNAL.
+ * Owns: sequences, the adapters in memory, KV blocks. Nobody else writes them.
+ * May import: base formats numeric model adapters.   Called by: app.
+ * Runs on: the engine worker thread and the loader's; client.ts on the main thread.
+ * Throws: OVERLOADED DEADLINE_EXCEEDED CONTEXT_TOO_LONG REQUEST_INVALID ADAPTER_INVALID ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE CANCELLED INTERNAL.
  */
 export {
   DEFAULT_ENGINE,
@@ -13,8 +13,19 @@ export {
   type RequestFailure,
   type StepOutcome,
 } from './engine.ts';
-export { EngineClient } from './client.ts';
-export type { AdapterMix, AdapterSource, EngineStats, WorkerInit } from './messages.ts';
+export { EngineClient, type ClientOptions, type TokenObserver } from './client.ts';
+export { POLICY_NAMES, type PolicyName } from './eviction-policy.ts';
+export type {
+  AdapterMix,
+  AdapterResidence,
+  AdapterSource,
+  EngineStats,
+  LoadObservation,
+  TierStats,
+  UnloadReport,
+  WorkerInit,
+} from './messages.ts';
+export type { ResidencyOptions } from './residency.ts';
 export {
   GREEDY,
   type FinishReason,

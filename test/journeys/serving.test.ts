@@ -33,7 +33,8 @@ before(async () => {
   const keys = new Map<string, string>();
   for (const tenant of TENANTS) {
     await runJson(['tenants', 'create', tenant], { home });
-    keys.set(tenant, (await runJson<{ secret: string }>(['keys', 'create', tenant], { home })).secret);
+    const role = ['--role', 'writer'];
+    keys.set(tenant, (await runJson<{ secret: string }>(['keys', 'create', tenant, ...role], { home })).secret);
   }
   const names = TENANTS.flatMap((tenant) => TASKS.map((task) => `${tenant}/${task}`));
   // All at once, as tenants would.
@@ -72,19 +73,20 @@ async function textOf(tenant: string, body: ChatBody): Promise<string> {
   return content ?? '';
 }
 
-async function metric(name: string): Promise<number> {
+async function metric(name: string, prefix = 'espalier_engine'): Promise<number> {
   const text = await (await fetch(`${server.url}/metrics`)).text();
-  const [, value] = new RegExp(`^espalier_engine_${name} (\\S+)$`, 'm').exec(text) ?? [];
-  assert.ok(value, `${name} is in /metrics`);
-  return Number(value);
+  const line = text.split('\n').find((one) => one.startsWith(`${prefix}_${name} `));
+  assert.ok(line, `${name} is in /metrics`);
+  return Number(line.split(' ').at(-1));
 }
 
 /** Waits until the engine has nothing in flight, and every block of its cache is free. */
 async function untilIdle(): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
-    const running = (await metric('running_sequences')) + (await metric('waiting_sequences'));
+    const names = ['running_sequences', 'waiting_sequences', 'adapter_waiting_requests'];
+    const [running, waiting, loading] = await Promise.all(names.map((name) => metric(name)));
     const taken = (await metric('cache_blocks')) - (await metric('cache_blocks_free'));
-    if (running === 0 && taken === 0) return;
+    if (running + waiting + loading === 0 && taken === 0) return;
     await sleep(50);
   }
   assert.fail('sequences or cache blocks are still held');
@@ -306,7 +308,7 @@ describe('many at once', () => {
       const steps = (await metric('steps_total')) - stepsBefore;
       share = 1 - steps / ((await metric('generated_tokens_total')) - tokensBefore);
     }
-    assert.equal(await metric('resident_adapters'), versions.size);
+    assert.equal(await metric('resident{tier="ready"}', 'espalier_adapters'), versions.size);
     await untilIdle();
   });
 
@@ -325,6 +327,55 @@ describe('many at once', () => {
     const generated = (await metric('generated_tokens_total')) - generatedBefore;
     assert.ok(generated < 3000, `${generated} of 6000 tokens were generated`);
     assert.equal(await textOf('acme', ask('hello', 'tiny')), await textOf('acme', ask('hello', 'tiny')));
+  });
+});
+
+describe('adapters by name', () => {
+  async function call(tenant: string, path: string, body?: object, method = 'POST'): Promise<Response> {
+    const headers = { Authorization: `Bearer ${clientOf(tenant).apiKey}`, 'Content-Type': 'application/json' };
+    return fetch(`${server.url}/v1/${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
+  }
+  const load = (tenant: string, lora_name: string, lora_path: string, more = {}): Promise<Response> =>
+    call(tenant, 'load_lora_adapter', { lora_name, lora_path, ...more });
+
+  test('a name that is loaded answers for its tenant only, can be moved, and unloading frees its bytes', async () => {
+    const loaded = await load('acme', 'Helper', 'acme/reply');
+    assert.equal(loaded.status, 200);
+    assert.equal(await loaded.text(), "Success: LoRA adapter 'Helper' added successfully.");
+    assert.equal(await textOf('acme', ask('hello', 'Helper')), await textOf('acme', ask('hello', 'acme/reply')));
+    assert.equal((await refusal('globex', ask('hello', 'Helper'))).status, 404);
+    assert.equal((await load('acme', 'Helper', 'acme/label')).status, 400);
+    assert.equal((await load('acme', 'Helper', 'acme/label', { load_inplace: true })).status, 200);
+    assert.equal(await textOf('acme', ask('hello', 'Helper')), await textOf('acme', ask('hello', 'acme/label')));
+    assert.ok((await clientOf('acme').models.list()).data.some(({ id }) => id === 'Helper'));
+
+    const { data } = (await (await call('acme', 'lora_adapters', undefined, 'GET')).json()) as {
+      data: { digest: string; names: string[]; ready_bytes: number; host_bytes: number; pinned: boolean }[];
+    };
+    const residence = data.find(({ names }) => names.includes('Helper')) ?? assert.fail('it is listed');
+    assert.equal(residence.digest, versions.get('acme/label')?.digest);
+    assert.equal(residence.pinned, true);
+    assert.equal((await call('globex', 'lora_adapters/Helper', undefined, 'DELETE')).status, 404);
+    const unloaded = await call('acme', 'unload_lora_adapter', { lora_name: 'Helper' });
+    assert.equal(await unloaded.text(), "Success: LoRA adapter 'Helper' removed successfully.");
+    assert.equal(unloaded.headers.get('x-freed-bytes'), String(residence.ready_bytes + residence.host_bytes));
+    assert.equal((await refusal('acme', ask('hello', 'Helper'))).status, 404);
+    assert.equal((await call('acme', 'unload_lora_adapter', { lora_name: 'Helper' })).status, 404);
+  });
+
+  test('only references of the tenant’s own adapters are loaded: no path, no URL, nobody else’s', async () => {
+    for (const path of ['/etc/passwd', '../acme', './adapter', 'https://example.com/a', 'file:///tmp/x', 'a/b/c', '']) {
+      const response = await load('acme', 'x', path);
+      assert.equal(response.status, 400, path);
+      assert.match(await response.text(), /lora_path/);
+    }
+    for (const path of ['globex/reply', 'acme/nothing', `sha256:${'0'.repeat(64)}`]) {
+      assert.equal((await load('acme', 'x', path)).status, 404, path);
+    }
+    for (const name of ['tiny', 'a/b', 'a@1', '']) {
+      assert.equal((await load('acme', name, 'acme/reply')).status, 400, name);
+    }
+    assert.equal((await load('acme', 'x', 'acme/reply', { is_3d_lora_weight: true })).status, 400);
   });
 });
 

@@ -30,6 +30,12 @@ pub fn set_threads(threads: u32) {
     pool::set_threads(threads as usize);
 }
 
+/// Kernels that the calling thread calls from now on run on it alone.
+#[napi(catch_unwind)]
+pub fn leave_pool() {
+    pool::leave_pool();
+}
+
 #[napi(catch_unwind)]
 pub fn threads() -> u32 {
     pool::threads() as u32

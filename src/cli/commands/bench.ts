@@ -3,6 +3,7 @@ import { benchDecode, benchTrain, parseTargets, type AppConfig, type BenchCase }
 import { modelProgress } from '../model-progress.ts';
 import { oneOf, positiveInteger } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
+import { benchLoadCommand, benchServeCommand } from './bench-serving.ts';
 
 interface BenchFlags extends OutputOptions {
   readonly base: string;
@@ -29,7 +30,12 @@ export function benchCommand(config: AppConfig): Command {
       const output = new Output(options);
       show(output, [await benchDecode(config, options, modelProgress(output))]);
     });
-  return new Command('bench').description('measure this machine').addCommand(train).addCommand(decode);
+  return new Command('bench')
+    .description('measure this machine')
+    .addCommand(train)
+    .addCommand(decode)
+    .addCommand(benchServeCommand(config))
+    .addCommand(benchLoadCommand(config));
 }
 
 function common(name: string, description: string, batch: number): Command {

@@ -13,6 +13,8 @@ export function serveCommand(config: AppConfig): Command {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--max-sequences <n>', 'sequences that are answered at once', positiveInteger)
     .option('--cache-tokens <n>', 'tokens that the cache of keys and values holds', positiveInteger)
+    .option('--adapter-bytes <n>', 'memory for adapters that are ready; 1 GiB unless told', positiveInteger)
+    .option('--host-bytes <n>', 'memory for the files of adapters; 1 GiB unless told', wholeNumber)
     .option('--json', 'print one JSON document when the server is ready')
     .addHelpText(
       'after',
@@ -29,6 +31,6 @@ Example:
         { url, base: baseName, instructionSet },
         `${baseName} on ${url} (${instructionSet}); ctrl-c ends it`,
       );
-      await untilSignal();
+      await Promise.race([untilSignal(), server.failed]);
     });
 }

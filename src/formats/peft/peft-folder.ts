@@ -2,11 +2,13 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { EspalierError, errorMessage, fail, writeFileAtomicSync, type Dtype, type Problem } from '../../base/index.ts';
 import { fileInside } from '../folder.ts';
-import { readJsonFile } from '../json.ts';
+import { readWholeFile } from '../byte-source.ts';
+import { parseJson, readJsonFile } from '../json.ts';
+import { MAX_ADAPTER_BYTES, MAX_CONFIG_BYTES } from '../limits.ts';
 import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
 import { layoutOf } from './layouts/layout-of.ts';
 import { checkNames, checkShapes, type AdapterBase, type AdapterSite } from './layouts/tensor-layout.ts';
-import { openSafetensors, type SafetensorsFile } from '../safetensors/safetensors.ts';
+import { openSafetensors, parseSafetensors, type SafetensorsFile } from '../safetensors/safetensors.ts';
 import { writeSafetensors, type NamedTensor } from '../safetensors/safetensors-write.ts';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
@@ -30,14 +32,30 @@ export interface PeftFolder {
   readonly tensors: ReadonlyMap<string, PeftTensor>;
 }
 
+/** The two files of a PEFT folder as bytes, each in a buffer of its own. */
+export interface PeftFiles {
+  readonly config: Uint8Array<ArrayBuffer>;
+  readonly weights: Uint8Array<ArrayBuffer>;
+}
+
+/** Reads the files and looks at nothing in them. @throws ADAPTER_INVALID a file is missing or too large, or the weights are a pickle */
+export function readPeftFiles(directory: string): PeftFiles {
+  refusePickle(directory);
+  return inAdapter(directory, () => ({
+    config: readWholeFile(fileInside(directory, ADAPTER_CONFIG), MAX_CONFIG_BYTES),
+    weights: readWholeFile(fileInside(directory, ADAPTER_WEIGHTS), MAX_ADAPTER_BYTES),
+  }));
+}
+
 /**
  * Reads `adapter_config.json` and `adapter_model.safetensors`, and nothing else: not the base that the config names, not a pickle,
  * nothing outside the folder. Checks all that needs no base: fields, tensor names, partners, ranks, and that values are finite.
+ * @param files the folder's files if they are in memory already: then no disk is read
  * @throws ADAPTER_INVALID names the file, and the field or tensor
  */
-export function readPeftFolder(directory: string): PeftFolder {
-  const config = readConfig(directory);
-  using file = openWeights(directory);
+export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder {
+  const config = readConfig(directory, files);
+  using file = openWeights(directory, files);
   const shapeProblems = checkNames(layoutOf(config), file.tensors);
   refuseAll(directory, shapeProblems);
   const tensors = new Map<string, PeftTensor>();
@@ -58,22 +76,29 @@ export function readPeftFolder(directory: string): PeftFolder {
   return { config, tensors };
 }
 
-function readConfig(directory: string): PeftConfig {
+function readConfig(directory: string, files: PeftFiles | undefined): PeftConfig {
   const path = join(directory, ADAPTER_CONFIG);
-  const json = inAdapter(directory, () => readJsonFile(fileInside(directory, ADAPTER_CONFIG)));
+  const json = inAdapter(directory, () => {
+    if (!files) return readJsonFile(fileInside(directory, ADAPTER_CONFIG));
+    const parsed = parseJson(files.config);
+    return 'problem' in parsed ? fail('FILE_INVALID', `${path}: ${parsed.problem}`) : parsed.value;
+  });
   return parsePeftConfig(json, path);
 }
 
-function openWeights(directory: string): SafetensorsFile {
-  const path = join(directory, ADAPTER_WEIGHTS);
-  if (!existsSync(path) && existsSync(join(directory, ADAPTER_PICKLE))) {
-    fail(
-      'ADAPTER_INVALID',
-      `${directory}: has only ${ADAPTER_PICKLE}, a Python pickle, which is never opened: save the adapter as ${ADAPTER_WEIGHTS}`,
-      { param: ADAPTER_PICKLE },
-    );
-  }
+function openWeights(directory: string, files: PeftFiles | undefined): SafetensorsFile {
+  if (files) return inAdapter(directory, () => parseSafetensors(files.weights, join(directory, ADAPTER_WEIGHTS)));
+  refusePickle(directory);
   return inAdapter(directory, () => openSafetensors(fileInside(directory, ADAPTER_WEIGHTS)));
+}
+
+function refusePickle(directory: string): void {
+  if (existsSync(join(directory, ADAPTER_WEIGHTS)) || !existsSync(join(directory, ADAPTER_PICKLE))) return;
+  fail(
+    'ADAPTER_INVALID',
+    `${directory}: has only ${ADAPTER_PICKLE}, a Python pickle, which is never opened: save the adapter as ${ADAPTER_WEIGHTS}`,
+    { param: ADAPTER_PICKLE },
+  );
 }
 
 /** Errors of the files are errors of the adapter. */

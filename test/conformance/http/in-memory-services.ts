@@ -1,22 +1,28 @@
 import { EspalierError, fail, Lease } from '../../../src/base/index.ts';
 import type {
+  AdapterServices,
   AnswerDelta,
   AnswerToken,
   ChatRequest,
   EmbeddingRequest,
   Embeddings,
   GenerationOptions,
+  LoadRequest,
   ModelEntry,
   ModelSelection,
+  NamedResidence,
   ResolvedModel,
   Services,
   TextRequest,
+  Unloaded,
 } from '../../../src/http/index.ts';
 import type { Principal } from '../../../src/tenancy/index.ts';
 
 export const OPERATOR_KEY = 'esp_operator';
 export const ACME_KEY = 'esp_acme';
 export const GLOBEX_KEY = 'esp_globex';
+/** Of acme, for asking models only. */
+export const READER_KEY = 'esp_acme_reader';
 export const BASE = { name: 'tiny', digest: `sha256:${'b'.repeat(64)}` };
 export const ACME_DIGEST = `sha256:${'a'.repeat(64)}`;
 
@@ -24,6 +30,7 @@ const TENANTS: Readonly<Record<string, string | null>> = {
   [OPERATOR_KEY]: null,
   [ACME_KEY]: 'acme',
   [GLOBEX_KEY]: 'globex',
+  [READER_KEY]: 'acme',
 };
 
 /** What {@link EchoServices.chat} does in the midst of an answer. */
@@ -36,12 +43,49 @@ export interface Behaviour {
   readonly isEndless?: boolean;
 }
 
+/** Keeps names and pretends that each adapter takes 100 bytes. */
+export class EchoAdapters implements AdapterServices {
+  readonly #names = new Map<string, LoadRequest>();
+
+  async load({ tenant }: Principal, request: LoadRequest): Promise<void> {
+    if (request.reference !== 'acme/spam') fail('ADAPTER_NOT_FOUND', `no adapter "${request.reference}"`);
+    const key = `${tenant} ${request.name}`;
+    if (this.#names.has(key) && !request.isInPlace) fail('REQUEST_INVALID', `${request.name} has already been loaded`);
+    this.#names.set(key, request);
+  }
+
+  async unload({ tenant }: Principal, name: string): Promise<Unloaded> {
+    if (!this.#names.delete(`${tenant} ${name}`)) fail('ADAPTER_NOT_FOUND', `${name} cannot be found`);
+    return { digest: ACME_DIGEST, freedBytes: 100, inUseBytes: 0, sharedBytes: 0 };
+  }
+
+  async list({ tenant }: Principal, limit: number): Promise<NamedResidence[]> {
+    const mine = [...this.#names].filter(([key]) => tenant === null || key.startsWith(`${tenant} `));
+    return mine.slice(0, limit).map(([, { name }]) => ({
+      digest: ACME_DIGEST,
+      names: [name],
+      state: 'ready',
+      readyBytes: 100,
+      hostBytes: 0,
+      numLeases: 0,
+      isPinned: true,
+      lastUsedMs: 1_999,
+    }));
+  }
+
+  async tiers(): ReturnType<AdapterServices['tiers']> {
+    const tier = { count: 1, sizeBytes: 100, heldBytes: 0, budgetBytes: 1000, numEvicted: 2 };
+    return { ready: tier, host: tier };
+  }
+}
+
 /**
  * Services of one base that repeats the last message, word by word. Tenant acme has an adapter `acme/spam` that answers in capital
  * letters. Everything that the HTTP face must give back is counted.
  */
 export class EchoServices implements Services {
   readonly maxChoices = 3;
+  readonly adapters = new EchoAdapters();
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
   limit = 100;
@@ -57,7 +101,8 @@ export class EchoServices implements Services {
   authenticate(key: string): Principal {
     const tenant = TENANTS[key];
     if (tenant === undefined) return fail('KEY_INVALID', 'the API key is not known here');
-    return { tenant, role: 'admin', keyId: `key_${tenant ?? 'operator'}` };
+    const role = key === READER_KEY ? 'reader' : 'admin';
+    return { tenant, role, keyId: `key_${tenant ?? 'operator'}` };
   }
 
   admit({ tenant }: Principal): Disposable {

@@ -1,0 +1,101 @@
+import { fail } from '../base/index.ts';
+import type { AdapterServices, LoadRequest } from '../http/index.ts';
+import { parseReference, referenceOf, type AdapterVersion } from '../registry/index.ts';
+import type { AdapterSource, EngineClient } from '../serving/index.ts';
+import type { Principal } from '../tenancy/index.ts';
+import { isLoadableName, type LoadedNames } from './loaded-names.ts';
+import type { Platform } from './platform.ts';
+
+interface Loading {
+  readonly platform: Platform;
+  readonly engine: EngineClient;
+  readonly names: LoadedNames;
+  readonly base: { readonly name: string; readonly digest: string };
+}
+
+/** Where an adapter's files are, for the engine. @throws STORAGE_CORRUPT */
+export async function adapterSource(
+  { registry }: Platform,
+  tenant: string | null,
+  version: AdapterVersion,
+): Promise<AdapterSource> {
+  const directory = await registry.materialise(version);
+  return { digest: version.digest, directory, tenant, sizeBytes: version.sizeBytes };
+}
+
+/** @throws ADAPTER_UNAVAILABLE the version belongs to another base than this server's */
+export function requireBase(version: AdapterVersion, { name, digest }: Loading['base']): void {
+  if (version.base.digest === digest) return;
+  fail(
+    'ADAPTER_UNAVAILABLE',
+    `${referenceOf(version)} belongs to the base ${version.base.name} (${version.base.digest}), this server has ${name} (${digest})`,
+  );
+}
+
+/** Loading and unloading by name: a name is the tenant's own, an adapter that has one stays in memory. */
+export function makeAdapterServices(loading: Loading): AdapterServices {
+  return {
+    load: (principal, request) => load(loading, principal, request),
+    unload: (principal, name) => unload(loading, principal, name),
+    async list({ tenant }, limit) {
+      const { engine, names } = loading;
+      const residences = await engine.residency(tenant, limit);
+      const namesOf = new Map<string, string[]>();
+      for (const [name, { digest }] of names.of(tenant)) namesOf.set(digest, [...(namesOf.get(digest) ?? []), name]);
+      return residences.map((residence) => ({ ...residence, names: namesOf.get(residence.digest) ?? [] }));
+    },
+    async tiers() {
+      const { ready, host } = (await loading.engine.stats()).residency;
+      return { ready, host };
+    },
+  };
+}
+
+async function load(
+  { platform, engine, names, base }: Loading,
+  { tenant }: Principal,
+  { name, reference, isInPlace }: LoadRequest,
+): Promise<void> {
+  const refuse = (message: string, param: string): never => fail('REQUEST_INVALID', message, { param });
+  if (!isLoadableName(name)) {
+    refuse(
+      `lora_name must be letters, digits, ".", "_" and "-", at most 128, got ${JSON.stringify(name)}`,
+      'lora_name',
+    );
+  }
+  if (name === base.name) refuse(`${name} is the base of this server: choose another name`, 'lora_name');
+  if (!parseReference(reference)) {
+    const forms = 'TENANT/TASK, TENANT/TASK@VERSION, TENANT/TASK@ALIAS or sha256:…';
+    refuse(`lora_path must be a reference of the registry (${forms}): no path and no URL is ever read`, 'lora_path');
+  }
+  const before = names.find(tenant, name);
+  if (before && !isInPlace) refuseLoaded(name);
+  const version = platform.registry.resolve(tenant, reference);
+  requireBase(version, base);
+  await engine.pin(await adapterSource(platform, tenant, version));
+  const now = names.find(tenant, name);
+  if (now && !isInPlace) {
+    // Somebody else took the name meanwhile.
+    if (!names.hasDigest(tenant, version.digest)) await engine.unload(version.digest, tenant);
+    refuseLoaded(name);
+  }
+  names.set(tenant, name, version);
+  // Requests in flight end on the version with which they began.
+  if (now && !names.hasDigest(tenant, now.digest)) await engine.unload(now.digest, tenant);
+}
+
+async function unload({ engine, names }: Loading, { tenant }: Principal, name: string) {
+  const version = names.find(tenant, name);
+  if (!version) {
+    return fail('ADAPTER_NOT_FOUND', `The lora adapter '${name}' cannot be found.`, { param: 'lora_name' });
+  }
+  names.delete(tenant, name);
+  const { digest } = version;
+  if (names.hasDigest(tenant, digest)) return { digest, freedBytes: 0, inUseBytes: 0, sharedBytes: version.sizeBytes };
+  return { digest, ...(await engine.unload(digest, tenant)) };
+}
+
+function refuseLoaded(name: string): never {
+  const message = `The lora adapter '${name}' has already been loaded. If you want to load the adapter in place, set 'load_inplace' to True.`;
+  return fail('REQUEST_INVALID', message, { param: 'lora_name' });
+}

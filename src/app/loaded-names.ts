@@ -1,0 +1,39 @@
+import type { AdapterVersion } from '../registry/index.ts';
+
+/**
+ * The names under which tenants have loaded adapters on this server, as clients of vLLM do: each tenant has its own, they point at exact
+ * versions, and they live as long as the server. A name has no `/`, `@` or `:`, so it can never be taken for a reference of the registry.
+ */
+export class LoadedNames {
+  readonly #byTenant = new Map<string | null, Map<string, AdapterVersion>>();
+
+  find(tenant: string | null, name: string): AdapterVersion | undefined {
+    return this.#byTenant.get(tenant)?.get(name);
+  }
+
+  set(tenant: string | null, name: string, version: AdapterVersion): void {
+    const names = this.#byTenant.get(tenant) ?? new Map<string, AdapterVersion>();
+    names.set(name, version);
+    this.#byTenant.set(tenant, names);
+  }
+
+  delete(tenant: string | null, name: string): void {
+    const names = this.#byTenant.get(tenant);
+    names?.delete(name);
+    if (names?.size === 0) this.#byTenant.delete(tenant);
+  }
+
+  /** A tenant's names, in the order of their loading. */
+  of(tenant: string | null): readonly (readonly [name: string, version: AdapterVersion])[] {
+    return [...(this.#byTenant.get(tenant) ?? [])];
+  }
+
+  /** Whether any name of the tenant points at this adapter. */
+  hasDigest(tenant: string | null, digest: string): boolean {
+    return this.of(tenant).some(([, version]) => version.digest === digest);
+  }
+}
+
+export function isLoadableName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name);
+}

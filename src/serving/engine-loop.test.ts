@@ -1,0 +1,198 @@
+/** The engine's thread without the thread: steps happen when the test says so, and loads end when the test says so. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, beforeEach, test } from 'node:test';
+import { GatedLoader, TestClock } from '../../test/support/gated-loader.ts';
+import { writeTinyBase } from '../../test/support/tiny-base.ts';
+import { EspalierError } from '../base/index.ts';
+import { loadBase } from '../model/index.ts';
+import { loadNativeKernels } from '../numeric/index.ts';
+import { EngineLoop } from './engine-loop.ts';
+import { DEFAULT_ENGINE, Engine } from './engine.ts';
+import type { AdapterSource, EngineStats, FromWorker, UnloadReport } from './messages.ts';
+import { GREEDY, type GenerateRequest } from './request.ts';
+import { AdapterResidency } from './residency.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'engine-loop-'));
+after(() => rmSync(folder, { recursive: true }));
+writeTinyBase(folder);
+const base = loadBase(folder, 'tiny', loadNativeKernels({ threads: 1 }), 'bf16');
+const SIZE = 1_000;
+
+let loader: GatedLoader;
+let loop: EngineLoop;
+let scheduled: (() => void)[];
+let sent: FromWorker[];
+let token = 0;
+
+function start(maxSequences = 8, readyBytes = 3 * SIZE, maxWaiting = 10): void {
+  loader = new GatedLoader(() => ({ sizeBytes: SIZE, fileBytes: 8 }));
+  [scheduled, sent] = [[], []];
+  const engine = new Engine(base, { ...DEFAULT_ENGINE, maxSequences, cacheTokens: 2_048 });
+  const residency = new AdapterResidency(loader, new TestClock(), { readyBytes, hostBytes: 0 });
+  const schedule = (step: () => void): unknown => scheduled.push(step);
+  loop = new EngineLoop(engine, residency, { send: (message) => sent.push(message), schedule, maxWaiting });
+}
+beforeEach(() => start());
+
+function submit(id: string, adapter: string | null, maxTokens = 4): void {
+  const request: GenerateRequest = {
+    id,
+    promptTokenIds: Int32Array.of(5, 6, 7),
+    adapter,
+    maxTokens,
+    stopTokenIds: [],
+    sampling: GREEDY,
+  };
+  const source: AdapterSource | null =
+    adapter === null ? null : { digest: adapter, directory: '/x', tenant: 'acme', sizeBytes: SIZE };
+  loop.receive({ type: 'submit', request, adapter: source });
+}
+
+function ask<T>(question: Parameters<EngineLoop['receive']>[0] & { type: 'ask' }): T {
+  loop.receive(question);
+  const answer = sent.findLast((message) => message.type === 'answer' && message.token === question.token);
+  assert.ok(answer?.type === 'answer');
+  return answer.answer as T;
+}
+const stats = (): EngineStats => ask({ type: 'ask', token: token++, question: { type: 'stats' } });
+
+/** Runs what is scheduled. @returns whether there was anything */
+function step(): boolean {
+  const due = scheduled;
+  scheduled = [];
+  for (const run of due) run();
+  return due.length > 0;
+}
+
+/** Tokens that a request has got, and how it ended. */
+function outcomeOf(id: string): { numTokens: number; end: string | null } {
+  const outcome = { numTokens: 0, end: null as string | null };
+  for (const message of sent) {
+    if (message.type === 'failed' && message.id === id) outcome.end = message.error.code;
+    if (message.type !== 'tokens') continue;
+    for (const event of message.events) {
+      if (event.id !== id) continue;
+      assert.equal(outcome.end, null, 'nothing follows an end');
+      outcome.numTokens += event.tokenIds.length;
+      outcome.end = event.finishReason;
+    }
+  }
+  return outcome;
+}
+
+test('others decode to their end while a load hangs; then the cold one is answered', async () => {
+  submit('cold', 'a');
+  submit('base', null);
+  await Promise.resolve();
+  submit('other', 'b');
+  await loader.finish('b');
+  while (step());
+  assert.deepEqual(outcomeOf('base'), { numTokens: 4, end: 'length' });
+  assert.deepEqual(outcomeOf('other'), { numTokens: 4, end: 'length' });
+  assert.deepEqual(outcomeOf('cold'), { numTokens: 0, end: null });
+  assert.equal(stats().numWaitingForAdapter, 1);
+  await loader.finish('a');
+  while (step());
+  assert.deepEqual(outcomeOf('cold'), { numTokens: 4, end: 'length' });
+});
+
+test('a load that ends between two steps of others lets its requests join the next step', async () => {
+  submit('base', null, 50);
+  for (let n = 0; n < 5; n++) step();
+  submit('cold', 'a');
+  for (let n = 0; n < 5; n++) step();
+  assert.equal(outcomeOf('cold').numTokens, 0);
+  await loader.finish('a');
+  step();
+  assert.equal(outcomeOf('cold').numTokens, 1);
+  assert.equal(outcomeOf('base').numTokens, 11);
+});
+
+test('a request that has no place in the batch yet already loads its adapter', async () => {
+  start(1);
+  submit('runs', null, 30);
+  step();
+  submit('queued', 'a');
+  assert.deepEqual(loader.running, ['a']);
+  await loader.finish('a');
+  assert.equal(stats().numWaiting, 1, 'it waits in the engine, with its adapter ready');
+});
+
+test('an adapter stays while its request runs, and is let go however it ends', async () => {
+  start(8, SIZE);
+  submit('answered', 'a');
+  await loader.finish('a');
+  submit('waits', 'b');
+  step();
+  assert.deepEqual(loader.running, [], 'a is in use');
+  while (step());
+  assert.deepEqual(loader.running, ['b'], 'a has gone');
+  await loader.finish('b');
+  step();
+  submit('third', 'c');
+  loop.receive({ type: 'cancel', id: 'waits' });
+  assert.deepEqual(loader.running, ['c'], 'b has gone with its cancelled request');
+  await loader.finish('c');
+  submit('refused', 'd', 100_000);
+  loop.receive({ type: 'cancel', id: 'third' });
+  await loader.finish('d');
+  assert.equal(outcomeOf('refused').end, 'CONTEXT_TOO_LONG');
+  assert.equal(stats().residency.ready.heldBytes, 0);
+  while (step());
+  assert.deepEqual(outcomeOf('third'), { numTokens: 0, end: null });
+});
+
+test('a cancelled wait leaves nothing, before and during the load', async () => {
+  start(8, SIZE);
+  submit('runs', 'a', 50);
+  await loader.finish('a');
+  submit('before', 'b');
+  loop.receive({ type: 'cancel', id: 'before' });
+  loop.receive({ type: 'cancel', id: 'runs' });
+  assert.deepEqual(loader.running, []);
+  submit('during', 'c');
+  loop.receive({ type: 'cancel', id: 'during' });
+  await loader.finish('c');
+  while (step());
+  for (const id of ['before', 'during']) assert.deepEqual(outcomeOf(id), { numTokens: 0, end: null });
+  const { numRunning, numWaiting, numWaitingForAdapter } = stats();
+  assert.deepEqual([numRunning, numWaiting, numWaitingForAdapter], [0, 0, 0]);
+});
+
+test('a broken adapter fails its own requests only', async () => {
+  submit('base', null);
+  submit('broken', 'x');
+  await loader.fail('x', new EspalierError('ADAPTER_INVALID', 'no tensors'));
+  submit('again', 'x');
+  while (step());
+  assert.deepEqual(outcomeOf('broken'), { numTokens: 0, end: 'ADAPTER_UNAVAILABLE' });
+  assert.deepEqual(outcomeOf('again'), { numTokens: 0, end: 'ADAPTER_UNAVAILABLE' });
+  assert.deepEqual(outcomeOf('base'), { numTokens: 4, end: 'length' });
+});
+
+test('only so many requests may wait for adapters', () => {
+  start(8, SIZE, 2);
+  for (const id of ['1', '2', '3']) submit(id, 'a');
+  assert.deepEqual(outcomeOf('3').end, 'OVERLOADED');
+  assert.deepEqual([outcomeOf('1').end, outcomeOf('2').end], [null, null]);
+});
+
+test('loading and unloading as questions', async () => {
+  const adapter = { digest: 'a', directory: '/x', tenant: 'acme' };
+  loop.receive({ type: 'ask', token: 1_000, question: { type: 'pin', adapter } });
+  await loader.finish('a');
+  assert.deepEqual(sent.at(-1), { type: 'answer', token: 1_000, answer: { sizeBytes: SIZE } });
+  loop.receive({ type: 'ask', token: 1_001, question: { type: 'pin', adapter: { ...adapter, digest: 'x' } } });
+  await loader.fail('x', new EspalierError('ADAPTER_INVALID', 'no tensors'));
+  const refused = sent.at(-1);
+  assert.ok(refused?.type === 'refused' && refused.token === 1_001 && refused.error.code === 'ADAPTER_UNAVAILABLE');
+  const report = ask<UnloadReport>({
+    type: 'ask',
+    token: 1_002,
+    question: { type: 'unload', digest: 'a', tenant: 'acme' },
+  });
+  assert.deepEqual(report, { freedBytes: SIZE, inUseBytes: 0, sharedBytes: 0 });
+});

@@ -1,0 +1,174 @@
+import type { CompiledAdapter } from '../adapters/index.ts';
+import { EspalierError, type Lease } from '../base/index.ts';
+import { AdapterAdmission, type Admitted } from './adapter-admission.ts';
+import type { Engine } from './engine.ts';
+import {
+  remoteError,
+  type AdapterMix,
+  type AdapterSource,
+  type Answers,
+  type EngineStats,
+  type FromWorker,
+  type Question,
+  type ToWorker,
+} from './messages.ts';
+import type { GenerateRequest } from './request.ts';
+import type { AdapterResidency } from './residency.ts';
+import type { Ticket } from './slot.ts';
+
+interface LoopOptions {
+  /** To the main thread. */
+  readonly send: (message: FromWorker) => void;
+  /** Runs a step later, after the messages that have come in meanwhile. */
+  readonly schedule: (step: () => void) => void;
+  /** Requests that may wait for their adapters; one more is refused. */
+  readonly maxWaiting: number;
+}
+
+/**
+ * What the engine's thread does: takes messages, gets each request its adapter, and steps while there is work. A request whose adapter
+ * is not ready waits here and not in the engine, so that everybody else's steps go on; its adapter is loaded meanwhile, also when there
+ * is no place in the batch yet.
+ */
+export class EngineLoop {
+  readonly #engine: Engine;
+  readonly #residency: AdapterResidency;
+  readonly #admission: AdapterAdmission;
+  readonly #options: LoopOptions;
+  /** Of the requests that the engine has. */
+  readonly #leases = new Map<string, readonly Lease<CompiledAdapter>[]>();
+  /** Of the requests that wait for their adapters. */
+  readonly #tickets = new Map<string, Ticket>();
+  #isStepping = false;
+  #steps = 0;
+  #generatedTokens = 0;
+  #promptTokens = 0;
+
+  constructor(engine: Engine, residency: AdapterResidency, options: LoopOptions) {
+    this.#engine = engine;
+    this.#residency = residency;
+    this.#admission = new AdapterAdmission(residency);
+    this.#options = options;
+  }
+
+  receive(message: Exclude<ToWorker, { readonly type: 'close' }>): void {
+    switch (message.type) {
+      case 'submit':
+        this.#submit(message.request, message.adapter);
+        return;
+      case 'cancel':
+        this.#tickets.get(message.id)?.cancel();
+        this.#tickets.delete(message.id);
+        this.#engine.cancel(message.id);
+        this.#release(message.id);
+        return;
+      case 'ask':
+        this.#answer(message.token, message.question);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #submit(request: GenerateRequest, adapter: AdapterSource | AdapterMix | null): void {
+    const { id } = request;
+    if (adapter && this.#tickets.size >= this.#options.maxWaiting) {
+      const message = `${this.#tickets.size} requests wait for their adapters already: try again later`;
+      this.#fail(id, new EspalierError('OVERLOADED', message));
+      return;
+    }
+    const ticket = this.#admission.admit(adapter, {
+      onReady: (admitted) => this.#begin(request, admitted),
+      onFailed: (error) => this.#fail(id, error),
+    });
+    if (ticket?.isPending) this.#tickets.set(id, ticket);
+  }
+
+  #begin(request: GenerateRequest, { adapter, leases }: Admitted): void {
+    const { id } = request;
+    this.#tickets.delete(id);
+    this.#leases.set(id, leases);
+    try {
+      this.#engine.submit(request, adapter);
+    } catch (error) {
+      this.#release(id);
+      this.#fail(id, error);
+      return;
+    }
+    this.#promptTokens += request.promptTokenIds.length;
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    this.#options.schedule(this.#step);
+  }
+
+  readonly #step = (): void => {
+    const { events, failures } = this.#engine.step();
+    this.#steps++;
+    for (const event of events) {
+      this.#generatedTokens += event.tokenIds.length;
+      if (event.finishReason) this.#release(event.id);
+    }
+    for (const { id, error } of failures) {
+      this.#release(id);
+      this.#fail(id, error);
+    }
+    if (events.length > 0) this.#options.send({ type: 'tokens', events });
+    this.#isStepping = this.#engine.hasWork;
+    if (this.#isStepping) this.#options.schedule(this.#step);
+  };
+
+  #answer(token: number, question: Question): void {
+    const reply = (answer: Answers[keyof Answers]): void => this.#options.send({ type: 'answer', token, answer });
+    switch (question.type) {
+      case 'stats':
+        reply(this.#stats());
+        return;
+      case 'pin':
+        this.#residency.pin(
+          question.adapter,
+          (sizeBytes) => reply({ sizeBytes }),
+          (error) => this.#options.send({ type: 'refused', token, error: remoteError(error) }),
+        );
+        return;
+      case 'unload':
+        reply(this.#residency.unload(question.digest, question.tenant));
+        return;
+      case 'residency':
+        reply(this.#residency.list(question.tenant, question.limit));
+        return;
+      default:
+        question satisfies never;
+    }
+  }
+
+  #stats(): EngineStats {
+    const { counts } = this.#engine;
+    return {
+      numRunning: counts.numRunning,
+      numWaiting: counts.numWaiting,
+      numWaitingForAdapter: this.#tickets.size,
+      cacheBlocks: counts.numBlocks,
+      cacheBlocksFree: counts.numFreeBlocks,
+      cacheBlocksCached: counts.numCachedBlocks,
+      prefixHits: counts.prefixHits,
+      prefixMisses: counts.prefixMisses,
+      prefixEvictions: counts.prefixEvictions,
+      preemptions: counts.preemptions,
+      residency: this.#residency.stats(),
+      steps: this.#steps,
+      generatedTokens: this.#generatedTokens,
+      promptTokens: this.#promptTokens,
+    };
+  }
+
+  #fail(id: string, error: unknown): void {
+    this.#tickets.delete(id);
+    this.#options.send({ type: 'failed', id, error: remoteError(error) });
+  }
+
+  #release(id: string): void {
+    const leases = this.#leases.get(id) ?? [];
+    this.#leases.delete(id);
+    for (const lease of leases) lease[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * What waits to be loaded, fair to tenants: each tenant's own in order of arrival, the tenants in turn. So one tenant that asks for a
+ * hundred cold adapters delays another's first by one load, not by a hundred.
+ */
+export class LoadQueue<Item> {
+  /** By tenant, in the order in which their turns come. */
+  readonly #queues = new Map<string | null, Set<Item>>();
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(tenant: string | null, item: Item): void {
+    const queue = this.#queues.get(tenant) ?? new Set();
+    if (queue.has(item)) return;
+    queue.add(item);
+    this.#queues.set(tenant, queue);
+    this.#length++;
+  }
+
+  /** Whose turn it is; undefined when nothing waits. */
+  peek(): Item | undefined {
+    for (const queue of this.#queues.values()) for (const item of queue) return item;
+    return undefined;
+  }
+
+  /** Takes out what {@link peek} shows; its tenant's next turn comes after everybody else's. */
+  shift(): Item | undefined {
+    for (const [tenant, queue] of this.#queues) {
+      for (const item of queue) {
+        queue.delete(item);
+        this.#length--;
+        this.#queues.delete(tenant);
+        if (queue.size > 0) this.#queues.set(tenant, queue);
+        return item;
+      }
+    }
+    return undefined;
+  }
+
+  remove(tenant: string | null, item: Item): void {
+    const queue = this.#queues.get(tenant);
+    if (!queue?.delete(item)) return;
+    this.#length--;
+    if (queue.size === 0) this.#queues.delete(tenant);
+  }
+}

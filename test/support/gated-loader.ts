@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { CompiledAdapter } from '../../src/adapters/index.ts';
+import type { Clock } from '../../src/base/index.ts';
+import type { PeftFiles } from '../../src/formats/index.ts';
+import type { AdapterLoader, LoadedAdapter } from '../../src/serving/loader.ts';
+import type { AdapterSource } from '../../src/serving/messages.ts';
+
+/** A clock that stands still unless it is told to go on. */
+export class TestClock implements Clock {
+  #nowMs = 0;
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  epochMs(): number {
+    return 1_700_000_000_000 + this.#nowMs;
+  }
+
+  advance(ms: number): void {
+    this.#nowMs += ms;
+  }
+}
+
+/** An adapter that holds so many bytes and is applied nowhere. */
+export function adapterOf(sizeBytes: number): CompiledAdapter {
+  const factor_I = { shape: [sizeBytes / 4], data: new Float32Array(sizeBytes / 4) };
+  return { sites: new Map([['nowhere', [{ kind: 'scale-input', factor_I }]]]), sizeBytes };
+}
+
+/** Loads begin when they are asked for and end when the test says so. */
+export class GatedLoader implements AdapterLoader {
+  readonly #sizesOf: (digest: string) => { readonly sizeBytes: number; readonly fileBytes: number };
+  readonly #running = new Map<string, { gate: PromiseWithResolvers<LoadedAdapter>; files: PeftFiles | undefined }>();
+  /** `DIGEST disk` or `DIGEST host`, in the order of their beginning. */
+  readonly log: string[] = [];
+
+  constructor(sizesOf: (digest: string) => { readonly sizeBytes: number; readonly fileBytes: number }) {
+    this.#sizesOf = sizesOf;
+  }
+
+  /** Digests, in the order of their beginning. */
+  get running(): string[] {
+    return [...this.#running.keys()];
+  }
+
+  load({ digest }: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter> {
+    assert.ok(!this.#running.has(digest), `${digest} is loaded once at a time`);
+    const gate = Promise.withResolvers<LoadedAdapter>();
+    this.#running.set(digest, { gate, files });
+    this.log.push(`${digest} ${files ? 'host' : 'disk'}`);
+    return gate.promise;
+  }
+
+  async finish(digest: string): Promise<void> {
+    const { gate, files } = this.#take(digest);
+    const { sizeBytes, fileBytes } = this.#sizesOf(digest);
+    const read = files ?? { config: new Uint8Array(fileBytes / 2), weights: new Uint8Array(fileBytes / 2) };
+    gate.resolve({ adapter: adapterOf(Math.floor(sizeBytes / 4) * 4), files: read });
+    await turn();
+  }
+
+  async fail(digest: string, error: Error): Promise<void> {
+    this.#take(digest).gate.reject(error);
+    await turn();
+  }
+
+  #take(digest: string) {
+    const load = this.#running.get(digest) ?? assert.fail(`${digest} is not being loaded`);
+    this.#running.delete(digest);
+    return load;
+  }
+}
