@@ -130,7 +130,8 @@ function serveOnce(
   const samples: Samples = { rates: [], firstMs: [], perTokenMs: [] };
   let numTokens = 0;
   while (engine.hasWork) {
-    const { events } = engine.step();
+    const { events, failures } = engine.step();
+    for (const { error } of failures) throw error;
     const nowMs = systemClock.nowMs();
     for (const { id, tokenIds } of events) {
       const before = lastMs.get(id);

@@ -1,40 +1,19 @@
 /** What tenants get of one engine when one of them floods it: on the real scheduler, with a clock that only steps move. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { simulate, type Load, type Service, type SimulationOptions } from '../../test/support/serving-simulation.ts';
+import {
+  longest,
+  simulate,
+  SIMULATED as OPTIONS,
+  tenTenants,
+  withoutFlood,
+  type Load,
+} from '../../test/support/serving-simulation.ts';
 
-const OPTIONS: SimulationOptions = {
-  limits: { maxStepTokens: 256, maxSequences: 16, maxWaiting: 400, maxWaitingPerTenant: 100, maxWaitMs: 2000 },
-  cacheTokens: 16 * 256,
-  seconds: 50,
-  seed: 1,
-  stepMs: (numRows) => 2 + 0.2 * numRows,
-};
 /** No step is longer. */
 const LONGEST_STEP_MS = OPTIONS.stepMs(OPTIONS.limits.maxStepTokens);
 /** A request that is overdue goes first in the next step: the one that runs ends before. */
 const BOUND_MS = OPTIONS.limits.maxWaitMs + LONGEST_STEP_MS;
-
-/** About how many requests a second the engine of {@link OPTIONS} can answer, over all tenants. */
-const CAPACITY = 40;
-
-/** Ten tenants, one of which sends `flood` times what each of the others does. */
-function tenants(flood: number, load: number): Load[] {
-  return Array.from({ length: 10 }, (_, n): Load => ({
-    tenant: n === 0 ? 'flood' : `tenant ${n}`,
-    requestsPerSecond: ((n === 0 ? flood : 1) * load * CAPACITY) / 10,
-    promptTokens: [20, 100],
-    answerTokens: [10, 60],
-  }));
-}
-
-function others(services: Map<string, Service>): Service[] {
-  return [...services].filter(([tenant]) => tenant !== 'flood').map(([, service]) => service);
-}
-
-function longest(times: readonly number[]): number {
-  return times.reduce((most, time) => Math.max(most, time), 0);
-}
 
 for (const [name, load, cacheTokens] of [
   ['lightly used', 0.6, OPTIONS.cacheTokens],
@@ -44,9 +23,9 @@ for (const [name, load, cacheTokens] of [
 ] as const) {
   test(`one sends fifty times as much: the nine keep their service, and nobody waits beyond the bound (${name})`, () => {
     const options = { ...OPTIONS, cacheTokens };
-    const equal = others(simulate(tenants(1, load), options));
-    const all = simulate(tenants(50, load), options);
-    for (const [n, { tokens }] of others(all).entries()) {
+    const equal = withoutFlood(simulate(tenTenants(1, load), options));
+    const all = simulate(tenTenants(50, load), options);
+    for (const [n, { tokens }] of withoutFlood(all).entries()) {
       const share = tokens / equal[n].tokens;
       assert.ok(share >= 0.95, `tenant ${n + 1} keeps ${(100 * share).toFixed(1)} % of its service`);
     }

@@ -42,6 +42,36 @@ export interface SimulationOptions {
   readonly stepMs: (numRows: number) => number;
 }
 
+/** An engine that answers about {@link CAPACITY} requests of {@link tenTenants} a second, over all tenants. */
+export const SIMULATED: SimulationOptions = {
+  limits: { maxStepTokens: 256, maxSequences: 16, maxWaiting: 400, maxWaitingPerTenant: 100, maxWaitMs: 2000 },
+  cacheTokens: 16 * 256,
+  seconds: 50,
+  seed: 1,
+  stepMs: (numRows) => 2 + 0.2 * numRows,
+};
+export const CAPACITY = 40;
+
+/** Ten tenants, one of which sends `flood` times what each of the others does. At a load of 1 and no flood they use the engine up. */
+export function tenTenants(flood: number, load: number): Load[] {
+  return Array.from({ length: 10 }, (_, n): Load => ({
+    tenant: n === 0 ? 'flood' : `tenant ${n}`,
+    requestsPerSecond: ((n === 0 ? flood : 1) * load * CAPACITY) / 10,
+    promptTokens: [20, 100],
+    answerTokens: [10, 60],
+  }));
+}
+
+export function withoutFlood(services: ReadonlyMap<string, Service>): Service[] {
+  return [...services].filter(([tenant]) => tenant !== 'flood').map(([, service]) => service);
+}
+
+export function longest(times: Iterable<number>): number {
+  let most = 0;
+  for (const time of times) most = Math.max(most, time);
+  return most;
+}
+
 /** The real scheduler and cache against arrivals at random times and a clock that a step moves on: no arithmetic, no real time. */
 export function simulate(loads: readonly Load[], options: SimulationOptions): Map<string, Service> {
   const cache = new KvCache(new KvBlocks(nothingConfig, options.cacheTokens));
