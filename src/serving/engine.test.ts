@@ -72,6 +72,20 @@ test('what can never be held is refused before it takes anything', () => {
   assert.equal(engine.hasWork, false);
 });
 
+test('a request that is cancelled holds nothing from then on, and the others go on', () => {
+  const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, maxStepTokens: 16, cacheTokens: 256 });
+  for (const id of ['leaves', 'stays', 'waits'])
+    engine.submit({ ...request(id, 60, { stopTokenIds: [] }), tenant: id });
+  engine.step();
+  engine.cancel('leaves');
+  engine.cancel('never came');
+  engine.audit();
+  const ids = new Set<string>();
+  while (engine.hasWork) for (const { id } of engine.step().events) ids.add(id);
+  assert.deepEqual(ids, new Set(['stays', 'waits']));
+  assert.equal(engine.counts.numFreeBlocks, 16);
+});
+
 test('a request without a limit fills what there is', () => {
   const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, cacheTokens: 64 });
   engine.submit(request('open', 50, { maxTokens: null, stopTokenIds: [] }));

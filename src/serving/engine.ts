@@ -144,7 +144,10 @@ export class Engine {
     const { plan, givenUp } = this.#scheduler.schedule(this.#clock.nowMs());
     const failures = givenUp.map(({ sequence, error }): RequestFailure => ({ id: sequence.request.id, error }));
     for (const { id } of failures) this.#sequences.delete(id);
-    if (plan.length === 0) return { events: [], failures };
+    if (plan.length === 0) {
+      assert(!this.hasWork, 'while there is work, a step has rows');
+      return { events: [], failures };
+    }
     try {
       const reached = this.#execute(plan, failures);
       return { events: this.#commit(reached, failures), failures };

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeSequence, type SequenceOptions } from '../../test/support/sequences.ts';
-import { FairQueue, type QueueLimits } from './fair-queue.ts';
+import { FairQueue } from './fair-queue.ts';
+import type { QueueLimits } from './queue-limits.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -102,8 +103,8 @@ test('a tenant that has its part of the places is not owed one more; its request
     queue.begin(sequence, 0);
     sequence.hasBegun = true;
   };
-  for (let n = 0; n < 4; n++) add(queue, 'greedy');
-  for (let n = 0; n < 3; n++) begin();
+  for (let n = 0; n < 5; n++) add(queue, 'greedy');
+  for (let n = 0; n < 4; n++) begin();
   assert.deepEqual(queue.giveUpOverdue(1000), [], 'nobody else is there');
   const late = add(queue, 'late', {}, 50);
   const preempted = add(queue, 'greedy', {}, 50);
@@ -115,6 +116,32 @@ test('a tenant that has its part of the places is not owed one more; its request
   const [givenUp, ...more] = queue.giveUpOverdue(1000);
   assert.deepEqual([givenUp.sequence.tenant, givenUp.error.code, more], ['greedy', 'OVERLOADED', []]);
   assert.deepEqual([queue.numWaiting, queue.next(1000, NOBODY)], [2, late], 'what has begun is not given up');
+});
+
+test('who was preempted waits at the head, whatever the priority of those that have not begun', () => {
+  const queue = new FairQueue(LIMITS);
+  add(queue, 'a', { priority: 9 });
+  const [early, late] = [add(queue, 'a', { priority: -1 }), add(queue, 'a', { priority: 1 })];
+  for (const sequence of [early, late]) {
+    queue.begin(sequence, 0);
+    sequence.hasBegun = true;
+  }
+  queue.putBack(late, 1);
+  assert.equal(queue.next(1, NOBODY), late);
+  queue.putBack(early, 2);
+  assert.equal(queue.next(2, NOBODY), early);
+});
+
+test('a tenant’s part grows when others leave', () => {
+  const queue = new FairQueue(LIMITS);
+  const tenant = queue.tenantOf(add(queue, 'a'));
+  const others = ['b', 'c', 'd'].map((id) => add(queue, id, { weight: 2 }));
+  const shares = [queue.shareOf(tenant)];
+  for (const sequence of others) {
+    queue.remove(sequence);
+    shares.push(queue.shareOf(tenant));
+  }
+  assert.deepEqual(shares, [1, 1, 4 / 3, 4], 'never less than one place');
 });
 
 test('a flood fills its own queue; the others still come in', () => {
@@ -158,6 +185,27 @@ test('a request that would wait too long is refused when it comes, with the time
   add(queue, 'b', {}, 6000);
   add(queue, 'b', {}, 6000);
   assert.throws(() => add(queue, 'b', {}, 6000), { code: 'OVERLOADED', message: /would wait 7 s/ });
+});
+
+test('with more tenants than places the first request of one more is judged by the turns before it', () => {
+  const queue = new FairQueue({ ...LIMITS, maxSequences: 2, maxWaitMs: 2500 });
+  for (const tenant of ['a', 'b']) {
+    const sequence = add(queue, tenant, {}, 0);
+    queue.begin(sequence, 0);
+    sequence.hasBegun = true;
+  }
+  // Nobody waits, however long ago the last one began.
+  add(queue, 'c', {}, 100_000);
+  add(queue, 'd', {}, 100_000);
+  assert.equal(serve(queue, 1, 101_000), 'c');
+  add(queue, 'e', {}, 101_000);
+  assert.throws(() => add(queue, 'f', {}, 101_000), { code: 'OVERLOADED', message: /would wait 3 s/ });
+  assert.deepEqual(queue.giveUpOverdue(102_499), []);
+  const givenUp = queue.giveUpOverdue(102_500);
+  assert.deepEqual(
+    givenUp.map(({ sequence, error }) => [sequence.tenant, error.code]),
+    [['d', 'OVERLOADED']],
+  );
 });
 
 test('a rate is that of the last seconds: bursts count by their mean, and silence is seen', () => {

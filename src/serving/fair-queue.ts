@@ -1,30 +1,14 @@
 import { assert, EspalierError } from '../base/index.ts';
+import { overloaded, type QueueLimits } from './queue-limits.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Sequence } from './sequence.ts';
 import { goesBefore, isActive, isServedLess, type Tenant } from './tenant.ts';
-
-export interface QueueLimits {
-  /** Requests that may wait, over all tenants. A tenant with less than its part of them is let in also beyond. */
-  readonly maxWaiting: number;
-  /** Requests of one tenant that may wait: one tenant's flood fills its own queue only. */
-  readonly maxWaitingPerTenant: number;
-  /** Sequences that may run at once. */
-  readonly maxSequences: number;
-  /**
-   * A request that waits longer goes first, whatever its tenant has been served, unless the tenant has its part of the places already and
-   * others need theirs: then it is given up. A request that is expected to wait longer is refused when it comes.
-   */
-  readonly maxWaitMs: number;
-}
 
 /** A request that is not going to begin, and why. */
 export interface GivenUp {
   readonly sequence: Sequence;
   readonly error: EspalierError;
 }
-
-/** Never tell a client to come back sooner. */
-const MIN_RETRY_MS = 1000;
 
 /**
  * Who begins next: a Virtual Token Counter for each tenant (Sheng et al., 2024). The tenant that was served least, by its weight, goes
@@ -38,6 +22,8 @@ export class FairQueue {
   #meter = new RateMeter(0);
   /** Where a tenant starts when nobody is active. */
   #floor = 0;
+  /** Number and weight of the active tenants; undefined when they have to be counted again. */
+  #active: { readonly count: number; readonly weight: number } | undefined;
 
   constructor(limits: QueueLimits) {
     this.#limits = limits;
@@ -60,6 +46,7 @@ export class FairQueue {
     if (tenant.waiting.length === 0) tenant.meter = new RateMeter(nowMs);
     if (this.#numWaiting === 0) this.#meter = new RateMeter(nowMs);
     this.#insert(tenant, sequence, nowMs);
+    this.#active = undefined;
   }
 
   /** A sequence that was preempted waits again, before all of its tenant that have not begun. */
@@ -140,15 +127,23 @@ export class FairQueue {
     });
   }
 
-  /** Takes out the requests that have waited too long behind others of their own tenant. */
+  /**
+   * Takes out the requests that have waited too long and that nobody owes a place: their tenant has its part of the places, or there are
+   * more tenants than places. A tenant that is alone waits for itself only, and for as long as it takes.
+   */
   giveUpOverdue(nowMs: number): GivenUp[] {
     return this.#giveUp((sequence, tenant) => {
-      const isAlone = this.shareOf(tenant) >= this.#limits.maxSequences;
-      if (!this.isOverdue(sequence, nowMs) || this.#isOwed(tenant) || isAlone) return undefined;
-      return this.#overloaded(
-        'the other requests of this tenant took all of its service',
-        this.#expectedWaitMs(tenant, nowMs),
-      );
+      if (!this.isOverdue(sequence, nowMs)) return undefined;
+      const { count } = this.#countActive();
+      const isCrowded = count > this.#limits.maxSequences;
+      if (count === 1 || (this.#isOwed(tenant) && !isCrowded)) return undefined;
+      return isCrowded
+        ? overloaded('more tenants wait than can be served at once', this.#turnMs(nowMs), this.#limits)
+        : overloaded(
+            'the others of this tenant took all of its service',
+            this.#expectedWaitMs(tenant, nowMs),
+            this.#limits,
+          );
     });
   }
 
@@ -172,11 +167,12 @@ export class FairQueue {
     const { maxWaiting, maxWaitingPerTenant, maxWaitMs } = this.#limits;
     const tenant = this.#tenants.get(sequence.tenant);
     const numOwn = tenant?.waiting.length ?? 0;
-    let numActive = tenant && isActive(tenant) ? 0 : 1;
-    for (const other of this.#tenants.values()) if (isActive(other)) numActive++;
+    const numActive = this.#countActive().count + (tenant && isActive(tenant) ? 0 : 1);
     const isFull = this.#numWaiting >= maxWaiting && numOwn >= Math.max(1, Math.floor(maxWaiting / numActive));
-    // The first of a tenant is let in also while others wait for long: it is owed its turn. A tenant that is alone waits for itself only.
-    const waitMs = tenant && numOwn > 0 && numActive > 1 ? this.#expectedWaitMs(tenant, nowMs) : 0;
+    let waitMs = 0;
+    // A tenant that is alone waits for itself only. The first request of another is owed a place, unless there are not enough for all.
+    if (tenant && numOwn > 0 && numActive > 1) waitMs = this.#expectedWaitMs(tenant, nowMs);
+    else if (numActive > this.#limits.maxSequences) waitMs = this.#turnMs(nowMs);
     if (numOwn < maxWaitingPerTenant && !isFull && waitMs <= maxWaitMs) return;
     const why =
       numOwn >= maxWaitingPerTenant
@@ -184,16 +180,7 @@ export class FairQueue {
         : isFull
           ? `${this.#numWaiting} requests are waiting already`
           : `a request of this tenant would wait ${Math.round(waitMs / 1000)} s, longer than the ${maxWaitMs / 1000} s that any should`;
-    throw this.#overloaded(why, waitMs);
-  }
-
-  /** It is worth trying again when half of the queue has gone, or so much of it that the wait is not too long any more. */
-  #overloaded(why: string, waitMs: number): EspalierError {
-    const untilMs = Math.max(waitMs - this.#limits.maxWaitMs, waitMs / 2, MIN_RETRY_MS);
-    const retryAfterMs = Math.round(untilMs);
-    return new EspalierError('OVERLOADED', `${why}: try again in ${Math.ceil(retryAfterMs / 1000)} s`, {
-      retryAfterMs,
-    });
+    throw overloaded(why, waitMs, this.#limits);
   }
 
   #giveUp(reasonOf: (sequence: Sequence, tenant: Tenant) => EspalierError | undefined): GivenUp[] {
@@ -211,6 +198,14 @@ export class FairQueue {
   /** Whether one more place would be within the tenant's part. */
   #isOwed(tenant: Tenant): boolean {
     return tenant.numRunning + 1 <= this.shareOf(tenant);
+  }
+
+  /** How long the first request of one more tenant would wait, when everybody has a turn before. */
+  #turnMs(nowMs: number): number {
+    let numAhead = 0;
+    for (const tenant of this.#tenants.values()) if (tenant.waiting.length > 0) numAhead++;
+    // Nobody waits: what the meter knows is of another time.
+    return numAhead === 0 ? 0 : (this.#meter.gapMs(nowMs) ?? 0) * (numAhead + 1);
   }
 
   /** How long one more request of a tenant would wait, judged by how fast they have begun lately; 0 when nothing is known. */
@@ -246,14 +241,27 @@ export class FairQueue {
 
   /** The last tenant that leaves says where the next one starts. */
   #rest(tenant: Tenant): void {
-    if (!isActive(tenant)) this.#floor = tenant.counter;
+    if (isActive(tenant)) return;
+    this.#floor = tenant.counter;
+    this.#active = undefined;
   }
 
   /** A tenant's part of everything, by weight, among those that are active. */
   #partOf(tenant: Tenant): number {
-    let sum = 0;
-    for (const other of this.#tenants.values()) if (isActive(other)) sum += other.weight;
-    return tenant.weight / sum;
+    return tenant.weight / this.#countActive().weight;
+  }
+
+  #countActive(): { readonly count: number; readonly weight: number } {
+    if (!this.#active) {
+      let [count, weight] = [0, 0];
+      for (const tenant of this.#tenants.values()) {
+        if (!isActive(tenant)) continue;
+        count++;
+        weight += tenant.weight;
+      }
+      this.#active = { count, weight };
+    }
+    return this.#active;
   }
 
   #insert(tenant: Tenant, sequence: Sequence, nowMs: number): void {

@@ -65,6 +65,25 @@ for (const [name, load, cacheTokens] of [
   });
 }
 
+for (const [numTenants, answerTokens] of [
+  [200, [10, 60]],
+  [40, [200, 300]],
+] as const) {
+  test(`${numTenants} tenants on 16 places, twice as much asked as can be served: all are served alike, nobody waits beyond the bound`, () => {
+    const loads = Array.from({ length: numTenants }, (_, n): Load => {
+      const requestsPerSecond = (80 * 35) / ((answerTokens[0] + answerTokens[1]) / 2) / numTenants;
+      return { tenant: `tenant ${n}`, requestsPerSecond, promptTokens: [20, 100], answerTokens };
+    });
+    const services = [...simulate(loads, { ...OPTIONS, cacheTokens: 16 * 512 }).values()];
+    const waitMs = longest(services.flatMap(({ waitsMs }) => waitsMs));
+    assert.ok(waitMs <= BOUND_MS, `somebody waited ${waitMs} ms`);
+    const finished = services.map(({ numFinished }) => numFinished).toSorted((a, b) => a - b);
+    const mean = finished.reduce((sum, count) => sum + count, 0) / numTenants;
+    assert.ok(finished[0] >= mean / 2 && finished[numTenants - 1] <= mean * 2, `${finished[0]} to ${finished.at(-1)}`);
+    assert.ok(services.every(({ retryAfterMs }) => retryAfterMs.every((ms) => ms >= 1000)));
+  });
+}
+
 test('long prompts of one tenant do not delay the first tokens of others', () => {
   const short: Load = { tenant: 'short', requestsPerSecond: 5, promptTokens: [20, 60], answerTokens: [5, 20] };
   const long: Load = { tenant: 'long', requestsPerSecond: 20, promptTokens: [2000, 3000], answerTokens: [1, 2] };
@@ -77,6 +96,19 @@ test('long prompts of one tenant do not delay the first tokens of others', () =>
   // A step that runs, and half of the next for its own prompt: not one of the long prompts, which take ten steps.
   const slower = longest(beside.firstTokensMs) - longest(alone.firstTokensMs);
   assert.ok(slower <= 2 * LONGEST_STEP_MS, `a first token came ${slower} ms later than alone`);
+});
+
+test('a generated token counts as two of a prompt: who asks for long answers is served as much as who sends long prompts', () => {
+  const services = simulate(
+    [
+      { tenant: 'talker', requestsPerSecond: 60, promptTokens: [10, 10], answerTokens: [100, 100] },
+      { tenant: 'reader', requestsPerSecond: 60, promptTokens: [100, 100], answerTokens: [10, 10] },
+    ],
+    { ...OPTIONS, limits: { ...OPTIONS.limits, maxWaitMs: Infinity } },
+  );
+  const [talker, reader] = [...services.values()].map(({ numFinished }) => numFinished);
+  const ratio = (talker * (10 + 2 * 100)) / (reader * (100 + 2 * 10));
+  assert.ok(ratio > 0.93 && ratio < 1.07, `the talker got ${ratio.toFixed(2)} of the reader’s service`);
 });
 
 test('service goes by weight when all ask for more than there is', () => {

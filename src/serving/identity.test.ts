@@ -1,13 +1,15 @@
 /**
  * The engine's law: whatever runs beside a request, whenever it comes and whoever leaves, whether it was preempted or found its prefix in the
- * cache, its tokens and its logits are those that it gets alone, bit for bit.
+ * cache, its tokens, its logits and what it reads of its prompt are those that it gets alone, bit for bit.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   adapters,
+  addEvent,
   BROKEN_ADAPTER,
   BROKEN_SAMPLER,
+  emptyOutcome,
   LONGEST,
   makeRequest,
   MAX_NEW,
@@ -90,7 +92,7 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
       priority: rng.nextBelow(3) - 1,
       deadlineMs,
     };
-    const outcome: Outcome = { tokenIds: [], digests: [], finishReason: null };
+    const outcome = emptyOutcome();
     const flight: Flight = { p, a, outcome, isBroken: chance < 0.02 || chance > 0.98, deadlineMs, fate: null };
     flights.set(id, flight);
     try {
@@ -111,12 +113,11 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
     }
     nowMs += rng.nextBelow(20);
     const { events, failures } = engine.step();
-    for (const { id, tokenIds, finishReason } of events) {
-      const flight = flights.get(id);
-      assert.ok(flight && flight.fate === null, `${id} is in flight`);
-      flight.outcome.tokenIds.push(...tokenIds);
-      flight.outcome.finishReason = finishReason;
-      if (finishReason) flight.fate = 'answered';
+    for (const event of events) {
+      const flight = flights.get(event.id);
+      assert.ok(flight && flight.fate === null, `${event.id} is in flight`);
+      addEvent(flight.outcome, event);
+      if (event.finishReason) flight.fate = 'answered';
     }
     for (const { id, error } of failures) {
       const flight = flights.get(id);

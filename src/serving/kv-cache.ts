@@ -36,6 +36,19 @@ export class KvCache {
     return Math.max(0, this.blocks.blocksFor(sequence.numTokens) - sequence.blocks.length);
   }
 
+  /** Whether one of the running sequences is about to fill the next block that a waiting one would read from the cache. */
+  isBeingComputed(waiting: Sequence, running: readonly Sequence[]): boolean {
+    const index = this.#find(waiting).length;
+    if (waiting.promptRows || index >= this.#mostShared(waiting)) return false;
+    const end = (index + 1) * this.blocks.blockSize;
+    return running.some((other) => {
+      if (other.tenant !== waiting.tenant || adapterKey(other) !== adapterKey(waiting)) return false;
+      if (other.numTokens < end || other.numComputed >= end) return false;
+      for (let i = index; i >= 0; i--) if (this.#keyOf(other, i) !== this.#keyOf(waiting, i)) return false;
+      return true;
+    });
+  }
+
   /** Starts a sequence on the cached blocks of its tokens. At least one row stays to be computed, so that there are logits. */
   begin(sequence: Sequence): void {
     assert(sequence.blocks.length === 0 && sequence.prefix === null, 'a sequence that begins holds nothing');

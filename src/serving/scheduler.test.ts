@@ -119,6 +119,15 @@ test('when blocks run out the one that came last goes, waits first in line, and 
   assert.equal(cache.numAvailable, 4);
 });
 
+test('a row that was planned for who has to go is planned for somebody else', () => {
+  const { scheduler } = schedulerOf({ maxStepTokens: 2 }, 80);
+  scheduler.add(makeSequence('old', { numPrompt: 48, tenant: 'a' }), 0);
+  scheduler.add(makeSequence('young', { numPrompt: 15, tenant: 'b', maxTokens: 60 }), 0);
+  let last: string[] = [];
+  for (let step = 0; step < 40 && scheduler.numPreemptions === 0; step++) last = stepOf(scheduler);
+  assert.deepEqual([last, scheduler.numPreemptions], [['old:2'], 1]);
+});
+
 test('of the last one’s tenant the lowest priority goes; the first of all never does', () => {
   const { scheduler } = schedulerOf({}, 80);
   const sequences = [
@@ -154,6 +163,47 @@ test('what somebody computed before is not computed again', () => {
   scheduler.add(again, 0);
   assert.deepEqual(stepOf(scheduler), ['again:8']);
   assert.deepEqual([again.cachedTokens, cache.numHits], [32, 2]);
+});
+
+test('what somebody computes now is waited for, block by block', () => {
+  const { scheduler } = schedulerOf({ maxStepTokens: 20 }, 320);
+  const promptTokenIds = Int32Array.from({ length: 40 }, (_, i) => i);
+  const branch = promptTokenIds.with(20, 99);
+  scheduler.add(makeSequence('first', { promptTokenIds, maxTokens: 9 }), 0);
+  scheduler.add(makeSequence('same', { promptTokenIds, maxTokens: 9 }), 0);
+  scheduler.add(makeSequence('other', { promptTokenIds, maxTokens: 9, tenant: 'other' }), 0);
+  scheduler.add(makeSequence('branch', { promptTokenIds: branch, maxTokens: 9 }), 0);
+  scheduler.add(makeSequence('every row', { promptTokenIds, maxTokens: 9, embedding: 'mean', tenant: 'x' }), 0);
+  const steps = Array.from({ length: 8 }, () => stepOf(scheduler));
+  const rowsOf = (id: string): number[] =>
+    steps.flatMap((step) => step.filter((row) => row.startsWith(`${id}:`)).map((row) => Number(row.split(':')[1])));
+  const prompt = (id: string): number => rowsOf(id).reduce((sum, rows) => sum + (rows > 1 ? rows : 0), 0);
+  assert.deepEqual(['first', 'same', 'other', 'branch', 'every row'].map(prompt), [40, 8, 40, 24, 40]);
+});
+
+test('waited for is only the same prefix of the same tenant and adapter, and only by who would use it', () => {
+  const ids = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i);
+  const [a, b, c] = [ids(100, 16), ids(200, 16), ids(300, 16)];
+  const prompt = (...parts: number[][]): { promptTokenIds: Int32Array } => ({
+    promptTokenIds: Int32Array.from([...parts.flat(), 1]),
+  });
+  for (const [what, options, expected] of [
+    ['the same', prompt(a, b), ['x:33']],
+    ['the same first block', prompt(a, c), ['x:33']],
+    ['another tenant', { ...prompt(a, b), tenant: 'other' }, ['x:33', 'y:33']],
+    ['another adapter', { ...prompt(a, b), adapter: 'sha256:other' }, ['x:33', 'y:33']],
+    ['every row is needed', { ...prompt(a, b), embedding: 'mean' }, ['x:33', 'y:33']],
+    ['another first block, which is cached', prompt(c, b), ['x:33', 'y:17']],
+    ['shorter than a block', prompt(), ['x:33', 'y:1']],
+  ] as const) {
+    const { scheduler } = schedulerOf({ maxStepTokens: 100 }, 640);
+    scheduler.add(makeSequence('before', { ...prompt(c), maxTokens: 1 }), 0);
+    stepOf(scheduler);
+    scheduler.add(makeSequence('x', { ...prompt(a, b), maxTokens: 1 }), 0);
+    scheduler.add(makeSequence('y', options), 0);
+    assert.deepEqual(stepOf(scheduler).toSorted(), expected, what);
+    assert.equal(stepOf(scheduler).length, 1, `${what}: y runs in the next step`);
+  }
 });
 
 test('positions that an adapter brings cost no rows, and are shared as others are', () => {
@@ -200,6 +250,16 @@ test('who has waited too long gets a place of a tenant that holds more than its 
   assert.deepEqual(stepOf(scheduler, 110), ['a:1', 'b:1', 'c:1', 'x:1']);
   assert.deepEqual(stepOf(scheduler, 111), ['a:1', 'b:1', 'x:1', 'y:1']);
   assert.deepEqual(stepOf(scheduler, 112), ['a:1', 'b:1', 'x:1', 'y:1'], 'both have their part');
+});
+
+test('nobody goes for an overdue request that could not begin in this step anyway', () => {
+  const { scheduler } = schedulerOf({ maxStepTokens: 8, maxSequences: 4, maxWaitMs: 100 }, 1600);
+  for (const id of ['a', 'b', 'c']) scheduler.add(makeSequence(id, { tenant: 'greedy', maxTokens: 90 }), 0);
+  stepOf(scheduler, 0);
+  for (const id of ['x', 'y']) scheduler.add(makeSequence(id, { tenant: 'late', numPrompt: 60 }), 0);
+  assert.deepEqual(stepOf(scheduler, 10), ['a:1', 'b:1', 'c:1', 'x:5']);
+  assert.deepEqual(stepOf(scheduler, 110), ['a:1', 'b:1', 'c:1', 'x:5'], 'x takes the rows of its tenant');
+  assert.equal(scheduler.numPreemptions, 0);
 });
 
 test('removing a sequence frees its blocks, whether it runs or waits', () => {

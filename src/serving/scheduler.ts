@@ -1,6 +1,7 @@
 import { assert } from '../base/index.ts';
-import { FairQueue, type GivenUp, type QueueLimits } from './fair-queue.ts';
+import { FairQueue, type GivenUp } from './fair-queue.ts';
 import type { KvCache } from './kv-cache.ts';
+import type { QueueLimits } from './queue-limits.ts';
 import type { Sequence } from './sequence.ts';
 import { isServedLess, type Tenant } from './tenant.ts';
 
@@ -170,7 +171,7 @@ export class Scheduler {
       const sequence = this.#queue.next(draft.nowMs, passed);
       if (!sequence) return;
       const tenant = this.#queue.tenantOf(sequence);
-      if (!this.#hasUse(draft, tenant)) {
+      if (!this.#hasUse(draft, sequence)) {
         passed.add(tenant);
       } else if (this.#fits(sequence)) {
         this.#begin(sequence, draft.nowMs);
@@ -183,14 +184,17 @@ export class Scheduler {
   }
 
   /** Whether the step has rows for one more: some that nobody needs, or some of its tenant's part of them. */
-  #hasUse(draft: Draft, tenant: Tenant): boolean {
+  #hasUse(draft: Draft, sequence: Sequence): boolean {
+    // What is being computed already is worth waiting for: the choices of one request, many questions to one document.
+    if (this.#cache.isBeingComputed(sequence, this.#running)) return false;
+    const tenant = this.#queue.tenantOf(sequence);
     let [numMissing, numOwn] = [0, 0];
     const hungry = new Set([tenant]);
-    for (const sequence of this.#running) {
-      if (draft.rows.has(sequence)) continue;
-      numMissing += sequence.numMissing;
-      if (sequence.tenant === tenant.id) numOwn += sequence.numMissing;
-      else hungry.add(this.#queue.tenantOf(sequence));
+    for (const other of this.#running) {
+      if (draft.rows.has(other)) continue;
+      numMissing += other.numMissing;
+      if (other.tenant === tenant.id) numOwn += other.numMissing;
+      else hungry.add(this.#queue.tenantOf(other));
     }
     let weight = 0;
     for (const other of hungry) weight += other.weight;
@@ -222,7 +226,8 @@ export class Scheduler {
   /** Somebody has waited too long while others hold more places than their part: sequences of those go for it. */
   #makeRoom(draft: Draft): void {
     const overdue = this.#queue.overdue(draft.nowMs, new Set());
-    while (overdue && (this.#running.length >= this.#numPlaces || !this.#fits(overdue))) {
+    if (!overdue || !this.#hasUse(draft, overdue)) return;
+    while (this.#running.length >= this.#numPlaces || !this.#fits(overdue)) {
       const victim = this.#leastOfGreedy();
       if (!victim) return;
       this.#preempt(draft, victim);

@@ -6,9 +6,9 @@ import { Rng } from '../../src/base/index.ts';
 import { loadBase } from '../../src/model/index.ts';
 import { loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, type EngineParts } from '../../src/serving/engine.ts';
-import { GREEDY, type FinishReason, type GenerateRequest } from '../../src/serving/request.ts';
+import { GREEDY, type FinishReason, type GenerateRequest, type TokenEvent } from '../../src/serving/request.ts';
 import { chooseToken } from '../../src/serving/choose.ts';
-import { prefixAdapter, promptAdapter, scaleAdapter, tokenAdapter } from './served-adapters.ts';
+import { everyKindAdapter, prefixAdapter, promptAdapter, scaleAdapter, tokenAdapter } from './served-adapters.ts';
 import { randomAdapter } from './tiny-adapters.ts';
 import { tinySites, writeTinyBase } from './tiny-base.ts';
 
@@ -35,6 +35,7 @@ export const adapters: readonly CompiledAdapter[] = [
   prefixAdapter(tinyBase.config, 21, 7),
   tokenAdapter(tinyBase.config, true, 8),
   scaleAdapter(tinyBase.config, 9),
+  everyKindAdapter(tinyBase.config, 10),
 ];
 
 /** Fails whatever batch it is in. */
@@ -60,7 +61,20 @@ export interface Outcome {
   readonly tokenIds: number[];
   /** Of the row of logits that each token was chosen from, also of the one that ended the answer. */
   readonly digests: number[];
+  /** What the request read of its prompt's rows. */
+  ofPrompt: Pick<TokenEvent, 'promptLogprobs' | 'embedding'>;
   finishReason: FinishReason | null;
+}
+
+export function emptyOutcome(): Outcome {
+  return { tokenIds: [], digests: [], ofPrompt: {}, finishReason: null };
+}
+
+/** Adds an event to what its request has got. */
+export function addEvent(outcome: Outcome, { tokenIds, finishReason, promptLogprobs, embedding }: TokenEvent): void {
+  outcome.tokenIds.push(...tokenIds);
+  outcome.finishReason = finishReason;
+  if (promptLogprobs ?? embedding) outcome.ofPrompt = { promptLogprobs, embedding };
 }
 
 export const NUM_PROMPTS = 24;
@@ -70,7 +84,10 @@ export const MAX_NEW = 20;
 /** Of any adapter. */
 export const MAX_VIRTUAL = 21;
 
-/** Prompt `p` on adapter `a`: a quarter of them sampled, some with tokens that end it early. Prompts of one stem begin alike. */
+/**
+ * Prompt `p` on adapter `a`: a quarter of them sampled, some with tokens that end it early, some that read their
+ * prompt's rows. Prompts of one stem begin alike.
+ */
 export function makeRequest(id: string, p: number, a: number): GenerateRequest {
   const rng = Rng.fromSeed(p, 'prompt');
   const ids = (from: Rng, count: number): number[] =>
@@ -85,6 +102,8 @@ export function makeRequest(id: string, p: number, a: number): GenerateRequest {
     maxTokens: 1 + rng.nextBelow(MAX_NEW),
     stopTokenIds: p % 3 === 0 ? ids(rng, 120) : [],
     sampling,
+    ...(p % 8 === 3 && { logprobs: { top: 2, ofPrompt: true } }),
+    ...(p % 8 === 6 && { embedding: 'mean' }),
   };
 }
 
@@ -119,13 +138,8 @@ export function outcomeAlone(p: number, a: number): Outcome {
   const cacheTokens = LONGEST + MAX_NEW + MAX_VIRTUAL;
   const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, maxSequences: 1, cacheTokens }, parts);
   engine.submit(makeRequest('alone', p, a), adapters[a]);
-  const outcome: Outcome = { tokenIds: [], digests: [], finishReason: null };
-  while (engine.hasWork) {
-    for (const { tokenIds, finishReason } of engine.step().events) {
-      outcome.tokenIds.push(...tokenIds);
-      outcome.finishReason = finishReason;
-    }
-  }
+  const outcome = emptyOutcome();
+  while (engine.hasWork) for (const event of engine.step().events) addEvent(outcome, event);
   outcome.digests.push(...(digests.get('alone') ?? []));
   alone.set(`${p} ${a}`, outcome);
   return outcome;

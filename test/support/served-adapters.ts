@@ -46,3 +46,36 @@ export function scaleAdapter(config: ModelConfig, seed: number): CompiledAdapter
   ]);
   return { ...BASE_ADAPTER, sites: new Map(sites) };
 }
+
+/** Every kind of row primitive at every site, as no method has them: whatever comes after another must read what that one wrote. */
+export function everyKindAdapter(config: ModelConfig, seed: number): CompiledAdapter {
+  const [rank, block] = [3, 8];
+  const sites = linearSites(config).map(({ path, in: I, out: O }): [string, RowPrimitive[]] => {
+    const tensor = (name: string, shape: readonly number[], mean = 0): Tensor =>
+      random(shape, seed, `${path} ${name}`, mean);
+    return [
+      path,
+      [
+        { kind: 'scale-input', factor_I: tensor('in', [I], 1) },
+        { kind: 'block-rotation', blocks_NBB: tensor('rotation', [I / block, block, block]) },
+        { kind: 'low-rank-delta', a_RI: tensor('a', [rank, I]), b_OR: tensor('b', [O, rank]), scale: 0.5 },
+        {
+          kind: 'scaled-low-rank-delta',
+          a_RI: tensor('shared a', [rank, I]),
+          b_OR: tensor('shared b', [O, rank]),
+          inner_R: tensor('inner', [rank]),
+          outer_O: tensor('outer', [O]),
+        },
+        {
+          kind: 'kronecker-delta',
+          left_AC: tensor('left', [2, 4]),
+          right: [tensor('right', [O / 2, rank]), tensor('right too', [rank, I / 4])],
+          scale: 0.5,
+        },
+        { kind: 'scale-output', factor_O: tensor('out', [O], 1) },
+        { kind: 'bias', bias_O: tensor('bias', [O]) },
+      ],
+    ];
+  });
+  return { ...BASE_ADAPTER, sites: new Map(sites) };
+}
