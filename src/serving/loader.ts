@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { EspalierError } from '../base/index.ts';
+import { EspalierError, errorMessage } from '../base/index.ts';
 import type { PeftFiles } from '../formats/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
 import { buffersOf } from './buffers.ts';
@@ -18,6 +18,21 @@ export interface AdapterLoader {
    * @throws what reading, checking and compiling throw
    */
   load(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter>;
+}
+
+/** As {@link AdapterLoader.load}; what goes wrong is the result. */
+export async function tryLoad(
+  loader: AdapterLoader,
+  source: AdapterSource,
+  files: PeftFiles | undefined,
+): Promise<LoadedAdapter | EspalierError> {
+  try {
+    return await loader.load(source, files);
+  } catch (error) {
+    return error instanceof EspalierError
+      ? error
+      : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
+  }
 }
 
 /**

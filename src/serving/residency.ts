@@ -1,26 +1,24 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { assert, EspalierError, errorMessage, Lease, type Clock } from '../base/index.ts';
-import type { PeftFiles } from '../formats/index.ts';
+import { assert, EspalierError, Lease, type Clock } from '../base/index.ts';
 import { freeBuffers, sizeOfBuffers } from './buffers.ts';
-import { DEFAULT_POLICY, makePolicy, type PolicyName } from './eviction-policy.ts';
+import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
 import { HostTier } from './host-tier.ts';
 import { loadCost } from './load-cost.ts';
 import { LoadFailures, tooLarge, unavailable } from './load-failures.ts';
 import { LoadQueue } from './load-queue.ts';
-import type { AdapterLoader, LoadedAdapter } from './loader.ts';
+import { tryLoad, type AdapterLoader } from './loader.ts';
 import { MemoryTier } from './memory-tier.ts';
-import type { AdapterResidence, AdapterSource, LoadObservation, ResidencyStats, UnloadReport } from './messages.ts';
+import type {
+  AdapterResidence,
+  AdapterSource,
+  LoadObservation,
+  ResidencyStats,
+  ResidencyOptions,
+  UnloadReport,
+} from './messages.ts';
 import { Pins } from './pins.ts';
 import { listResidences, tierStats } from './residency-report.ts';
 import { Slot, type Ticket, type Waiter } from './slot.ts';
-
-export interface ResidencyOptions {
-  /** Bytes of adapters that are ready; those in use included. */
-  readonly readyBytes: number;
-  /** Bytes of artefacts kept in memory so that loading them again reads no disk. */
-  readonly hostBytes: number;
-  readonly policy?: PolicyName;
-}
 
 /** Part of the ready tier that may be pinned: the rest is always left to whoever comes. */
 const MAX_PINNED_PART = 0.5;
@@ -211,7 +209,7 @@ export class AdapterResidency {
     const lent = this.#host.lend(digest);
     const from = lent ? 'host' : 'disk';
     const begunMs = this.#clock.nowMs();
-    const loaded = await this.#tryLoad(source, lent);
+    const loaded = await tryLoad(this.#loader, source, lent);
     const seconds = (this.#clock.nowMs() - begunMs) / 1000;
     const isLoaded = !(loaded instanceof EspalierError);
     slot.isLoading = false;
@@ -224,16 +222,6 @@ export class AdapterResidency {
     if (isLoaded) this.#receive(slot, loaded.adapter);
     else this.#fail(slot, unavailable(source, loaded));
     this.#startLoads();
-  }
-
-  async #tryLoad(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter | EspalierError> {
-    try {
-      return await this.#loader.load(source, files);
-    } catch (error) {
-      return error instanceof EspalierError
-        ? error
-        : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
-    }
   }
 
   #receive(slot: Slot, adapter: CompiledAdapter): void {
