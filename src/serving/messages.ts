@@ -73,11 +73,13 @@ export type FromWorker =
   | { readonly type: 'refused'; readonly token: number; readonly error: RemoteError }
   | { readonly type: 'load'; readonly observation: LoadObservation };
 
-export interface ToLoader {
+export interface LoadOrder {
   readonly token: number;
   readonly source: AdapterSource;
   readonly files: PeftFiles | undefined;
 }
+
+export type ToLoader = LoadOrder | { readonly spare: readonly SharedArrayBuffer[] };
 
 export type FromLoader =
   | { readonly token: number; readonly adapter: CompiledAdapter; readonly files: PeftFiles }

@@ -1,6 +1,6 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { assert, EspalierError, Lease, type Clock } from '../base/index.ts';
-import { freeBuffers, sizeOfBuffers } from './buffers.ts';
+import { sizeOfBuffers } from './buffers.ts';
 import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
 import { HostTier } from './host-tier.ts';
 import { loadCost } from './load-cost.ts';
@@ -229,7 +229,7 @@ export class AdapterResidency {
     slot.sizeBytes = sizeBytes;
     const error = this.refusalOf([slot]);
     if (error) {
-      freeBuffers(adapter);
+      this.#loader.reclaim(adapter);
       this.#fail(slot, error);
       return;
     }
@@ -282,7 +282,7 @@ export class AdapterResidency {
 
   readonly #afterEviction = (digest: string): void => {
     const slot = this.#slotOf(digest);
-    freeBuffers(slot.adapter);
+    if (slot.adapter) this.#loader.reclaim(slot.adapter);
     slot.adapter = undefined;
     slot.isLeaving = false;
     this.#forgetIfAbsent(slot);
