@@ -74,14 +74,9 @@ export class AdapterResidency {
     const { tenant, digest } = source;
     const onReady = (lease: Lease<CompiledAdapter>): void => {
       const { sizeBytes } = this.#slotOf(digest);
-      try {
-        this.#pins.add(digest, tenant, sizeBytes, lease);
-      } catch (error) {
-        if (!(error instanceof EspalierError)) throw error;
-        onFailed(error);
-        return;
-      }
-      onPinned(sizeBytes);
+      const error = this.#pins.add(digest, tenant, sizeBytes, lease);
+      if (error) onFailed(error);
+      else onPinned(sizeBytes);
     };
     return this.#want(source, { tenant, isPin: true, onReady, onFailed });
   }
