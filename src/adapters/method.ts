@@ -37,7 +37,8 @@ export interface Method<Config extends PeftConfig = PeftConfig> {
   /** Which of the configs of this peft_type are the method's; all when it is missing. */
   accepts?(config: Config): boolean;
   /**
-   * The method in row primitives, which is all that serving knows. `tensors` have passed `readArtefact`'s checks.
+   * The method in row primitives, which is all that serving knows. `tensors` have passed `readArtefact`'s checks. Of the result's arrays
+   * none is the base's or another adapter's: serving moves their memory to the thread that uses it, and gives it back.
    * @throws ADAPTER_INVALID for values that the method cannot work with
    */
   compile(config: Config, base: BaseModel, tensors: AdapterTensors): CompiledAdapter;

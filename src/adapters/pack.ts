@@ -6,8 +6,13 @@ import type { CompiledAdapter, RowPrimitive } from './primitives.ts';
  * The adapter in the form that is fastest to serve: the primitives of every site whose kinds the kernels know are moved into one
  * {@link RowProgram}, in shared memory. The answers keep their bits. A matter of milliseconds for a small adapter: for the thread that
  * loads, not for a step.
+ * @param allocate makes the shared memory; see {@link packRowProgram}
  */
-export function packAdapter(adapter: CompiledAdapter, sites: readonly LinearSite[]): CompiledAdapter {
+export function packAdapter(
+  adapter: CompiledAdapter,
+  sites: readonly LinearSite[],
+  allocate?: (sizeBytes: number) => SharedArrayBuffer,
+): CompiledAdapter {
   const left = new Map(adapter.sites);
   const slots = sites.flatMap((site): SlotOperations[] => {
     const operations = left.get(site.path)?.map(operationOf);
@@ -16,7 +21,7 @@ export function packAdapter(adapter: CompiledAdapter, sites: readonly LinearSite
     return [{ slot: siteIndex(site), in: site.in, out: site.out, operations }];
   });
   if (slots.length === 0) return adapter;
-  const program = packRowProgram(slots);
+  const program = packRowProgram(slots, allocate);
   const moved = new Set(slots.flatMap(({ operations }) => operations.flatMap(arraysOf)));
   const movedBytes = [...moved].reduce((sum, { byteLength }) => sum + byteLength, 0);
   return { ...adapter, sites: left, program, sizeBytes: adapter.sizeBytes - movedBytes + program.bytes.byteLength };

@@ -70,6 +70,7 @@ async function load(
   }
   const before = names.find(tenant, name);
   if (before && !isInPlace) refuseLoaded(name);
+  names.requireRoom(tenant, name);
   const version = platform.registry.resolve(tenant, reference);
   requireBase(version, base);
   await engine.pin(await adapterSource(platform, tenant, version));

@@ -1,4 +1,8 @@
+import { fail } from '../base/index.ts';
 import type { AdapterVersion } from '../registry/index.ts';
+
+/** Names of one tenant: they cost memory even when they all point at one adapter. */
+const MAX_NAMES = 1_000;
 
 /**
  * The names under which tenants have loaded adapters on this server, as clients of vLLM do: each tenant has its own, they point at exact
@@ -9,6 +13,14 @@ export class LoadedNames {
 
   find(tenant: string | null, name: string): AdapterVersion | undefined {
     return this.#byTenant.get(tenant)?.get(name);
+  }
+
+  /** @throws REQUEST_INVALID the tenant has as many names as it may */
+  requireRoom(tenant: string | null, name: string): void {
+    const names = this.#byTenant.get(tenant);
+    if (!names || names.has(name) || names.size < MAX_NAMES) return;
+    const message = `${names.size} names are loaded already, at most ${MAX_NAMES} may be: unload one first`;
+    fail('REQUEST_INVALID', message, { param: 'lora_name' });
   }
 
   set(tenant: string | null, name: string, version: AdapterVersion): void {

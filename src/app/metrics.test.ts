@@ -57,6 +57,7 @@ test('tokens are counted by tenant and by adapter, latencies and loads in histog
   metrics.onUsage('acme', 'sha256:a', { promptTokens: 5, cachedTokens: 2, completionTokens: 7 });
   metrics.onUsage('acme', null, { promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
   metrics.onUsage(null, null, { promptTokens: 3, cachedTokens: 0, completionTokens: 0 });
+  metrics.onQueueWait(0.1);
   metrics.onFirstToken(0.2, true);
   metrics.onNextToken(0.03);
   metrics.onNextToken(0.04);
@@ -74,6 +75,7 @@ test('tokens are counted by tenant and by adapter, latencies and loads in histog
     ['espalier_adapter_tokens_total{adapter="base",kind="prompt"}', 4],
     ['espalier_time_to_first_token_seconds_count{adapter="yes"}', 1],
     ['espalier_time_per_output_token_seconds_count', 2],
+    ['espalier_queue_wait_seconds_sum', 0.1],
     ['espalier_adapter_load_seconds_count{from="disk"}', 1],
     ['espalier_adapter_load_failures_total', 1],
     ['espalier_engine_crashes_total', 1],

@@ -19,6 +19,12 @@ const KINDS = ['prompt', 'cached', 'completion'] as const;
  */
 export class ServingMetrics implements TokenObserver {
   readonly #registry = new Registry();
+  readonly #queueWait = this.#histogram(
+    'espalier_queue_wait_seconds',
+    'Time that a sequence waited in the engine for its first step; the wait for its adapter comes before',
+    LATENCY_SECONDS,
+    [],
+  );
   readonly #firstToken = this.#histogram(
     'espalier_time_to_first_token_seconds',
     'Time from the submission of a sequence to its first token, by whether an adapter answers',
@@ -49,6 +55,10 @@ export class ServingMetrics implements TokenObserver {
   });
   readonly #byTenant = new TokenCounters(this.#registry, 'tenant');
   readonly #byAdapter = new TokenCounters(this.#registry, 'adapter');
+
+  onQueueWait(seconds: number): void {
+    this.#queueWait.observe(seconds);
+  }
 
   onFirstToken(seconds: number, hasAdapter: boolean): void {
     this.#firstToken.observe({ adapter: hasAdapter ? 'yes' : 'no' }, seconds);

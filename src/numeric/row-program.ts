@@ -73,8 +73,14 @@ interface Planned {
   readonly byteOffset: number;
 }
 
-/** Packs the operations of the given layers, each of which is named once. Numbers are rounded to float32. */
-export function packRowProgram(sites: readonly SlotOperations[]): RowProgram {
+/**
+ * Packs the operations of the given layers, each of which is named once. Numbers are rounded to float32.
+ * @param allocate makes the program's memory: zeros, at least as many bytes as are asked for
+ */
+export function packRowProgram(
+  sites: readonly SlotOperations[],
+  allocate: (sizeBytes: number) => SharedArrayBuffer = (sizeBytes) => new SharedArrayBuffer(sizeBytes),
+): RowProgram {
   const rising = sites.toSorted((a, b) => a.slot - b.slot);
   const slots = new Int32Array(((rising.at(-1)?.slot ?? -1) + 1) * SLOT_FIELDS);
   const named = new Set<number>();
@@ -94,7 +100,7 @@ export function packRowProgram(sites: readonly SlotOperations[]): RowProgram {
     }
     slots.set([site.in, site.out, uses], site.slot * SLOT_FIELDS);
   }
-  const bytes = new Uint8Array(new SharedArrayBuffer(end + ALIGNMENT));
+  const bytes = new Uint8Array(allocate(end + ALIGNMENT), 0, end + ALIGNMENT);
   for (const one of planned) layOut(one, bytes.buffer);
   return {
     bytes,

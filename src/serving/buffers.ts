@@ -22,6 +22,11 @@ export function buffersOf(value: unknown): ArrayBuffer[] {
   return memoryOf(value).filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
+/** The shared buffers under a value. */
+export function sharedBuffersOf(value: unknown): SharedArrayBuffer[] {
+  return memoryOf(value).filter((buffer) => buffer instanceof SharedArrayBuffer);
+}
+
 /** Bytes of memory under a value. */
 export function sizeOfBuffers(value: unknown): number {
   let sizeBytes = 0;

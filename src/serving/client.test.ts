@@ -97,9 +97,15 @@ test('an adapter is let go however its request ends', { timeout: 30_000 }, async
 });
 
 test('tokens are timed, and loads are told of', async () => {
-  const seen = { first: [] as [number, boolean][], next: [] as number[], loads: [] as LoadObservation[] };
+  const seen = {
+    waits: [] as number[],
+    first: [] as [number, boolean][],
+    next: [] as number[],
+    loads: [] as LoadObservation[],
+  };
   await using client = await EngineClient.start(init, {
     observer: {
+      onQueueWait: (seconds) => seen.waits.push(seconds),
       onFirstToken: (seconds, hasAdapter) => seen.first.push([seconds, hasAdapter]),
       onNextToken: (seconds) => seen.next.push(seconds),
     },
@@ -112,7 +118,9 @@ test('tokens are timed, and loads are told of', async () => {
     [false, true],
   );
   assert.equal(seen.next.length, 4 + 2);
-  for (const seconds of [...seen.next, ...seen.first.map(([first]) => first)]) assert.ok(seconds >= 0 && seconds < 600);
+  assert.equal(seen.waits.length, 2);
+  for (const seconds of [...seen.waits, ...seen.next, ...seen.first.map(([first]) => first)])
+    assert.ok(seconds >= 0 && seconds < 600);
   assert.deepEqual(
     seen.loads.map(({ digest, from, isLoaded }) => ({ digest, from, isLoaded })),
     [{ digest: adapter.digest, from: 'disk', isLoaded: true }],

@@ -20,6 +20,8 @@ import { startWorker, type Ready, type Spawn } from './start-worker.ts';
 
 /** Told of tokens when they reach this thread. */
 export interface TokenObserver {
+  /** @param seconds that a sequence waited in the engine's queue; known with its first token */
+  onQueueWait(seconds: number): void;
   /** @param seconds since the submission */
   onFirstToken(seconds: number, hasAdapter: boolean): void;
   /** @param seconds since the token before */
@@ -214,6 +216,7 @@ export class EngineClient implements AsyncDisposable {
     const flight = this.#flights.get(event.id);
     if (!flight) return;
     const { observer } = this.#options;
+    if (event.queuedMs !== undefined) observer?.onQueueWait(event.queuedMs / 1000);
     if (observer && event.tokenIds.length > 0) {
       const nowMs = this.#clock.nowMs();
       const seconds = (nowMs - flight.sinceMs) / 1000;

@@ -258,9 +258,10 @@ function isRead({ sequence: { request, numComputed, numTokens } }: PlannedRows):
 /** What the first event of a request carries. */
 function firstResults({
   cachedTokens,
+  queuedMs,
   promptRows,
-}: Sequence): Pick<TokenEvent, 'cachedTokens' | 'promptLogprobs' | 'embedding'> {
-  if (!promptRows) return { cachedTokens };
+}: Sequence): Pick<TokenEvent, 'cachedTokens' | 'queuedMs' | 'promptLogprobs' | 'embedding'> {
+  if (!promptRows) return { cachedTokens, queuedMs };
   const { logprobs, embedding } = promptRows;
-  return { cachedTokens, ...(logprobs && { promptLogprobs: logprobs }), ...(embedding && { embedding }) };
+  return { cachedTokens, queuedMs, ...(logprobs && { promptLogprobs: logprobs }), ...(embedding && { embedding }) };
 }

@@ -21,11 +21,11 @@ export type {
   AdapterSource,
   EngineStats,
   LoadObservation,
+  ResidencyOptions,
   TierStats,
   UnloadReport,
   WorkerInit,
 } from './messages.ts';
-export type { ResidencyOptions } from './residency.ts';
 export {
   GREEDY,
   type FinishReason,

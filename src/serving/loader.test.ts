@@ -44,6 +44,15 @@ test('what comes from the thread is what this thread compiles, from disk and fro
   assert.ok(sizeOfBuffers(fromMemory.files) > 0);
 });
 
+test('the memory of an adapter that has gone is the next one’s', async () => {
+  await using loader = new ThreadedLoader(open);
+  const first = await loader.load(sourceOf(9), undefined);
+  const bytes = first.adapter.program?.bytes ?? assert.fail('it is packed');
+  loader.reclaim(first.adapter);
+  const second = await loader.load(sourceOf(10), undefined);
+  assert.deepEqual(second.adapter.program?.bytes, bytes, 'both are views of the same memory');
+});
+
 test('a broken artefact fails its own load, with the reason', async () => {
   await using loader = new ThreadedLoader(open);
   const broken = sourceOf(2);

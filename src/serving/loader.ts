@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { EspalierError } from '../base/index.ts';
+import { EspalierError, errorMessage } from '../base/index.ts';
 import type { PeftFiles } from '../formats/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
-import { buffersOf } from './buffers.ts';
+import { buffersOf, freeBuffers, sharedBuffersOf } from './buffers.ts';
 import { rebuildError, type AdapterSource, type FromLoader, type ToLoader } from './messages.ts';
 
 /** What loading gives: the adapter as steps use it, and the artefact's own bytes. Nobody else has their memory. */
@@ -18,6 +18,23 @@ export interface AdapterLoader {
    * @throws what reading, checking and compiling throw
    */
   load(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter>;
+  /** Takes the memory of an adapter that nobody will use any more. */
+  reclaim(adapter: CompiledAdapter): void;
+}
+
+/** As {@link AdapterLoader.load}; what goes wrong is the result. */
+export async function tryLoad(
+  loader: AdapterLoader,
+  source: AdapterSource,
+  files: PeftFiles | undefined,
+): Promise<LoadedAdapter | EspalierError> {
+  try {
+    return await loader.load(source, files);
+  } catch (error) {
+    return error instanceof EspalierError
+      ? error
+      : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
+  }
 }
 
 /**
@@ -47,6 +64,14 @@ export class ThreadedLoader implements AdapterLoader, AsyncDisposable {
     const message: ToLoader = { token, source, files };
     this.#worker.postMessage(message, buffersOf(files));
     return loading.promise;
+  }
+
+  /** Shared memory goes back to the thread that fills it; the rest is freed. */
+  reclaim(adapter: CompiledAdapter): void {
+    const spare = sharedBuffersOf(adapter);
+    freeBuffers(adapter);
+    const message: ToLoader = { spare };
+    if (spare.length > 0) this.#worker?.postMessage(message);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,8 +3,8 @@ import { EspalierError, errorMessage, type ErrorCode } from '../base/index.ts';
 import type { PeftFiles } from '../formats/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
 import type { EngineOptions } from './engine.ts';
+import type { PolicyName } from './eviction-policy.ts';
 import type { GenerateRequest, TokenEvent } from './request.ts';
-import type { ResidencyOptions } from './residency.ts';
 import type { SlotState } from './slot.ts';
 
 /**
@@ -16,6 +16,14 @@ export interface WorkerInit {
   readonly threads: number | undefined;
   readonly engine: EngineOptions;
   readonly residency: ResidencyOptions;
+}
+
+export interface ResidencyOptions {
+  /** Bytes of adapters that are ready; those in use included. */
+  readonly readyBytes: number;
+  /** Bytes of artefacts kept in memory so that loading them again reads no disk. */
+  readonly hostBytes: number;
+  readonly policy?: PolicyName;
 }
 
 /** An adapter on disk: its digest, the PEFT folder that holds it, and on whose behalf it is used. */
@@ -65,11 +73,13 @@ export type FromWorker =
   | { readonly type: 'refused'; readonly token: number; readonly error: RemoteError }
   | { readonly type: 'load'; readonly observation: LoadObservation };
 
-export interface ToLoader {
+export interface LoadOrder {
   readonly token: number;
   readonly source: AdapterSource;
   readonly files: PeftFiles | undefined;
 }
+
+export type ToLoader = LoadOrder | { readonly spare: readonly SharedArrayBuffer[] };
 
 export type FromLoader =
   | { readonly token: number; readonly adapter: CompiledAdapter; readonly files: PeftFiles }

@@ -34,22 +34,28 @@ export class Pins {
 
   /**
    * Takes the lease over, or disposes of it when the tenant has pinned the adapter already.
-   * @throws OVERLOADED too much is pinned already; the lease has been disposed of
+   * @returns OVERLOADED when too much is pinned already; the lease has been disposed of then
    */
-  add(digest: string, tenant: string | null, sizeBytes: number, lease: Lease<CompiledAdapter>): void {
+  add(
+    digest: string,
+    tenant: string | null,
+    sizeBytes: number,
+    lease: Lease<CompiledAdapter>,
+  ): EspalierError | undefined {
     const pinned = this.#adapters.get(digest) ?? { sizeBytes, byTenant: new Map() };
     if (pinned.byTenant.has(tenant)) {
       lease[Symbol.dispose]();
-      return;
+      return undefined;
     }
     if (pinned.byTenant.size === 0 && this.#sizeBytes + sizeBytes > this.#limitBytes) {
       lease[Symbol.dispose]();
       const message = `adapters that stay loaded take ${this.#sizeBytes} of at most ${this.#limitBytes} bytes and this one takes ${sizeBytes}: unload another first`;
-      throw new EspalierError('OVERLOADED', message);
+      return new EspalierError('OVERLOADED', message);
     }
     if (pinned.byTenant.size === 0) this.#sizeBytes += sizeBytes;
     pinned.byTenant.set(tenant, lease);
     this.#adapters.set(digest, pinned);
+    return undefined;
   }
 
   /** A pin that is not there is off already. */

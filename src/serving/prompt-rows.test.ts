@@ -143,7 +143,8 @@ test('what is read of a prompt is the same bits alone, in any batch, and cut int
     request: request(`${n}`, n % 11, wants[n % wants.length]),
     adapter: n % adapters.length,
   }));
-  const strip = (events: readonly TokenEvent[] | undefined) => events?.map((event) => ({ ...event, cachedTokens: 0 }));
+  const strip = (events: readonly TokenEvent[] | undefined) =>
+    events?.map((event) => ({ ...event, cachedTokens: 0, queuedMs: 0 }));
   const alone = asked.map((each) => strip(run([each]).get(each.request.id)));
   for (const [maxStepTokens, maxSequences, cacheTokens] of [
     [512, 64, 4096],

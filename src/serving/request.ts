@@ -75,6 +75,8 @@ export interface TokenEvent {
   readonly finishReason: FinishReason | null;
   /** On a request's first event: how many of its prompt's tokens were in the cache. */
   readonly cachedTokens?: number | undefined;
+  /** On a request's first event: how long it waited in the engine's queue. */
+  readonly queuedMs?: number | undefined;
   /** One for each of `tokenIds`, if the request asked for them. */
   readonly logprobs?: readonly RankedLogprob[] | undefined;
   /** On a request's first event, if it asked for them: one for each token of the prompt but the first, which nothing precedes. */

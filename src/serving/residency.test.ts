@@ -7,8 +7,8 @@ import type { CompiledAdapter } from '../adapters/index.ts';
 import { EspalierError, Rng, type Lease } from '../base/index.ts';
 import { sizeOfBuffers } from './buffers.ts';
 import { POLICY_NAMES, type PolicyName } from './eviction-policy.ts';
-import type { AdapterSource } from './messages.ts';
-import { AdapterResidency, type ResidencyOptions } from './residency.ts';
+import type { AdapterSource, ResidencyOptions } from './messages.ts';
+import { AdapterResidency } from './residency.ts';
 import type { Ticket } from './slot.ts';
 
 /** Bytes of a compiled adapter, and of its files. */

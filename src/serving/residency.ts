@@ -1,26 +1,24 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { assert, EspalierError, errorMessage, Lease, type Clock } from '../base/index.ts';
-import type { PeftFiles } from '../formats/index.ts';
-import { freeBuffers, sizeOfBuffers } from './buffers.ts';
-import { DEFAULT_POLICY, makePolicy, type PolicyName } from './eviction-policy.ts';
+import { assert, EspalierError, Lease, type Clock } from '../base/index.ts';
+import { sizeOfBuffers } from './buffers.ts';
+import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
 import { HostTier } from './host-tier.ts';
 import { loadCost } from './load-cost.ts';
 import { LoadFailures, tooLarge, unavailable } from './load-failures.ts';
 import { LoadQueue } from './load-queue.ts';
-import type { AdapterLoader, LoadedAdapter } from './loader.ts';
+import { tryLoad, type AdapterLoader } from './loader.ts';
 import { MemoryTier } from './memory-tier.ts';
-import type { AdapterResidence, AdapterSource, LoadObservation, ResidencyStats, UnloadReport } from './messages.ts';
+import type {
+  AdapterResidence,
+  AdapterSource,
+  LoadObservation,
+  ResidencyStats,
+  ResidencyOptions,
+  UnloadReport,
+} from './messages.ts';
 import { Pins } from './pins.ts';
 import { listResidences, tierStats } from './residency-report.ts';
 import { Slot, type Ticket, type Waiter } from './slot.ts';
-
-export interface ResidencyOptions {
-  /** Bytes of adapters that are ready; those in use included. */
-  readonly readyBytes: number;
-  /** Bytes of artefacts kept in memory so that loading them again reads no disk. */
-  readonly hostBytes: number;
-  readonly policy?: PolicyName;
-}
 
 /** Part of the ready tier that may be pinned: the rest is always left to whoever comes. */
 const MAX_PINNED_PART = 0.5;
@@ -76,14 +74,9 @@ export class AdapterResidency {
     const { tenant, digest } = source;
     const onReady = (lease: Lease<CompiledAdapter>): void => {
       const { sizeBytes } = this.#slotOf(digest);
-      try {
-        this.#pins.add(digest, tenant, sizeBytes, lease);
-      } catch (error) {
-        if (!(error instanceof EspalierError)) throw error;
-        onFailed(error);
-        return;
-      }
-      onPinned(sizeBytes);
+      const error = this.#pins.add(digest, tenant, sizeBytes, lease);
+      if (error) onFailed(error);
+      else onPinned(sizeBytes);
     };
     return this.#want(source, { tenant, isPin: true, onReady, onFailed });
   }
@@ -211,7 +204,7 @@ export class AdapterResidency {
     const lent = this.#host.lend(digest);
     const from = lent ? 'host' : 'disk';
     const begunMs = this.#clock.nowMs();
-    const loaded = await this.#tryLoad(source, lent);
+    const loaded = await tryLoad(this.#loader, source, lent);
     const seconds = (this.#clock.nowMs() - begunMs) / 1000;
     const isLoaded = !(loaded instanceof EspalierError);
     slot.isLoading = false;
@@ -226,22 +219,12 @@ export class AdapterResidency {
     this.#startLoads();
   }
 
-  async #tryLoad(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter | EspalierError> {
-    try {
-      return await this.#loader.load(source, files);
-    } catch (error) {
-      return error instanceof EspalierError
-        ? error
-        : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
-    }
-  }
-
   #receive(slot: Slot, adapter: CompiledAdapter): void {
     const sizeBytes = sizeOfBuffers(adapter);
     slot.sizeBytes = sizeBytes;
     const error = this.refusalOf([slot]);
     if (error) {
-      freeBuffers(adapter);
+      this.#loader.reclaim(adapter);
       this.#fail(slot, error);
       return;
     }
@@ -294,7 +277,7 @@ export class AdapterResidency {
 
   readonly #afterEviction = (digest: string): void => {
     const slot = this.#slotOf(digest);
-    freeBuffers(slot.adapter);
+    if (slot.adapter) this.#loader.reclaim(slot.adapter);
     slot.adapter = undefined;
     slot.isLeaving = false;
     this.#forgetIfAbsent(slot);

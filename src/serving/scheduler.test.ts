@@ -275,3 +275,15 @@ test('removing a sequence frees its blocks, whether it runs or waits', () => {
   assert.equal(cache.numAvailable, 4);
   assert.deepEqual(scheduler.schedule(0), { plan: [], givenUp: [] });
 });
+
+test('how long a sequence waited for its first step is known', () => {
+  const { scheduler } = schedulerOf({ maxSequences: 1 }, 8);
+  const [first, second] = ['first', 'second'].map((id) => makeSequence(id, { numPrompt: 4, maxTokens: 1 }));
+  scheduler.add(first, 100);
+  scheduler.add(second, 105);
+  scheduler.schedule(107);
+  scheduler.remove(first);
+  scheduler.schedule(130);
+  scheduler.schedule(150);
+  assert.deepEqual([first.queuedMs, second.queuedMs], [7, 25]);
+});

@@ -216,6 +216,7 @@ export class Scheduler {
     this.#queue.begin(sequence, nowMs);
     this.#cache.begin(sequence);
     if (!sequence.hasBegun) {
+      sequence.queuedMs = nowMs - sequence.waitingSinceMs;
       sequence.cachedTokens = Math.max(0, sequence.numComputed - sequence.numVirtual);
       this.#queue.charge(sequence, PROMPT_COST * sequence.numMissing);
       sequence.hasBegun = true;

@@ -31,12 +31,14 @@ export class Sequence {
   /** The exact contents of its full blocks, as far as they were asked for. */
   readonly blockKeys: string[] = [];
 
-  /** Written by the scheduler, as are the next three: its place in the order of arrival, unique. */
+  /** Written by the scheduler, as are the next four: its place in the order of arrival, unique. */
   order = -1;
   /** Since when it waits: its arrival, or when it was preempted. */
   waitingSinceMs = 0;
   /** Whether it has ever run. */
   hasBegun = false;
+  /** How long it waited to begin, first. */
+  queuedMs = 0;
   /** Of its prompt's tokens, those that were in the cache when it began. */
   cachedTokens = 0;
 

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { CompiledAdapter } from '../../src/adapters/index.ts';
 import type { Clock } from '../../src/base/index.ts';
 import type { PeftFiles } from '../../src/formats/index.ts';
+import { freeBuffers } from '../../src/serving/buffers.ts';
 import type { AdapterLoader, LoadedAdapter } from '../../src/serving/loader.ts';
 import type { AdapterSource } from '../../src/serving/messages.ts';
 
@@ -51,6 +52,10 @@ export class GatedLoader implements AdapterLoader {
     this.#running.set(digest, { gate, files });
     this.log.push(`${digest} ${files ? 'host' : 'disk'}`);
     return gate.promise;
+  }
+
+  reclaim(adapter: CompiledAdapter): void {
+    freeBuffers(adapter);
   }
 
   async finish(digest: string): Promise<void> {
