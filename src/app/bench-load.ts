@@ -216,6 +216,7 @@ function startEngine({ config, base, options }: Bench, readyBytes: number): Prom
       cacheTokens: places * (2 * PROMPT_TOKENS + LONG_ANSWER),
     },
     residency,
+    vocabulary: null,
   });
 }
 

@@ -1,4 +1,5 @@
 import type { AnswerDelta, ChatRequest } from '../http/index.ts';
+import { answerGrammar } from './answer-grammar.ts';
 import { SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { checkOptions, choiceDeltas, choiceSeeds } from './choice.ts';
 import { interleave } from './interleave.ts';
@@ -13,8 +14,9 @@ export async function* chatDeltas(
   const promptTokenIds = service.renderer.renderPrompt(request.messages);
   asking.meter.promptTokens = promptTokenIds.length;
   const { maxTokens } = request;
+  const grammar = answerGrammar(request.format);
   const choices = choiceSeeds(request.seed, request.numChoices).map((seed, index) => {
-    const choice = { index, number: index, promptTokenIds, maxTokens, seed, options: request, echo: null };
+    const choice = { index, number: index, promptTokenIds, maxTokens, seed, options: request, grammar, echo: null };
     return choiceDeltas(service, asking, { ...choice, param: 'messages' });
   });
   yield* interleave(choices, SEQUENCES_AT_ONCE);

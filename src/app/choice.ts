@@ -1,6 +1,6 @@
 import { newId, Rng } from '../base/index.ts';
 import type { AnswerDelta, AnswerToken, GenerationOptions } from '../http/index.ts';
-import type { GenerateRequest, SamplingParams } from '../serving/index.ts';
+import type { AnswerGrammar, GenerateRequest, SamplingParams } from '../serving/index.ts';
 import { AnswerText, promptTokens } from './answer-text.ts';
 import { ask, checkTokenIds, type Asking, type ChatEngine } from './asking.ts';
 
@@ -22,6 +22,7 @@ export interface Choice {
   readonly maxTokens: number | null;
   readonly seed: number;
   readonly options: GenerationOptions;
+  readonly grammar?: AnswerGrammar | undefined;
   readonly echo: Echo | null;
   /** The field that holds the prompt. */
   readonly param: string;
@@ -86,7 +87,7 @@ export async function* choiceDeltas(
 
 function engineRequest(
   { renderer }: ChatEngine,
-  { promptTokenIds, maxTokens, seed, options, echo }: Choice,
+  { promptTokenIds, maxTokens, seed, options, grammar, echo }: Choice,
 ): Omit<GenerateRequest, 'id' | 'adapter' | 'tenant'> {
   const { ignoreEos, stopTokenIds, minTokens, topLogprobs } = options;
   const ofPrompt = echo !== null && topLogprobs !== null;
@@ -96,6 +97,7 @@ function engineRequest(
     minTokens,
     stopTokenIds: [...new Set([...(ignoreEos ? [] : renderer.tokenizer.eosIds), ...stopTokenIds])],
     sampling: samplingOf(options, seed),
+    ...(grammar && { grammar }),
     ...(topLogprobs !== null && { logprobs: { top: topLogprobs, ofPrompt } }),
   };
 }

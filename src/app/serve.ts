@@ -1,7 +1,7 @@
 import { EspalierError, epochSeconds, systemClock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
-import { openChatRenderer } from '../text/index.ts';
+import { openChatRenderer, vocabularyBytes } from '../text/index.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { ServingMetrics } from './metrics.ts';
@@ -54,6 +54,7 @@ export async function serve(
   const { promise: failed, reject: giveUp } = Promise.withResolvers<never>();
   // Whoever waits for it hears of it; nobody has to.
   failed.catch(() => undefined);
+  const { vocabSize, hiddenSize } = describeBase(base).config;
   const engine = stack.use(
     await EngineClient.start(
       {
@@ -64,6 +65,7 @@ export async function serve(
           maxSequences: options.maxSequences ?? DEFAULT_ENGINE.maxSequences,
           cacheTokens,
         },
+        vocabulary: renderer.tokenizer.eosIds.length > 0 ? vocabularyBytes(renderer.tokenizer, vocabSize) : null,
         residency: {
           readyBytes: options.adapterBytes ?? DEFAULT_ADAPTER_BYTES,
           hostBytes: options.hostBytes ?? DEFAULT_HOST_BYTES,
@@ -81,7 +83,6 @@ export async function serve(
     ),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  const { vocabSize, hiddenSize } = describeBase(base).config;
   const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize }, metrics);
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();

@@ -13,7 +13,7 @@ export { openGguf, parseGguf, type GgufFile } from './gguf/gguf.ts';
 export type { GgufTensor, GgufValue } from './gguf/gguf-header.ts';
 export { READABLE_GGML_TYPES } from './gguf/ggml-blocks.ts';
 export { readShardIndex, parseShardIndex, type ShardIndex } from './safetensors/hf-index.ts';
-export { readJsonFile, parseJson, isRecord, type ParsedJson } from './json.ts';
+export { readJsonFile, parseJson, isRecord, show, type ParsedJson } from './json.ts';
 export { fileInside, isPlainRelative } from './folder.ts';
 export { readWholeFile } from './byte-source.ts';
 export {

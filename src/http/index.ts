@@ -10,6 +10,7 @@ export { createApp, type AppOptions } from './app.ts';
 export type { AdapterServices, LoadRequest, NamedResidence, Unloaded } from './adapter-services.ts';
 export type {
   AnswerDelta,
+  AnswerFormat,
   AnswerToken,
   ChatMessage,
   ChatRequest,

@@ -74,7 +74,17 @@ export interface GenerationOptions {
 }
 
 /** A chat request once it has been checked. */
+/** What an answer must look like; `param` is the request's field that says so. */
+export type AnswerFormat =
+  | { readonly kind: 'json-object'; readonly param: string }
+  | { readonly kind: 'json-schema'; readonly schema: unknown; readonly param: string }
+  | { readonly kind: 'regex'; readonly pattern: string; readonly param: string }
+  | { readonly kind: 'choice'; readonly choices: readonly string[]; readonly param: string };
+
+/** A chat request once it has been checked. Null: the request left it to the server. */
 export interface ChatRequest extends GenerationOptions {
+  /** Null: any text. */
+  readonly format: AnswerFormat | null;
   readonly messages: readonly ChatMessage[];
   /** At least 1; null: until the context is full. */
   readonly maxTokens: number | null;

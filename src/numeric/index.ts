@@ -1,9 +1,9 @@
 /**
- * numeric: tensors, reverse-mode autodiff and the operations, over a kernel set.
+ * numeric: tensors, reverse-mode autodiff and the operations, over a kernel set; the face of the native addon.
  * Owns: the kernel contract, the float64 oracle, buffers of a step.
  * May import: base.   Called by: model adapters training serving app.
  * Runs on: any thread; one graph belongs to one thread.
- * Throws: NATIVE_MISSING CONFIG_INVALID FILE_INVALID INTERNAL.
+ * Throws: NATIVE_MISSING CONFIG_INVALID FILE_INVALID REQUEST_INVALID INTERNAL.
  */
 export type * from './kernels.ts';
 export { WEIGHT_FORMATS } from './kernels.ts';
@@ -26,4 +26,11 @@ export { rotate, packedAttention } from './ops/attention.ts';
 export { addInPlace, swiglu, gatherRows, dropout } from './ops/elementwise.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
 export { loadNativeKernels } from './native.ts';
+export {
+  loadNativeGrammars,
+  type GrammarProgress,
+  type NativeGrammar,
+  type NativeGrammars,
+  type TokenBytes,
+} from './native-grammars.ts';
 export { referenceKernels } from './reference/index.ts';

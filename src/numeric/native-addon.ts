@@ -56,6 +56,13 @@ export interface Addon {
   bindRows(bound: Handle, program: Handle, begin: number, end: number): void;
   scaleInputs(out: F32, x: F32, bound: Handle, slot: number, T: number): void;
   applyRows(y: F32, x: F32, bound: Handle, slot: number, T: number): void;
+
+  grammarVocabulary(bytes: Uint8Array, ends: I32, stops: I32): Handle;
+  grammarCompile(vocabulary: Handle, definition: string): Promise<Handle>;
+  grammarStart(grammar: Handle): Handle;
+  grammarMask(answer: Handle, mask: I32): boolean;
+  grammarAccept(answer: Handle, token: number): boolean;
+  grammarFree(answer: Handle): void;
 }
 
 /**

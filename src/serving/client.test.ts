@@ -16,7 +16,7 @@ import { spawnEngine } from './start-worker.ts';
 const folder = mkdtempSync(join(tmpdir(), 'engine-client-'));
 const base = { name: 'tiny', path: join(folder, 'tiny'), format: 'bf16', packedDirectory: folder } as const;
 const residency = { readyBytes: 2 ** 20, hostBytes: 2 ** 20 };
-const init: WorkerInit = { base, threads: 1, engine: DEFAULT_ENGINE, residency };
+const init: WorkerInit = { base, threads: 1, engine: DEFAULT_ENGINE, residency, vocabulary: null };
 const adapter: AdapterSource = { digest: 'sha256:a', directory: join(folder, 'adapter'), tenant: 'acme' };
 
 before(() => {

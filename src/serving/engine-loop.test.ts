@@ -14,6 +14,7 @@ import { DEFAULT_ENGINE, Engine } from './engine.ts';
 import type { AdapterSource, EngineStats, FromWorker, UnloadReport } from './messages.ts';
 import { GREEDY, type GenerateRequest } from './request.ts';
 import { AdapterResidency } from './residency.ts';
+import { WorkerGrammars } from './worker-grammars.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'engine-loop-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -33,7 +34,8 @@ function start(maxSequences = 8, readyBytes = 3 * SIZE, maxWaiting = 10): void {
   const engine = new Engine(base, { ...DEFAULT_ENGINE, maxSequences, cacheTokens: 2_048 });
   const residency = new AdapterResidency(loader, new TestClock(), { readyBytes, hostBytes: 0 });
   const schedule = (step: () => void): unknown => scheduled.push(step);
-  loop = new EngineLoop(engine, residency, { send: (message) => sent.push(message), schedule, maxWaiting });
+  const grammars = new WorkerGrammars(null);
+  loop = new EngineLoop(engine, residency, { send: (message) => sent.push(message), schedule, maxWaiting, grammars });
 }
 beforeEach(() => start());
 

@@ -1,5 +1,6 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { EspalierError, type Lease } from '../base/index.ts';
+import type { NativeGrammar } from '../numeric/index.ts';
 import { AdapterAdmission, type Admitted } from './adapter-admission.ts';
 import type { Engine } from './engine.ts';
 import {
@@ -15,6 +16,7 @@ import {
 import type { GenerateRequest } from './request.ts';
 import type { AdapterResidency } from './residency.ts';
 import type { Ticket } from './slot.ts';
+import type { WorkerGrammars } from './worker-grammars.ts';
 
 interface LoopOptions {
   /** To the main thread. */
@@ -23,6 +25,7 @@ interface LoopOptions {
   readonly schedule: (step: () => void) => void;
   /** Requests that may wait for their adapters; one more is refused. */
   readonly maxWaiting: number;
+  readonly grammars: WorkerGrammars;
 }
 
 /**
@@ -59,6 +62,7 @@ export class EngineLoop {
       case 'cancel':
         this.#tickets.get(message.id)?.cancel();
         this.#tickets.delete(message.id);
+        this.#options.grammars.cancel(message.id);
         this.#engine.cancel(message.id);
         this.#release(message.id);
         return;
@@ -84,12 +88,28 @@ export class EngineLoop {
     if (ticket?.isPending) this.#tickets.set(id, ticket);
   }
 
+  /** The adapter is there; a grammar is compiled now, off this thread. */
   #begin(request: GenerateRequest, { adapter, leases }: Admitted): void {
-    const { id } = request;
+    const { id, grammar } = request;
     this.#tickets.delete(id);
     this.#leases.set(id, leases);
+    if (!grammar) {
+      this.#start(request, adapter, undefined);
+      return;
+    }
+    this.#options.grammars.compile(id, grammar).then(
+      (compiled) => compiled && this.#start(request, adapter, compiled),
+      (error: unknown) => {
+        this.#release(id);
+        this.#fail(id, error);
+      },
+    );
+  }
+
+  #start(request: GenerateRequest, adapter: CompiledAdapter, grammar: NativeGrammar | undefined): void {
+    const { id } = request;
     try {
-      this.#engine.submit(request, adapter);
+      this.#engine.submit(request, adapter, grammar);
     } catch (error) {
       this.#release(id);
       this.#fail(id, error);

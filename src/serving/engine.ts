@@ -2,10 +2,11 @@ import { assert, EspalierError, errorMessage, fail, systemClock, type Clock } fr
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { BASE_ADAPTER } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import { BufferPool, Inference, type Floats } from '../numeric/index.ts';
+import { maskLogits } from '../grammar/index.ts';
+import { BufferPool, Inference, type Floats, type GrammarProgress, type NativeGrammar } from '../numeric/index.ts';
 import { checkAdapterRows } from './adapter-rows.ts';
 import { auditCache } from './cache-audit.ts';
-import { chooseToken, type ChosenToken } from './choose.ts';
+import { chooseToken } from './choose.ts';
 import { execute } from './execute.ts';
 import { KvBlocks } from './kv-blocks.ts';
 import { KvCache } from './kv-cache.ts';
@@ -59,7 +60,7 @@ export interface EngineCounts {
 export interface EngineParts {
   readonly clock?: Clock;
   /** Chooses a sequence's next token. */
-  readonly choose?: (sequence: Sequence, logits_V: Floats) => ChosenToken;
+  readonly choose?: typeof chooseToken;
 }
 
 /** A sequence of a step that has reached its last token, with its logits; without them if it generates nothing. */
@@ -78,8 +79,10 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #graph: Inference;
   readonly #clock: Clock;
-  readonly #choose: (sequence: Sequence, logits_V: Floats) => ChosenToken;
+  readonly #choose: typeof chooseToken;
   readonly #sequences = new Map<string, Sequence>();
+  /** The tokens that a grammar allows, a bit each. */
+  readonly #mask: Int32Array;
 
   constructor(base: BaseModel, options: EngineOptions = DEFAULT_ENGINE, parts: EngineParts = {}) {
     this.base = base;
@@ -88,6 +91,7 @@ export class Engine {
     this.#graph = new Inference(base.kernels, new BufferPool());
     this.#clock = parts.clock ?? systemClock;
     this.#choose = parts.choose ?? chooseToken;
+    this.#mask = new Int32Array(Math.ceil(base.config.vocabSize / 32));
   }
 
   get hasWork(): boolean {
@@ -113,8 +117,11 @@ export class Engine {
     };
   }
 
-  /** @throws REQUEST_INVALID CONTEXT_TOO_LONG ADAPTER_INVALID OVERLOADED; nothing is kept then */
-  submit(request: GenerateRequest, adapter: CompiledAdapter = BASE_ADAPTER): void {
+  /**
+   * @param grammar the request's, compiled over the base's vocabulary
+   * @throws REQUEST_INVALID CONTEXT_TOO_LONG ADAPTER_INVALID OVERLOADED; nothing is kept then
+   */
+  submit(request: GenerateRequest, adapter: CompiledAdapter = BASE_ADAPTER, grammar?: NativeGrammar): void {
     assert(!this.#sequences.has(request.id), 'a request id is used once');
     checkRequest(request);
     checkAdapterRows(adapter, this.base.config);
@@ -125,6 +132,7 @@ export class Engine {
       fail('CONTEXT_TOO_LONG', tooLong(sequence, limit), { param: 'messages' });
     }
     this.#scheduler.add(sequence, this.#clock.nowMs());
+    sequence.constraint = grammar?.start();
     this.#sequences.set(request.id, sequence);
   }
 
@@ -143,7 +151,7 @@ export class Engine {
   step(): StepOutcome {
     const { plan, givenUp } = this.#scheduler.schedule(this.#clock.nowMs());
     const failures = givenUp.map(({ sequence, error }): RequestFailure => ({ id: sequence.request.id, error }));
-    for (const { id } of failures) this.#sequences.delete(id);
+    for (const { sequence } of givenUp) this.#forget(sequence);
     if (plan.length === 0) {
       assert(!this.hasWork, 'while there is work, a step has rows');
       return { events: [], failures };
@@ -192,15 +200,22 @@ export class Engine {
 
   #advance(sequence: Sequence, logits_V: Floats): TokenEvent {
     const { request } = sequence;
-    const { id, logprob } = this.#choose(sequence, logits_V);
+    const { constraint } = sequence;
+    const { id, logprob } = this.#choose(
+      sequence,
+      logits_V,
+      constraint && ((row_V) => this.#restrict(row_V, constraint)),
+    );
     if (Number.isNaN(logits_V[id])) {
       fail('ADAPTER_INVALID', `${request.adapter ?? 'the base'} made logits that are not numbers`);
     }
     const isFirst = sequence.numGenerated === 0;
     const isStop = request.stopTokenIds.includes(id);
     if (!isStop) sequence.tokenIds.push(id);
+    // A grammar that nothing can follow ends the answer at once: a stop token would be the only one that may come.
+    const isWhole = isStop || (constraint?.accept(id) ?? false);
     const isFull = sequence.numTokens >= sequence.maxTokens;
-    const finishReason: FinishReason | null = isStop ? 'stop' : isFull ? 'length' : null;
+    const finishReason: FinishReason | null = isWhole ? 'stop' : isFull ? 'length' : null;
     if (finishReason) this.#drop(sequence);
     return {
       id: request.id,
@@ -224,8 +239,21 @@ export class Engine {
     failures.push({ id: sequence.request.id, error });
   }
 
+  /** Leaves only the tokens that the grammar allows. @throws REQUEST_INVALID when there are none */
+  #restrict(logits_V: Floats, constraint: GrammarProgress): void {
+    if (!constraint.mask(this.#mask)) {
+      fail('REQUEST_INVALID', 'the grammar asks for a character that no token of this model spells');
+    }
+    maskLogits(logits_V, this.#mask);
+  }
+
   #drop(sequence: Sequence): void {
     this.#scheduler.remove(sequence);
+    this.#forget(sequence);
+  }
+
+  #forget(sequence: Sequence): void {
+    sequence.constraint?.[Symbol.dispose]();
     this.#sequences.delete(sequence.request.id);
   }
 }

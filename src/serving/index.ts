@@ -1,7 +1,7 @@
 /**
  * serving: turns admitted requests into tokens.
  * Owns: sequences, the adapters in memory, KV blocks. Nobody else writes them.
- * May import: base formats numeric model adapters.   Called by: app.
+ * May import: base formats numeric model adapters grammar.   Called by: app.
  * Runs on: the engine worker thread and the loader's; client.ts on the main thread.
  * Throws: OVERLOADED DEADLINE_EXCEEDED CONTEXT_TOO_LONG REQUEST_INVALID ADAPTER_INVALID ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE CANCELLED INTERNAL.
  */
@@ -28,6 +28,7 @@ export type {
 } from './messages.ts';
 export {
   GREEDY,
+  type AnswerGrammar,
   type FinishReason,
   type GenerateRequest,
   type RankedLogprob,

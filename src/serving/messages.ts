@@ -2,6 +2,7 @@ import type { CompiledAdapter } from '../adapters/index.ts';
 import { EspalierError, errorMessage, type ErrorCode } from '../base/index.ts';
 import type { PeftFiles } from '../formats/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
+import type { TokenBytes } from '../numeric/index.ts';
 import type { EngineOptions } from './engine.ts';
 import type { PolicyName } from './eviction-policy.ts';
 import type { GenerateRequest, TokenEvent } from './request.ts';
@@ -16,6 +17,8 @@ export interface WorkerInit {
   readonly threads: number | undefined;
   readonly engine: EngineOptions;
   readonly residency: ResidencyOptions;
+  /** What the base's tokens spell, for requests with a grammar; null where no token ends an answer. */
+  readonly vocabulary: TokenBytes | null;
 }
 
 export interface ResidencyOptions {

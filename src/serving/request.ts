@@ -25,6 +25,14 @@ export const GREEDY: SamplingParams = { temperature: 0, topP: 1, seed: 0 };
 export const POOLINGS = ['mean', 'last'] as const;
 export type Pooling = (typeof POOLINGS)[number];
 
+/** What an answer must follow. */
+export interface AnswerGrammar {
+  /** In the engine's form (grammar/engine-form.ts). */
+  readonly definition: string;
+  /** The request's field that says so, for messages. */
+  readonly param: string;
+}
+
 /** A request as the engine sees it: token ids in, token ids out. */
 export interface GenerateRequest {
   readonly id: string;
@@ -51,6 +59,8 @@ export interface GenerateRequest {
   readonly minTokens?: number | undefined;
   /** Log-probabilities of the answer's tokens (and of the prompt's), each with those of the `top` most probable tokens. */
   readonly logprobs?: { readonly top: number; readonly ofPrompt: boolean } | undefined;
+  /** What the answer must follow; compiled before the engine gets the request. */
+  readonly grammar?: AnswerGrammar | undefined;
   /** The prompt's final hidden states, as one vector of length 1. */
   readonly embedding?: Pooling | undefined;
 }

@@ -1,5 +1,6 @@
 import { Rng } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
+import type { GrammarProgress } from '../numeric/index.ts';
 import type { PrefixNode } from './prefix-cache.ts';
 import { PromptRows } from './prompt-rows.ts';
 import type { GenerateRequest } from './request.ts';
@@ -15,6 +16,8 @@ export class Sequence {
   readonly rng: Rng;
   /** The most positions that it can come to hold. */
   readonly maxTokens: number;
+  /** What the generated tokens must follow; most sequences have none. Recomputing a sequence does not touch it. Written by the engine. */
+  constraint: GrammarProgress | undefined;
   /** What the request reads of its prompt's rows; most requests read nothing. */
   readonly promptRows: PromptRows | undefined;
   /** Prompt and generated tokens, without the virtual ones. */

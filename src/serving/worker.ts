@@ -8,6 +8,7 @@ import { Engine } from './engine.ts';
 import { ThreadedLoader } from './loader.ts';
 import { remoteError, type FromWorker, type ToWorker, type WorkerInit } from './messages.ts';
 import { AdapterResidency } from './residency.ts';
+import { WorkerGrammars } from './worker-grammars.ts';
 
 assert(parentPort, 'worker.ts runs as a worker thread');
 const port = parentPort;
@@ -26,6 +27,7 @@ function main(): void {
     send,
     schedule: setImmediate,
     maxWaiting: init.engine.maxWaiting,
+    grammars: new WorkerGrammars(init.vocabulary),
   });
   port.on('message', (message: ToWorker) => {
     if (message.type === 'close') port.close();

@@ -1,5 +1,6 @@
 //! The #[napi] surface: checks lengths, borrows slices, calls a kernel.
 mod arguments;
+pub mod grammars;
 pub mod matrices;
 pub mod programs;
 pub mod rows;

@@ -25,6 +25,7 @@ function problemOf(body: unknown): { param: string | undefined; message: string 
 
 const DEFAULTS: ChatRequest = {
   messages: [{ role: 'user', content: 'hello' }],
+  format: null,
   maxTokens: null,
   temperature: 1,
   topP: 1,
@@ -70,6 +71,7 @@ test('every field that is obeyed is passed on', () => {
   };
   assert.deepEqual(read(body), {
     messages: DEFAULTS.messages,
+    format: null,
     maxTokens: 7,
     temperature: 0,
     topP: 0.5,
@@ -157,7 +159,6 @@ test('what would change the answer and is not there yet is refused by name', () 
     tool_choice: 'required',
     functions: [{ name: 'f' }],
     function_call: { name: 'f' },
-    response_format: { type: 'json_schema', json_schema: { name: 'n' } },
     reasoning_effort: 'high',
     verbosity: 'low',
     modalities: ['text', 'audio'],
@@ -169,6 +170,41 @@ test('what would change the answer and is not there yet is refused by name', () 
     const problem = problemOf({ ...HELLO, [param]: value });
     assert.equal(problem.param, param);
     assert.match(problem.message, new RegExp(`^${param} is not supported here yet: leave it out`));
+  }
+});
+
+test('the form of an answer comes from one field, by whichever name', () => {
+  const schema = { type: 'object', properties: { a: { type: 'integer' } } };
+  const format = (more: object): unknown => read({ ...HELLO, ...more }).format;
+  const asked = { type: 'json_schema', json_schema: { name: 'n', schema, strict: true } };
+  assert.deepEqual(format({ response_format: asked }), {
+    kind: 'json-schema',
+    schema,
+    param: 'response_format.json_schema.schema',
+  });
+  assert.deepEqual(format({ response_format: { type: 'json_object' } }), {
+    kind: 'json-object',
+    param: 'response_format',
+  });
+  assert.deepEqual(format({ structured_outputs: { json: JSON.stringify(schema) } }), {
+    kind: 'json-schema',
+    schema,
+    param: 'structured_outputs.json',
+  });
+  assert.deepEqual(format({ guided_regex: 'a+' }), { kind: 'regex', pattern: 'a+', param: 'guided_regex' });
+  assert.deepEqual(format({ guided_choice: ['x', 'y'] }), {
+    kind: 'choice',
+    choices: ['x', 'y'],
+    param: 'guided_choice',
+  });
+  for (const [param, body] of Object.entries({
+    guided_regex: { response_format: asked, guided_regex: 'a' },
+    structured_outputs: { structured_outputs: {} },
+    guided_json: { guided_json: '{"type":' },
+    ignore_eos: { response_format: asked, ignore_eos: true },
+    guided_grammar: { guided_grammar: 'start: "a"' },
+  })) {
+    assert.equal(problemOf({ ...HELLO, ...body }).param, param);
   }
 });
 

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import type { ChatMessage, ChatRequest } from '../services.ts';
+import { answerFormatFields, answerFormatOf } from './answer-format.ts';
 import { IGNORED, isEmpty, never, unsupported, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
@@ -57,7 +58,7 @@ export const chatCompletionRequest = z
     tool_choice: unsupported(z.unknown(), (choice) => choice === 'none' || choice === 'auto', '"none" or "auto"'),
     functions: unsupported(z.array(z.unknown()), isEmpty, '[]'),
     function_call: unsupported(z.unknown(), (call) => call === 'none' || call === 'auto', '"none" or "auto"'),
-    response_format: unsupported(z.looseObject({ type: z.string() }), ({ type }) => type === 'text', '{"type":"text"}'),
+    ...answerFormatFields,
     reasoning_effort: unsupported(z.string(), (effort) => effort === 'none', '"none"'),
     verbosity: unsupported(z.string(), (verbosity) => verbosity === 'medium', '"medium"'),
     modalities: unsupported(z.array(z.string()), (kinds) => kinds.length === 1 && kinds[0] === 'text', '["text"]'),
@@ -84,8 +85,13 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): 
     fail('REQUEST_INVALID', 'top_logprobs has a meaning only with "logprobs": true', { param: 'top_logprobs' });
   }
   const maxTokens = max_completion_tokens ?? max_tokens ?? null;
+  const format = answerFormatOf(body);
+  if (format && body.ignore_eos === true) {
+    fail('REQUEST_INVALID', `ignore_eos and ${format.param} contradict each other: send one`, { param: 'ignore_eos' });
+  }
   return {
     ...generationOf(body, maxChoices, maxTokens),
+    format,
     messages: body.messages.map(messageOf),
     maxTokens,
     topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
