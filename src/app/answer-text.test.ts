@@ -33,6 +33,10 @@ function say(ids: readonly number[], stops: readonly string[], cut: () => number
       tokens.every((token) => token.offset - offset <= text.length),
       'tokens never run ahead of their text',
     );
+    if (stops.length === 0) {
+      const told = utf8.decode(Buffer.concat(tokens.map(({ bytes }) => bytes)));
+      assert.ok(told.replace('<|end|>', '').startsWith(text), 'text comes with its tokens');
+    }
     if (piece.isStopped) return { text, tokens, isStopped: true };
     if (next === ids.length) break;
     at = next;

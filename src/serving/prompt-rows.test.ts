@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { forwardHidden, forwardLogits } from '../../test/support/forward-logits.ts';
+import { forwardHidden } from '../../test/support/forward-logits.ts';
+import { plainLogits } from '../../test/support/plain-forward.ts';
+import { prefixAdapter, promptAdapter, tokenAdapter } from '../../test/support/served-adapters.ts';
 import { randomAdapter } from '../../test/support/tiny-adapters.ts';
 import { tinySites, writeTinyBase } from '../../test/support/tiny-base.ts';
 import { BASE_ADAPTER, compileAdapter, composeAdapters, spanHooks, type CompiledAdapter } from '../adapters/index.ts';
@@ -18,19 +20,23 @@ import { GREEDY, type GenerateRequest, type TokenEvent } from './request.ts';
 const folder = mkdtempSync(join(tmpdir(), 'prompt-rows-'));
 after(() => rmSync(folder, { recursive: true }));
 writeTinyBase(folder);
-const base = loadBase(folder, 'tiny', loadNativeKernels({ threads: 1 }), 'bf16');
+const base = loadBase(folder, 'tiny', loadNativeKernels({ threads: 1 }), 'f32');
 const { vocabSize: V, hiddenSize: D } = base.config;
 
 const lora = (seed: number, targets: readonly string[]): CompiledAdapter =>
   compileAdapter(randomAdapter(tinySites(), { seed, rank: 4, targets }), base);
 const [first, second] = [lora(1, ['q_proj', 'o_proj']), lora(2, ['v_proj', 'up_proj'])];
+const mix = composeAdapters([
+  { adapter: first, weight: 0.5 },
+  { adapter: second, weight: -2 },
+]);
+const { tokenRows } = tokenAdapter(base.config, true, 5);
 const adapters: readonly CompiledAdapter[] = [
   BASE_ADAPTER,
   first,
-  composeAdapters([
-    { adapter: first, weight: 0.5 },
-    { adapter: second, weight: -2 },
-  ]),
+  mix,
+  promptAdapter(base.config, 5, 2),
+  { ...prefixAdapter(base.config, 3, 3), sites: first.sites, tokenRows },
 ];
 
 function prompt(seed: number): Int32Array {
@@ -75,17 +81,12 @@ function logSoftmax(logits_V: Floats): number[] {
 }
 
 test('log-probabilities of prompt and answer are a float64 log softmax of a plain forward pass', () => {
-  for (const [seed, adapter] of [
-    [0, 0],
-    [1, 1],
-    [2, 2],
-    [3, 1],
-  ] as const) {
+  for (const [seed, adapter] of [0, 1, 2, 3, 4, 4, 1].entries()) {
     const asked = request('a', seed, { maxTokens: 5, logprobs: { top: 4, ofPrompt: true } });
     const events = run([{ request: asked, adapter }]).get('a') ?? [];
     const answer = events.flatMap(({ tokenIds }) => tokenIds);
     const whole = [...asked.promptTokenIds, ...answer];
-    const [logits] = forwardLogits(base, [whole], hooksOf(adapter, whole.length));
+    const logits = plainLogits(base, adapters[adapter], whole);
     const told = [...(events[0].promptLogprobs ?? []), ...events.flatMap(({ logprobs }) => logprobs ?? [])];
     assert.equal(told.length, whole.length - 1);
     assert.ok(
@@ -93,7 +94,7 @@ test('log-probabilities of prompt and answer are a float64 log softmax of a plai
       'the prompt is told once',
     );
     for (const [n, { id, logprob, top }] of told.entries()) {
-      const expected = logSoftmax(logits.subarray(n * V, (n + 1) * V));
+      const expected = logSoftmax(logits[n]);
       assert.equal(id, whole[n + 1]);
       assert.ok(Math.abs(logprob - expected[id]) < 1e-4, `token ${n}: ${logprob}, expected ${expected[id]}`);
       assert.equal(top.length, 4);
@@ -172,8 +173,58 @@ test('no token that ends an answer comes before minTokens', () => {
     const events = run([{ request: request('a', 8, more), adapter: 0 }]).get('a') ?? [];
     return { tokenIds: events.flatMap(({ tokenIds }) => tokenIds), reason: events.at(-1)?.finishReason };
   };
-  const begin = greedy[0].tokenIds;
-  assert.deepEqual(answered(0), { tokenIds: begin[0] === stop ? [] : [...begin], reason: 'stop' });
+  assert.equal(answered(0).reason, 'stop');
   const late = answered(4);
-  assert.ok(late.tokenIds.length >= 4 && !late.tokenIds.includes(stop), JSON.stringify(late));
+  assert.ok(late.tokenIds.length >= 4 && !late.tokenIds.slice(0, 4).includes(stop), JSON.stringify(late));
+  // A bias that always wins: it comes as soon as it may.
+  for (const minTokens of [0, 1, 4]) {
+    const sampling = { ...GREEDY, logitBias: [[stop, 1000] as const] };
+    const more = { maxTokens: 6, stopTokenIds: [stop], minTokens, sampling };
+    const events = run([{ request: request('a', 8, more), adapter: 0 }]).get('a') ?? [];
+    assert.equal(events.flatMap(({ tokenIds }) => tokenIds).length, minTokens);
+    assert.equal(events.at(-1)?.finishReason, 'stop');
+  }
+});
+
+test('a prompt may fill the context when nothing comes after it', () => {
+  const engine = new Engine(base, { ...DEFAULT_ENGINE, cacheTokens: 64 });
+  const full = (length: number, maxTokens: number | null): GenerateRequest => ({
+    ...request(`${length} ${maxTokens}`, 0, { maxTokens, embedding: 'mean' }),
+    promptTokenIds: new Int32Array(length),
+  });
+  for (const [length, maxTokens] of [
+    [64, null],
+    [64, 1],
+    [65, 0],
+  ] as const) {
+    assert.throws(() => engine.submit(full(length, maxTokens)), { code: 'CONTEXT_TOO_LONG' });
+  }
+  engine.submit(full(64, 0));
+  engine.submit(full(63, null));
+  const events: TokenEvent[] = [];
+  while (engine.hasWork) events.push(...stepOf(engine));
+  assert.deepEqual(
+    events.map(({ id, embedding }) => [id, embedding?.length]),
+    [
+      ['64 0', D],
+      ['63 null', D],
+    ],
+  );
+});
+
+test('rows are computed for who reads them, also where their keys and values are cached', () => {
+  const engine = new Engine(base, DEFAULT_ENGINE);
+  const asked = { promptTokenIds: Int32Array.from({ length: 40 }, (_, n) => n), tenant: 'a' };
+  const ask = (id: string, more: Partial<GenerateRequest>): TokenEvent => {
+    engine.submit(request(id, 0, { ...asked, ...more }));
+    const events: TokenEvent[] = [];
+    while (engine.hasWork) events.push(...stepOf(engine));
+    return events[0];
+  };
+  ask('fill', { maxTokens: 1 });
+  assert.ok((ask('hit', { maxTokens: 1 }).cachedTokens ?? 0) > 0);
+  const { embedding, cachedTokens } = ask('read', { embedding: 'mean' });
+  assert.equal(cachedTokens, 0);
+  const alone = run([{ request: request('alone', 0, { ...asked, embedding: 'mean' }), adapter: 0 }]).get('alone');
+  assert.deepEqual(embedding, alone?.[0].embedding);
 });

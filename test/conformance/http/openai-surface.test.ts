@@ -523,3 +523,14 @@ describe('a mix of adapters', () => {
 test('nothing of all this was an error of the server', () => {
   assert.deepEqual(server.errors, []);
 });
+
+test('usage names the tokens of prompt and answer, and those of the prompt that were cached', async () => {
+  const prompt = 'a prompt that is long enough to be kept: '.repeat(3);
+  const body = ask(prompt);
+  const { usage } = await client.chat.completions.create(body);
+  assert.equal(usage?.prompt_tokens, renderer.renderPrompt([{ role: 'user', content: prompt }]).length);
+  assert.equal(usage?.completion_tokens, 12);
+  const again = await client.chat.completions.create(body);
+  const cached = again.usage?.prompt_tokens_details?.cached_tokens ?? -1;
+  assert.ok(cached > 0 && cached < (usage?.prompt_tokens ?? 0), `${cached} of ${usage?.prompt_tokens} tokens`);
+});
