@@ -1,10 +1,10 @@
 /**
- * Which eviction policy hits most: the three of `serving/eviction-policy.ts` on the traffic of `test/support/eviction-simulation.ts`, at several sizes of
+ * Which eviction policy hits most: the three of `serving/residency/eviction-policy.ts` on the traffic of `test/support/eviction-simulation.ts`, at several sizes of
  * memory. A simulation of the tier's own code with requests in flight, not a measurement: the same figures everywhere.
  *
  *   node bench/eviction.ts [--json]
  */
-import { POLICY_NAMES } from '../src/serving/eviction-policy.ts';
+import { POLICY_NAMES } from '../src/serving/residency/eviction-policy.ts';
 import { simulate, TRAFFIC } from '../test/support/eviction-simulation.ts';
 
 const BUDGET_PARTS = [0.05, 0.25, 0.5];

@@ -12,13 +12,13 @@ import type { ImportSite, SourceText } from './source-text.ts';
 
 export interface RoomProblem {
   readonly severity: 'error' | 'warning';
-  /** `src/serving/scheduler.ts:12`. */
+  /** `src/serving/scheduling/scheduler.ts:12`. */
   readonly where: string;
   readonly message: string;
 }
 
 interface SourceFile {
-  /** Relative to src/, with forward slashes: `serving/scheduler.ts`. */
+  /** Relative to src/, with forward slashes: `serving/scheduling/scheduler.ts`. */
   readonly path: string;
   readonly room: string;
   readonly source: string;

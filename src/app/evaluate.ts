@@ -15,7 +15,7 @@ import {
   scoreAnswers,
   type AnswerMetric,
 } from '../training/index.ts';
-import { answerAll } from './answers.ts';
+import { answerAll } from './batch-answers.ts';
 import type { ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openModel } from './models.ts';

@@ -1,6 +1,6 @@
 import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
 import type { ChatMessage } from '../text/index.ts';
-import { answerAll } from './answers.ts';
+import { answerAll } from './batch-answers.ts';
 import type { ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openModel } from './models.ts';

@@ -36,10 +36,10 @@ export {
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';
-export { benchDecode, benchTrain, type BenchCase } from './bench.ts';
-export { POPULARITIES, type Popularity } from './bench-adapters.ts';
-export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench-load.ts';
-export { benchServe, type ServeCase } from './bench-serve.ts';
+export { benchDecode, benchTrain, type BenchCase } from './bench/train-and-decode.ts';
+export { POPULARITIES, type Popularity } from './bench/adapters.ts';
+export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench/load.ts';
+export { benchServe, type ServeCase } from './bench/serve.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
 export { SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';

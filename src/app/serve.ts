@@ -4,7 +4,7 @@ import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
 import { openChatRenderer, vocabularyBytes } from '../text/index.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
-import { ServingMetrics } from './metrics.ts';
+import { ServingMetrics } from './metrics/metrics.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { makeServices } from './services.ts';
 

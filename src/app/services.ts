@@ -4,14 +4,14 @@ import { referenceOf, type AdapterVersion } from '../registry/index.ts';
 import type { AdapterMix, AdapterSource } from '../serving/index.ts';
 import { Quotas, type Principal } from '../tenancy/index.ts';
 import { adapterSource, makeAdapterServices, requireBase } from './adapter-loading.ts';
-import type { Asking, ChatEngine } from './asking.ts';
-import { chatDeltas } from './chat.ts';
-import { embedInputs } from './embeddings.ts';
+import type { Asking, ChatEngine } from './answering/asking.ts';
+import { chatDeltas } from './answering/chat.ts';
+import { embedInputs } from './answering/embeddings.ts';
 import { LoadedNames } from './loaded-names.ts';
-import type { ServingMetrics } from './metrics.ts';
-import { resolveMix } from './mixes.ts';
+import type { ServingMetrics } from './metrics/metrics.ts';
+import { resolveMix } from './answering/mixes.ts';
 import type { Platform } from './platform.ts';
-import { textDeltas } from './text-completions.ts';
+import { textDeltas } from './answering/text-completions.ts';
 
 /** Requests of one tenant at once, where it has no limit of its own. */
 const DEFAULT_CONCURRENT = 64;

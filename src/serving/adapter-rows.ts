@@ -2,7 +2,7 @@ import type { CompiledAdapter, TokenRows } from '../adapters/index.ts';
 import { assert, fail } from '../base/index.ts';
 import type { ModelConfig } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
-import type { KvBlocks } from './kv-blocks.ts';
+import type { KvBlocks } from './cache/kv-blocks.ts';
 import type { Sequence } from './sequence.ts';
 
 /**

@@ -13,7 +13,7 @@ import { EngineLoop } from './engine-loop.ts';
 import { DEFAULT_ENGINE, Engine } from './engine.ts';
 import type { AdapterSource, EngineStats, FromWorker, UnloadReport } from './messages.ts';
 import { GREEDY, type GenerateRequest } from './request.ts';
-import { AdapterResidency } from './residency.ts';
+import { AdapterResidency } from './residency/residency.ts';
 import { WorkerGrammars } from './worker-grammars.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'engine-loop-'));

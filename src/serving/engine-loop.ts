@@ -1,7 +1,7 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { EspalierError, type Lease } from '../base/index.ts';
 import type { NativeGrammar } from '../numeric/index.ts';
-import { AdapterAdmission, type Admitted } from './adapter-admission.ts';
+import { AdapterAdmission, type Admitted } from './residency/adapter-admission.ts';
 import type { Engine } from './engine.ts';
 import {
   remoteError,
@@ -14,8 +14,8 @@ import {
   type ToWorker,
 } from './messages.ts';
 import type { GenerateRequest } from './request.ts';
-import type { AdapterResidency } from './residency.ts';
-import type { Ticket } from './slot.ts';
+import type { AdapterResidency } from './residency/residency.ts';
+import type { Ticket } from './residency/slot.ts';
 import type { WorkerGrammars } from './worker-grammars.ts';
 
 interface LoopOptions {

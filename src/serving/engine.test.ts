@@ -6,7 +6,7 @@ import { adapters, makeRequest, NUM_PROMPTS, outcomeAlone, tinyBase } from '../.
 import { BASE_ADAPTER, spanHooks } from '../adapters/index.ts';
 import { DEFAULT_ENGINE, Engine } from './engine.ts';
 import type { GenerateRequest } from './request.ts';
-import { argmax } from './sampler.ts';
+import { argmax } from './sampling/sampler.ts';
 
 test('adapters answer differently, and answers end in both ways', () => {
   const texts = adapters.map((_, a) => outcomeAlone(4, a).digests.join());

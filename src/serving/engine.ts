@@ -5,13 +5,13 @@ import type { BaseModel } from '../model/index.ts';
 import { maskLogits } from '../grammar/index.ts';
 import { BufferPool, Inference, type Floats, type GrammarProgress, type NativeGrammar } from '../numeric/index.ts';
 import { checkAdapterRows } from './adapter-rows.ts';
-import { auditCache } from './cache-audit.ts';
-import { chooseToken } from './choose.ts';
+import { auditCache } from './cache/audit.ts';
+import { chooseToken } from './sampling/choose.ts';
 import { execute } from './execute.ts';
-import { KvBlocks } from './kv-blocks.ts';
-import { KvCache } from './kv-cache.ts';
+import { KvBlocks } from './cache/kv-blocks.ts';
+import { KvCache } from './cache/kv-cache.ts';
 import type { FinishReason, GenerateRequest, TokenEvent } from './request.ts';
-import { Scheduler, type PlannedRows, type SchedulerLimits, type StepPlan } from './scheduler.ts';
+import { Scheduler, type PlannedRows, type SchedulerLimits, type StepPlan } from './scheduling/scheduler.ts';
 import { Sequence } from './sequence.ts';
 
 export interface EngineOptions extends SchedulerLimits {

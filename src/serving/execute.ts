@@ -2,9 +2,9 @@ import { spanHooks, type RowSpan } from '../adapters/index.ts';
 import { forward, headRows, type Attend, type BaseModel } from '../model/index.ts';
 import type { Floats, Inference, PagedRows } from '../numeric/index.ts';
 import { replaceInputRows, replaceTokenLogits, writeGivenKeys, type SequenceRows } from './adapter-rows.ts';
-import type { KvBlocks } from './kv-blocks.ts';
+import type { KvBlocks } from './cache/kv-blocks.ts';
 import { gatherPromptRows, type PromptRow } from './prompt-rows.ts';
-import type { PlannedRows, StepPlan } from './scheduler.ts';
+import type { PlannedRows, StepPlan } from './scheduling/scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
 /** Logits of the sequences that have reached their last token, valid until the graph's step ends. */

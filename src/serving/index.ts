@@ -14,7 +14,7 @@ export {
   type StepOutcome,
 } from './engine.ts';
 export { EngineClient, type ClientOptions, type TokenObserver } from './client.ts';
-export { POLICY_NAMES, type PolicyName } from './eviction-policy.ts';
+export { POLICY_NAMES, type PolicyName } from './residency/eviction-policy.ts';
 export type {
   AdapterMix,
   AdapterResidence,
@@ -36,4 +36,4 @@ export {
   type TokenEvent,
   type TokenLogprob,
 } from './request.ts';
-export { kvBytesPerToken } from './kv-blocks.ts';
+export { kvBytesPerToken } from './cache/kv-blocks.ts';

@@ -4,9 +4,9 @@ import type { PeftFiles } from '../formats/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
 import type { TokenBytes } from '../numeric/index.ts';
 import type { EngineOptions } from './engine.ts';
-import type { PolicyName } from './eviction-policy.ts';
+import type { PolicyName } from './residency/eviction-policy.ts';
 import type { GenerateRequest, TokenEvent } from './request.ts';
-import type { SlotState } from './slot.ts';
+import type { SlotState } from './residency/slot.ts';
 
 /**
  * Everything that crosses a port: between the main thread and the engine's, and between the engine's and the loader's. Requests go

@@ -2,7 +2,7 @@ import { assert } from '../base/index.ts';
 import { headRows, type BaseModel } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
 import { replaceTokenLogits } from './adapter-rows.ts';
-import { LogprobRow } from './logprobs.ts';
+import { LogprobRow } from './sampling/logprobs.ts';
 import type { GenerateRequest, Pooling, RankedLogprob } from './request.ts';
 import type { Sequence } from './sequence.ts';
 

@@ -1,7 +1,7 @@
 import { Rng } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
 import type { GrammarProgress } from '../numeric/index.ts';
-import type { PrefixNode } from './prefix-cache.ts';
+import type { PrefixNode } from './cache/prefix-cache.ts';
 import { PromptRows } from './prompt-rows.ts';
 import type { GenerateRequest } from './request.ts';
 

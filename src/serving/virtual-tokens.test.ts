@@ -14,7 +14,7 @@ import { assertClose } from '../numeric/compare.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine } from './engine.ts';
 import type { GenerateRequest } from './request.ts';
-import { argmax } from './sampler.ts';
+import { argmax } from './sampling/sampler.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'virtual-tokens-'));
 after(() => rmSync(folder, { recursive: true }));

@@ -5,9 +5,9 @@ import { openBase } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { EngineLoop } from './engine-loop.ts';
 import { Engine } from './engine.ts';
-import { ThreadedLoader } from './loader.ts';
+import { ThreadedLoader } from './residency/loader.ts';
 import { remoteError, type FromWorker, type ToWorker, type WorkerInit } from './messages.ts';
-import { AdapterResidency } from './residency.ts';
+import { AdapterResidency } from './residency/residency.ts';
 import { WorkerGrammars } from './worker-grammars.ts';
 
 assert(parentPort, 'worker.ts runs as a worker thread');

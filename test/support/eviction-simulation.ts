@@ -1,7 +1,7 @@
 import { Rng } from '../../src/base/index.ts';
-import { makePolicy, type PolicyName } from '../../src/serving/eviction-policy.ts';
-import { loadCost } from '../../src/serving/load-cost.ts';
-import { MemoryTier } from '../../src/serving/memory-tier.ts';
+import { makePolicy, type PolicyName } from '../../src/serving/residency/eviction-policy.ts';
+import { loadCost } from '../../src/serving/residency/load-cost.ts';
+import { MemoryTier } from '../../src/serving/residency/memory-tier.ts';
 
 export interface SimulationOptions {
   readonly numAdapters: number;

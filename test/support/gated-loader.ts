@@ -3,8 +3,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { CompiledAdapter } from '../../src/adapters/index.ts';
 import type { Clock } from '../../src/base/index.ts';
 import type { PeftFiles } from '../../src/formats/index.ts';
-import { freeBuffers } from '../../src/serving/buffers.ts';
-import type { AdapterLoader, LoadedAdapter } from '../../src/serving/loader.ts';
+import { freeBuffers } from '../../src/serving/residency/buffers.ts';
+import type { AdapterLoader, LoadedAdapter } from '../../src/serving/residency/loader.ts';
 import type { AdapterSource } from '../../src/serving/messages.ts';
 
 /** A clock that stands still unless it is told to go on. */

@@ -7,7 +7,7 @@ import { loadBase } from '../../src/model/index.ts';
 import { loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, type EngineParts } from '../../src/serving/engine.ts';
 import { GREEDY, type FinishReason, type GenerateRequest, type TokenEvent } from '../../src/serving/request.ts';
-import { chooseToken } from '../../src/serving/choose.ts';
+import { chooseToken } from '../../src/serving/sampling/choose.ts';
 import { everyKindAdapter, prefixAdapter, promptAdapter, scaleAdapter, tokenAdapter } from './served-adapters.ts';
 import { randomAdapter } from './tiny-adapters.ts';
 import { tinySites, writeTinyBase } from './tiny-base.ts';

@@ -1,7 +1,7 @@
 import { BASE_ADAPTER, type CompiledAdapter } from '../../src/adapters/index.ts';
 import { parseModelConfig } from '../../src/model/index.ts';
 import type { GenerateRequest } from '../../src/serving/request.ts';
-import type { Scheduler } from '../../src/serving/scheduler.ts';
+import type { Scheduler } from '../../src/serving/scheduling/scheduler.ts';
 import { Sequence } from '../../src/serving/sequence.ts';
 
 /** A model of nothing: what is scheduled here is never computed. */

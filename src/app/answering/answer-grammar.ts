@@ -1,0 +1,23 @@
+import { anyObject, engineForm, oneOf, type Grammar } from '../../grammar/index.ts';
+import type { AnswerFormat } from '../../http/index.ts';
+import type { AnswerGrammar } from '../../serving/index.ts';
+
+/** What the engine holds an answer to. Undefined: any text. @throws REQUEST_INVALID naming what cannot be enforced */
+export function answerGrammar(format: AnswerFormat | null): AnswerGrammar | undefined {
+  return format ? { definition: engineForm(grammarOf(format), format.param), param: format.param } : undefined;
+}
+
+function grammarOf(format: AnswerFormat): Grammar {
+  switch (format.kind) {
+    case 'json-object':
+      return anyObject(format.param);
+    case 'json-schema':
+      return { kind: 'json', schema: format.schema, param: format.param };
+    case 'regex':
+      return { kind: 'regex', pattern: format.pattern };
+    case 'choice':
+      return oneOf(format.choices);
+    default:
+      return format satisfies never;
+  }
+}

@@ -1,0 +1,107 @@
+import type { AnswerToken, TokenLogprob } from '../../http/index.ts';
+import type { RankedLogprob } from '../../serving/index.ts';
+import { StopMatcher, StreamDetokenizer, type Tokenizer } from '../../text/index.ts';
+
+/** Text that is certain, and the tokens that it is made of. */
+export interface TextPiece {
+  readonly text: string;
+  readonly tokens: readonly AnswerToken[];
+  /** A stop string was met: nothing more comes. */
+  readonly isStopped: boolean;
+}
+
+interface HeldToken {
+  readonly token: AnswerToken;
+  readonly begin: number;
+  /** Infinite while the letter that the token is a part of is not whole. */
+  end: number;
+}
+
+/**
+ * Turns the tokens of an answer into its text, up to the first stop string. A token whose log-probability is told comes out with its text,
+ * so that text and tokens always agree: what a stop string cuts off takes its tokens with it.
+ */
+export class AnswerText {
+  readonly #tokenizer: Tokenizer;
+  readonly #detokenizer: StreamDetokenizer;
+  readonly #matcher: StopMatcher;
+  readonly #offset: number;
+  readonly #held: HeldToken[] = [];
+  /** Of the text so far, in UTF-16 units: all of it, and what is out. */
+  #numDecoded = 0;
+  #numOut = 0;
+
+  /** @param offset of the answer in the choice's text */
+  constructor(tokenizer: Tokenizer, stops: readonly string[], offset: number) {
+    this.#tokenizer = tokenizer;
+    this.#detokenizer = new StreamDetokenizer(tokenizer, { skipSpecial: true });
+    this.#matcher = new StopMatcher(stops);
+    this.#offset = offset;
+  }
+
+  /**
+   * @param logprobs one for each token, if they are told
+   * @param isLast no more tokens come: what was held back comes out
+   */
+  push(tokenIds: readonly number[], logprobs: readonly RankedLogprob[] | undefined, isLast: boolean): TextPiece {
+    let piece = '';
+    for (const [n, id] of tokenIds.entries()) {
+      const begin = this.#numDecoded;
+      const decoded = this.#decoded(this.#detokenizer.push([id]));
+      piece += decoded;
+      if (!logprobs) continue;
+      if (decoded !== '') this.#closeLetter();
+      const isPart = decoded === '' && !this.#tokenizer.isSpecial(id);
+      const token = answerToken(this.#tokenizer, logprobs[n], this.#offset + begin);
+      this.#held.push({ token, begin, end: isPart ? Infinity : this.#numDecoded });
+    }
+    if (isLast) piece += this.#decoded(this.#detokenizer.flush());
+    const { text: certain, isStopped } = this.#matcher.push(piece);
+    const text = isLast && !isStopped ? certain + this.#matcher.flush() : certain;
+    this.#numOut += text.length;
+    if (isLast) this.#closeLetter();
+    return { text, tokens: this.#release(isStopped), isStopped };
+  }
+
+  #closeLetter(): void {
+    for (const held of this.#held) if (held.end === Infinity) held.end = this.#numDecoded;
+  }
+
+  #decoded(text: string): string {
+    this.#numDecoded += text.length;
+    return text;
+  }
+
+  /** The tokens whose text is out; of a token that a stop string cuts in two, the text before the cut is. */
+  #release(isStopped: boolean): AnswerToken[] {
+    const isHeld = ({ begin, end }: HeldToken): boolean => (isStopped ? begin >= this.#numOut : end > this.#numOut);
+    const firstHeld = this.#held.findIndex((held) => isHeld(held));
+    const out = this.#held.splice(0, firstHeld < 0 ? this.#held.length : firstHeld);
+    return out.map(({ token }) => token);
+  }
+}
+
+/** The tokens of a prompt as they are told; the first has no log-probability. @param logprobs of all tokens but the first */
+export function promptTokens(
+  tokenizer: Tokenizer,
+  tokenIds: Iterable<number>,
+  logprobs: readonly RankedLogprob[],
+  { skipSpecial }: { readonly skipSpecial: boolean },
+): AnswerToken[] {
+  const detokenizer = new StreamDetokenizer(tokenizer, { skipSpecial });
+  let offset = 0;
+  return [...tokenIds].map((id, n) => {
+    const begin = offset;
+    offset += detokenizer.push([id]).length;
+    if (n > 0) return answerToken(tokenizer, logprobs[n - 1], begin);
+    return { bytes: tokenizer.tokenBytes(id), logprob: null, top: [], offset: begin };
+  });
+}
+
+function answerToken(tokenizer: Tokenizer, { id, logprob, top }: RankedLogprob, offset: number): AnswerToken {
+  const told = (token: { readonly id: number; readonly logprob: number }): TokenLogprob => ({
+    bytes: tokenizer.tokenBytes(token.id),
+    logprob: token.logprob,
+  });
+  return { ...told({ id, logprob }), top: top.map(told), offset };
+}

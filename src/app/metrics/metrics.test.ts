@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EngineStats } from '../../serving/index.ts';
+import { ServingMetrics } from './metrics.ts';
+
+const tier = (count: number) => ({ count, sizeBytes: count * 10, heldBytes: 5, budgetBytes: 100, numEvicted: 7 });
+const STATS: EngineStats = {
+  numRunning: 3,
+  numWaiting: 2,
+  numWaitingForAdapter: 1,
+  cacheBlocks: 8,
+  cacheBlocksFree: 4,
+  cacheBlocksCached: 2,
+  prefixHits: 30,
+  prefixMisses: 31,
+  prefixEvictions: 32,
+  preemptions: 33,
+  residency: {
+    ready: tier(2),
+    host: tier(6),
+    pinnedBytes: 20,
+    hits: 90,
+    misses: 10,
+    hostLoads: 4,
+    diskLoads: 6,
+    failedLoads: 1,
+    numLoading: 1,
+    numWaiting: 0,
+    numFailed: 1,
+  },
+  steps: 11,
+  generatedTokens: 12,
+  promptTokens: 13,
+};
+
+/** Every sample of Prometheus' text: `name{labels}` to value. Checks that each name is described once, before its samples. */
+function samplesOf(text: string): Map<string, number> {
+  const samples = new Map<string, number>();
+  const described = new Set<string>();
+  for (const line of text.split('\n').filter((one) => one !== '')) {
+    const [, kind, name] = /^# (HELP|TYPE) (\w+) /.exec(line) ?? [];
+    if (name !== undefined) {
+      if (kind === 'TYPE') assert.ok(!described.has(name) && described.add(name), `${name} is described once`);
+      continue;
+    }
+    const [, sample, value] = /^(\w+(?:\{[^}]*\})?) (\S+)$/.exec(line) ?? assert.fail(line);
+    const base = sample.replace(/\{.*/, '').replace(/_(?:bucket|sum|count)$/, '');
+    assert.ok(described.has(base) || described.has(sample.replace(/\{.*/, '')), `${sample} is described`);
+    assert.ok(!samples.has(sample), `${sample} comes once`);
+    samples.set(sample, Number(value));
+  }
+  return samples;
+}
+
+test('tokens are counted by tenant and by adapter, latencies and loads in histograms', async () => {
+  const metrics = new ServingMetrics();
+  metrics.onUsage('acme', 'sha256:a', { promptTokens: 5, cachedTokens: 2, completionTokens: 7 });
+  metrics.onUsage('acme', null, { promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
+  metrics.onUsage(null, null, { promptTokens: 3, cachedTokens: 0, completionTokens: 0 });
+  metrics.onQueueWait(0.1);
+  metrics.onFirstToken(0.2, true);
+  metrics.onNextToken(0.03);
+  metrics.onNextToken(0.04);
+  metrics.onLoad({ digest: 'sha256:a', from: 'disk', seconds: 0.02, isLoaded: true });
+  metrics.onLoad({ digest: 'sha256:b', from: 'host', seconds: 0.02, isLoaded: false });
+  metrics.onCrash();
+  const samples = samplesOf(await metrics.text(STATS));
+  for (const [sample, value] of [
+    ['espalier_tenant_requests_total{tenant="acme"}', 2],
+    ['espalier_tenant_tokens_total{tenant="acme",kind="prompt"}', 6],
+    ['espalier_tenant_tokens_total{tenant="acme",kind="cached"}', 2],
+    ['espalier_tenant_tokens_total{tenant="acme",kind="completion"}', 8],
+    ['espalier_tenant_tokens_total{tenant="operator",kind="prompt"}', 3],
+    ['espalier_adapter_tokens_total{adapter="sha256:a",kind="completion"}', 7],
+    ['espalier_adapter_tokens_total{adapter="base",kind="prompt"}', 4],
+    ['espalier_time_to_first_token_seconds_count{adapter="yes"}', 1],
+    ['espalier_time_per_output_token_seconds_count', 2],
+    ['espalier_queue_wait_seconds_sum', 0.1],
+    ['espalier_adapter_load_seconds_count{from="disk"}', 1],
+    ['espalier_adapter_load_failures_total', 1],
+    ['espalier_engine_crashes_total', 1],
+    ['espalier_engine_running_sequences', 3],
+    ['espalier_engine_adapter_waiting_requests', 1],
+    ['espalier_engine_prefix_hits_total', 30],
+    ['espalier_engine_preemptions_total', 33],
+    ['espalier_adapters_resident{tier="ready"}', 2],
+    ['espalier_adapters_resident_bytes{tier="host"}', 60],
+    ['espalier_adapter_hits_total', 90],
+    ['espalier_adapter_misses_total', 10],
+    ['espalier_adapter_loads_total{from="host"}', 4],
+    ['espalier_adapter_evictions_total{tier="ready"}', 7],
+  ] as const) {
+    assert.equal(samples.get(sample), value, sample);
+  }
+  assert.equal(samples.get('espalier_adapter_load_seconds_count{from="host"}'), undefined, 'failures are not timed');
+});
+
+test('thousands of adapters and tenants make a bounded number of series, and no token is lost to counting', async () => {
+  const metrics = new ServingMetrics();
+  for (let n = 0; n < 5_000; n++) {
+    metrics.onUsage(`tenant-${n}`, `sha256:${n}`, { promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
+  }
+  const samples = samplesOf(await metrics.text(undefined));
+  assert.ok(samples.size < 400, `${samples.size} series`);
+  const sum = (name: string): number =>
+    [...samples].reduce((total, [sample, value]) => total + (sample.startsWith(`${name}{`) ? value : 0), 0);
+  assert.equal(sum('espalier_tenant_requests_total'), 5_000);
+  assert.equal(sum('espalier_adapter_requests_total'), 5_000);
+  assert.ok((samples.get('espalier_tenant_requests_total{tenant="other"}') ?? 0) > 4_000);
+});
+
+test('while the engine is down the rest is still told', async () => {
+  const samples = samplesOf(await new ServingMetrics().text(undefined));
+  assert.equal(samples.get('espalier_engine_crashes_total'), 0);
+  assert.equal(samples.get('espalier_engine_steps_total'), undefined);
+});

@@ -1,0 +1,135 @@
+import { assert } from '../../base/index.ts';
+import type { KvBlocks } from './kv-blocks.ts';
+
+/** A full block of keys and values, and the way to it: the blocks before it are its ancestors, so a node stands for exactly one prefix. */
+export interface PrefixNode {
+  /** Null for a root, which holds no block. */
+  readonly parent: PrefixNode | null;
+  /** What the block was computed from: its tokens, in full. */
+  readonly key: string;
+  readonly block: number;
+  readonly children: Map<string, PrefixNode>;
+  /** Sequences that read the block. Whoever reads a node reads its ancestors, so this never grows downwards. */
+  users: number;
+}
+
+/** What tells one adapter from all others: its digest, or the compiled adapter itself where it has none. */
+export type AdapterKey = string | object;
+
+interface Root extends PrefixNode {
+  readonly tenant: string | null;
+  readonly adapter: AdapterKey;
+}
+
+/**
+ * Computed blocks that may be used again: a tree for each tenant and adapter, one edge a block. The key of an edge is the tokens of its
+ * block and not a hash of them, so nothing can collide. Tenants have trees of their own even for the same adapter or the base: how
+ * fast an answer begins would otherwise tell one tenant what another has asked.
+ */
+export class PrefixCache {
+  readonly #blocks: KvBlocks;
+  readonly #roots = new Map<string | null, Map<AdapterKey, Root>>();
+  /** Nodes that nobody reads, the least recently used first. A node comes before its parent, so the first is always a leaf. */
+  readonly #unused = new Set<PrefixNode>();
+  /** Blocks that were given up for others. */
+  numEvictions = 0;
+
+  constructor(blocks: KvBlocks) {
+    this.#blocks = blocks;
+  }
+
+  /** Blocks that could be given up. */
+  get numUnused(): number {
+    return this.#unused.size;
+  }
+
+  get numRoots(): number {
+    let sum = 0;
+    for (const adapters of this.#roots.values()) sum += adapters.size;
+    return sum;
+  }
+
+  /** All nodes that hold a block. */
+  *nodes(): Iterable<PrefixNode> {
+    const open: PrefixNode[] = [];
+    for (const adapters of this.#roots.values()) open.push(...adapters.values());
+    for (let node = open.pop(); node; node = open.pop()) {
+      if (node.parent) yield node;
+      open.push(...node.children.values());
+    }
+  }
+
+  /** The root of a tenant's prefixes on an adapter; undefined when there are none. */
+  find(tenant: string | null, adapter: AdapterKey): PrefixNode | undefined {
+    return this.#roots.get(tenant)?.get(adapter);
+  }
+
+  /** As {@link find}, but makes it. Who asks retains it. */
+  open(tenant: string | null, adapter: AdapterKey): PrefixNode {
+    let adapters = this.#roots.get(tenant);
+    if (!adapters) this.#roots.set(tenant, (adapters = new Map()));
+    let root = adapters.get(adapter);
+    if (!root) {
+      root = { parent: null, key: '', block: -1, children: new Map(), users: 0, tenant, adapter };
+      adapters.set(adapter, root);
+    }
+    return root;
+  }
+
+  /** One more reader of `node` and of all its ancestors. */
+  retain(node: PrefixNode): void {
+    for (let at: PrefixNode | null = node; at; at = at.parent) this.#addUser(at);
+  }
+
+  /** One reader less of `node` and of all its ancestors. */
+  release(node: PrefixNode): void {
+    for (let at: PrefixNode | null = node; at; at = at.parent) {
+      assert(at.users > 0, 'a prefix is released by who retained it');
+      at.users--;
+      if (at.users > 0) continue;
+      if (at.parent) this.#unused.add(at);
+      else this.#closeIfEmpty(at);
+    }
+  }
+
+  /**
+   * Makes `block` the child of `parent`, which the caller retains. When another sequence was first, its block is the one to use, and the
+   * caller keeps its own.
+   * @returns the child, retained once more
+   */
+  insert(parent: PrefixNode, key: string, block: number): PrefixNode {
+    let child = parent.children.get(key);
+    if (!child) {
+      child = { parent, key, block, children: new Map(), users: 0 };
+      parent.children.set(key, child);
+    }
+    this.#addUser(child);
+    return child;
+  }
+
+  /** Gives up the block that was not used for the longest time. @returns whether there was one */
+  evict(): boolean {
+    const node = this.#unused.values().next().value;
+    if (!node) return false;
+    assert(node.children.size === 0 && node.parent, 'a leaf goes first');
+    this.#unused.delete(node);
+    node.parent.children.delete(node.key);
+    this.#blocks.give(node.block);
+    this.numEvictions++;
+    if (!node.parent.parent) this.#closeIfEmpty(node.parent);
+    return true;
+  }
+
+  #addUser(node: PrefixNode): void {
+    if (node.users === 0) this.#unused.delete(node);
+    node.users++;
+  }
+
+  #closeIfEmpty(node: PrefixNode): void {
+    if (node.users > 0 || node.children.size > 0) return;
+    const { tenant, adapter } = node as Root;
+    const adapters = this.#roots.get(tenant);
+    adapters?.delete(adapter);
+    if (adapters?.size === 0) this.#roots.delete(tenant);
+  }
+}

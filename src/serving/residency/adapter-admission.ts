@@ -1,0 +1,134 @@
+import { BASE_ADAPTER, composeAdapters, type CompiledAdapter } from '../../adapters/index.ts';
+import { EspalierError, errorMessage, type Lease } from '../../base/index.ts';
+import type { AdapterMix, AdapterSource } from '../messages.ts';
+import type { AdapterResidency } from './residency.ts';
+import type { Ticket } from './slot.ts';
+
+/** What a request needs while it runs: its adapter, and the leases under which that is in memory. */
+export interface Admitted {
+  readonly adapter: CompiledAdapter;
+  readonly leases: readonly Lease<CompiledAdapter>[];
+}
+
+/** Exactly one is called, once, unless the wait is cancelled. */
+interface Admitting {
+  onReady(admitted: Admitted): void;
+  onFailed(error: EspalierError): void;
+}
+
+/**
+ * Gets requests their adapters: none, one, or the parts of a mix. Of the mixes that have to wait, one at a time holds some parts while it
+ * waits for others: two that each held what the other needs room for would wait for ever.
+ */
+export class AdapterAdmission {
+  readonly #residency: AdapterResidency;
+  readonly #mixes: WaitingMix[] = [];
+
+  constructor(residency: AdapterResidency) {
+    this.#residency = residency;
+  }
+
+  admit(adapter: AdapterSource | AdapterMix | null, on: Admitting): Ticket | undefined {
+    if (!adapter) {
+      on.onReady({ adapter: BASE_ADAPTER, leases: [] });
+      return undefined;
+    }
+    if (!('parts' in adapter)) {
+      return this.#residency.acquire(adapter, {
+        onReady: (lease) => on.onReady({ adapter: lease.value, leases: [lease] }),
+        onFailed: (error) => on.onFailed(error),
+      });
+    }
+    const mix = new WaitingMix(this.#residency, adapter, on, () => this.#afterMix(mix));
+    // Nothing to wait for: it holds all of its parts, or none.
+    const isReady = adapter.parts.every(({ source }) => this.#residency.isReady(source.digest));
+    if (isReady || this.#mixes.push(mix) === 1) mix.begin();
+    return mix;
+  }
+
+  #afterMix(mix: WaitingMix): void {
+    const place = this.#mixes.indexOf(mix);
+    if (place >= 0) this.#mixes.splice(place, 1);
+    this.#mixes[0]?.begin();
+  }
+}
+
+/** A mix on its way: all of its parts, or none. */
+class WaitingMix implements Ticket {
+  readonly #residency: AdapterResidency;
+  readonly #mix: AdapterMix;
+  readonly #on: Admitting;
+  readonly #onOver: () => void;
+  readonly #tickets: Ticket[] = [];
+  readonly #leases: (Lease<CompiledAdapter> | undefined)[];
+  #isBegun = false;
+  #isOver = false;
+
+  constructor(residency: AdapterResidency, mix: AdapterMix, on: Admitting, onOver: () => void) {
+    this.#residency = residency;
+    this.#mix = mix;
+    this.#on = on;
+    this.#onOver = onOver;
+    this.#leases = mix.parts.map(() => undefined);
+  }
+
+  get isPending(): boolean {
+    return !this.#isOver;
+  }
+
+  begin(): void {
+    if (this.#isBegun) return;
+    this.#isBegun = true;
+    const error = this.#residency.refusalOf(this.#mix.parts.map(({ source }) => source));
+    if (error) this.#fail(error);
+    for (const [index, { source }] of this.#mix.parts.entries()) {
+      if (this.#isOver) return;
+      const ticket = this.#residency.acquire(source, {
+        onReady: (lease) => this.#receive(index, lease),
+        onFailed: (reason) => this.#fail(reason),
+      });
+      this.#tickets.push(ticket);
+    }
+  }
+
+  cancel(): void {
+    if (this.#isOver) return;
+    this.#letGo();
+    this.#end();
+  }
+
+  #receive(index: number, lease: Lease<CompiledAdapter>): void {
+    this.#leases[index] = lease;
+    const leases = this.#leases.filter((held) => held !== undefined);
+    if (leases.length < this.#leases.length) return;
+    let adapter: CompiledAdapter;
+    try {
+      adapter = composeAdapters(leases.map((held, n) => ({ adapter: held.value, weight: this.#mix.parts[n].weight })));
+    } catch (error) {
+      this.#fail(error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error)));
+      return;
+    }
+    this.#end();
+    this.#on.onReady({ adapter, leases });
+  }
+
+  #fail(error: EspalierError): void {
+    if (this.#isOver) return;
+    this.#letGo();
+    this.#end();
+    this.#on.onFailed(error);
+  }
+
+  #letGo(): void {
+    for (const ticket of this.#tickets) ticket.cancel();
+    for (const [index, lease] of this.#leases.entries()) {
+      this.#leases[index] = undefined;
+      lease?.[Symbol.dispose]();
+    }
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#onOver();
+  }
+}

@@ -1,0 +1,49 @@
+/** The loader's thread: reads, checks, compiles and proves one adapter after the other. Started by loader.ts on the engine's thread. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { compileAdapter, packAdapter, proveAdapter, readArtefact } from '../../adapters/index.ts';
+import { assert } from '../../base/index.ts';
+import { readPeftFiles } from '../../formats/index.ts';
+import { openBase, type OpenBaseOptions } from '../../model/index.ts';
+import { loadNativeKernels } from '../../numeric/index.ts';
+import { buffersOf } from './buffers.ts';
+import type { LoadedAdapter } from './loader.ts';
+import { remoteError, type FromLoader, type LoadOrder, type ToLoader } from '../messages.ts';
+import { SharedMemory } from './shared-memory.ts';
+
+assert(parentPort, 'loader-worker.ts runs as a worker thread');
+const port = parentPort;
+// Steps have the other kernel threads: what is computed here must not take them away.
+const base = openBase(workerData as OpenBaseOptions, loadNativeKernels({ isAlone: true }));
+
+const memory = new SharedMemory();
+
+/**
+ * Reads, checks, compiles, proves that the adapter does something (one that would answer like the base is refused), and packs it as the
+ * kernels read it.
+ */
+function load({ source: { directory }, files: known }: LoadOrder): LoadedAdapter {
+  const files = known ?? readPeftFiles(directory);
+  const artefact = readArtefact(directory, base, files);
+  const compiled = compileAdapter(artefact, base);
+  proveAdapter(base, compiled);
+  const adapter = packAdapter(compiled, base.sites, memory.take);
+  // What was packed is needed no more, and the next load would come long before the garbage collector.
+  const kept = new Set(buffersOf(adapter));
+  for (const buffer of buffersOf([compiled, artefact.tensors])) if (!kept.has(buffer)) buffer.transfer(0);
+  return { adapter, files };
+}
+
+port.on('message', (message: ToLoader) => {
+  if ('spare' in message) {
+    for (const buffer of message.spare) memory.give(buffer);
+    return;
+  }
+  const { token } = message;
+  let reply: FromLoader;
+  try {
+    reply = { token, ...load(message) };
+  } catch (error) {
+    reply = { token, error: remoteError(error) };
+  }
+  port.postMessage(reply, buffersOf(reply));
+});

@@ -1,0 +1,108 @@
+import { Worker } from 'node:worker_threads';
+import type { CompiledAdapter } from '../../adapters/index.ts';
+import { EspalierError, errorMessage } from '../../base/index.ts';
+import type { PeftFiles } from '../../formats/index.ts';
+import type { OpenBaseOptions } from '../../model/index.ts';
+import { buffersOf, freeBuffers, sharedBuffersOf } from './buffers.ts';
+import { rebuildError, type AdapterSource, type FromLoader, type ToLoader } from '../messages.ts';
+
+/** What loading gives: the adapter as steps use it, and the artefact's own bytes. Nobody else has their memory. */
+export interface LoadedAdapter {
+  readonly adapter: CompiledAdapter;
+  readonly files: PeftFiles;
+}
+
+export interface AdapterLoader {
+  /**
+   * @param files the artefact if it is in memory: the loader takes it over, and gives it back with the result
+   * @throws what reading, checking and compiling throw
+   */
+  load(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter>;
+  /** Takes the memory of an adapter that nobody will use any more. */
+  reclaim(adapter: CompiledAdapter): void;
+}
+
+/** As {@link AdapterLoader.load}; what goes wrong is the result. */
+export async function tryLoad(
+  loader: AdapterLoader,
+  source: AdapterSource,
+  files: PeftFiles | undefined,
+): Promise<LoadedAdapter | EspalierError> {
+  try {
+    return await loader.load(source, files);
+  } catch (error) {
+    return error instanceof EspalierError
+      ? error
+      : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
+  }
+}
+
+/**
+ * Loads on a thread of its own, so that no step waits for a disk or for a check. Memory goes to and fro by transfer, never by copy. A
+ * thread that dies fails the loads that it had, and the next load gets a new one.
+ */
+export class ThreadedLoader implements AdapterLoader, AsyncDisposable {
+  readonly #spawn: () => Worker;
+  readonly #pending = new Map<number, PromiseWithResolvers<LoadedAdapter>>();
+  #worker: Worker | undefined;
+  #nextToken = 0;
+
+  /**
+   * @param base has been opened on this machine before, so that it only has to be mapped
+   * @param spawn makes the thread; a test passes its own, so as to have it at hand
+   */
+  constructor(base: OpenBaseOptions, spawn: (base: OpenBaseOptions) => Worker = spawnLoader) {
+    this.#spawn = () => spawn(base);
+    this.#worker = this.#start();
+  }
+
+  load(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter> {
+    this.#worker ??= this.#start();
+    const token = this.#nextToken++;
+    const loading = Promise.withResolvers<LoadedAdapter>();
+    this.#pending.set(token, loading);
+    const message: ToLoader = { token, source, files };
+    this.#worker.postMessage(message, buffersOf(files));
+    return loading.promise;
+  }
+
+  /** Shared memory goes back to the thread that fills it; the rest is freed. */
+  reclaim(adapter: CompiledAdapter): void {
+    const spare = sharedBuffersOf(adapter);
+    freeBuffers(adapter);
+    const message: ToLoader = { spare };
+    if (spare.length > 0) this.#worker?.postMessage(message);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    const worker = this.#spawn();
+    let cause: unknown;
+    worker.on('message', (message: FromLoader) => this.#receive(message));
+    worker.on('error', (error) => (cause = error));
+    worker.on('exit', () => {
+      if (this.#worker === worker) this.#worker = undefined;
+      this.#failAll(new EspalierError('INTERNAL', 'the thread that loads adapters stopped', { cause }));
+    });
+    return worker;
+  }
+
+  #receive(message: FromLoader): void {
+    const loading = this.#pending.get(message.token);
+    this.#pending.delete(message.token);
+    if ('error' in message) loading?.reject(rebuildError(message.error));
+    else loading?.resolve(message);
+  }
+
+  #failAll(error: EspalierError): void {
+    for (const loading of this.#pending.values()) loading.reject(error);
+    this.#pending.clear();
+  }
+}
+
+export function spawnLoader(base: OpenBaseOptions): Worker {
+  return new Worker(new URL('./loader-worker.ts', import.meta.url), { workerData: base });
+}

@@ -1,0 +1,299 @@
+import type { CompiledAdapter } from '../../adapters/index.ts';
+import { assert, EspalierError, Lease, type Clock } from '../../base/index.ts';
+import { sizeOfBuffers } from './buffers.ts';
+import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
+import { HostTier } from './host-tier.ts';
+import { loadCost } from './load-cost.ts';
+import { LoadFailures, tooLarge, unavailable } from './load-failures.ts';
+import { LoadQueue } from './load-queue.ts';
+import { tryLoad, type AdapterLoader } from './loader.ts';
+import { MemoryTier } from './memory-tier.ts';
+import type {
+  AdapterResidence,
+  AdapterSource,
+  LoadObservation,
+  ResidencyStats,
+  ResidencyOptions,
+  UnloadReport,
+} from '../messages.ts';
+import { Pins } from './pins.ts';
+import { listResidences, tierStats } from './residency-report.ts';
+import { Slot, type Ticket, type Waiter } from './slot.ts';
+
+/** Part of the ready tier that may be pinned: the rest is always left to whoever comes. */
+const MAX_PINNED_PART = 0.5;
+/** Loads that the loader has at once: one that it works on, and the next. */
+const MAX_LOADING = 2;
+
+/**
+ * Which adapters are in memory, in two tiers: `host` keeps an artefact's bytes as they are stored, `ready` keeps what steps use. Loading
+ * (read, check, compile, prove) is the loader's, on another thread; here are the states, the waits and the books. No call takes time that
+ * grows with the number of adapters known. A load begins when its bytes fit beside what is in use; until then it waits its turn, and
+ * only requests for that adapter wait with it. An adapter larger than the whole budget fails.
+ */
+export class AdapterResidency {
+  readonly #loader: AdapterLoader;
+  readonly #clock: Clock;
+  readonly #onLoad: (observation: LoadObservation) => void;
+  readonly #slots = new Map<string, Slot>();
+  readonly #ready: MemoryTier;
+  readonly #host: HostTier;
+  readonly #pins: Pins;
+  readonly #queue = new LoadQueue<Slot>();
+  readonly #failures: LoadFailures;
+  readonly #counts = { hits: 0, misses: 0, hostLoads: 0, diskLoads: 0, failedLoads: 0 };
+  #numLoading = 0;
+  /** Of the loads that run. */
+  #reservedBytes = 0;
+
+  constructor(
+    loader: AdapterLoader,
+    clock: Clock,
+    { readyBytes, hostBytes, policy = DEFAULT_POLICY }: ResidencyOptions,
+    onLoad: (observation: LoadObservation) => void = () => undefined,
+  ) {
+    this.#loader = loader;
+    this.#clock = clock;
+    this.#onLoad = onLoad;
+    this.#ready = new MemoryTier(readyBytes, makePolicy(policy));
+    this.#host = new HostTier(hostBytes, makePolicy(policy), (digest) => this.#forgetIfAbsent(this.#slotOf(digest)));
+    this.#pins = new Pins(readyBytes * MAX_PINNED_PART);
+    this.#failures = new LoadFailures(clock);
+  }
+
+  /**
+   * A lease on the adapter, at once when it is ready, later when it has been loaded. Any number of waits for one adapter cause one load.
+   * `onFailed` gets ADAPTER_UNAVAILABLE with the reason; until its time to retry, an adapter that failed fails at once.
+   */
+  acquire(source: AdapterSource, on: Pick<Waiter, 'onReady' | 'onFailed'>): Ticket {
+    return this.#want(source, { ...on, tenant: source.tenant, isPin: false });
+  }
+
+  /** As {@link acquire}, but the adapter stays in memory for this tenant until {@link unload}. `onFailed` gets OVERLOADED too. */
+  pin(source: AdapterSource, onPinned: (sizeBytes: number) => void, onFailed: (error: EspalierError) => void): Ticket {
+    const { tenant, digest } = source;
+    const onReady = (lease: Lease<CompiledAdapter>): void => {
+      const { sizeBytes } = this.#slotOf(digest);
+      const error = this.#pins.add(digest, tenant, sizeBytes, lease);
+      if (error) onFailed(error);
+      else onPinned(sizeBytes);
+    };
+    return this.#want(source, { tenant, isPin: true, onReady, onFailed });
+  }
+
+  isReady(digest: string): boolean {
+    return this.#slots.get(digest)?.adapter !== undefined;
+  }
+
+  /** Why these adapters can never be in memory together beside what is pinned; undefined when they can. */
+  refusalOf(
+    adapters: readonly { readonly digest: string; readonly sizeBytes?: number | undefined }[],
+  ): EspalierError | undefined {
+    let neededBytes = 0;
+    for (const { digest, sizeBytes = 0 } of adapters) {
+      if (!this.#pins.has(digest)) neededBytes += this.#slots.get(digest)?.sizeBytes ?? sizeBytes;
+    }
+    const roomBytes = this.#ready.budgetBytes - this.#pins.sizeBytes;
+    return neededBytes > roomBytes ? tooLarge(neededBytes, roomBytes) : undefined;
+  }
+
+  /**
+   * Takes a tenant's pin off, and the adapter out of every tier when no other tenant has it there. What requests use goes when the last
+   * of them ends.
+   */
+  unload(digest: string, tenant: string | null): UnloadReport {
+    this.#pins.remove(digest, tenant);
+    this.#failures.forget(digest);
+    const slot = this.#slots.get(digest);
+    if (!slot) return { freedBytes: 0, inUseBytes: 0, sharedBytes: 0 };
+    const heldBytes = this.#ready.sizeOf(digest) + this.#host.books.sizeOf(digest);
+    if (slot.hasOther(tenant) || this.#pins.hasOther(digest, tenant)) {
+      if (slot.tenants.get(tenant)?.numLeases === 0) slot.tenants.delete(tenant);
+      return { freedBytes: 0, inUseBytes: 0, sharedBytes: heldBytes };
+    }
+    if (slot.isLoading || slot.isQueued || slot.numLeases > 0) {
+      slot.isLeaving = slot.adapter !== undefined;
+      return { freedBytes: 0, inUseBytes: heldBytes, sharedBytes: 0 };
+    }
+    const freedBytes = this.#drop(slot);
+    this.#startLoads();
+    return { freedBytes, inUseBytes: 0, sharedBytes: 0 };
+  }
+
+  /** What is in memory for a tenant, or, for null, for anybody; at most `limit`, the latest comers first. */
+  list(tenant: string | null, limit: number): AdapterResidence[] {
+    const { books: host } = this.#host;
+    return listResidences(
+      { slots: this.#slots, ready: this.#ready, host, pins: this.#pins },
+      this.#failures,
+      tenant,
+      limit,
+    );
+  }
+
+  stats(): ResidencyStats {
+    return {
+      ...this.#counts,
+      ready: tierStats(this.#ready),
+      host: tierStats(this.#host.books),
+      pinnedBytes: this.#pins.sizeBytes,
+      numLoading: this.#numLoading,
+      numWaiting: this.#queue.length,
+      numFailed: this.#failures.count,
+    };
+  }
+
+  #want(source: AdapterSource, waiter: Waiter): Ticket {
+    const { digest, tenant } = source;
+    const known = this.#slots.get(digest);
+    if (known?.adapter) {
+      if (!waiter.isPin) this.#counts.hits++;
+      known.isLeaving = false;
+      waiter.onReady(this.#lease(known, waiter));
+      return DONE;
+    }
+    const error = this.#failures.check(digest);
+    if (error) {
+      waiter.onFailed(error);
+      return DONE;
+    }
+    if (!waiter.isPin) this.#counts.misses++;
+    const slot = known ?? new Slot(source);
+    this.#slots.set(digest, slot);
+    slot.waiters.add(waiter);
+    if (!slot.isLoading && !slot.isQueued) {
+      slot.source = source;
+      slot.isQueued = true;
+      this.#queue.push(tenant, slot);
+      this.#startLoads();
+    }
+    return {
+      get isPending() {
+        return slot.waiters.has(waiter);
+      },
+      cancel: () => this.#leave(slot, waiter),
+    };
+  }
+
+  #leave(slot: Slot, waiter: Waiter): void {
+    if (!slot.waiters.delete(waiter) || slot.waiters.size > 0 || !slot.isQueued) return;
+    slot.isQueued = false;
+    this.#queue.remove(slot.source.tenant, slot);
+    this.#forgetIfAbsent(slot);
+    this.#startLoads();
+  }
+
+  #startLoads(): void {
+    while (this.#numLoading < MAX_LOADING) {
+      const slot = this.#queue.peek();
+      if (!slot) return;
+      const error = this.refusalOf([slot]);
+      if (!error && !this.#ready.makeRoom(this.#reservedBytes + slot.sizeBytes, this.#afterEviction)) return;
+      this.#queue.shift();
+      slot.isQueued = false;
+      if (error) this.#fail(slot, error);
+      else void this.#load(slot);
+    }
+  }
+
+  async #load(slot: Slot): Promise<void> {
+    const { digest, source, sizeBytes: reservedBytes } = slot;
+    slot.isLoading = true;
+    this.#numLoading++;
+    this.#reservedBytes += reservedBytes;
+    const lent = this.#host.lend(digest);
+    const from = lent ? 'host' : 'disk';
+    const begunMs = this.#clock.nowMs();
+    const loaded = await tryLoad(this.#loader, source, lent);
+    const seconds = (this.#clock.nowMs() - begunMs) / 1000;
+    const isLoaded = !(loaded instanceof EspalierError);
+    slot.isLoading = false;
+    this.#numLoading--;
+    this.#reservedBytes -= reservedBytes;
+    if (lent) this.#host.giveBack(digest, isLoaded ? loaded.files : undefined);
+    else if (isLoaded) this.#host.keep(digest, loaded.files);
+    this.#counts[isLoaded ? LOADS[from] : 'failedLoads']++;
+    this.#onLoad({ digest, from, seconds, isLoaded });
+    if (isLoaded) this.#receive(slot, loaded.adapter);
+    else this.#fail(slot, unavailable(source, loaded));
+    this.#startLoads();
+  }
+
+  #receive(slot: Slot, adapter: CompiledAdapter): void {
+    const sizeBytes = sizeOfBuffers(adapter);
+    slot.sizeBytes = sizeBytes;
+    const error = this.refusalOf([slot]);
+    if (error) {
+      this.#loader.reclaim(adapter);
+      this.#fail(slot, error);
+      return;
+    }
+    this.#failures.forget(slot.digest);
+    slot.adapter = adapter;
+    this.#ready.add(slot.digest, { sizeBytes, cost: loadCost(sizeBytes) });
+    // All leases first: a waiter that lets go at once must not take the adapter from the next.
+    const leased = [...slot.waiters].map((waiter) => ({ waiter, lease: this.#lease(slot, waiter) }));
+    slot.waiters.clear();
+    // The estimate may have been too low.
+    this.#ready.trim(this.#afterEviction);
+    for (const { waiter, lease } of leased) waiter.onReady(lease);
+  }
+
+  #fail(slot: Slot, error: EspalierError): void {
+    this.#failures.remember(slot.source, error);
+    const waiters = [...slot.waiters];
+    slot.waiters.clear();
+    this.#forgetIfAbsent(slot);
+    for (const waiter of waiters) waiter.onFailed(error);
+  }
+
+  #lease(slot: Slot, { tenant, isPin }: Waiter): Lease<CompiledAdapter> {
+    assert(slot.adapter, `${slot.digest} is ready`);
+    this.#ready.hold(slot.digest);
+    slot.numLeases++;
+    const use = slot.useOf(tenant);
+    use.lastUsedMs = this.#clock.epochMs();
+    if (!isPin) use.numLeases++;
+    return new Lease(slot.adapter, () => {
+      slot.numLeases--;
+      if (!isPin) use.numLeases--;
+      this.#ready.release(slot.digest);
+      if (slot.isLeaving && slot.numLeases === 0) this.#drop(slot);
+      this.#ready.trim(this.#afterEviction);
+      this.#startLoads();
+    });
+  }
+
+  /** Out of every tier. @returns the bytes that were freed */
+  #drop(slot: Slot): number {
+    let freedBytes = this.#host.drop(slot.digest);
+    if (slot.adapter) {
+      freedBytes += this.#ready.remove(slot.digest);
+      this.#afterEviction(slot.digest);
+    }
+    this.#forgetIfAbsent(slot);
+    return freedBytes;
+  }
+
+  readonly #afterEviction = (digest: string): void => {
+    const slot = this.#slotOf(digest);
+    if (slot.adapter) this.#loader.reclaim(slot.adapter);
+    slot.adapter = undefined;
+    slot.isLeaving = false;
+    this.#forgetIfAbsent(slot);
+  };
+
+  #forgetIfAbsent(slot: Slot): void {
+    const isHere = slot.adapter || slot.isLoading || slot.isQueued || this.#host.has(slot.digest);
+    if (!isHere) this.#slots.delete(slot.digest);
+  }
+
+  #slotOf(digest: string): Slot {
+    const slot = this.#slots.get(digest);
+    assert(slot, `${digest} has a slot`);
+    return slot;
+  }
+}
+
+const LOADS = { host: 'hostLoads', disk: 'diskLoads' } as const;
+const DONE: Ticket = { isPending: false, cancel: () => undefined };

@@ -1,0 +1,73 @@
+import type { CompiledAdapter } from '../../adapters/index.ts';
+import type { EspalierError, Lease } from '../../base/index.ts';
+import type { AdapterSource } from '../messages.ts';
+
+/**
+ * Where an adapter is: `absent -> waiting -> loading -> ready <-> in-use -> absent`. It is `host` when only its files are in memory,
+ * `evicting` when it has been told to go and the last request that uses it has not ended, and `failed` until its time to retry.
+ */
+export type SlotState = 'waiting' | 'loading' | 'ready' | 'in-use' | 'evicting' | 'host' | 'failed';
+
+/** Who waits for an adapter. Exactly one of the two is called, once, unless the wait is cancelled. */
+export interface Waiter {
+  readonly tenant: string | null;
+  readonly isPin: boolean;
+  onReady(lease: Lease<CompiledAdapter>): void;
+  onFailed(error: EspalierError): void;
+}
+
+/** A wait for an adapter, which may be over already. */
+export interface Ticket {
+  readonly isPending: boolean;
+  /** Nothing is called back any more. A load that has begun goes on; one that nobody else wants is dropped. */
+  cancel(): void;
+}
+
+export interface TenantUse {
+  /** Its requests in flight. */
+  numLeases: number;
+  /** Milliseconds since 1970. */
+  lastUsedMs: number;
+}
+
+/** What is known of one adapter that is in memory or on its way there. Only residency.ts writes it. */
+export class Slot {
+  readonly digest: string;
+  source: AdapterSource;
+  /** Ready to be used by a step. */
+  adapter: CompiledAdapter | undefined;
+  isQueued = false;
+  isLoading = false;
+  isLeaving = false;
+  /** Exact once it has been loaded, an estimate before. */
+  sizeBytes: number;
+  /** Pins included. */
+  numLeases = 0;
+  readonly waiters = new Set<Waiter>();
+  readonly tenants = new Map<string | null, TenantUse>();
+
+  constructor(source: AdapterSource) {
+    this.digest = source.digest;
+    this.source = source;
+    this.sizeBytes = source.sizeBytes ?? 0;
+  }
+
+  get state(): SlotState {
+    if (this.adapter) return this.isLeaving ? 'evicting' : this.numLeases > 0 ? 'in-use' : 'ready';
+    if (this.isLoading) return 'loading';
+    return this.isQueued ? 'waiting' : 'host';
+  }
+
+  useOf(tenant: string | null): TenantUse {
+    const known = this.tenants.get(tenant);
+    if (known) return known;
+    const use = { numLeases: 0, lastUsedMs: 0 };
+    this.tenants.set(tenant, use);
+    return use;
+  }
+
+  /** Whether another tenant than this one has used it since it came into memory. */
+  hasOther(tenant: string | null): boolean {
+    return this.tenants.size > (this.tenants.has(tenant) ? 1 : 0);
+  }
+}
