@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Rng, systemClock } from '../base/index.ts';
+import { EspalierError, Rng, systemClock } from '../base/index.ts';
 import { BlobStore, Database } from '../storage/index.ts';
 import { referenceOf } from './adapter-version.ts';
 import { Registry } from './registry.ts';
@@ -46,18 +46,34 @@ async function publishForever(home: string, seed: number): Promise<never> {
       parameters: 1,
     });
     process.stdout.write(`${referenceOf(version)}\n`);
-    if (version.version % 3 === 0) await registry.materialise(version);
-    if (version.version % 4 === 0) await registry.remove('acme', `acme/spam@${version.version - 3}`);
+    if (version.version % 3 === 0) await unlessRemoved(registry.materialise(version));
+    if (version.version % 4 === 0) await unlessRemoved(registry.remove('acme', `acme/spam@${version.version - 3}`));
   }
 }
 
-function startPublisher(home: string, seed: number, acknowledged: string[]): ChildProcess {
+/** The other publisher may have removed the version meanwhile. */
+async function unlessRemoved(done: Promise<unknown>): Promise<void> {
+  try {
+    await done;
+  } catch (error) {
+    if (!(error instanceof EspalierError && error.code === 'ADAPTER_NOT_FOUND')) throw error;
+  }
+}
+
+interface Publisher {
+  readonly child: ChildProcess;
+  /** The signal that ended it; null when it ended by itself. */
+  readonly ended: Promise<NodeJS.Signals | null>;
+}
+
+function startPublisher(home: string, seed: number, acknowledged: string[]): Publisher {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), PUBLISH, home, String(seed)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   assert.ok(child.stdout);
   createInterface(child.stdout).on('line', (line) => acknowledged.push(line));
-  return child;
+  const ended = once(child, 'close').then(([, signal]) => signal as NodeJS.Signals | null);
+  return { child, ended };
 }
 
 if (process.argv[2] === PUBLISH) {
@@ -68,14 +84,21 @@ if (process.argv[2] === PUBLISH) {
     const rng = Rng.fromSeed(1);
     const acknowledged: string[] = [];
     for (let round = 0; round < NUM_ROUNDS; round++) {
-      const children = [0, 1].map((n) => startPublisher(home, round * 2 + n, acknowledged));
+      const publishers = [0, 1].map((n) => startPublisher(home, round * 2 + n, acknowledged));
       const isPublishing = round % 2 === 0;
-      if (isPublishing) await Promise.all(children.map((child) => once(child.stdout as NodeJS.ReadableStream, 'data')));
-      for (const child of children) {
-        await sleep(rng.nextFloat() * (isPublishing ? MAX_PUBLISHING_MS : MAX_STARTING_MS));
-        const closed = once(child, 'close');
-        child.kill('SIGKILL');
-        await closed;
+      try {
+        if (isPublishing) {
+          const begun = publishers.map(({ child }) => once(child.stdout as NodeJS.ReadableStream, 'data'));
+          // One that ends by itself never begins: the round goes on, and fails below.
+          await Promise.all(begun.map((first, n) => Promise.race([first, publishers[n].ended])));
+        }
+        for (const { child, ended } of publishers) {
+          await sleep(rng.nextFloat() * (isPublishing ? MAX_PUBLISHING_MS : MAX_STARTING_MS));
+          child.kill('SIGKILL');
+          assert.equal(await ended, 'SIGKILL', 'a publisher ends only when it is killed');
+        }
+      } finally {
+        for (const { child } of publishers) child.kill('SIGKILL');
       }
     }
 

@@ -253,6 +253,12 @@ test('a version materialises as a folder, once, and never from damaged blobs', a
   assert.deepEqual(await registry.verify(), [], 'publishing again heals');
 });
 
+test('a version that was removed is not found, also by who still holds it', async () => {
+  const version = await publish('acme', 'spam', 'weights');
+  await registry.remove('acme', 'acme/spam');
+  await assert.rejects(registry.materialise(version), { ...unknown, message: /acme\/spam@1 was removed/ });
+});
+
 /** Rows as ten thousand publishes would leave them, without their files. */
 function fill(numTasks: number): void {
   database.transaction(() => {

@@ -133,9 +133,19 @@ export class Registry {
     return removed;
   }
 
-  /** A folder with the version's files, for reading only. See {@link materialiseVersion}. @throws STORAGE_CORRUPT */
-  materialise(version: AdapterVersion): Promise<string> {
-    return materialiseVersion(this.#blobs, this.#folders, version);
+  /**
+   * A folder with the version's files, for reading only. See {@link materialiseVersion}.
+   * @throws STORAGE_CORRUPT
+   * @throws ADAPTER_NOT_FOUND it was removed meanwhile
+   */
+  async materialise(version: AdapterVersion): Promise<string> {
+    try {
+      return await materialiseVersion(this.#blobs, this.#folders, version);
+    } catch (cause) {
+      const { tenant, task } = version;
+      if (findVersion(this.#database, 'byVersion', tenant, task, version.version)) throw cause;
+      return fail('ADAPTER_NOT_FOUND', `${referenceOf(version)} was removed`, { cause });
+    }
   }
 
   /** Reads every blob of every version; an empty list means that all is whole. */
