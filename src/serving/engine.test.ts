@@ -86,6 +86,23 @@ test('a request that is cancelled holds nothing from then on, and the others go 
   assert.equal(engine.counts.numFreeBlocks, 16);
 });
 
+test('a request that is refused keeps nothing of its grammar, and one whose grammar does not start keeps nothing at all', () => {
+  const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, maxWaiting: 1 });
+  let [numStarted, numEnded] = [0, 0];
+  const progress = { mask: () => true, accept: () => false, [Symbol.dispose]: () => void numEnded++ };
+  const grammar = { start: () => (numStarted++, progress) };
+  engine.submit(request('first', 4), BASE_ADAPTER, grammar);
+  assert.throws(() => engine.submit(request('second', 4), BASE_ADAPTER, grammar), { code: 'OVERLOADED' });
+  assert.deepEqual([numStarted, numEnded], [2, 1]);
+  engine.cancel('first');
+  assert.deepEqual([numEnded, engine.hasWork], [2, false]);
+  const broken = { start: () => assert.fail('the grammar does not start') };
+  assert.throws(() => engine.submit(request('third', 4), BASE_ADAPTER, broken), /does not start/);
+  assert.equal(engine.hasWork, false);
+  assert.equal(engine.numWaiting, 0);
+  assert.deepEqual(engine.step().events, []);
+});
+
 test('a request without a limit fills what there is', () => {
   const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, cacheTokens: 64 });
   engine.submit(request('open', 50, { maxTokens: null, stopTokenIds: [] }));

@@ -131,8 +131,13 @@ export class Engine {
     if (sequence.maxTokens > limit || (request.maxTokens === null && sequence.numPrompt >= limit)) {
       fail('CONTEXT_TOO_LONG', tooLong(sequence, limit), { param: 'messages' });
     }
-    this.#scheduler.add(sequence, this.#clock.nowMs());
     sequence.constraint = grammar?.start();
+    try {
+      this.#scheduler.add(sequence, this.#clock.nowMs());
+    } catch (error) {
+      sequence.constraint?.[Symbol.dispose]();
+      throw error;
+    }
     this.#sequences.set(request.id, sequence);
   }
 

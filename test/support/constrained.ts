@@ -30,6 +30,8 @@ export class ConstrainedBase implements Disposable {
   readonly tokenizer;
   readonly #base;
   readonly #compiler: GrammarCompiler;
+  /** Sequences that lost their blocks, ever. */
+  numPreemptions = 0;
 
   constructor() {
     writeTinyBase(this.#folder, { contextLength: 1024 });
@@ -44,10 +46,15 @@ export class ConstrainedBase implements Disposable {
   }
 
   /** Answers all at once, `maxSequences` in one batch. */
-  answer(requests: readonly ConstrainedRequest[], maxSequences = 16): ConstrainedAnswer[] {
+  answer(
+    requests: readonly ConstrainedRequest[],
+    maxSequences = 16,
+    cacheTokens = DEFAULT_ENGINE.cacheTokens,
+  ): ConstrainedAnswer[] {
     const engine = new Engine(this.#base, {
       ...DEFAULT_ENGINE,
       maxSequences,
+      cacheTokens,
       maxWaiting: requests.length,
       maxWaitingPerTenant: requests.length,
     });
@@ -72,6 +79,7 @@ export class ConstrainedBase implements Disposable {
         reasons[Number(event.id)] = event.finishReason;
       }
     }
+    this.numPreemptions += engine.counts.preemptions;
     return tokenIds.map((ids, index) => ({
       tokenIds: ids,
       text: this.tokenizer.decode(ids, { skipSpecial: true }),

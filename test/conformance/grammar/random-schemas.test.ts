@@ -85,6 +85,14 @@ test('a constrained answer is the same alone as beside others, with grammars and
   }
 });
 
+test('a constrained answer that is preempted and computed again is the same', () => {
+  const before = base.numPreemptions;
+  const numTogether = 12;
+  const again = base.answer(requests.slice(0, numTogether), numTogether, 512);
+  assert.ok(base.numPreemptions > before, 'some lost their blocks');
+  assert.deepEqual(again, answers.slice(0, numTogether));
+});
+
 test('any object ends, greedily too', async () => {
   const grammar = await base.compile(anyObject('test'));
   const sampling = { temperature: 0, topP: 1, seed: 0 };
