@@ -202,6 +202,7 @@ test('the form of an answer comes from one field, by whichever name', () => {
     structured_outputs: { structured_outputs: {} },
     guided_json: { guided_json: '{"type":' },
     ignore_eos: { response_format: asked, ignore_eos: true },
+    min_tokens: { response_format: asked, min_tokens: 1 },
     guided_grammar: { guided_grammar: 'start: "a"' },
   })) {
     assert.equal(problemOf({ ...HELLO, ...body }).param, param);

@@ -86,8 +86,14 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): 
   }
   const maxTokens = max_completion_tokens ?? max_tokens ?? null;
   const format = answerFormatOf(body);
-  if (format && body.ignore_eos === true) {
-    fail('REQUEST_INVALID', `ignore_eos and ${format.param} contradict each other: send one`, { param: 'ignore_eos' });
+  // An answer of a form ends where the form does.
+  for (const [param, isSet] of [
+    ['ignore_eos', body.ignore_eos === true],
+    ['min_tokens', (body.min_tokens ?? 0) > 0],
+  ] as const) {
+    if (format && isSet) {
+      fail('REQUEST_INVALID', `${param} and ${format.param} contradict each other: send one`, { param });
+    }
   }
   return {
     ...generationOf(body, maxChoices, maxTokens),
