@@ -11,7 +11,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -19,24 +18,9 @@ from peft import LoraConfig, get_peft_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "peers"))
 
+from generation import seconds_of  # noqa: E402
 from peer_io import DTYPES, peak_memory_bytes, versions  # noqa: E402
 from smollm2_from_gguf import open_base  # noqa: E402
-
-
-@torch.inference_mode()
-def seconds_of(model: torch.nn.Module, prompts: torch.Tensor, new_tokens: int) -> float:
-    start = time.perf_counter()
-    output = model.generate(
-        input_ids=prompts,
-        attention_mask=torch.ones_like(prompts),
-        do_sample=False,
-        min_new_tokens=new_tokens,
-        max_new_tokens=new_tokens,
-        pad_token_id=0,
-    )
-    if output.shape[1] != prompts.shape[1] + new_tokens:
-        raise RuntimeError(f"generated {output.shape[1] - prompts.shape[1]} tokens, not {new_tokens}")
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from peft import LoraConfig, get_peft_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "peers"))
 
+from generation import seconds_of  # noqa: E402
 from peer_io import DTYPES, peak_memory_bytes, versions  # noqa: E402
 from smollm2_from_gguf import open_base  # noqa: E402
 
@@ -33,23 +33,6 @@ def with_adapters(model: torch.nn.Module, count: int, rank: int) -> torch.nn.Mod
     for index in range(1, count):
         model.add_adapter(f"adapter{index}", config)
     return model.eval()
-
-
-@torch.inference_mode()
-def seconds_of(model: torch.nn.Module, prompts: torch.Tensor, new_tokens: int, names: list[str]) -> float:
-    start = time.perf_counter()
-    output = model.generate(
-        input_ids=prompts,
-        attention_mask=torch.ones_like(prompts),
-        do_sample=False,
-        min_new_tokens=new_tokens,
-        max_new_tokens=new_tokens,
-        pad_token_id=0,
-        **({"adapter_names": names[: len(prompts)]} if names else {}),
-    )
-    if output.shape[1] != prompts.shape[1] + new_tokens:
-        raise RuntimeError(f"generated {output.shape[1] - prompts.shape[1]} tokens, not {new_tokens}")
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -72,15 +55,19 @@ def main() -> None:
     if arguments.adapters > 0:
         model = with_adapters(model, arguments.adapters, arguments.rank)
         names = [f"adapter{i % arguments.adapters}" for i in range(arguments.sequences)]
+
+    def seconds(batch: torch.Tensor, new_tokens: int) -> float:
+        return seconds_of(model, batch, new_tokens, **({"adapter_names": names[: len(batch)]} if names else {}))
+
     prompts = torch.randint(3, model.config.vocab_size, (arguments.sequences, arguments.prompt))
-    seconds_of(model, prompts[:2, :4], 2, names)  # warm-up
-    seconds = statistics.median(seconds_of(model, prompts, arguments.new, names) for _ in range(arguments.repeats))
+    seconds(prompts[:2, :4], 2)  # warm-up
+    median = statistics.median(seconds(prompts, arguments.new) for _ in range(arguments.repeats))
     report = {
         "dtype": arguments.dtype,
         "adapters": arguments.adapters,
         "sequences": arguments.sequences,
-        "seconds": seconds,
-        "tokensPerSecond": arguments.sequences * arguments.new / seconds,
+        "seconds": median,
+        "tokensPerSecond": arguments.sequences * arguments.new / median,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "peakMemoryBytes": peak_memory_bytes(),
         "versions": versions(),

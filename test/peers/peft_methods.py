@@ -8,7 +8,6 @@ last token of each sequence (tensor "i": [V], f32), `base.safetensors` for the b
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -29,21 +28,11 @@ from peft import (
 from safetensors.torch import save_file
 
 from peer_io import versions
+from peft_fills import Fill, around, fill, normal
 from smollm2_from_gguf import open_base
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 LINEAR = [*ATTENTION, "gate_proj", "up_proj", "down_proj"]
-
-Fill = Callable[[str, torch.Tensor, torch.Generator], torch.Tensor]
-
-
-def normal(deviation: float) -> Fill:
-    return lambda _name, old, generator: torch.randn(old.shape, generator=generator) * deviation
-
-
-def around(deviation: float) -> Fill:
-    return lambda _name, old, generator: old * (1 + torch.randn(old.shape, generator=generator) * deviation)
-
 
 def dora_fill(name: str, old: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return (around(0.05) if "magnitude" in name else normal(0.02))(name, old, generator)
@@ -87,11 +76,7 @@ def make(base: str, name: str, config: PeftConfig, values: Fill, seed: int) -> t
     torch.manual_seed(seed)
     config.task_type = "CAUSAL_LM"
     model = get_peft_model(open_base(base, torch.float32), config).eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(values(parameter_name, parameter, generator))
+    fill(model, values, seed)
     # The name of a file of this machine is nobody's business.
     model.peft_config["default"].base_model_name_or_path = "base"
     return model

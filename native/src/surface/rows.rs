@@ -213,6 +213,22 @@ pub fn attention_backward(
     Ok(())
 }
 
+/// Caches of keys and values are whole blocks, there is one entry for each of `t` rows, and every row's blocks are there.
+fn check_pages(rows: PagedRows<'_>, t: usize, caches: [usize; 2], shape: Shape) -> Result<()> {
+    let Shape { kv_heads: g, width: e, .. } = shape;
+    if rows.block_size == 0 {
+        return Err(invalid("blockSize must be positive"));
+    }
+    let num_blocks = caches[0] / (rows.block_size * g * e);
+    check_lengths(&[
+        ("kCache", caches[0], &[num_blocks, rows.block_size, g, e]),
+        ("vCache", caches[1], &[num_blocks, rows.block_size, g, e]),
+        ("rowSequences", rows.row_sequences.len(), &[t]),
+        ("contextLengths", rows.context_lengths.len(), &[t]),
+    ])?;
+    rows.check(num_blocks).map_err(invalid)
+}
+
 #[napi(catch_unwind)]
 pub fn cache_key_values(
     mut k_cache: Floats,
@@ -230,19 +246,7 @@ pub fn cache_key_values(
 ) -> Result<()> {
     let shape = attention_shape(kv_heads, kv_heads, width, 1.0)?;
     let (t, Shape { kv_heads: g, width: e, .. }) = (rows as usize, shape);
-    let (max_blocks, block_size) = (max_blocks as usize, block_size as usize);
-    if block_size == 0 {
-        return Err(invalid("blockSize must be positive"));
-    }
-    let num_blocks = k_cache.len() / (block_size * g * e);
-    check_lengths(&[
-        ("k", k.len(), &[t, g, e]),
-        ("v", v.len(), &[t, g, e]),
-        ("kCache", k_cache.len(), &[num_blocks, block_size, g, e]),
-        ("vCache", v_cache.len(), &[num_blocks, block_size, g, e]),
-        ("rowSequences", row_sequences.len(), &[t]),
-        ("contextLengths", context_lengths.len(), &[t]),
-    ])?;
+    check_lengths(&[("k", k.len(), &[t, g, e]), ("v", v.len(), &[t, g, e])])?;
     let caches = [addresses(&k_cache), addresses(&v_cache)];
     check_apart(&caches, &[addresses(&k), addresses(&v)])?;
     check_apart(&caches, &[&row_sequences, &context_lengths, &block_tables].map(|input| addresses(input)))?;
@@ -250,10 +254,10 @@ pub fn cache_key_values(
         row_sequences: &row_sequences,
         context_lengths: &context_lengths,
         block_tables: &block_tables,
-        max_blocks,
-        block_size,
+        max_blocks: max_blocks as usize,
+        block_size: block_size as usize,
     };
-    rows.check(num_blocks).map_err(invalid)?;
+    check_pages(rows, t, [k_cache.len(), v_cache.len()], shape)?;
     // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
     let (k_cache, v_cache) = unsafe { (k_cache.as_mut(), v_cache.as_mut()) };
     attention::cache_keys_and_values(k_cache, v_cache, &k, &v, rows, shape);
@@ -278,20 +282,8 @@ pub fn attention_paged(
     scale: f64,
 ) -> Result<()> {
     let shape = attention_shape(heads, kv_heads, width, scale)?;
-    let (t, Shape { heads: h, kv_heads: g, width: e, .. }) = (rows as usize, shape);
-    let (max_blocks, block_size) = (max_blocks as usize, block_size as usize);
-    if block_size == 0 {
-        return Err(invalid("blockSize must be positive"));
-    }
-    let num_blocks = k_cache.len() / (block_size * g * e);
-    check_lengths(&[
-        ("out", out.len(), &[t, h, e]),
-        ("q", q.len(), &[t, h, e]),
-        ("kCache", k_cache.len(), &[num_blocks, block_size, g, e]),
-        ("vCache", v_cache.len(), &[num_blocks, block_size, g, e]),
-        ("rowSequences", row_sequences.len(), &[t]),
-        ("contextLengths", context_lengths.len(), &[t]),
-    ])?;
+    let (t, Shape { heads: h, width: e, .. }) = (rows as usize, shape);
+    check_lengths(&[("out", out.len(), &[t, h, e]), ("q", q.len(), &[t, h, e])])?;
     let integers = [&row_sequences, &context_lengths, &block_tables].map(|input| addresses(input));
     check_apart(&[addresses(&out)], &[addresses(&q), addresses(&k_cache), addresses(&v_cache)])?;
     check_apart(&[addresses(&out)], &integers)?;
@@ -299,10 +291,10 @@ pub fn attention_paged(
         row_sequences: &row_sequences,
         context_lengths: &context_lengths,
         block_tables: &block_tables,
-        max_blocks,
-        block_size,
+        max_blocks: max_blocks as usize,
+        block_size: block_size as usize,
     };
-    rows.check(num_blocks).map_err(invalid)?;
+    check_pages(rows, t, [k_cache.len(), v_cache.len()], shape)?;
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
     let out = unsafe { out.as_mut() };
     attention::attention_paged(chosen_isa()?, out, &q, &k_cache, &v_cache, rows, shape);

@@ -76,6 +76,12 @@ export function attentionBackward(
   dv_TGE.set(dv);
 }
 
+/** The row of the cache that holds a position of row t's sequence. */
+function placeOf({ rowSequences, blockTables, maxBlocks, blockSize }: PagedRows, t: number, position: number): number {
+  const block = blockTables[rowSequences[t] * maxBlocks + Math.floor(position / blockSize)];
+  return block * blockSize + (position % blockSize);
+}
+
 /** Row t's key and value become those of position contextLengths[t] − 1 of its sequence. */
 export function cacheKeyValues(
   kCache: Floats,
@@ -86,15 +92,13 @@ export function cacheKeyValues(
   shape: AttentionShape,
 ): void {
   const { T, G, E } = shape;
-  const { rowSequences, contextLengths, blockTables, maxBlocks, blockSize } = rows;
+  const { rowSequences, contextLengths } = rows;
   requireLength('k', k_TGE, T * G * E);
   requireLength('v', v_TGE, T * G * E);
   requireLength('rowSequences', rowSequences, T);
   requireLength('contextLengths', contextLengths, T);
   for (let t = 0; t < T; t++) {
-    const position = contextLengths[t] - 1;
-    const block = blockTables[rowSequences[t] * maxBlocks + Math.floor(position / blockSize)];
-    const slot = (block * blockSize + (position % blockSize)) * G * E;
+    const slot = placeOf(rows, t, contextLengths[t] - 1) * G * E;
     for (let i = 0; i < G * E; i++) {
       kCache[slot + i] = k_TGE[t * G * E + i];
       vCache[slot + i] = v_TGE[t * G * E + i];
@@ -112,17 +116,14 @@ export function attentionPaged(
   shape: AttentionShape,
 ): void {
   const { T, H, E } = shape;
-  const { rowSequences, contextLengths, blockTables, maxBlocks, blockSize } = rows;
+  const { rowSequences, contextLengths } = rows;
   requireLength('out', out_THE, T * H * E);
   requireLength('q', q_THE, T * H * E);
   requireLength('rowSequences', rowSequences, T);
   requireLength('contextLengths', contextLengths, T);
   for (let t = 0; t < T; t++) {
     const keyRows: number[] = [];
-    for (let position = 0; position < contextLengths[t]; position++) {
-      const block = blockTables[rowSequences[t] * maxBlocks + Math.floor(position / blockSize)];
-      keyRows.push(block * blockSize + (position % blockSize));
-    }
+    for (let position = 0; position < contextLengths[t]; position++) keyRows.push(placeOf(rows, t, position));
     for (let h = 0; h < H; h++) attendHead(out_THE, q_THE, kCache, vCache, t, h, keyRows, shape);
   }
 }

@@ -8,7 +8,6 @@ Each folder `methods/<case>` is an adapter as PEFT saves it, with random numbers
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -33,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
 from make import ATTENTION, logits_of, save_adapter  # noqa: E402
+from peft_fills import Fill, around, fill, normal  # noqa: E402
 from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 
 SCRIPT = "test/golden/peft/make_methods.py"
@@ -42,18 +42,6 @@ SEQUENCE_LENGTHS = (3, 9)
 MLP = ["gate_proj", "up_proj", "down_proj"]
 # Not sorted: the rows are in the config's order. Every sequence has them.
 TRAINED_TOKENS = [41, 7, 90]
-
-Fill = Callable[[str, torch.Tensor, torch.Generator], torch.Tensor]
-
-
-def normal(deviation: float) -> Fill:
-    return lambda _name, old, generator: torch.randn(old.shape, generator=generator) * deviation
-
-
-def around(deviation: float) -> Fill:
-    """The old values times 1 + noise: for scales."""
-    return lambda _name, old, generator: old * (1 + torch.randn(old.shape, generator=generator) * deviation)
-
 
 def dora_fill(name: str, old: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return (around(0.3) if "magnitude" in name else normal(0.15))(name, old, generator)
@@ -218,14 +206,6 @@ def make_sequences(vocabulary: int, seed: int) -> list[list[int]]:
         token_ids[1 : 1 + len(TRAINED_TOKENS)] = TRAINED_TOKENS[: length - 1]
         sequences.append(token_ids)
     return sequences
-
-
-def fill(model: PeftModel, values: Fill, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(values(name, parameter, generator))
 
 
 def token_logits(model: torch.nn.Module, token_ids: list[int]) -> torch.Tensor:
