@@ -5,6 +5,7 @@ import type { BaseModel } from '../model/index.ts';
 import { maskLogits } from '../grammar/index.ts';
 import { BufferPool, Inference, type Floats, type GrammarProgress, type NativeGrammar } from '../numeric/index.ts';
 import { checkAdapterRows } from './adapter-rows.ts';
+import { checkLength, checkRequest } from './admission-checks.ts';
 import { auditCache } from './cache/audit.ts';
 import { chooseToken } from './sampling/choose.ts';
 import { execute } from './execute.ts';
@@ -63,10 +64,16 @@ export interface EngineParts {
   readonly choose?: typeof chooseToken;
 }
 
-/** A sequence of a step that has reached its last token, with its logits; without them if it generates nothing. */
+/** A sequence of a step that has reached its last token, with its row of logits; without one if it generates nothing. */
 interface Reached {
   readonly sequence: Sequence;
-  readonly logits_V: Floats | undefined;
+  readonly row: LogitsRow | undefined;
+}
+
+interface LogitsRow {
+  readonly logits_V: Floats;
+  /** The lowest id with the highest logit. */
+  readonly best: number;
 }
 
 /**
@@ -128,9 +135,7 @@ export class Engine {
     const { blocks } = this.#cache;
     const limit = Math.min(this.base.config.contextLength, blocks.numBlocks * blocks.blockSize);
     const sequence = new Sequence(request, adapter, limit);
-    if (sequence.maxTokens > limit || (request.maxTokens === null && sequence.numPrompt >= limit)) {
-      fail('CONTEXT_TOO_LONG', tooLong(sequence, limit), { param: 'messages' });
-    }
+    checkLength(sequence, limit);
     sequence.constraint = grammar?.start();
     try {
       this.#scheduler.add(sequence, this.#clock.nowMs());
@@ -175,11 +180,11 @@ export class Engine {
    */
   #execute(plan: StepPlan, failures: RequestFailure[]): Reached[] {
     try {
-      const { sequences, logits } = execute(this.#graph, this.base, this.#cache.blocks, plan);
+      const { sequences, logits, best } = execute(this.#graph, this.base, this.#cache.blocks, plan);
       this.#scheduler.commit(plan);
       return [
-        ...sequences.map((sequence, n) => ({ sequence, logits_V: logits[n] })),
-        ...plan.filter(isRead).map(({ sequence }) => ({ sequence, logits_V: undefined })),
+        ...sequences.map((sequence, n) => ({ sequence, row: { logits_V: logits[n], best: best[n] } })),
+        ...plan.filter(isRead).map(({ sequence }) => ({ sequence, row: undefined })),
       ];
     } catch (error) {
       if (plan.length === 1) {
@@ -193,9 +198,9 @@ export class Engine {
 
   #commit(reached: readonly Reached[], failures: RequestFailure[]): TokenEvent[] {
     const events: TokenEvent[] = [];
-    for (const { sequence, logits_V } of reached) {
+    for (const { sequence, row } of reached) {
       try {
-        events.push(logits_V ? this.#advance(sequence, logits_V) : this.#finish(sequence));
+        events.push(row ? this.#advance(sequence, row) : this.#finish(sequence));
       } catch (error) {
         this.#failed(sequence, error, failures);
       }
@@ -203,15 +208,16 @@ export class Engine {
     return events;
   }
 
-  #advance(sequence: Sequence, logits_V: Floats): TokenEvent {
-    const { request } = sequence;
-    const { constraint } = sequence;
+  #advance(sequence: Sequence, { logits_V, best }: LogitsRow): TokenEvent {
+    const { request, constraint } = sequence;
     const { id, logprob } = this.#choose(
       sequence,
       logits_V,
+      best,
       constraint && ((row_V) => this.#restrict(row_V, constraint)),
     );
-    if (Number.isNaN(logits_V[id])) {
+    // A row of NaN has no highest: the first is named then.
+    if (Number.isNaN(logits_V[id]) || Number.isNaN(logits_V[0])) {
       fail('ADAPTER_INVALID', `${request.adapter ?? 'the base'} made logits that are not numbers`);
     }
     const isFirst = sequence.numGenerated === 0;
@@ -261,26 +267,6 @@ export class Engine {
     sequence.constraint?.[Symbol.dispose]();
     this.#sequences.delete(sequence.request.id);
   }
-}
-
-function checkRequest({ promptTokenIds, maxTokens, weight, priority, deadlineMs }: GenerateRequest): void {
-  const check = (isRight: boolean, param: string, expected: string): void => {
-    if (!isRight) fail('REQUEST_INVALID', `${param} must be ${expected}`, { param });
-  };
-  if (promptTokenIds.length === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param: 'messages' });
-  check(maxTokens === null || (Number.isSafeInteger(maxTokens) && maxTokens >= 0), 'max_tokens', 'at least 0');
-  check(weight === undefined || (Number.isFinite(weight) && weight > 0), 'weight', 'a number above 0');
-  check(priority === undefined || Number.isSafeInteger(priority), 'priority', 'a whole number');
-  check(deadlineMs === undefined || deadlineMs >= 0, 'deadline_ms', 'milliseconds from now');
-}
-
-function tooLong({ request, numVirtual }: Sequence, limit: number): string {
-  const { promptTokenIds, maxTokens } = request;
-  const virtual = numVirtual > 0 ? `, the adapter ${numVirtual} virtual ones` : '';
-  const prompt = `the prompt has ${promptTokenIds.length} tokens${virtual}`;
-  return maxTokens === null
-    ? `${prompt}: no room for an answer in the ${limit} of this server`
-    : `${prompt} and max_tokens is ${maxTokens}: together more than the ${limit} of this server`;
 }
 
 /** Whether a request that generates nothing has its whole prompt computed. */

@@ -12,6 +12,8 @@ export interface StepResult {
   readonly sequences: readonly Sequence[];
   /** One row of V logits for each of `sequences`. */
   readonly logits: readonly Floats[];
+  /** The lowest id with the highest logit, for each of `sequences`. */
+  readonly best: Int32Array;
 }
 
 /** One forward pass over the rows of a plan, whatever adapters they use. Writes their keys and values into the cache. */
@@ -29,19 +31,19 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
     spanHooks(rows.spans),
   );
   if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows);
-  if (rows.lastRows.length === 0) return { sequences: [], logits: [] };
+  if (rows.lastRows.length === 0) return { sequences: [], logits: [], best: new Int32Array(0) };
   const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows));
   const { vocabSize: V, hiddenSize: D } = base.config;
   const logits = g.empty([rows.lastRows.length, V]);
   g.kernels.linearForward(logits.data, last.data, base.head, rows.lastRows.length, false);
-  return {
-    sequences: rows.finishing,
-    logits: rows.finishing.map((sequence, n) => {
-      const logits_V = logits.data.subarray(n * V, (n + 1) * V);
-      replaceTokenLogits(g, logits_V, last.data.subarray(n * D, (n + 1) * D), sequence);
-      return logits_V;
-    }),
-  };
+  const logitsOf = rows.finishing.map((sequence, n) => {
+    const logits_V = logits.data.subarray(n * V, (n + 1) * V);
+    replaceTokenLogits(g, logits_V, last.data.subarray(n * D, (n + 1) * D), sequence);
+    return logits_V;
+  });
+  const best = new Int32Array(rows.finishing.length);
+  g.kernels.argmaxRows(best, logits.data, best.length);
+  return { sequences: rows.finishing, logits: logitsOf, best };
 }
 
 interface StepRows {

@@ -7,15 +7,18 @@ import type { SamplingParams } from '../request.ts';
  * The next token of one sequence. Depends on nothing but its own logits, its own tokens and its own generator. What is asked for is
  * applied in this order: penalties and bias, temperature, minP, topK, topP.
  * @param logits_V one row; not changed
+ * @param known the lowest id with the highest of these logits, if somebody has looked already
  */
 export function sampleToken(
   logits_V: Floats,
   params: SamplingParams,
   rng: Rng,
   context: SamplingContext = NO_CONTEXT,
+  known?: number,
 ): number {
-  const adjusted_V = hasAdjustments(params, context) ? adjustedLogits(logits_V, params, context) : logits_V;
-  const best = argmax(adjusted_V);
+  const isAdjusted = hasAdjustments(params, context);
+  const adjusted_V = isAdjusted ? adjustedLogits(logits_V, params, context) : logits_V;
+  const best = isAdjusted ? argmax(adjusted_V) : (known ?? argmax(adjusted_V));
   if (params.temperature === 0) return best;
   const { weights_V, total } = weightsOf(adjusted_V, adjusted_V[best], params);
   const { topP, topK = 0 } = params;

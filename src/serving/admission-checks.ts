@@ -1,0 +1,35 @@
+import { fail } from '../base/index.ts';
+import type { GenerateRequest } from './request.ts';
+import type { Sequence } from './sequence.ts';
+
+/** What is found wrong with a request before anything is taken for it. */
+
+/** @throws REQUEST_INVALID */
+export function checkRequest({ promptTokenIds, maxTokens, weight, priority, deadlineMs }: GenerateRequest): void {
+  const check = (isRight: boolean, param: string, expected: string): void => {
+    if (!isRight) fail('REQUEST_INVALID', `${param} must be ${expected}`, { param });
+  };
+  if (promptTokenIds.length === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param: 'messages' });
+  check(maxTokens === null || (Number.isSafeInteger(maxTokens) && maxTokens >= 0), 'max_tokens', 'at least 0');
+  check(weight === undefined || (Number.isFinite(weight) && weight > 0), 'weight', 'a number above 0');
+  check(priority === undefined || Number.isSafeInteger(priority), 'priority', 'a whole number');
+  check(deadlineMs === undefined || deadlineMs >= 0, 'deadline_ms', 'milliseconds from now');
+}
+
+/** @throws CONTEXT_TOO_LONG @param limit tokens that the server can hold of one sequence */
+export function checkLength(sequence: Sequence, limit: number): void {
+  const { request, maxTokens, numPrompt } = sequence;
+  // A request without a limit needs room for a token at least.
+  if (maxTokens > limit || (request.maxTokens === null && numPrompt >= limit)) {
+    fail('CONTEXT_TOO_LONG', tooLong(sequence, limit), { param: 'messages' });
+  }
+}
+
+function tooLong({ request, numVirtual }: Sequence, limit: number): string {
+  const { promptTokenIds, maxTokens } = request;
+  const virtual = numVirtual > 0 ? `, the adapter ${numVirtual} virtual ones` : '';
+  const prompt = `the prompt has ${promptTokenIds.length} tokens${virtual}`;
+  return maxTokens === null
+    ? `${prompt}: no room for an answer in the ${limit} of this server`
+    : `${prompt} and max_tokens is ${maxTokens}: together more than the ${limit} of this server`;
+}
