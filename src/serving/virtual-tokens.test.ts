@@ -82,11 +82,12 @@ function recordingEngine(options: Partial<typeof DEFAULT_ENGINE> = {}) {
     base,
     { ...DEFAULT_ENGINE, ...options },
     {
-      choose: ({ request: { id } }, logits_V) => {
+      choose: ({ request: { id } }, logits_V, best) => {
         const rows = logits.get(id) ?? [];
         rows.push(Float32Array.from(logits_V));
         logits.set(id, rows);
-        return { id: argmax(logits_V), logprob: undefined };
+        assert.equal(best, argmax(logits_V));
+        return { id: best, logprob: undefined };
       },
     },
   );

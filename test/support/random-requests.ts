@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, type EngineParts } from '../../src/serving/engine.ts';
 import { GREEDY, type FinishReason, type GenerateRequest, type TokenEvent } from '../../src/serving/request.ts';
 import { chooseToken } from '../../src/serving/sampling/choose.ts';
+import { argmax } from '../../src/serving/sampling/sampler.ts';
 import { everyKindAdapter, prefixAdapter, promptAdapter, scaleAdapter, tokenAdapter } from './served-adapters.ts';
 import { randomAdapter } from './tiny-adapters.ts';
 import { tinySites, writeTinyBase } from './tiny-base.ts';
@@ -113,11 +115,12 @@ export function recorder(nowMs: () => number = () => 0): EngineParts & { readonl
   return {
     digests,
     clock: { nowMs, epochMs: nowMs },
-    choose(sequence, logits_V) {
+    choose(sequence, logits_V, best, restrict) {
       const { id, sampling } = sequence.request;
       if (sampling === BROKEN_SAMPLER) throw new Error('broken sampler');
       digests.set(id, [...(digests.get(id) ?? []), digestOf(logits_V)]);
-      return chooseToken(sequence, logits_V);
+      assert.equal(best, argmax(logits_V), 'the engine knows the highest logit');
+      return chooseToken(sequence, logits_V, best, restrict);
     },
   };
 }
