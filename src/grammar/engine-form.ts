@@ -10,43 +10,12 @@ import { GRAMMAR_LIMITS } from './limits.ts';
 const WHITE_SPACE = '[ \\n\\r\\t]{1,32}';
 
 /**
- * A grammar in the engine's form: rules in its dialect of Lark, and JSON schemas that they name.
+ * A grammar in the engine's form: a rule in its dialect of Lark, and the JSON schema that the rule names.
  * @param param the request's field that the grammar is from, for messages
  * @throws REQUEST_INVALID what is wrong with a schema, an expression or a choice
  */
 export function engineForm(grammar: Grammar, param: string): string {
-  const rules: string[] = [];
-  const schemas: object[] = [];
-  const rule = (body: string, attributes = ''): string => {
-    const name = `r${rules.length}`;
-    rules.push(`${name}${attributes}: ${body}`);
-    return name;
-  };
-  const write = (part: Grammar): string => {
-    switch (part.kind) {
-      case 'json': {
-        const name = `j${schemas.length}`;
-        const schema = checkJsonSchema(part.schema, part.param);
-        schemas.push({ name, json_schema: { ...schema, 'x-guidance': { whitespace_pattern: WHITE_SPACE } } });
-        return `@${name}`;
-      }
-      case 'regex':
-        return `/${larkRegex(part.pattern, param)}/`;
-      case 'text':
-        return JSON.stringify(part.text);
-      case 'sequence':
-        return rule(part.parts.map(write).join(' '));
-      case 'choice':
-        checkChoice(part.options, param);
-        return rule(part.options.map(write).join(' | '));
-      case 'repeat': {
-        const once = rule(write(part.part));
-        return rule(part.separator === '' ? `${once}+` : `${once} (${JSON.stringify(part.separator)} ${once})*`);
-      }
-    }
-  };
-  rules.push(`start: ${write(grammar)}`);
-  const form = JSON.stringify({ grammars: [{ lark_grammar: rules.join('\n') }, ...schemas] });
+  const form = JSON.stringify({ grammars: partsOf(grammar, param) });
   if (form.length > GRAMMAR_LIMITS.grammarLength) {
     const message = `${param}: the grammar has ${form.length} characters, at most ${GRAMMAR_LIMITS.grammarLength} are allowed`;
     fail('REQUEST_INVALID', message, { param });
@@ -54,12 +23,33 @@ export function engineForm(grammar: Grammar, param: string): string {
   return form;
 }
 
-function checkChoice(options: readonly Grammar[], param: string): void {
-  const { choices, choicesLength } = GRAMMAR_LIMITS;
-  if (options.length === 0 || options.length > choices) {
-    fail('REQUEST_INVALID', `${param}: has ${options.length} choices, expected 1 to ${choices}`, { param });
+function partsOf(grammar: Grammar, param: string): object[] {
+  const start = (body: string): object => ({ lark_grammar: `start: ${body}` });
+  switch (grammar.kind) {
+    case 'json': {
+      const schema = checkJsonSchema(grammar.schema, param);
+      const name = 'json';
+      return [
+        start(`@${name}`),
+        { name, json_schema: { ...schema, 'x-guidance': { whitespace_pattern: WHITE_SPACE } } },
+      ];
+    }
+    case 'regex':
+      return [start(`/${larkRegex(grammar.pattern, param)}/`)];
+    case 'choice':
+      checkChoice(grammar.texts, param);
+      return [start(grammar.texts.map((text) => JSON.stringify(text)).join(' | '))];
+    default:
+      return grammar satisfies never;
   }
-  const length = options.reduce((sum, option) => sum + (option.kind === 'text' ? option.text.length : 0), 0);
+}
+
+function checkChoice(texts: readonly string[], param: string): void {
+  const { choices, choicesLength } = GRAMMAR_LIMITS;
+  if (texts.length === 0 || texts.length > choices) {
+    fail('REQUEST_INVALID', `${param}: has ${texts.length} choices, expected 1 to ${choices}`, { param });
+  }
+  const length = texts.reduce((sum, text) => sum + text.length, 0);
   if (length > choicesLength) {
     fail('REQUEST_INVALID', `${param}: the choices have ${length} characters, at most ${choicesLength} are allowed`, {
       param,

@@ -5,7 +5,7 @@
  * Runs on: any thread; an answer's progress belongs to one.
  * Throws: REQUEST_INVALID NATIVE_MISSING INTERNAL.
  */
-export { anyObject, oneOf, type Grammar } from './grammar.ts';
+export { ANY_OBJECT, type Grammar } from './grammar.ts';
 export { engineForm } from './engine-form.ts';
 export { GrammarCompiler } from './compile.ts';
 export { checkJsonSchema } from './json-schema.ts';

@@ -5,7 +5,7 @@
 export const GRAMMAR_LIMITS = {
   /** Characters of a schema as JSON. The largest in common use (FHIR's) has a few million; a tool's has hundreds. */
   schemaLength: 256 * 1024,
-  /** Characters of a whole grammar: the schemas of all tools together. */
+  /** Characters of a whole grammar in the engine's form. */
   grammarLength: 512 * 1024,
   /** Schemas inside one another. */
   schemaDepth: 64,

@@ -1,4 +1,4 @@
-import { anyObject, engineForm, oneOf, type Grammar } from '../../grammar/index.ts';
+import { ANY_OBJECT, engineForm, type Grammar } from '../../grammar/index.ts';
 import type { AnswerFormat } from '../../http/index.ts';
 import type { AnswerGrammar } from '../../serving/index.ts';
 
@@ -10,13 +10,13 @@ export function answerGrammar(format: AnswerFormat | null): AnswerGrammar | unde
 function grammarOf(format: AnswerFormat): Grammar {
   switch (format.kind) {
     case 'json-object':
-      return anyObject(format.param);
+      return ANY_OBJECT;
     case 'json-schema':
-      return { kind: 'json', schema: format.schema, param: format.param };
+      return { kind: 'json', schema: format.schema };
     case 'regex':
       return { kind: 'regex', pattern: format.pattern };
     case 'choice':
-      return oneOf(format.choices);
+      return { kind: 'choice', texts: format.choices };
     default:
       return format satisfies never;
   }

@@ -7,7 +7,7 @@ import { ConstrainedBase } from '../../support/constrained.ts';
 const base = new ConstrainedBase();
 after(() => base[Symbol.dispose]());
 
-const json = (schema: unknown): Grammar => ({ kind: 'json', schema, param: 'response_format' });
+const json = (schema: unknown): Grammar => ({ kind: 'json', schema });
 const many = <T>(count: number, item: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => item(i));
 
 const REFUSED: Readonly<Record<string, Grammar>> = {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import { Rng } from '../../../src/base/index.ts';
-import { anyObject } from '../../../src/grammar/index.ts';
+import { ANY_OBJECT } from '../../../src/grammar/index.ts';
 import type { NativeGrammar } from '../../../src/numeric/index.ts';
 import { ConstrainedBase, type ConstrainedAnswer, type ConstrainedRequest } from '../../support/constrained.ts';
 import { jsonObjectState } from '../../support/json-prefix.ts';
@@ -28,7 +28,7 @@ function isJson(text: string): boolean {
 
 const rng = Rng.fromSeed(17, 'schemas');
 const schemas = Array.from({ length: NUM_SCHEMAS }, () => randomSchema(rng));
-const grammars = await Promise.all(schemas.map((schema) => base.compile({ kind: 'json', schema, param: 'test' })));
+const grammars = await Promise.all(schemas.map((schema) => base.compile({ kind: 'json', schema })));
 
 function requestsFor(grammar: NativeGrammar | undefined, index: number): ConstrainedRequest[] {
   return Array.from({ length: SEEDS_EACH }, (_, seed) => ({
@@ -94,7 +94,7 @@ test('a constrained answer that is preempted and computed again is the same', ()
 });
 
 test('any object ends, greedily too', async () => {
-  const grammar = await base.compile(anyObject('test'));
+  const grammar = await base.compile(ANY_OBJECT);
   const sampling = { temperature: 0, topP: 1, seed: 0 };
   for (const { text, finishReason } of base.answer([{ prompt: 'x', grammar, sampling, maxTokens: 200 }])) {
     assert.equal(
