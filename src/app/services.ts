@@ -45,15 +45,15 @@ export function makeServices(
     principal: Principal,
     model: ResolvedModel,
     signal: AbortSignal,
-  ): Promise<Asking & AsyncDisposable> => {
+  ): Promise<Asking & Disposable> => {
     const { tenant } = principal;
     const adapter = await sourceOf(platform, principal, model);
     const meter = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
-    const record = async (): Promise<void> => {
+    const record = (): void => {
       metrics.onUsage(tenant, model.adapter?.digest ?? null, meter);
       if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter);
     };
-    return { tenant, adapter, signal, meter, [Symbol.asyncDispose]: record };
+    return { tenant, adapter, signal, meter, [Symbol.dispose]: record };
   };
   return {
     maxChoices: MAX_CHOICES,
@@ -62,15 +62,15 @@ export function makeServices(
     admit: ({ tenant }) => quotas.admit(tenant),
     resolveModel: resolve,
     async *chat(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
-      await using asking = await begin(principal, model, signal);
+      using asking = await begin(principal, model, signal);
       yield* chatDeltas(chat, asking, request);
     },
     async *complete(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
-      await using asking = await begin(principal, model, signal);
+      using asking = await begin(principal, model, signal);
       yield* textDeltas(chat, asking, request);
     },
     async embed(principal, model, request, signal) {
-      await using asking = await begin(principal, model, signal);
+      using asking = await begin(principal, model, signal);
       return await embedInputs(chat, asking, request);
     },
     listModels: ({ tenant }) => [
