@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import {
   benchLoad,
   benchServe,
@@ -24,7 +24,7 @@ interface ServingFlags extends OutputOptions {
 /** `bench serve`: what adapters cost when nothing else happens. */
 export function benchServeCommand(config: AppConfig): Command {
   return common('serve', 'requests for a mix of adapters, all at once, on an engine of this process', 64)
-    .option('--popularity <list>', POPULARITIES.join(', '), listOf(POPULARITIES), ['none', 'identical', 'distinct'])
+    .addOption(listOption('--popularity <list>', POPULARITIES, ['none', 'identical', 'distinct']))
     .option('--format <format>', 'weights: f32, bf16 or int8', oneOf(['f32', 'bf16', 'int8']), 'bf16')
     .option('--prompt-tokens <n>', 'tokens of each prompt', positiveInteger, 64)
     .option('--new-tokens <n>', 'tokens generated for each', positiveInteger, 64)
@@ -53,7 +53,7 @@ export function benchServeCommand(config: AppConfig): Command {
 /** `bench load`: what it costs when adapters come and go. */
 export function benchLoadCommand(config: AppConfig): Command {
   return common('load', 'adapters that come and go while others decode, on a whole engine with its threads', 100)
-    .option('--cases <list>', LOAD_CASES.join(', '), listOf(LOAD_CASES), [...LOAD_CASES])
+    .addOption(listOption('--cases <list>', LOAD_CASES, LOAD_CASES))
     .option('--cycles <n>', 'loads and unloads of the case cycles', positiveInteger, 1000)
     .addHelpText('after', '\nExample:\n  espalier bench load --cases cycles --cycles 10000')
     .action(async (options: ServingFlags & { cases: (typeof LOAD_CASES)[number][]; cycles: number }) => {
@@ -75,6 +75,10 @@ function common(name: string, description: string, adapters: number): Command {
     .option('--targets <which>', 'as for train', 'attention')
     .option('--requests <n>', 'requests at once', positiveInteger, 64)
     .option('--json', 'print one JSON document');
+}
+
+function listOption<Name extends string>(flags: string, names: readonly Name[], unlessTold: readonly Name[]): Option {
+  return new Option(flags, names.join(', ')).argParser(listOf(names)).default([...unlessTold], unlessTold.join(','));
 }
 
 function serveTable(cases: readonly ServeCase[]): string {
