@@ -36,8 +36,6 @@ for (const name of POLICY_NAMES) {
         } else if (tier.has(key) && !holds.includes(key)) {
           assert.equal(tier.remove(key), sizes.get(key));
           sizes.delete(key);
-        } else if (tier.has(key)) {
-          tier.touch(key);
         }
         const total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
         assert.deepEqual([tier.count, tier.sizeBytes], [sizes.size, total]);

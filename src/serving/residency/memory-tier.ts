@@ -48,10 +48,6 @@ export class MemoryTier {
     this.#policy.admit(key, traits);
   }
 
-  touch(key: string): void {
-    this.#policy.touch(key);
-  }
-
   hold(key: string): void {
     const entry = this.#find(key);
     if (entry.numHolds++ > 0) {
