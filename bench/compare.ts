@@ -59,17 +59,20 @@ export interface BenchSettings {
   /** Tiny counts: to see that it works, not to measure. */
   readonly isQuick: boolean;
   readonly isJson: boolean;
+  /** Which cases to measure, by a part of their name; all of them without. */
+  readonly only: string | undefined;
   /** Whether the peer's CPU kernels know bf16; without, torch is many times slower in bf16 than in f32. */
   readonly peerHasBf16: boolean;
 }
 
-/** Reads the options that all comparisons share: `--rounds --threads --base --quick --json`. */
+/** Reads the options that all comparisons share: `--rounds --threads --base --only --quick --json`. */
 export async function readSettings(): Promise<BenchSettings> {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string' },
       threads: { type: 'string' },
       base: { type: 'string', default: 'smollm2-135m-instruct' },
+      only: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
@@ -84,6 +87,7 @@ export async function readSettings(): Promise<BenchSettings> {
     rounds: Number(values.rounds ?? (values.quick ? 1 : 3)),
     isQuick: values.quick,
     isJson: values.json,
+    only: values.only,
     peerHasBf16: await jsonOf<boolean>(python, ['-c', code]),
   };
 }
@@ -122,6 +126,11 @@ export function runOurs<T>(args: readonly string[], { threads }: BenchSettings):
 /** Runs a peer's script. */
 export function runPeer<T>(script: string, args: readonly string[], { python }: BenchSettings): Promise<T> {
   return peerJson<T>(python, script, args);
+}
+
+/** Whether `--only` lets a case run. */
+export function isWanted(name: string, { only }: BenchSettings): boolean {
+  return only === undefined || name.includes(only);
 }
 
 /** Runs both sides in turn, `rounds` times each, and compares the cases that both report. */

@@ -2,11 +2,12 @@
  * How fast is generation against transformers' `generate`? Greedy, 64 prompt tokens and 64 new ones, 1 and 8 sequences at once; the
  * rate counts new tokens over the whole time, prompts included.
  *
- *   node bench/decode.ts [--rounds=3] [--threads=N] [--base=NAME] [--quick] [--json]
+ *   node bench/decode.ts [--rounds=3] [--threads=N] [--base=NAME] [--only=PART] [--quick] [--json]
  */
 import type { BenchCase } from '../src/app/index.ts';
 import {
   alternate,
+  isWanted,
   pairings,
   prepareBase,
   readSettings,
@@ -32,6 +33,7 @@ for (const pairing of pairings(settings)) {
   const { peerFolder } = await prepareBase(settings, pairing);
   for (const batch of [1, 8]) {
     const name = `decode ${batch}x${promptTokens}+${newTokens}, ${pairing.label}`;
+    if (!isWanted(name, settings)) continue;
     const ours = async () => {
       const lengths = ['--prompt-tokens', promptTokens, '--new-tokens', newTokens, '--repetitions', repetitions];
       const args = ['--base', settings.base, '--format', pairing.ours, '--batch', batch, ...lengths];

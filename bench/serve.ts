@@ -7,12 +7,13 @@
  * llama.cpp  the base alone (it cannot batch adapters), if ESPALIER_LLAMA_PYTHON names a Python that has `llama-cpp-python`; with the weights as the
  *            GGUF stores them, also as one stream
  *
- *   node bench/serve.ts [--rounds=3] [--threads=N] [--base=NAME] [--quick] [--json]
+ *   node bench/serve.ts [--rounds=3] [--threads=N] [--base=NAME] [--only=PART] [--quick] [--json]
  */
 import type { ServeCase } from '../src/app/index.ts';
 import { peerJson } from '../test/peers/python.ts';
 import {
   alternate,
+  isWanted,
   pairings,
   prepareBase,
   readSettings,
@@ -56,6 +57,7 @@ for (const pairing of pairings(settings).filter(({ isSlow }) => !isSlow)) {
     for (const adapters of [0, numRequests]) {
       const which = adapters === 0 ? 'base' : `${adapters} adapters`;
       const name = `${numRequests} requests, ${which}, ${pairing.label}: ${peer.name}`;
+      if (!isWanted(name, settings)) continue;
       const theirs = ['--dtype', pairing.peer, '--adapters', String(adapters), ...sizes(numRequests)];
       comparisons.push(
         ...(await alternate(
@@ -75,6 +77,7 @@ if (environment.llama) {
   for (const count of [1, numRequests]) {
     for (const format of ['bf16', 'int8'] as const) {
       const name = `${count} requests, base, ${format}: llama.cpp on the GGUF`;
+      if (!isWanted(name, settings)) continue;
       const run = theirsOf(name, { ...peer, servesAdapters: false }, [path, ...sizes(count)]);
       comparisons.push(...(await alternate('tokens/s', rounds, ours(name, format, 0, count), run)));
     }

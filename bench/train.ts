@@ -5,7 +5,7 @@
  * chats   8 short chats of the demo's tasks a step, loss on the answers; the same token ids and weights for both. PEFT pads a step's
  *         chats to the longest and computes the loss of every position; we pack. The rate counts real tokens on both sides
  *
- *   node bench/train.ts [--rounds=3] [--threads=N] [--base=NAME] [--quick] [--json]
+ *   node bench/train.ts [--rounds=3] [--threads=N] [--base=NAME] [--only=PART] [--quick] [--json]
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ import { loadDemoTasks, type DemoTask } from '../src/demo/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../src/text/index.ts';
 import {
   alternate,
+  isWanted,
   pairings,
   prepareBase,
   readSettings,
@@ -60,6 +61,7 @@ async function comparePair(pairing: Pairing): Promise<Comparison[]> {
   const results: Comparison[] = [];
   for (const { name, ours, peer } of cases) {
     const label = `${name}, ${pairing.label}`;
+    if (!isWanted(label, settings)) continue;
     const runOursOnce = async () => {
       const shared = ['--base', settings.base, '--format', pairing.ours, '--rank', RANK, '--repetitions', steps];
       const [one] = await runOurs<BenchCase[]>(['bench', 'train', ...ours, ...shared.map(String)], settings);
