@@ -152,7 +152,7 @@ export interface Kernels {
     segmentStarts_T: Int32Array,
     shape: AttentionShape,
   ): void;
-  /** Writes each row's key and value into the cache, as the last ones that the row sees. */
+  /** Writes each row's key and value into the cache, as the last ones that the row sees; no two rows may have the same place. */
   cacheKeyValues(
     kCache: Floats,
     vCache: Floats,
@@ -161,7 +161,10 @@ export interface Kernels {
     rows: PagedRows,
     shape: AttentionShape,
   ): void;
-  /** Attention over cached keys and values: caches are [numBlocks · blockSize, G, E]. Same sums as {@link attentionForward}. */
+  /**
+   * Attention over cached keys and values, with the sums of {@link attentionForward}. Keys stand transposed in their block, [numBlocks, G, E,
+   * blockSize], values are [numBlocks, G, blockSize, E].
+   */
   attentionPaged(
     out_THE: Floats,
     q_THE: Floats,
