@@ -1,4 +1,5 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import { WEIGHT_FORMATS } from '../app/index.ts';
 
 /** Option parsers: commander turns what they throw into a message that names the option. */
 export function positiveInteger(text: string): number {
@@ -41,6 +42,13 @@ export function oneOf<const T extends string>(words: readonly T[]): (text: strin
     if (found === undefined) throw new InvalidArgumentError(`expected one of ${words.join(', ')}.`);
     return found;
   };
+}
+
+/** `--format`: how the base's weights are held in memory. */
+export function weightsOption(): Option {
+  return new Option('--format <format>', `the base's weights in memory: ${WEIGHT_FORMATS.join(', ')}`)
+    .default('bf16')
+    .argParser(oneOf(WEIGHT_FORMATS));
 }
 
 /** A list of words with commas between, each once. */

@@ -11,8 +11,11 @@ export interface Part {
 
 export const totalBytes = (parts: readonly Part[]): number => parts.reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** NF4: 4 bits, an 8-bit scale for each 64 weights, and a 32-bit scale for each 256 of those scales. */
-export const NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256);
+/**
+ * NF4 in memory: 4 bits, and the magnitude of each 64 weights as the float32 that it stands for. (Files hold it in 8 bits, QLoRA's 0.516 bytes a
+ * weight.)
+ */
+export const NF4_BYTES = 0.5 + 4 / 64;
 
 /** Weights in memory. int8 and NF4 hold for the linear layers; embedding, head, norms and biases stay in bf16. */
 export function weightBytes(config: ModelConfig, format: BaseFormat): number {
