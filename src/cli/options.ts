@@ -51,6 +51,24 @@ export function weightsOption(): Option {
     .argParser(oneOf(WEIGHT_FORMATS));
 }
 
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
+
+/** A number of bytes with or without a unit: `2GiB`, `1500 MB`, `1073741824`. */
+export function byteSize(text: string): number {
+  const [, number, unit = ''] = /^([0-9.]+)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  const bytes = Math.floor(Number(number) * (UNITS[unit.toLowerCase()] ?? NaN));
+  if (!Number.isSafeInteger(bytes) || bytes < 1) throw new InvalidArgumentError('expected a size such as 2GiB.');
+  return bytes;
+}
+
 /** A list of words with commas between, each once. */
 export function listOf<const T extends string>(words: readonly T[]): (text: string) => T[] {
   const one = oneOf(words);

@@ -87,6 +87,8 @@ export interface TrainingLoad {
   readonly recipe: FullRecipe;
   /** Tokens of one step: sequences times tokens of each. */
   readonly tokens: number;
+  /** Each layer keeps its input alone and is computed again on the way back. */
+  readonly recompute?: boolean | undefined;
 }
 
 /** Memory of a training step by part. */
@@ -97,6 +99,7 @@ export function trainingMemory(config: ModelConfig, trainable: Trainable, load: 
   const saved = savedPerTokenLayer(config, trainable, load.rank);
   const logitRows = Math.min(tokens, Math.max(1, Math.floor(LOSS_CHUNK_BYTES / 4 / config.vocabSize)));
   const { hiddenSize: D, intermediateSize: F } = config;
+  const keptNumbers = load.recompute ? saved + D * config.numLayers : saved * config.numLayers;
   const state: Part[] = isFull
     ? [
         { part: 'weights', bytes: n * 2, how: 'bf16, trained' },
@@ -118,8 +121,10 @@ export function trainingMemory(config: ModelConfig, trainable: Trainable, load: 
     ...state,
     {
       part: 'activations',
-      bytes: saved * config.numLayers * tokens * 4,
-      how: `${saved} f32 numbers a token and layer, ${tokens} tokens, nothing recomputed`,
+      bytes: keptNumbers * tokens * 4,
+      how: load.recompute
+        ? `${saved} f32 numbers a token of one layer and the input of each, ${tokens} tokens`
+        : `${saved} f32 numbers a token and layer, ${tokens} tokens, nothing recomputed`,
     },
     {
       part: 'working set',
