@@ -33,6 +33,7 @@ export {
   showAdapter,
   verifyAdapters,
 } from './adapters.ts';
+export { quantiseBase, type QuantisedBase } from './quantise.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';

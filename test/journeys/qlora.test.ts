@@ -84,3 +84,18 @@ test('generate takes the format', async () => {
   assert.ok(answers.every(({ text }) => typeof text === 'string'));
   assert.equal((await run([...args, '--format', 'fp4'], { home })).code, 2);
 });
+
+test('a base that was written in NF4 is a base, and answers like the one that is quantised in memory', async () => {
+  const output = folder.join('nf4');
+  const written = await runJson<{ numMatrices: number }>(['models', 'quantise', 'tiny', '--output', output], { home });
+  assert.equal(written.numMatrices, 14);
+  const [theirs, ours] = await Promise.all(
+    [output, 'tiny'].map((base) =>
+      runJson<{ text: string }>(
+        ['generate', '--base', base, '--prompt', 'one two', '--max-tokens', '16', '--format', 'nf4'],
+        { home },
+      ),
+    ),
+  );
+  assert.equal(theirs.text, ours.text);
+});
