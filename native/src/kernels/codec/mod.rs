@@ -18,6 +18,8 @@ pub trait Codec: 'static {
     const NAME: &'static str;
     /// Bytes of the codes of sixteen output rows at two inputs.
     const PAIR_BYTES: usize;
+    /// Up to so many rows, widening weights into a buffer costs more than it saves.
+    const FEW_ROWS: usize = 12;
 
     type Reader<L: Lanes>: Panel<L>;
 

@@ -15,6 +15,8 @@ pub struct Nf4;
 impl Codec for Nf4 {
     const NAME: &'static str = "nf4";
     const PAIR_BYTES: usize = WIDTH;
+    /// One tile: what is looked up for a tile is not looked up for the next one.
+    const FEW_ROWS: usize = 6;
 
     type Reader<L: Lanes> = Nf4Panel;
 
