@@ -2,7 +2,7 @@ import { BASE_ADAPTER, spanHooks, type CompiledAdapter } from '../adapters/index
 import { fail } from '../base/index.ts';
 import { readTrainingFile } from '../formats/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import { BufferPool, Inference } from '../numeric/index.ts';
+import { BufferPool, Inference, type WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
 import type { ChatMessage, ChatRenderer } from '../text/index.ts';
 import {
@@ -27,6 +27,8 @@ export interface EvaluateOptions {
   readonly base: string;
   /** A registry reference or a PEFT folder; the base alone when absent. */
   readonly adapter?: string | undefined;
+  /** How the base's weights are held in memory; bf16 unless told. */
+  readonly format?: WeightFormat | undefined;
   readonly data: string;
   readonly metric: Metric;
   /** Tokens of an answer, at most. */

@@ -33,6 +33,7 @@ export {
   showAdapter,
   verifyAdapters,
 } from './adapters.ts';
+export { quantiseBase, type QuantisedBase } from './quantise.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';
@@ -40,6 +41,7 @@ export { benchDecode, benchTrain, type BenchCase } from './bench/train-and-decod
 export { POPULARITIES, type Popularity } from './bench/adapters.ts';
 export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench/load.ts';
 export { benchServe, type ServeCase } from './bench/serve.ts';
+export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
 export { SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';

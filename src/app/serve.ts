@@ -1,5 +1,6 @@
 import { EspalierError, epochSeconds, systemClock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
+import type { WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
 import { openChatRenderer, vocabularyBytes } from '../text/index.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
@@ -10,6 +11,8 @@ import { makeServices } from './services.ts';
 
 export interface ServeOptions {
   readonly base: string;
+  /** How the base's weights are held in memory; bf16 unless told. */
+  readonly format?: WeightFormat | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -42,7 +45,7 @@ export async function serve(
   log: Log,
   onModelProgress?: ModelProgress,
 ): Promise<Serving> {
-  const base = await resolveBase(config, options.base, onModelProgress);
+  const base = await resolveBase(config, options.base, onModelProgress, options.format);
   const renderer = openChatRenderer(base.open.path);
   const { cacheTokens = DEFAULT_ENGINE.cacheTokens } = options;
   await using stack = new AsyncDisposableStack();

@@ -1,11 +1,12 @@
 import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
-import { EspalierError } from '../base/index.ts';
+import { EspalierError, fail } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
-import { TARGET_PRESETS, TRAINABLE_METHODS } from '../adapters/index.ts';
+import { TARGET_PRESETS, TRAINABLE_METHODS, trainableMethodOf } from '../adapters/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
 import {
   DEFAULT_OPTIMIZER,
+  loadExamples,
   type FromTrainer,
   type RunConfig,
   type ScheduleName,
@@ -13,20 +14,29 @@ import {
   type TrainResult,
   type TrainStarted,
 } from '../training/index.ts';
+import { linearSites } from '../model/index.ts';
+import type { WeightFormat } from '../numeric/index.ts';
+import { fitTraining, type TrainingFit } from '../planning/index.ts';
+import { openChatRenderer } from '../text/index.ts';
 import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
+import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
 
+/** LoRA on a base in NF4 (Dettmers et al., 2023). */
+const QLORA = 'qlora';
+
 /** Methods that can be trained; more can be served. */
-export const TRAINING_METHODS: readonly string[] = TRAINABLE_METHODS.map(({ name }) => name);
+export const TRAINING_METHODS: readonly string[] = [...TRAINABLE_METHODS.map(({ name }) => name), QLORA];
 
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
 export interface TrainOptions {
   readonly base: string;
   readonly data: string;
   readonly valid?: string | undefined;
-  readonly method: 'lora';
+  readonly method: 'lora' | 'qlora';
+  /** How the base's weights are held; nf4 for qlora, else bf16. */
+  readonly format?: WeightFormat | undefined;
   readonly rank: number;
   readonly alpha: number;
   readonly dropout: number;
@@ -37,6 +47,10 @@ export interface TrainOptions {
   readonly maxSteps?: number | undefined;
   readonly batchTokens: number;
   readonly microBatchTokens?: number | undefined;
+  /** Bytes that the run may take: picks the micro-batch, and whether activations are computed again. */
+  readonly memory?: number | undefined;
+  /** Computes activations again on the way back, whatever the memory. */
+  readonly recompute?: boolean | undefined;
   readonly learningRate: number;
   readonly schedule: ScheduleName;
   /** Share of all steps. */
@@ -69,6 +83,8 @@ export const TRAIN_DEFAULTS = {
 
 export interface TrainEvents {
   onModelProgress?: ModelProgress | undefined;
+  /** What was picked for the memory budget. */
+  onFit?(fit: TrainingFit): void;
   onStarted?(started: TrainStarted): void;
   onStep?(event: Extract<FromTrainer, { type: 'step' }>): void;
 }
@@ -92,13 +108,16 @@ export async function trainAdapter(
   signal?: AbortSignal,
 ): Promise<TrainOutcome> {
   const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
-  const base = await resolveBase(config, options.base, events.onModelProgress);
+  const format = baseFormat(options);
+  const base = await resolveBase(config, options.base, events.onModelProgress, format);
+  const fit = options.memory === undefined ? undefined : fitOf(base, options, format, options.memory);
+  if (fit) events.onFit?.(fit);
   const job: TrainJob = {
     base: base.open,
     threads: config.threads,
     dataPath: resolve(options.data),
     validPath: options.valid === undefined ? undefined : resolve(options.valid),
-    config: runConfig(options),
+    config: runConfig(options, fit),
     output: resolve(options.output),
     checkpointEverySteps: options.checkpointEvery,
     resume: options.resume ?? false,
@@ -109,14 +128,17 @@ export async function trainAdapter(
   await using platform = await openPlatform(config);
   const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
     base: { name: base.name, digest: base.digest },
-    method: options.method,
+    // A QLoRA is a LoRA: what is served is the same, and the recipe says what it was trained on.
+    method: options.method === QLORA ? 'lora' : options.method,
     rank: options.rank,
     parameters: result.trainableParameters,
     metrics: metricsOf(result),
     provenance: {
       dataDigest: result.dataDigest,
       steps: result.steps,
-      config: JSON.parse(JSON.stringify(job.config)) as JsonValue,
+      config: JSON.parse(
+        JSON.stringify({ ...job.config, method: options.method, baseFormat: result.baseFormat }),
+      ) as JsonValue,
     },
   });
   return { ...result, digest: version.digest, adapter: referenceOf(version) };
@@ -129,7 +151,45 @@ function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record
   return metrics;
 }
 
-function runConfig(options: TrainOptions): RunConfig {
+/** @throws USAGE_INVALID for a QLoRA on anything but NF4 */
+function baseFormat({ method, format }: TrainOptions): WeightFormat {
+  if (method !== QLORA) return format ?? 'bf16';
+  if (format !== undefined && format !== 'nf4') {
+    fail(
+      'USAGE_INVALID',
+      `--method qlora trains on a base in nf4, --format is ${format}: leave it out, or use --method lora`,
+      {
+        param: 'format',
+      },
+    );
+  }
+  return 'nf4';
+}
+
+/** What fits a memory budget, by the plan's figures and the longest example of the data. @throws USAGE_INVALID DATA_INVALID */
+function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBytes: number): TrainingFit {
+  if (options.microBatchTokens !== undefined || options.recompute) {
+    fail('USAGE_INVALID', '--memory picks what --micro-batch-tokens and --recompute set: give one or the other');
+  }
+  const { config } = describeBase(base);
+  const { adapter, batchTokens } = runConfig(options, undefined);
+  const sites = linearSites(config);
+  const specs = trainableMethodOf(adapter).parameters(adapter, sites);
+  const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
+  const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
+  const roles = [...new Set(adapted.map(({ role }) => role))];
+  const renderer = openChatRenderer(base.open.path);
+  const files = [options.data, options.valid].filter((path) => path !== undefined);
+  const longestTokens = Math.max(
+    ...files.flatMap((path) =>
+      loadExamples(resolve(path), renderer, config.contextLength).examples.map(({ tokenIds }) => tokenIds.length),
+    ),
+  );
+  const trainable = { parameters, share: 0, roles, numSites: adapted.length };
+  return fitTraining(config, trainable, { format, rank: options.rank, batchTokens, longestTokens }, budgetBytes);
+}
+
+function runConfig(options: TrainOptions, fit: TrainingFit | undefined): RunConfig {
   return {
     adapter: {
       ...defaultLoraConfig(),
@@ -142,7 +202,8 @@ function runConfig(options: TrainOptions): RunConfig {
     maxSteps: options.maxSteps ?? null,
     epochs: options.epochs,
     batchTokens: options.batchTokens,
-    microBatchTokens: options.microBatchTokens ?? options.batchTokens,
+    microBatchTokens: fit?.microBatchTokens ?? options.microBatchTokens ?? options.batchTokens,
+    ...(fit?.recompute || options.recompute ? { recompute: true } : {}),
     learningRate: options.learningRate,
     schedule: options.schedule,
     warmup: options.warmup,

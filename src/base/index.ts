@@ -13,3 +13,4 @@ export * from './dtype.ts';
 export * from './lease.ts';
 export * from './log.ts';
 export * from './atomic-file.ts';
+export * from './nf4.ts';

@@ -1,5 +1,5 @@
 /**
- * formats: bytes to values and back: safetensors, GGUF, PEFT folders, JSON Lines, digests.
+ * formats: bytes to values and back: safetensors, GGUF, bitsandbytes' NF4, PEFT folders, JSON Lines, digests.
  * Owns: the limits on files from outside, the names of a PEFT folder's files.
  * May import: base.   Called by: text model adapters training serving registry tenancy jobs planning http app.
  * Runs on: any thread.
@@ -12,6 +12,19 @@ export { encodeSafetensors, writeSafetensors, type NamedTensor } from './safeten
 export { openGguf, parseGguf, type GgufFile } from './gguf/gguf.ts';
 export type { GgufTensor, GgufValue } from './gguf/gguf-header.ts';
 export { READABLE_GGML_TYPES } from './gguf/ggml-blocks.ts';
+export {
+  dequantiseNf4,
+  isFourBit,
+  nf4Tensors,
+  readNf4,
+  type Nf4Parts,
+  type Nf4Tensor,
+} from './bitsandbytes/nf4-tensors.ts';
+export {
+  describeProblem,
+  findUnreadableQuantization,
+  nf4QuantizationConfig,
+} from './bitsandbytes/quantization-config.ts';
 export { readShardIndex, parseShardIndex, type ShardIndex } from './safetensors/hf-index.ts';
 export { readJsonFile, parseJson, isRecord, show, type ParsedJson } from './json.ts';
 export { fileInside, isPlainRelative } from './folder.ts';

@@ -1,3 +1,4 @@
+import type { WeightFormat } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 import { linearSites, type LinearRole } from './sites.ts';
 
@@ -7,6 +8,17 @@ export interface BaseTensor {
   readonly kind: 'matrix' | 'vector';
   /** [out, in] or [length]. */
   readonly shape: readonly number[];
+}
+
+/** Matrices that are no linear layer of a block. */
+const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'];
+
+/**
+ * How a matrix is stored in a base of a format: as the format says, but the embedding table and the head of a base in NF4 stay in bfloat16,
+ * as in QLoRA (Dettmers et al., 2023).
+ */
+export function matrixFormat(name: string, format: WeightFormat): WeightFormat {
+  return format === 'nf4' && TABLES.includes(name) ? 'bf16' : format;
 }
 
 const GGUF_ROLES: Record<LinearRole, string> = {

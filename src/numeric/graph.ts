@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, type Rng } from '../base/index.ts';
 import type { Kernels } from './kernels.ts';
 import type { BufferPool } from './pool.ts';
 import type { Tensor } from './tensor.ts';
@@ -36,8 +36,26 @@ export interface Graph {
   /** The place for a contribution to the gradient of `x` (only inside a `backward`). */
   gradient(x: Tensor): GradientSlot;
   scope(body: () => Tensor): Tensor;
+  /**
+   * Runs a part of the graph that reads parameters, `x` and no other tensor from outside, such as a layer. A tape may keep `x` alone and
+   * run the body again on the way back: it must compute the same then, and draw random numbers from {@link replayed} generators only.
+   */
+  segment(x: Tensor, body: (x: Tensor) => Tensor): Tensor;
+  /** `rng`; or, in a segment that runs again, a generator in the state that `rng` had at the same place the first time. */
+  replayed(rng: Rng): Rng;
   /** Says that `x` will not be read again by the caller: it goes back to the pool now, unless something saved it. */
   release(x: Tensor): void;
+}
+
+/**
+ * Where an operation that is the only reader of `x` writes its gradient: a kernel may compute the gradients of all its inputs though some of them
+ * need none, such as the keys of a first layer whose queries alone have an adapter. Those go to a tensor that nobody reads.
+ */
+export function firstGradient(g: Graph, x: Tensor): Tensor {
+  if (!g.needsGradient(x)) return g.empty(x.shape);
+  const { tensor, accumulate } = g.gradient(x);
+  assert(!accumulate, 'an operation is the only reader of its input');
+  return tensor;
 }
 
 /** Tensors made inside a scope; what is not kept goes back to the pool at its end. */
@@ -118,6 +136,14 @@ export class Inference implements Graph {
 
   scope(body: () => Tensor): Tensor {
     return this.#scopes.run(body, () => false);
+  }
+
+  segment(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+    return body(x);
+  }
+
+  replayed(rng: Rng): Rng {
+    return rng;
   }
 
   release(x: Tensor): void {

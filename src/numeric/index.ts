@@ -19,7 +19,7 @@ export {
 export { isAdditive, mixRowPrograms, type WeightedProgram } from './row-program-mix.ts';
 export { BufferPool, type Precision } from './pool.ts';
 export { type Graph, type GradientSlot, Inference } from './graph.ts';
-export { Tape, type Parameter } from './tape.ts';
+export { Tape, type Parameter, type TapeOptions } from './tape.ts';
 export { frozenLinear, addLowRankDelta } from './ops/linear.ts';
 export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';

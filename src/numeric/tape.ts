@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, Rng, type RngState } from '../base/index.ts';
 import type { Graph, GradientSlot } from './graph.ts';
 import { ScopeStack } from './graph.ts';
 import type { Kernels } from './kernels.ts';
@@ -18,6 +18,21 @@ interface TapeNode {
   readonly backward: (dOutput: Tensor) => void;
 }
 
+/** Where a tape stands in a segment: it runs for the first time and nothing is kept, or again, with the generators' states of then. */
+interface Pass {
+  readonly isFirst: boolean;
+  readonly generators: RngState[];
+  next: number;
+}
+
+export interface TapeOptions {
+  /**
+   * Keep the input of each segment alone and compute it again on the way back (Chen et al., 2016): less memory for one more forward pass, and the
+   * same gradients bit for bit.
+   */
+  readonly recompute?: boolean | undefined;
+}
+
 /**
  * Reverse-mode automatic differentiation (Griewank and Walther, 2008): operations record themselves as they run, `backward` walks
  * the record once in reverse. A gradient is freed as soon as the operation that made its tensor has gone back, a saved
@@ -31,9 +46,12 @@ export class Tape implements Graph {
   readonly #tracked = new Set<Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
   readonly #savedCount = new Map<Tensor, number>();
+  readonly #isRecomputing: boolean;
   #nodes: TapeNode[] = [];
+  #pass: Pass | undefined;
 
-  constructor(kernels: Kernels, pool: BufferPool, parameters: readonly Parameter[]) {
+  constructor(kernels: Kernels, pool: BufferPool, parameters: readonly Parameter[], options: TapeOptions = {}) {
+    this.#isRecomputing = options.recompute ?? false;
     this.kernels = kernels;
     this.#pool = pool;
     this.#scopes = new ScopeStack(pool);
@@ -57,7 +75,8 @@ export class Tape implements Graph {
   ): void {
     if (!inputs.some((input) => this.#tracked.has(input))) return;
     this.#tracked.add(output);
-    for (const tensor of saved) this.#savedCount.set(tensor, (this.#savedCount.get(tensor) ?? 0) + 1);
+    if (this.#pass?.isFirst) return;
+    for (const tensor of saved) this.#hold(tensor);
     this.#nodes.push({ output, saved, backward });
   }
 
@@ -68,6 +87,32 @@ export class Tape implements Graph {
     const made = { shape: x.shape, data: this.#pool.take(x.data.length) };
     this.#gradients.set(x, made);
     return { tensor: made, accumulate: false };
+  }
+
+  segment(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+    if (!this.#isRecomputing) return body(x);
+    assert(!this.#pass, 'a segment lies in no other');
+    this.#hold(x);
+    const pass: Pass = { isFirst: true, generators: [], next: 0 };
+    const output = this.#run(pass, x, body);
+    assert(output !== x, 'a segment has an output of its own');
+    if (this.#tracked.has(output)) {
+      const backward = (dOutput: Tensor): void => this.#goBack(dOutput, x, body, pass.generators);
+      this.#nodes.push({ output, saved: [x], backward });
+    } else this.#releaseSaved(x);
+    return output;
+  }
+
+  replayed(rng: Rng): Rng {
+    const pass = this.#pass;
+    if (!pass) return rng;
+    if (pass.isFirst) {
+      pass.generators.push(rng.state);
+      return rng;
+    }
+    const state = pass.generators[pass.next++];
+    assert(state, 'a segment that runs again draws from as many generators');
+    return Rng.fromState(state);
   }
 
   scope(body: () => Tensor): Tensor {
@@ -85,11 +130,17 @@ export class Tape implements Graph {
   backward(loss: Tensor): void {
     assert(loss.data.length === 1, 'backward starts at a scalar');
     if (this.#tracked.has(loss)) this.gradient(loss).tensor.data[0] = 1;
+    this.#walk(this.#nodes);
+    this.reset();
+  }
+
+  /** Goes back through nodes, last first. */
+  #walk(nodes: TapeNode[]): void {
     const isParameter = new Set(this.#parameters.map((parameter) => parameter.value));
     // A tensor that is changed in place is the output of several nodes: its gradient lives until the first of them.
     const firstNode = new Map<Tensor, TapeNode>();
-    for (const node of this.#nodes) if (!firstNode.has(node.output)) firstNode.set(node.output, node);
-    for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
+    for (const node of nodes) if (!firstNode.has(node.output)) firstNode.set(node.output, node);
+    for (let node = nodes.pop(); node; node = nodes.pop()) {
       const dOutput = this.#gradients.get(node.output);
       if (dOutput) {
         node.backward(dOutput);
@@ -100,7 +151,31 @@ export class Tape implements Graph {
       }
       for (const tensor of node.saved) this.#releaseSaved(tensor);
     }
-    this.reset();
+  }
+
+  /** Runs a segment again, recorded this time, and goes back through it. */
+  #goBack(dOutput: Tensor, x: Tensor, body: (x: Tensor) => Tensor, generators: RngState[]): void {
+    const outside = this.#nodes;
+    this.#nodes = [];
+    const output = this.#run({ isFirst: false, generators, next: 0 }, x, body);
+    const nodes = this.#nodes;
+    this.#nodes = outside;
+    this.gradient(output).tensor.data.set(dOutput.data);
+    this.#walk(nodes);
+    this.release(output);
+  }
+
+  #run(pass: Pass, x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+    this.#pass = pass;
+    try {
+      return this.scope(() => body(x));
+    } finally {
+      this.#pass = undefined;
+    }
+  }
+
+  #hold(x: Tensor): void {
+    this.#savedCount.set(x, (this.#savedCount.get(x) ?? 0) + 1);
   }
 
   /** Forgets the record and frees everything: the end of a step, also of one that failed. */

@@ -24,7 +24,12 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config);
   mkdirSync(job.output, { recursive: true });
   const checkpointPath = join(job.output, 'checkpoint.safetensors');
-  const identity = { base: base.digest, train: train.digest, valid: valid?.digest ?? null, config: job.config };
+  const identity = {
+    base: `${base.digest} in ${base.format}`,
+    train: train.digest,
+    valid: valid?.digest ?? null,
+    config: job.config,
+  };
   if (job.resume) loadCheckpoint(checkpointPath, run, identity);
   const trainableParameters = run.parameters.reduce((sum, { value }) => sum + value.data.length, 0);
   send({
@@ -99,6 +104,7 @@ function finish(
     adapterBytes: artefact.sizeBytes,
     dataDigest: train.digest,
     baseDigest: base.digest,
+    baseFormat: base.format,
   };
 }
 

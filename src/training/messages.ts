@@ -48,6 +48,8 @@ export interface TrainResult {
   readonly adapterBytes: number;
   readonly dataDigest: string;
   readonly baseDigest: string;
+  /** How the base's weights were held, and so rounded: the adapter fits them best in that format. */
+  readonly baseFormat: string;
 }
 
 export type FromTrainer =

@@ -18,6 +18,8 @@ export interface RunConfig {
   readonly batchTokens: number;
   /** Tokens of one forward and backward pass, at most: bounds the memory, changes no result but by rounding. */
   readonly microBatchTokens: number;
+  /** Computes a layer's activations again on the way back instead of keeping them: less memory, the same result bit for bit. */
+  readonly recompute?: boolean | undefined;
   readonly learningRate: number;
   readonly schedule: ScheduleName;
   /** Share of all steps that is warm-up. */
@@ -102,7 +104,7 @@ export class TrainingRun {
     });
     this.moments = zeroMoments(this.parameters);
     const pool = new BufferPool();
-    this.#tape = new Tape(base.kernels, pool, this.parameters);
+    this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
     this.#order = this.#epochOrder(0);
     this.totalSteps = config.maxSteps ?? this.#countSteps();

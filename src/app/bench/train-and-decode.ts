@@ -1,6 +1,7 @@
 import { Rng, systemClock } from '../../base/index.ts';
 import { defaultLoraConfig } from '../../formats/index.ts';
 import type { BaseModel } from '../../model/index.ts';
+import type { WeightFormat } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY } from '../../serving/index.ts';
 import {
   DEFAULT_OPTIMIZER,
@@ -26,7 +27,7 @@ export interface BenchCase {
 
 export interface BenchOptions {
   readonly base: string;
-  readonly format?: 'f32' | 'bf16' | 'int8' | undefined;
+  readonly format?: WeightFormat | undefined;
   readonly repetitions: number;
 }
 

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { serve, serverLog, type AppConfig, type ServeOptions } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { positiveInteger, wholeNumber } from '../options.ts';
+import { positiveInteger, weightsOption, wholeNumber } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 import { untilSignal } from '../until-signal.ts';
 
@@ -9,6 +9,7 @@ export function serveCommand(config: AppConfig): Command {
   return new Command('serve')
     .description('the HTTP server: one base in memory, every published adapter, picked per request')
     .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
+    .addOption(weightsOption())
     .option('--port <n>', 'port, 0 for a free one', wholeNumber, 8080)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--max-sequences <n>', 'sequences that are answered at once', positiveInteger)

@@ -6,8 +6,17 @@ import {
   TRAINING_METHODS,
   type AppConfig,
   type TrainOptions,
+  WEIGHT_FORMATS,
 } from '../../app/index.ts';
-import { fraction, nonNegativeNumber, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
+import {
+  byteSize,
+  fraction,
+  nonNegativeNumber,
+  oneOf,
+  positiveInteger,
+  positiveNumber,
+  wholeNumber,
+} from '../options.ts';
 import { formatBytes, formatSeconds, Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
 
@@ -22,6 +31,12 @@ export function trainCommand(config: AppConfig): Command {
         .default(DEFAULTS.method)
         .argParser(oneOf(TRAINING_METHODS)),
     )
+    .addOption(
+      new Option(
+        '--format <format>',
+        "the base's weights: " + `${WEIGHT_FORMATS.join(', ')} (default: bf16, nf4 for qlora)`,
+      ).argParser(oneOf(WEIGHT_FORMATS)),
+    )
     .option('--rank <n>', 'rank of the update', positiveInteger, DEFAULTS.rank)
     .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, DEFAULTS.alpha)
     .option('--dropout <p>', 'dropout on the input of the update', fraction, DEFAULTS.dropout)
@@ -31,6 +46,8 @@ export function trainCommand(config: AppConfig): Command {
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)
     .option('--micro-batch-tokens <n>', 'tokens held in memory at once (default: --batch-tokens)', positiveInteger)
+    .option('--memory <size>', 'picks the micro-batch so that the run takes no more, for example 2GiB', byteSize)
+    .option('--recompute', 'compute activations again on the way back: less memory, more time, the same result')
     .option('--learning-rate <x>', 'peak learning rate', positiveNumber, DEFAULTS.learningRate)
     .addOption(
       new Option('--schedule <name>', 'how the rate falls').default(DEFAULTS.schedule).argParser(oneOf(SCHEDULE_NAMES)),
@@ -58,6 +75,12 @@ Examples:
       try {
         const outcome = await trainAdapter(config, options, {
           onModelProgress: modelProgress(output),
+          onFit({ microBatchTokens, recompute, plannedBytes, budgetBytes }) {
+            const how = recompute ? 'activations are computed again' : 'activations are kept';
+            output.line(
+              `memory: micro-batches of ${microBatchTokens} tokens, ${how}: ${formatBytes(plannedBytes)} planned of ${formatBytes(budgetBytes)}`,
+            );
+          },
           onStarted(started) {
             for (const { where, message } of started.warnings) output.line(`warning: ${where}: ${message}`);
             const share = (100 * started.trainableParameters) / started.totalParameters;
@@ -82,6 +105,7 @@ Examples:
           ['tokens', `${outcome.trainedTokens} at ${Math.round(outcome.tokensPerSecond)}/s`],
           ['time', formatSeconds(outcome.seconds)],
           ['size', formatBytes(outcome.adapterBytes)],
+          ['base weights', outcome.baseFormat],
           ['peak memory', formatBytes(outcome.peakMemoryBytes)],
         ]);
         output.result(outcome, text);

@@ -1,5 +1,4 @@
-import { assert } from '../../base/index.ts';
-import type { Graph } from '../graph.ts';
+import { firstGradient, type Graph } from '../graph.ts';
 import type { AttentionShape, Floats } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -24,12 +23,11 @@ export function packedAttention(
   const lse = g.empty([shape.T, shape.H]);
   g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
   g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
-    const [dq, dk, dv] = [g.gradient(q), g.gradient(k), g.gradient(v)];
-    assert(!dq.accumulate && !dk.accumulate && !dv.accumulate, 'attention is the only reader of q, k and v');
+    const [dq, dk, dv] = [q, k, v].map((x) => firstGradient(g, x)) as [Tensor, Tensor, Tensor];
     g.kernels.attentionBackward(
-      dq.tensor.data,
-      dk.tensor.data,
-      dv.tensor.data,
+      dq.data,
+      dk.data,
+      dv.data,
       dout.data,
       out.data,
       lse.data,
