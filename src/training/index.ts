@@ -13,4 +13,6 @@ export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';
 export { evaluateStep, trainStep, type BatchLoss } from './step.ts';
+export { makeObjective, OBJECTIVES } from './objectives/index.ts';
+export type { MetricSum, Objective, ObjectiveConfig, ObjectiveLoss, ObjectiveName } from './objectives/objective.ts';
 export { ANSWER_METRICS, canStillMatch, scoreAnswers, type Answer, type AnswerMetric } from './score.ts';
