@@ -7,6 +7,7 @@ import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from 
 import { makeObjective } from './objectives/index.ts';
 import type { MetricSum, Objective, ObjectiveConfig } from './objectives/objective.ts';
 import { groupByTokens, type TokenExample } from './pack.ts';
+import { continueGreedily, type SamplingLimits } from './sample.ts';
 import { scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 import { evaluateStep, trainStep } from './step.ts';
 
@@ -32,6 +33,8 @@ export interface RunConfig {
   readonly evaluateEverySteps: number;
   /** The run stops early after so many evaluations in a row that were not the best; never when missing. */
   readonly patience?: number;
+  /** Share of the training examples that is held out, where there is no held-out file (run-data.ts); none when missing. */
+  readonly validShare?: number;
 }
 
 export interface RunData {
@@ -222,6 +225,11 @@ export class TrainingRun {
       numTargets += loss.numTargets;
     }
     return { loss: lossSum / weightSum, accuracy: numTop / numTargets, metrics: metrics.means };
+  }
+
+  /** What the adapter as it is now answers to prompts: token ids, greedily. */
+  sample(prompts: readonly Int32Array[], limits: SamplingLimits): number[][] {
+    return continueGreedily(this.#inference, this.#base, this.#hooks(undefined), prompts, limits);
   }
 
   /** The values to publish: the best on held-out data where there is any, otherwise the last. */
