@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { DryRun, RepeatedOutcome, TrainOutcome } from '../../src/app/index.ts';
+import type { DryRun, EvaluateReport, RepeatedOutcome, TrainOutcome } from '../../src/app/index.ts';
 import { digestOfFile } from '../../src/formats/index.ts';
 import { onlyDocument, run, runJson, TemporaryFolder, type ProgramOptions } from '../support/processes.ts';
 import { writeTinyBase } from '../support/tiny-base.ts';
@@ -154,6 +154,11 @@ for (const [objective, more] of [
     assert.equal(resumed.adapterDigest, whole.adapterDigest);
     assert.ok(whole.validations.every(({ metrics }) => Number.isFinite(metrics['rewards/chosen'])));
     assert.ok(whole.trainLosses[11] < whole.trainLosses[0], 'something is learned');
+    const scored = await runJson<EvaluateReport>(
+      ['evaluate', '--base', 'tiny', '--data', pairs, '--metric', 'preference-accuracy', '--adapter', output],
+      { home },
+    );
+    assert.deepEqual([scored.examples, scored.value > 0.5], [40, true], String(scored.value));
   });
 }
 
@@ -163,6 +168,13 @@ test('an objective is refused the data and the options of another', async () => 
   assert.match(chats.message, /holds chats.*use --objective sft/);
   const supervised = await failing(trainArgs(folder.join('never'), { data: pairs }));
   assert.match(supervised.message, /preference pairs.*--objective dpo or ipo/);
+  const evaluate = ['evaluate', '--base', 'tiny', '--data', pairs, '--metric'];
+  assert.equal((await failing([...evaluate, 'loss'])).code, 'DATA_INVALID');
+  assert.equal(
+    (await run([...evaluate, 'preference-accuracy'], { home })).code,
+    2,
+    'the base is no better than itself',
+  );
   const option = await run([...trainArgs(folder.join('never')), '--beta', '0.1'], { home });
   assert.deepEqual([option.code, /--beta has no meaning for --objective sft/.test(option.stderr)], [2, true]);
 });
