@@ -11,17 +11,22 @@ import {
   evaluateStep,
   groupByTokens,
   loadExamples,
-  packExamples,
+  makeObjective,
   scoreAnswers,
   type AnswerMetric,
+  type TokenExample,
 } from '../training/index.ts';
 import { answerAll } from './batch-answers.ts';
 import type { ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openModel } from './models.ts';
 
-export type Metric = 'loss' | AnswerMetric;
-export const METRICS: readonly Metric[] = ['loss', ...ANSWER_METRICS];
+/**
+ * `loss`: of the learned tokens. `preference-accuracy`: the share of pairs whose chosen answer became more likely than the rejected one, both
+ * against the base (the reward of DPO). The others compare generated answers.
+ */
+export type Metric = 'loss' | 'preference-accuracy' | AnswerMetric;
+export const METRICS: readonly Metric[] = ['loss', 'preference-accuracy', ...ANSWER_METRICS];
 
 export interface EvaluateOptions {
   readonly base: string;
@@ -56,11 +61,18 @@ export async function evaluateFile(
   options: EvaluateOptions,
   events: EvaluateEvents = {},
 ): Promise<EvaluateReport> {
+  if (options.metric === 'preference-accuracy' && options.adapter === undefined) {
+    fail('USAGE_INVALID', '--metric preference-accuracy compares an adapter with the base: give --adapter', {
+      param: '--adapter',
+    });
+  }
   const { base, renderer, adapter } = await openModel(config, options, events.onModelProgress);
   const report = { metric: options.metric, adapter: options.adapter ?? null };
-  if (options.metric === 'loss') {
-    const { examples } = loadExamples(options.data, renderer, base.config.contextLength);
-    return { ...report, value: meanLoss(base, adapter, examples, events), examples: examples.length };
+  if (options.metric === 'loss' || options.metric === 'preference-accuracy') {
+    const name = options.metric === 'loss' ? 'sft' : 'dpo';
+    const { examples } = loadExamples(options.data, renderer, base.config.contextLength, name);
+    const { loss, accuracy } = measureObjective(name, base, adapter, examples, events);
+    return { ...report, value: name === 'sft' ? loss : accuracy, examples: examples.length };
   }
   const questions = questionsOf(options.data);
   const value = scoreQuestions(options.metric, base, renderer, adapter, questions, options.maxTokens, events);
@@ -82,7 +94,10 @@ function questionsOf(path: string): Question[] {
     }));
   }
   if (file.form !== 'chat')
-    return fail('DATA_INVALID', `${path}: holds preference pairs: evaluate chat or completion lines`);
+    return fail(
+      'DATA_INVALID',
+      `${path}: holds preferences: use --metric preference-accuracy, or evaluate chat or completion lines`,
+    );
   return file.examples.map(({ messages, line }) => {
     const last = messages.findLastIndex(({ role }) => role === 'assistant');
     const { content } = messages[last];
@@ -115,25 +130,31 @@ export function scoreQuestions(
   );
 }
 
-function meanLoss(
+/** Mean loss of an objective, and the share of its predictions that are right, over examples. */
+function measureObjective(
+  name: 'sft' | 'dpo',
   base: BaseModel,
   adapter: CompiledAdapter,
-  examples: readonly { tokenIds: Int32Array; lossWeights: Float32Array }[],
+  examples: readonly TokenExample[],
   events: EvaluateEvents,
-): number {
+): { readonly loss: number; readonly accuracy: number } {
   const g = new Inference(base.kernels, new BufferPool());
-  let [lossSum, weightSum] = [0, 0];
+  // The accuracy depends on the signs of rewards alone, not on beta.
+  const objective = makeObjective(name === 'sft' ? { name } : { name, beta: 1, labelSmoothing: 0 }, base, g);
+  let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
   for (const [begin, end] of groupByTokens(
     examples.map(({ tokenIds }) => tokenIds.length),
     LOSS_BATCH_TOKENS,
   )) {
-    const batch = packExamples(examples.slice(begin, end));
+    const batch = objective.pack(examples.slice(begin, end));
     const rows = batch.tokenIds_T.length;
     const hooks = spanHooks(adapter === BASE_ADAPTER ? [] : [{ begin: 0, end: rows, adapter }]);
-    const loss = evaluateStep(g, base, hooks, batch);
+    const loss = evaluateStep(g, base, hooks, batch, objective);
     lossSum += loss.lossSum;
     weightSum += loss.weightSum;
+    numTop += loss.numTop;
+    numTargets += loss.numTargets;
     events.onProgress?.(end, examples.length);
   }
-  return lossSum / weightSum;
+  return { loss: lossSum / weightSum, accuracy: numTop / numTargets };
 }

@@ -3,7 +3,8 @@
  * Owns: the layout of ESPALIER_HOME, the environment variables.
  * May import: base numeric formats storage text model adapters training serving registry tenancy planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
- * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE.
+ * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE
+ *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';
@@ -11,8 +12,9 @@ export { serverLog } from './log.ts';
 export { openPlatform, type Platform } from './platform.ts';
 export { pullModel, resolveBase, type Base, type ModelProgress } from './bases.ts';
 export { parseMessages } from './messages.ts';
-export { checkData, type DataReport } from './data.ts';
+export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun, type PreviewedExample } from './data.ts';
 export {
+  DEFAULT_VALID_SHARE,
   parseTargets,
   trainAdapter,
   TRAINING_METHODS,
@@ -21,6 +23,7 @@ export {
   type TrainOptions,
   type TrainOutcome,
 } from './train.ts';
+export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './repeat-run.ts';
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {
@@ -43,7 +46,7 @@ export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench
 export { benchServe, type ServeCase } from './bench/serve.ts';
 export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
-export { SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
+export { OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
 export { ROLES, type Role } from '../tenancy/index.ts';
 export type { AdapterVersion } from '../registry/index.ts';

@@ -1,14 +1,16 @@
 import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
-import { EspalierError, fail } from '../base/index.ts';
+import { EspalierError, fail, systemClock } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
 import { TARGET_PRESETS, TRAINABLE_METHODS, trainableMethodOf } from '../adapters/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
 import {
   DEFAULT_OPTIMIZER,
+  defaultLearningRate,
   loadExamples,
   type FromTrainer,
   type RunConfig,
+  type Sample,
   type ScheduleName,
   type TrainJob,
   type TrainResult,
@@ -22,6 +24,8 @@ import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
+import { RunJournal, type RunFiles } from './runs/journal.ts';
+import { objectiveConfig, type ObjectiveOptions } from './runs/objective-options.ts';
 
 /** LoRA on a base in NF4 (Dettmers et al., 2023). */
 const QLORA = 'qlora';
@@ -30,10 +34,12 @@ const QLORA = 'qlora';
 export const TRAINING_METHODS: readonly string[] = [...TRAINABLE_METHODS.map(({ name }) => name), QLORA];
 
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
-export interface TrainOptions {
+export interface TrainOptions extends ObjectiveOptions {
   readonly base: string;
   readonly data: string;
   readonly valid?: string | undefined;
+  /** Share of the training examples that is held out when there is no `valid`; by default {@link DEFAULT_VALID_SHARE}. */
+  readonly validShare?: number | undefined;
   readonly method: 'lora' | 'qlora';
   /** How the base's weights are held; nf4 for qlora, else bf16. */
   readonly format?: WeightFormat | undefined;
@@ -51,7 +57,8 @@ export interface TrainOptions {
   readonly memory?: number | undefined;
   /** Computes activations again on the way back, whatever the memory. */
   readonly recompute?: boolean | undefined;
-  readonly learningRate: number;
+  /** By default what {@link defaultLearningRate} says. */
+  readonly learningRate?: number | undefined;
   readonly schedule: ScheduleName;
   /** Share of all steps. */
   readonly warmup: number;
@@ -59,6 +66,12 @@ export interface TrainOptions {
   readonly seed: number;
   readonly evaluateEvery?: number | undefined;
   readonly checkpointEvery: number;
+  /** Evaluations in a row that are not the best, after which the run stops early. */
+  readonly patience?: number | undefined;
+  /** Held-out prompts that are answered at every evaluation; none by default. */
+  readonly samples?: number | undefined;
+  /** A folder for TensorBoard's event files. */
+  readonly tensorboard?: string | undefined;
   readonly output: string;
   readonly publish?: string | undefined;
   readonly resume?: boolean | undefined;
@@ -73,12 +86,12 @@ export const TRAIN_DEFAULTS = {
   targets: 'attention',
   epochs: 1,
   batchTokens: 2048,
-  learningRate: 2e-4,
   schedule: 'cosine',
   warmup: 0.05,
   weightDecay: 0,
   seed: 0,
   checkpointEvery: 20,
+  samples: 3,
 } as const satisfies Partial<TrainOptions>;
 
 export interface TrainEvents {
@@ -87,15 +100,23 @@ export interface TrainEvents {
   onFit?(fit: TrainingFit): void;
   onStarted?(started: TrainStarted): void;
   onStep?(event: Extract<FromTrainer, { type: 'step' }>): void;
+  onSamples?(samples: readonly Sample[]): void;
 }
 
 export interface TrainOutcome extends TrainResult {
   /** `TENANT/TASK@VERSION` when it was published. */
   readonly adapter: string | null;
+  /** Of the PEFT folder's tensors, settings and base; `digest` is the registry's when it was published. */
+  readonly adapterDigest: string;
+  readonly learningRate: number;
+  /** The run's record and curves. */
+  readonly files: RunFiles;
 }
 
 /** Steps between evaluations on the held-out data. */
 const DEFAULT_EVALUATE_EVERY = 25;
+/** Held out of the training data when nothing else is. */
+export const DEFAULT_VALID_SHARE = 0.05;
 
 /**
  * Trains an adapter in a process of its own and publishes it if asked.
@@ -117,31 +138,78 @@ export async function trainAdapter(
     threads: config.threads,
     dataPath: resolve(options.data),
     validPath: options.valid === undefined ? undefined : resolve(options.valid),
-    config: runConfig(options, fit),
+    config: runConfig(options, base, fit),
     output: resolve(options.output),
     checkpointEverySteps: options.checkpointEvery,
+    samples: options.samples ?? 0,
     resume: options.resume ?? false,
     baseModelName: base.repository,
   };
-  const result = await runInChild(job, events, signal);
-  if (!target) return { ...result, adapter: null };
+  return runJob(
+    config,
+    job,
+    base,
+    { target, tensorboard: options.tensorboard, method: options.method },
+    events,
+    signal,
+  );
+}
+
+/** What happens with a job's result. */
+export interface JobExtras {
+  readonly target: ReturnType<typeof parseTarget> | undefined;
+  readonly tensorboard: string | undefined;
+  readonly method: string;
+}
+
+/** Runs a job in a process of its own, keeps its journal, and publishes the result if asked. */
+export async function runJob(
+  config: AppConfig,
+  job: TrainJob,
+  base: Base,
+  { target, tensorboard, method }: JobExtras,
+  events: TrainEvents,
+  signal: AbortSignal | undefined,
+): Promise<TrainOutcome> {
+  using journal = new RunJournal(base, job, { tensorboard, clock: systemClock });
+  const result = await runInChild(job, journalled(journal, events), signal);
+  const files = journal.finished(result);
+  const { learningRate } = job.config;
+  const outcome = { ...result, adapter: null, adapterDigest: result.digest, learningRate, files };
+  if (!target) return outcome;
   await using platform = await openPlatform(config);
   const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
     base: { name: base.name, digest: base.digest },
     // A QLoRA is a LoRA: what is served is the same, and the recipe says what it was trained on.
-    method: options.method === QLORA ? 'lora' : options.method,
-    rank: options.rank,
+    method: method === QLORA ? 'lora' : method,
+    rank: 'r' in job.config.adapter && typeof job.config.adapter.r === 'number' ? job.config.adapter.r : null,
     parameters: result.trainableParameters,
     metrics: metricsOf(result),
     provenance: {
       dataDigest: result.dataDigest,
       steps: result.steps,
-      config: JSON.parse(
-        JSON.stringify({ ...job.config, method: options.method, baseFormat: result.baseFormat }),
-      ) as JsonValue,
+      config: JSON.parse(JSON.stringify({ ...job.config, method, baseFormat: result.baseFormat })) as JsonValue,
     },
   });
-  return { ...result, digest: version.digest, adapter: referenceOf(version) };
+  return { ...outcome, digest: version.digest, adapter: referenceOf(version) };
+}
+
+/** The caller's events, with the journal told first. */
+function journalled(journal: RunJournal, events: TrainEvents): TrainEvents {
+  return {
+    onStarted(started) {
+      journal.started(started);
+      events.onStarted?.(started);
+    },
+    onStep(event) {
+      journal.step(event.report);
+      events.onStep?.(event);
+    },
+    onSamples(samples) {
+      journal.sampled(samples);
+      events.onSamples?.(samples);
+    },
+  };
 }
 
 function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
@@ -172,7 +240,7 @@ function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBy
     fail('USAGE_INVALID', '--memory picks what --micro-batch-tokens and --recompute set: give one or the other');
   }
   const { config } = describeBase(base);
-  const { adapter, batchTokens } = runConfig(options, undefined);
+  const { adapter, batchTokens } = runConfig(options, base);
   const sites = linearSites(config);
   const specs = trainableMethodOf(adapter).parameters(adapter, sites);
   const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
@@ -189,7 +257,13 @@ function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBy
   return fitTraining(config, trainable, { format, rank: options.rank, batchTokens, longestTokens }, budgetBytes);
 }
 
-function runConfig(options: TrainOptions, fit: TrainingFit | undefined): RunConfig {
+/** The settings of a run, with every default filled in. */
+export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
+  const objective = objectiveConfig(options);
+  const learningRate =
+    options.learningRate ??
+    defaultLearningRate({ ...options, objective: objective.name, hiddenSize: describeBase(base).config.hiddenSize });
+  const validShare = options.valid === undefined ? (options.validShare ?? DEFAULT_VALID_SHARE) : 0;
   return {
     adapter: {
       ...defaultLoraConfig(),
@@ -204,12 +278,15 @@ function runConfig(options: TrainOptions, fit: TrainingFit | undefined): RunConf
     batchTokens: options.batchTokens,
     microBatchTokens: fit?.microBatchTokens ?? options.microBatchTokens ?? options.batchTokens,
     ...(fit?.recompute || options.recompute ? { recompute: true } : {}),
-    learningRate: options.learningRate,
+    learningRate,
     schedule: options.schedule,
     warmup: options.warmup,
     seed: options.seed,
     optimizer: { ...DEFAULT_OPTIMIZER, weightDecay: options.weightDecay },
     evaluateEverySteps: options.evaluateEvery ?? DEFAULT_EVALUATE_EVERY,
+    ...(objective.name !== 'sft' && { objective }),
+    ...(options.patience !== undefined && { patience: options.patience }),
+    ...(validShare > 0 && { validShare }),
   };
 }
 
@@ -234,6 +311,9 @@ function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | un
           return;
         case 'step':
           events.onStep?.(message);
+          return;
+        case 'samples':
+          events.onSamples?.(message.samples);
           return;
         case 'done':
           settle(message.result);

@@ -34,6 +34,7 @@ export const ERRORS = {
   ADAPTER_IN_USE: { kind: 'conflict', retry: false },
   KEY_INVALID: { kind: 'denied', retry: false },
   CONTEXT_TOO_LONG: { kind: 'invalid', retry: false },
+  DISK_FULL: { kind: 'unavailable', retry: true },
   STORAGE_BUSY: { kind: 'unavailable', retry: true },
   STORAGE_CORRUPT: { kind: 'internal', retry: false },
   KEY_NOT_FOUND: { kind: 'not-found', retry: false },

@@ -3,7 +3,7 @@
  * Owns: the error table.
  * May import: nothing.   Called by: everybody.
  * Runs on: any thread.
- * Throws: INTERNAL.
+ * Throws: INTERNAL DISK_FULL.
  */
 export * from './errors.ts';
 export * from './clock.ts';

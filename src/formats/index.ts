@@ -77,5 +77,7 @@ export {
   type TrainingFile,
 } from './data/chat-jsonl.ts';
 export type { PreferenceExample } from './data/preference-jsonl.ts';
+export type { RatedExample } from './data/rated-jsonl.ts';
+export { EventFile, type ScalarEvent } from './tensorboard/event-file.ts';
 export { CHAT_ROLES, parseMessages, type ChatMessage, type ChatRole, type ToolCall } from './data/chat-message.ts';
 export { digestOfBytes, digestOfFile, digestOfFiles, digestOfTensors, canonicalJson } from './digest.ts';

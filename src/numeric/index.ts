@@ -25,6 +25,7 @@ export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';
 export { addInPlace, swiglu, gatherRows, dropout } from './ops/elementwise.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
+export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
 export { loadNativeKernels } from './native.ts';
 export {
   loadNativeGrammars,

@@ -1,6 +1,7 @@
 import type { ErrorCode, Problem } from '../base/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
-import type { RunConfig, StepReport } from './run.ts';
+import type { OverlapReport } from './overlap.ts';
+import type { Evaluation, RunConfig, StepReport } from './run.ts';
 
 /** What a training process is told to do. */
 export interface TrainJob {
@@ -12,6 +13,8 @@ export interface TrainJob {
   /** Becomes a PEFT folder, with the checkpoint beside it while the run lasts. */
   readonly output: string;
   readonly checkpointEverySteps: number;
+  /** Held-out prompts that are answered at every evaluation, to be looked at. */
+  readonly samples: number;
   readonly resume: boolean;
   /** Written as base_model_name_or_path: how other tools find the base. */
   readonly baseModelName: string;
@@ -26,8 +29,21 @@ export interface TrainStarted {
   readonly trainExamples: number;
   readonly trainTokens: number;
   readonly validExamples: number;
+  /** True when the held-out examples are a part of the training file. */
+  readonly isHeldOut: boolean;
+  readonly overlaps: OverlapReport;
   readonly instructionSet: string;
   readonly warnings: readonly Problem[];
+}
+
+/** What the adapter answered to a held-out prompt during the run. */
+export interface Sample {
+  readonly step: number;
+  /** Of the held-out example, in its file. */
+  readonly line: number;
+  readonly prompt: string;
+  readonly expected: string;
+  readonly generated: string;
 }
 
 /** The last line of `train --json`. */
@@ -36,6 +52,11 @@ export interface TrainResult {
   readonly digest: string;
   readonly steps: number;
   readonly bestStep: number;
+  /** Whether the run ended before its last step, because the held-out loss got no better. */
+  readonly stoppedEarly: boolean;
+  /** The folder of the adapter after the last step, where the best one is kept beside it. */
+  readonly lastOutput: string | null;
+  readonly lastDigest: string | null;
   readonly trainLoss: number;
   readonly validLoss: number | null;
   readonly validAccuracy: number | null;
@@ -50,6 +71,15 @@ export interface TrainResult {
   readonly baseDigest: string;
   /** How the base's weights were held, and so rounded: the adapter fits them best in that format. */
   readonly baseFormat: string;
+  readonly validDigest: string | null;
+  /** Of tokenizer and chat template together. */
+  readonly textDigest: string;
+  readonly trainExamples: number;
+  readonly validExamples: number;
+  readonly instructionSet: string;
+  /** The loss of every step, from the first. */
+  readonly trainLosses: readonly number[];
+  readonly validations: readonly (Evaluation & { readonly step: number })[];
 }
 
 export type FromTrainer =
@@ -60,6 +90,7 @@ export type FromTrainer =
       readonly tokensPerSecond: number;
       readonly secondsLeft: number;
     }
+  | { readonly type: 'samples'; readonly samples: readonly Sample[] }
   | { readonly type: 'done'; readonly result: TrainResult }
   | {
       readonly type: 'failed';

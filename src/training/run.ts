@@ -4,13 +4,18 @@ import type { PeftConfig } from '../formats/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { BufferPool, Inference, Tape, type Parameter } from '../numeric/index.ts';
 import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
-import { groupByTokens, packExamples, type TokenExample } from './pack.ts';
+import { makeObjective } from './objectives/index.ts';
+import type { MetricSum, Objective, ObjectiveConfig } from './objectives/objective.ts';
+import { groupByTokens, type TokenExample } from './pack.ts';
+import { continueGreedily, type SamplingLimits } from './sample.ts';
 import { scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 import { evaluateStep, trainStep } from './step.ts';
 
 /** What decides a run's bytes, together with the base and the data. */
 export interface RunConfig {
   readonly adapter: PeftConfig;
+  /** Supervised fine-tuning when missing. */
+  readonly objective?: ObjectiveConfig;
   /** Optimizer steps in all; null means as many as `epochs` take. */
   readonly maxSteps: number | null;
   readonly epochs: number;
@@ -28,6 +33,10 @@ export interface RunConfig {
   readonly optimizer: OptimizerConfig;
   /** Steps between evaluations on the held-out data. */
   readonly evaluateEverySteps: number;
+  /** The run stops early after so many evaluations in a row that were not the best; never when missing. */
+  readonly patience?: number;
+  /** Share of the training examples that is held out, where there is no held-out file (run-data.ts); none when missing. */
+  readonly validShare?: number;
 }
 
 export interface RunData {
@@ -45,6 +54,8 @@ export interface StepReport {
   readonly gradientNorm: number;
   readonly learningRate: number;
   readonly numTokens: number;
+  /** Means of the objective's own figures, such as `rewards/margins`. */
+  readonly metrics: Readonly<Record<string, number>>;
   /** Set when the held-out data was evaluated after this step. */
   readonly valid: Evaluation | undefined;
 }
@@ -52,6 +63,7 @@ export interface StepReport {
 export interface Evaluation {
   readonly loss: number;
   readonly accuracy: number;
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 export interface BestAdapter {
@@ -70,7 +82,7 @@ export interface RunState {
   dropoutRng: RngState;
   trainedTokens: number;
   readonly trainLosses: number[];
-  readonly validations: { readonly step: number; readonly loss: number; readonly accuracy: number }[];
+  readonly validations: (Evaluation & { readonly step: number })[];
   best: BestAdapter | undefined;
 }
 
@@ -84,6 +96,7 @@ export class TrainingRun {
   readonly moments: readonly Moments[];
   readonly state: RunState;
   readonly totalSteps: number;
+  readonly objective: Objective;
   readonly #base: BaseModel;
   readonly #data: RunData;
   readonly #tape: Tape;
@@ -106,6 +119,7 @@ export class TrainingRun {
     const pool = new BufferPool();
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
+    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference);
     this.#order = this.#epochOrder(0);
     this.totalSteps = config.maxSteps ?? this.#countSteps();
     this.state = {
@@ -125,8 +139,15 @@ export class TrainingRun {
     return { name, warmupSteps: Math.round(warmup * this.totalSteps), totalSteps: this.totalSteps };
   }
 
+  /** Whether the held-out loss has not become better for as many evaluations as the run is patient. */
+  get hasStoppedEarly(): boolean {
+    const { validations, best } = this.state;
+    if (this.config.patience === undefined || best === undefined) return false;
+    return validations.filter(({ step }) => step > best.step).length >= this.config.patience;
+  }
+
   get isDone(): boolean {
-    return this.state.step >= this.totalSteps;
+    return this.state.step >= this.totalSteps || this.hasStoppedEarly;
   }
 
   /** Trains one step, then evaluates if it is time. @throws TRAINING_DIVERGED leaves the last checkpoint as it was */
@@ -139,10 +160,12 @@ export class TrainingRun {
     const dropoutRng = Rng.fromState(state.dropoutRng);
     const hooks = this.#hooks(dropoutRng);
     let [lossSum, weightSum, numTop, numTargets, numTokens] = [0, 0, 0, 0, 0];
+    const metrics = new MetricMeans();
     for (const [begin, end] of groupByTokens(lengthsOf(examples), config.microBatchTokens)) {
-      const batch = packExamples(examples.slice(begin, end));
+      const batch = this.objective.pack(examples.slice(begin, end));
       if (batch.weightSum === 0) continue;
-      const loss = trainStep(this.#tape, this.#base, hooks, batch);
+      const loss = trainStep(this.#tape, this.#base, hooks, batch, this.objective);
+      metrics.add(loss.metrics);
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
       numTop += loss.numTop;
@@ -183,6 +206,7 @@ export class TrainingRun {
       gradientNorm: applied.gradientNorm,
       learningRate,
       numTokens,
+      metrics: metrics.means,
       valid,
     };
   }
@@ -191,16 +215,23 @@ export class TrainingRun {
   evaluate(examples: readonly TokenExample[]): Evaluation {
     const hooks = this.#hooks(undefined);
     let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
+    const metrics = new MetricMeans();
     for (const [begin, end] of groupByTokens(lengthsOf(examples), this.config.microBatchTokens)) {
-      const batch = packExamples(examples.slice(begin, end));
+      const batch = this.objective.pack(examples.slice(begin, end));
       if (batch.weightSum === 0) continue;
-      const loss = evaluateStep(this.#inference, this.#base, hooks, batch);
+      const loss = evaluateStep(this.#inference, this.#base, hooks, batch, this.objective);
+      metrics.add(loss.metrics);
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
       numTop += loss.numTop;
       numTargets += loss.numTargets;
     }
-    return { loss: lossSum / weightSum, accuracy: numTop / numTargets };
+    return { loss: lossSum / weightSum, accuracy: numTop / numTargets, metrics: metrics.means };
+  }
+
+  /** What the adapter as it is now answers to prompts: token ids, greedily. */
+  sample(prompts: readonly Int32Array[], limits: SamplingLimits): number[][] {
+    return continueGreedily(this.#inference, this.#base, this.#hooks(undefined), prompts, limits);
   }
 
   /** The values to publish: the best on held-out data where there is any, otherwise the last. */
@@ -211,6 +242,12 @@ export class TrainingRun {
   #validate(): Evaluation {
     const { state } = this;
     const evaluation = this.evaluate(this.#data.valid);
+    if (!Number.isFinite(evaluation.loss)) {
+      fail(
+        'TRAINING_DIVERGED',
+        `the held-out loss after step ${state.step} is ${evaluation.loss}: start anew with a lower --learning-rate (now ${this.config.learningRate})`,
+      );
+    }
     state.validations.push({ step: state.step, ...evaluation });
     if (state.best === undefined || evaluation.loss < state.best.loss) {
       const values = this.parameters.map(({ value }) => Float32Array.from(value.data));
@@ -235,6 +272,25 @@ export class TrainingRun {
     let steps = 0;
     for (let epoch = 0; epoch < this.config.epochs; epoch++) steps += this.#epochOrder(epoch).groups.length;
     return steps;
+  }
+}
+
+/** Sums of an objective's figures over the batches of a step. */
+class MetricMeans {
+  readonly #sums = new Map<string, { sum: number; count: number }>();
+
+  add(metrics: Readonly<Record<string, MetricSum>>): void {
+    for (const [name, { sum, count }] of Object.entries(metrics)) {
+      const known = this.#sums.get(name) ?? { sum: 0, count: 0 };
+      this.#sums.set(name, { sum: known.sum + sum, count: known.count + count });
+    }
+  }
+
+  /** A figure that nothing was counted for is left out. */
+  get means(): Record<string, number> {
+    return Object.fromEntries(
+      [...this.#sums].flatMap(([name, { sum, count }]) => (count === 0 ? [] : [[name, sum / count] as const])),
+    );
   }
 }
 

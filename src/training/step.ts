@@ -1,34 +1,44 @@
 import { attendPacked, forward, headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
-import { linearCrossEntropy, type Graph, type Inference, type Tape } from '../numeric/index.ts';
+import type { Graph, Inference, Tape } from '../numeric/index.ts';
+import type { Objective, ObjectiveLoss } from './objectives/objective.ts';
+import { supervised } from './objectives/supervised.ts';
 import type { PackedBatch } from './pack.ts';
 
-/** Sums over a batch's targets; whoever has all of them divides once. */
-export interface BatchLoss {
+/** Sums over a batch; whoever has all batches of a step divides once. */
+export interface BatchLoss extends Omit<ObjectiveLoss, 'lossSum'> {
   readonly lossSum: number;
-  readonly weightSum: number;
-  /** Targets that had the highest logit, of `numTargets`. */
-  readonly numTop: number;
-  readonly numTargets: number;
 }
 
 /** Forward, loss and backward: adds the gradient of the loss *sum* to the parameters' gradients. */
-export function trainStep(tape: Tape, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): BatchLoss {
+export function trainStep(
+  tape: Tape,
+  base: BaseModel,
+  hooks: SiteHooks,
+  batch: PackedBatch,
+  objective: Objective = supervised,
+): BatchLoss {
   try {
-    const { lossSum, numTop } = batchLoss(tape, base, hooks, batch);
-    const value = lossSum.data[0];
-    tape.backward(lossSum);
-    return { lossSum: value, weightSum: batch.weightSum, numTop, numTargets: batch.targets_N.length };
+    const loss = batchLoss(tape, base, hooks, batch, objective);
+    const value = loss.lossSum.data[0];
+    tape.backward(loss.lossSum);
+    return { ...loss, lossSum: value };
   } finally {
     tape.reset();
   }
 }
 
 /** The loss alone. */
-export function evaluateStep(g: Inference, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): BatchLoss {
-  const { lossSum, numTop } = batchLoss(g, base, hooks, batch);
-  const value = lossSum.data[0];
+export function evaluateStep(
+  g: Inference,
+  base: BaseModel,
+  hooks: SiteHooks,
+  batch: PackedBatch,
+  objective: Objective = supervised,
+): BatchLoss {
+  const loss = batchLoss(g, base, hooks, batch, objective);
+  const value = loss.lossSum.data[0];
   g.endStep();
-  return { lossSum: value, weightSum: batch.weightSum, numTop, numTargets: batch.targets_N.length };
+  return { ...loss, lossSum: value };
 }
 
 function batchLoss(
@@ -36,10 +46,10 @@ function batchLoss(
   base: BaseModel,
   hooks: SiteHooks,
   batch: PackedBatch,
-): ReturnType<typeof linearCrossEntropy> {
+  objective: Objective,
+): ObjectiveLoss {
   const { tokenIds_T, positions_T } = batch;
   const attend = attendPacked(base.config, batch.segmentStarts_T);
   const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
-  const rows = headRows(g, base, hidden, batch.lossRows_N);
-  return linearCrossEntropy(g, rows, base.head, { tokenIds_N: batch.targets_N, weights_N: batch.weights_N });
+  return objective.loss(g, headRows(g, base, hidden, batch.lossRows_N), base.head, batch);
 }

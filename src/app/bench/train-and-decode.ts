@@ -50,7 +50,7 @@ export async function benchTrain(
   const examples =
     options.data === undefined
       ? randomExamples(base, options.batch * (options.repetitions + 1), options.seq)
-      : loadExamples(options.data, renderer, base.config.contextLength).examples;
+      : loadExamples(options.data, renderer, base.config.contextLength, 'sft').examples;
   const perStep = tokensOf(examples, options.batch);
   const run = new TrainingRun(base, { train: examples, valid: [] }, benchConfig(options, perStep));
   const rates: number[] = [];

@@ -23,7 +23,8 @@ export function packedAttention(
   const lse = g.empty([shape.T, shape.H]);
   g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
   g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
-    const [dq, dk, dv] = [q, k, v].map((x) => firstGradient(g, x)) as [Tensor, Tensor, Tensor];
+    const inputs = [q, k, v];
+    const [dq, dk, dv] = inputs.map((x) => firstGradient(g, x)) as [Tensor, Tensor, Tensor];
     g.kernels.attentionBackward(
       dq.data,
       dk.data,
@@ -37,6 +38,9 @@ export function packedAttention(
       segmentStarts_T,
       shape,
     );
+    for (const [index, gradient] of [dq, dk, dv].entries()) {
+      if (!g.needsGradient(inputs[index])) g.release(gradient);
+    }
   });
   return out;
 }
