@@ -24,6 +24,9 @@ export { frozenLinear, addLowRankDelta } from './ops/linear.ts';
 export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';
 export { addInPlace, swiglu, gatherRows, dropout } from './ops/elementwise.ts';
+export { multiplyColumns, scaleAround, addColumns } from './ops/columns.ts';
+export { matmul, multiply, kronecker, denseLinear, addDenseDelta } from './ops/matrix.ts';
+export { multiplyBlocks } from './ops/blocks.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
 export { loadNativeKernels } from './native.ts';
 export {

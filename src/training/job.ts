@@ -73,12 +73,11 @@ function finish(
 ): TrainResult {
   const { state } = run;
   const values = run.finalValues();
-  const tensors = new Map(
-    run.parameters.map(({ name, value }, index) => {
-      const data = values[index];
-      return data ? [name, { shape: value.shape, data }] : fail('INTERNAL', `no value for ${name}`);
-    }),
-  );
+  const trained = run.parameters.map(({ name, value }, index) => {
+    const data = values[index];
+    return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
+  });
+  const tensors = new Map([...run.frozen, ...trained]);
   const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
   const artefact = writeArtefact(job.output, { config, tensors }, base.digest);
   const best = state.best ? state.validations.find(({ step }) => step === state.best?.step) : undefined;

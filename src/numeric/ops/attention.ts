@@ -1,7 +1,7 @@
-import { assert } from '../../base/index.ts';
 import type { Graph } from '../graph.ts';
 import type { AttentionShape, Floats } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
+import { wholeGradient } from './contribution.ts';
 
 /** Rotates x [T, heads·E] in place by its rows' positions (Su et al., 2021). The way back is the inverse rotation. */
 export function rotate(g: Graph, x: Tensor, positions_T: Int32Array, cosSin: Floats, headWidth: number): void {
@@ -24,12 +24,10 @@ export function packedAttention(
   const lse = g.empty([shape.T, shape.H]);
   g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
   g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
-    const [dq, dk, dv] = [g.gradient(q), g.gradient(k), g.gradient(v)];
-    assert(!dq.accumulate && !dk.accumulate && !dv.accumulate, 'attention is the only reader of q, k and v');
     g.kernels.attentionBackward(
-      dq.tensor.data,
-      dk.tensor.data,
-      dv.tensor.data,
+      wholeGradient(g, q),
+      wholeGradient(g, k),
+      wholeGradient(g, v),
       dout.data,
       out.data,
       lse.data,
