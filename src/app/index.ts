@@ -12,15 +12,16 @@ export { openPlatform, type Platform } from './platform.ts';
 export { pullModel, resolveBase, type Base, type ModelProgress } from './bases.ts';
 export { parseMessages } from './messages.ts';
 export { checkData, type DataReport } from './data.ts';
+export { trainAdapter, TRAIN_DEFAULTS, type TrainEvents, type TrainOptions, type TrainOutcome } from './train.ts';
 export {
+  flagOf,
+  methodDefaults,
   parseTargets,
-  trainAdapter,
   TRAINING_METHODS,
-  TRAIN_DEFAULTS,
-  type TrainEvents,
-  type TrainOptions,
-  type TrainOutcome,
-} from './train.ts';
+  type MethodOption,
+  type MethodOptions,
+  type TrainMethod,
+} from './train-methods.ts';
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {

@@ -2,8 +2,6 @@ import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
 import { EspalierError } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
-import { TARGET_PRESETS, TRAINABLE_METHODS } from '../adapters/index.ts';
-import { defaultLoraConfig } from '../formats/index.ts';
 import {
   DEFAULT_OPTIMIZER,
   type FromTrainer,
@@ -13,26 +11,18 @@ import {
   type TrainResult,
   type TrainStarted,
 } from '../training/index.ts';
-import { parseTarget } from './adapters.ts';
+import { parseTarget, rankOf } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
-
-/** Methods that can be trained; more can be served. */
-export const TRAINING_METHODS: readonly string[] = TRAINABLE_METHODS.map(({ name }) => name);
+import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
 
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
-export interface TrainOptions {
+export interface TrainOptions extends MethodOptions {
   readonly base: string;
   readonly data: string;
   readonly valid?: string | undefined;
-  readonly method: 'lora';
-  readonly rank: number;
-  readonly alpha: number;
-  readonly dropout: number;
-  readonly rslora: boolean;
-  /** A preset of {@link TARGET_PRESETS}, module names separated by commas, or a regular expression between slashes. */
-  readonly targets: string;
+  readonly method: TrainMethod;
   readonly epochs: number;
   readonly maxSteps?: number | undefined;
   readonly batchTokens: number;
@@ -52,11 +42,6 @@ export interface TrainOptions {
 
 export const TRAIN_DEFAULTS = {
   method: 'lora',
-  rank: 8,
-  alpha: 16,
-  dropout: 0,
-  rslora: false,
-  targets: 'attention',
   epochs: 1,
   batchTokens: 2048,
   learningRate: 2e-4,
@@ -110,7 +95,7 @@ export async function trainAdapter(
   const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
     base: { name: base.name, digest: base.digest },
     method: options.method,
-    rank: options.rank,
+    rank: rankOf(job.config.adapter),
     parameters: result.trainableParameters,
     metrics: metricsOf(result),
     provenance: {
@@ -131,14 +116,7 @@ function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record
 
 function runConfig(options: TrainOptions): RunConfig {
   return {
-    adapter: {
-      ...defaultLoraConfig(),
-      r: options.rank,
-      lora_alpha: options.alpha,
-      lora_dropout: options.dropout,
-      use_rslora: options.rslora,
-      target_modules: parseTargets(options.targets),
-    },
+    adapter: methodConfig(options.method, options),
     maxSteps: options.maxSteps ?? null,
     epochs: options.epochs,
     batchTokens: options.batchTokens,
@@ -150,15 +128,6 @@ function runConfig(options: TrainOptions): RunConfig {
     optimizer: { ...DEFAULT_OPTIMIZER, weightDecay: options.weightDecay },
     evaluateEverySteps: options.evaluateEvery ?? DEFAULT_EVALUATE_EVERY,
   };
-}
-
-/** `attention`, `all-linear`, `q_proj,v_proj` or `/regular expression/`. */
-export function parseTargets(text: string): string | string[] {
-  const preset = TARGET_PRESETS[text];
-  if (preset) return typeof preset === 'string' ? preset : [...preset];
-  const pattern = /^\/(.+)\/$/.exec(text)?.[1];
-  if (pattern) return pattern;
-  return text.split(',').map((name) => name.trim());
 }
 
 function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | undefined): Promise<TrainResult> {

@@ -10,9 +10,10 @@ import {
 import { fraction, nonNegativeNumber, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
 import { formatBytes, formatSeconds, Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
+import { methodOptions } from '../method-options.ts';
 
 export function trainCommand(config: AppConfig): Command {
-  return new Command('train')
+  const command = new Command('train')
     .description('train an adapter on a JSONL file of chats or prompt/completion pairs; writes a PEFT folder')
     .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
     .requiredOption('--data <file>', 'training examples, one JSON object a line')
@@ -22,11 +23,6 @@ export function trainCommand(config: AppConfig): Command {
         .default(DEFAULTS.method)
         .argParser(oneOf(TRAINING_METHODS)),
     )
-    .option('--rank <n>', 'rank of the update', positiveInteger, DEFAULTS.rank)
-    .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, DEFAULTS.alpha)
-    .option('--dropout <p>', 'dropout on the input of the update', fraction, DEFAULTS.dropout)
-    .option('--rslora', 'scale by alpha/sqrt(rank) instead', DEFAULTS.rslora)
-    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, module names, or /regex/', DEFAULTS.targets)
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)
@@ -43,14 +39,17 @@ export function trainCommand(config: AppConfig): Command {
     .requiredOption('--output <dir>', 'folder for the adapter (and the checkpoint while it trains)')
     .option('--publish <tenant/task>', 'publish the result in the registry')
     .option('--resume', 'go on from the checkpoint in --output', false)
-    .option('--json', 'print one JSON document')
+    .option('--json', 'print one JSON document');
+  for (const option of methodOptions()) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
 Examples:
   espalier train --base smollm2-135m-instruct --data train.jsonl --valid valid.jsonl --output my-adapter
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --rank 16 --targets all-linear \\
-    --learning-rate 1e-3 --epochs 3 --publish acme/triage`,
+    --learning-rate 1e-3 --epochs 3 --publish acme/triage
+  espalier train --base smollm2-135m-instruct --data train.jsonl --output my-vectors --method ia3 --learning-rate 3e-3`,
     )
     .action(async (options: TrainOptions & OutputOptions) => {
       const output = new Output(options);
