@@ -68,7 +68,7 @@ export async function importAdapter(
 }
 
 /** Null for a method without a rank. OFT's `r` is a number of blocks. */
-function rankOf(config: PeftConfig): number | null {
+export function rankOf(config: PeftConfig): number | null {
   return 'r' in config && config.peft_type !== 'OFT' ? config.r : null;
 }
 

@@ -15,15 +15,22 @@ export { parseMessages } from './messages.ts';
 export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun, type PreviewedExample } from './data.ts';
 export {
   DEFAULT_VALID_SHARE,
-  parseTargets,
   trainAdapter,
-  TRAINING_METHODS,
   TRAIN_DEFAULTS,
   type TrainEvents,
   type TrainOptions,
   type TrainOutcome,
 } from './train.ts';
 export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './repeat-run.ts';
+export {
+  flagOf,
+  methodDefaults,
+  parseTargets,
+  TRAINING_METHODS,
+  type MethodOption,
+  type MethodOptions,
+  type TrainMethod,
+} from './train-methods.ts';
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {

@@ -2,8 +2,8 @@ import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
 import { EspalierError, fail, systemClock } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
-import { TARGET_PRESETS, TRAINABLE_METHODS, trainableMethodOf } from '../adapters/index.ts';
-import { defaultLoraConfig } from '../formats/index.ts';
+import { trainableMethodOf } from '../adapters/index.ts';
+import type { PeftConfig } from '../formats/index.ts';
 import {
   DEFAULT_OPTIMIZER,
   defaultLearningRate,
@@ -20,35 +20,27 @@ import { linearSites } from '../model/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
 import { fitTraining, type TrainingFit } from '../planning/index.ts';
 import { openChatRenderer } from '../text/index.ts';
-import { parseTarget } from './adapters.ts';
+import { parseTarget, rankOf } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
 import { RunJournal, type RunFiles } from './runs/journal.ts';
 import { objectiveConfig, type ObjectiveOptions } from './runs/objective-options.ts';
+import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
 
 /** LoRA on a base in NF4 (Dettmers et al., 2023). */
 const QLORA = 'qlora';
 
-/** Methods that can be trained; more can be served. */
-export const TRAINING_METHODS: readonly string[] = [...TRAINABLE_METHODS.map(({ name }) => name), QLORA];
-
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
-export interface TrainOptions extends ObjectiveOptions {
+export interface TrainOptions extends ObjectiveOptions, MethodOptions {
   readonly base: string;
   readonly data: string;
   readonly valid?: string | undefined;
   /** Share of the training examples that is held out when there is no `valid`; by default {@link DEFAULT_VALID_SHARE}. */
   readonly validShare?: number | undefined;
-  readonly method: 'lora' | 'qlora';
+  readonly method: TrainMethod;
   /** How the base's weights are held; nf4 for qlora, else bf16. */
   readonly format?: WeightFormat | undefined;
-  readonly rank: number;
-  readonly alpha: number;
-  readonly dropout: number;
-  readonly rslora: boolean;
-  /** A preset of {@link TARGET_PRESETS}, module names separated by commas, or a regular expression between slashes. */
-  readonly targets: string;
   readonly epochs: number;
   readonly maxSteps?: number | undefined;
   readonly batchTokens: number;
@@ -79,11 +71,6 @@ export interface TrainOptions extends ObjectiveOptions {
 
 export const TRAIN_DEFAULTS = {
   method: 'lora',
-  rank: 8,
-  alpha: 16,
-  dropout: 0,
-  rslora: false,
-  targets: 'attention',
   epochs: 1,
   batchTokens: 2048,
   schedule: 'cosine',
@@ -182,7 +169,7 @@ export async function runJob(
     base: { name: base.name, digest: base.digest },
     // A QLoRA is a LoRA: what is served is the same, and the recipe says what it was trained on.
     method: method === QLORA ? 'lora' : method,
-    rank: 'r' in job.config.adapter && typeof job.config.adapter.r === 'number' ? job.config.adapter.r : null,
+    rank: rankOf(job.config.adapter),
     parameters: result.trainableParameters,
     metrics: metricsOf(result),
     provenance: {
@@ -254,29 +241,36 @@ function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBy
     ),
   );
   const trainable = { parameters, share: 0, roles, numSites: adapted.length };
-  return fitTraining(config, trainable, { format, rank: options.rank, batchTokens, longestTokens }, budgetBytes);
+  return fitTraining(
+    config,
+    trainable,
+    { format, rank: rankOf(adapter) ?? 1, batchTokens, longestTokens },
+    budgetBytes,
+  );
+}
+
+/** How LoRA's update is scaled; other methods get the rate of LoRA's defaults. */
+function updateScale(adapter: PeftConfig): { rank: number; alpha: number; rslora: boolean } {
+  if (adapter.peft_type !== 'LORA') return { rank: 8, alpha: 16, rslora: false };
+  return { rank: adapter.r, alpha: adapter.lora_alpha, rslora: adapter.use_rslora };
 }
 
 /** The settings of a run, with every default filled in. */
 export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
   const objective = objectiveConfig(options);
+  const adapter = methodConfig(options.method, options);
+  const { batchTokens } = options;
+  const { hiddenSize } = describeBase(base).config;
   const learningRate =
     options.learningRate ??
-    defaultLearningRate({ ...options, objective: objective.name, hiddenSize: describeBase(base).config.hiddenSize });
+    defaultLearningRate({ objective: objective.name, hiddenSize, batchTokens, ...updateScale(adapter) });
   const validShare = options.valid === undefined ? (options.validShare ?? DEFAULT_VALID_SHARE) : 0;
   return {
-    adapter: {
-      ...defaultLoraConfig(),
-      r: options.rank,
-      lora_alpha: options.alpha,
-      lora_dropout: options.dropout,
-      use_rslora: options.rslora,
-      target_modules: parseTargets(options.targets),
-    },
+    adapter,
     maxSteps: options.maxSteps ?? null,
     epochs: options.epochs,
-    batchTokens: options.batchTokens,
-    microBatchTokens: fit?.microBatchTokens ?? options.microBatchTokens ?? options.batchTokens,
+    batchTokens,
+    microBatchTokens: fit?.microBatchTokens ?? options.microBatchTokens ?? batchTokens,
     ...(fit?.recompute || options.recompute ? { recompute: true } : {}),
     learningRate,
     schedule: options.schedule,
@@ -288,15 +282,6 @@ export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit):
     ...(options.patience !== undefined && { patience: options.patience }),
     ...(validShare > 0 && { validShare }),
   };
-}
-
-/** `attention`, `all-linear`, `q_proj,v_proj` or `/regular expression/`. */
-export function parseTargets(text: string): string | string[] {
-  const preset = TARGET_PRESETS[text];
-  if (preset) return typeof preset === 'string' ? preset : [...preset];
-  const pattern = /^\/(.+)\/$/.exec(text)?.[1];
-  if (pattern) return pattern;
-  return text.split(',').map((name) => name.trim());
 }
 
 function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | undefined): Promise<TrainResult> {

@@ -50,7 +50,7 @@ export { idsOf } from './peft/configs/token-indices.ts';
 export { patternMatcher } from './peft/pattern-matcher.ts';
 export { layoutOf } from './peft/layouts/layout-of.ts';
 export { LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
-export { feedforwardMatcher, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
+export { feedforwardMatcher, lokrShapes, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
 export { PROMPT_EMBEDDINGS } from './peft/layouts/prompt-layout.ts';
 export { tensorName, type AdapterBase, type AdapterSite } from './peft/layouts/tensor-layout.ts';
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';

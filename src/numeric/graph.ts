@@ -47,17 +47,6 @@ export interface Graph {
   release(x: Tensor): void;
 }
 
-/**
- * Where an operation that is the only reader of `x` writes its gradient: a kernel may compute the gradients of all its inputs though some of them
- * need none, such as the keys of a first layer whose queries alone have an adapter. Those go to a tensor that nobody reads.
- */
-export function firstGradient(g: Graph, x: Tensor): Tensor {
-  if (!g.needsGradient(x)) return g.empty(x.shape);
-  const { tensor, accumulate } = g.gradient(x);
-  assert(!accumulate, 'an operation is the only reader of its input');
-  return tensor;
-}
-
 /** Tensors made inside a scope; what is not kept goes back to the pool at its end. */
 export class ScopeStack {
   readonly #pool: BufferPool;

@@ -96,12 +96,11 @@ function finish(
   const { state } = run;
   const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
   const write = (folder: string, values: readonly Float32Array[]): WrittenArtefact => {
-    const tensors = new Map(
-      run.parameters.map(({ name, value }, index) => {
-        const data = values[index];
-        return data ? [name, { shape: value.shape, data }] : fail('INTERNAL', `no value for ${name}`);
-      }),
-    );
+    const trained = run.parameters.map(({ name, value }, index) => {
+      const data = values[index];
+      return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
+    });
+    const tensors = new Map([...run.frozen, ...trained]);
     return writeArtefact(folder, { config, tensors }, base.digest);
   };
   const artefact = write(job.output, run.finalValues());

@@ -2,7 +2,7 @@ import { assert, fail, Rng, type RngState } from '../base/index.ts';
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import { BufferPool, Inference, Tape, type Parameter } from '../numeric/index.ts';
+import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
 import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
 import { makeObjective } from './objectives/index.ts';
 import type { MetricSum, Objective, ObjectiveConfig } from './objectives/objective.ts';
@@ -93,6 +93,8 @@ export interface RunState {
 export class TrainingRun {
   readonly config: RunConfig;
   readonly parameters: readonly Parameter[];
+  /** Tensors of the adapter that are not trained, by name: the seed decides them, so no checkpoint has them. */
+  readonly frozen: ReadonlyMap<string, Tensor>;
   readonly moments: readonly Moments[];
   readonly state: RunState;
   readonly totalSteps: number;
@@ -109,12 +111,16 @@ export class TrainingRun {
     this.#base = base;
     this.#data = data;
     const method = trainableMethodOf(config.adapter);
-    this.parameters = method.parameters(config.adapter, base.sites).map(({ name, shape }): Parameter => {
-      const size = shape.reduce((product, length) => product * length, 1);
-      const value = new Float32Array(size);
-      method.initialise(config.adapter, { name, shape }, value, Rng.fromSeed(config.seed, name));
-      return { name, value: { shape, data: value }, gradient: { shape, data: new Float32Array(size) } };
+    const frozen = new Map<string, Tensor>();
+    this.parameters = method.parameters(config.adapter, base.sites).flatMap((parameter): Parameter[] => {
+      const { name, shape } = parameter;
+      const value = { shape, data: new Float32Array(sizeOf(shape)) };
+      method.initialise(config.adapter, parameter, value.data, Rng.fromSeed(config.seed, name), base);
+      if (!parameter.isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
+      frozen.set(name, value);
+      return [];
     });
+    this.frozen = frozen;
     this.moments = zeroMoments(this.parameters);
     const pool = new BufferPool();
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
@@ -257,8 +263,8 @@ export class TrainingRun {
   }
 
   #hooks(dropoutRng: Rng | undefined) {
-    const tensors = new Map(this.parameters.map(({ name, value }) => [name, value]));
-    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base.sites, tensors, { dropoutRng });
+    const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
+    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base, tensors, { dropoutRng });
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */

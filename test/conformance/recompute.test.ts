@@ -44,7 +44,7 @@ function step(base: BaseModel, recompute: boolean): Step {
   });
   const dropoutRng = Rng.fromSeed(3, 'dropout');
   const tensors = new Map(parameters.map(({ name, value }) => [name, value]));
-  const hooks = method.bind(config, base.sites, tensors, { dropoutRng });
+  const hooks = method.bind(config, base, tensors, { dropoutRng });
   const pool = new BufferPool();
   const tape = new Tape(kernels, pool, parameters, { recompute });
   const losses = [1, 2].map((seed) => {

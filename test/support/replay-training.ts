@@ -1,6 +1,6 @@
 import { trainableMethodOf, type Adapter } from '../../src/adapters/index.ts';
 import type { BaseModel } from '../../src/model/index.ts';
-import { BufferPool, Inference, Tape, type Parameter } from '../../src/numeric/index.ts';
+import { BufferPool, Inference, Tape, type Parameter, type Tensor } from '../../src/numeric/index.ts';
 import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
 import { makeObjective } from '../../src/training/objectives/index.ts';
 import type { ObjectiveConfig } from '../../src/training/objectives/objective.ts';
@@ -47,12 +47,16 @@ export function replayTraining(
   replay: Replay,
 ): { steps: ReplayedStep[]; trained: Adapter } {
   const { config } = initial;
-  const parameters = [...initial.tensors].map(([name, { shape, data }]): Parameter => {
-    const gradient = { shape, data: new Float32Array(data.length) };
-    return { name, value: { shape, data: Float32Array.from(data) }, gradient };
-  });
-  const tensors = new Map(parameters.map(({ name, value }) => [name, value]));
-  const hooks = trainableMethodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
+  const method = trainableMethodOf(config);
+  const isFrozen = new Map(method.parameters(config, base.sites).map((spec) => [spec.name, spec.isFrozen ?? false]));
+  const parameters: Parameter[] = [];
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { shape, data }] of initial.tensors) {
+    const value = { shape, data: Float32Array.from(data) };
+    tensors.set(name, value);
+    if (!isFrozen.get(name)) parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
+  }
+  const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
   const moments = zeroMoments(parameters);
   const inference = new Inference(base.kernels, new BufferPool());

@@ -25,6 +25,7 @@ import {
 } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
+import { methodOptions } from '../method-options.ts';
 import { dryRunText, outcomeText, trainEvents } from '../train-report.ts';
 
 /** What may be said beside --from-run, which says everything else. */
@@ -34,7 +35,7 @@ const REPEAT_OPTIONS = 'fromRun base data valid checkpointEvery samples tensorbo
 const REQUIRED = { base: '--base <name>', data: '--data <file>', output: '--output <dir>' } as const;
 
 export function trainCommand(config: AppConfig): Command {
-  return new Command('train')
+  const command = new Command('train')
     .description('train an adapter on a JSONL file of chats, completions or preferences; writes a PEFT folder')
     .option('--base <name>', 'base model: a name, a folder or a .gguf file')
     .option('--data <file>', 'training examples, one JSON object a line')
@@ -55,11 +56,6 @@ export function trainCommand(config: AppConfig): Command {
         "the base's weights: " + `${WEIGHT_FORMATS.join(', ')} (default: bf16, nf4 for qlora)`,
       ).argParser(oneOf(WEIGHT_FORMATS)),
     )
-    .option('--rank <n>', 'rank of the update', positiveInteger, DEFAULTS.rank)
-    .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, DEFAULTS.alpha)
-    .option('--dropout <p>', 'dropout on the input of the update', fraction, DEFAULTS.dropout)
-    .option('--rslora', 'scale by alpha/sqrt(rank) instead', DEFAULTS.rslora)
-    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, module names, or /regex/', DEFAULTS.targets)
     .option('--objective <name>', `what is made small: ${OBJECTIVES.join(', ')} (default: sft)`, oneOf(OBJECTIVES))
     .option('--beta <x>', 'preference objectives: how strongly (default: 0.1; simpo: 2)', positiveNumber)
     .option('--gamma <x>', 'simpo: the margin between the rewards (default: 1)', nonNegativeNumber)
@@ -93,7 +89,9 @@ export function trainCommand(config: AppConfig): Command {
     .option('--resume', 'go on from the checkpoint in --output', false)
     .option('--from-run <file>', 'repeat the run of a record (run/run.json), to the same bytes')
     .option('--dry-run', 'check data and settings, show what would be learned, and train nothing', false)
-    .option('--json', 'print one JSON document')
+    .option('--json', 'print one JSON document');
+  for (const option of methodOptions()) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
@@ -103,6 +101,7 @@ Examples:
     --learning-rate 1e-3 --epochs 3 --publish acme/triage
   espalier train --base smollm2-135m-instruct --data pairs.jsonl --output preferred --objective dpo --beta 0.1
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --dry-run
+  espalier train --base smollm2-135m-instruct --data train.jsonl --output my-vectors --method ia3 --learning-rate 3e-3
   espalier train --from-run my-adapter/run/run.json --output again`,
     )
     .action(async (options: TrainOptions & OutputOptions & TrainFlags, command: Command) => {

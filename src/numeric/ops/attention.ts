@@ -1,6 +1,7 @@
-import { firstGradient, type Graph } from '../graph.ts';
+import type { Graph } from '../graph.ts';
 import type { AttentionShape, Floats } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
+import { wholeGradient } from './contribution.ts';
 
 /** Rotates x [T, heads·E] in place by its rows' positions (Su et al., 2021). The way back is the inverse rotation. */
 export function rotate(g: Graph, x: Tensor, positions_T: Int32Array, cosSin: Floats, headWidth: number): void {
@@ -23,12 +24,10 @@ export function packedAttention(
   const lse = g.empty([shape.T, shape.H]);
   g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
   g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
-    const inputs = [q, k, v];
-    const [dq, dk, dv] = inputs.map((x) => firstGradient(g, x)) as [Tensor, Tensor, Tensor];
     g.kernels.attentionBackward(
-      dq.data,
-      dk.data,
-      dv.data,
+      wholeGradient(g, q),
+      wholeGradient(g, k),
+      wholeGradient(g, v),
       dout.data,
       out.data,
       lse.data,
@@ -38,9 +37,6 @@ export function packedAttention(
       segmentStarts_T,
       shape,
     );
-    for (const [index, gradient] of [dq, dk, dv].entries()) {
-      if (!g.needsGradient(inputs[index])) g.release(gradient);
-    }
   });
   return out;
 }

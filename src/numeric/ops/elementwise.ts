@@ -1,6 +1,7 @@
 import { assert, type Rng } from '../../base/index.ts';
-import { firstGradient, type Graph } from '../graph.ts';
+import type { Graph } from '../graph.ts';
 import type { Tensor } from '../tensor.ts';
+import { wholeGradient } from './contribution.ts';
 
 /** y += x, in place on y: the residual connection. */
 export function addInPlace(g: Graph, y: Tensor, x: Tensor): void {
@@ -19,8 +20,7 @@ export function swiglu(g: Graph, gate: Tensor, up: Tensor): Tensor {
   const y = g.empty(gate.shape);
   g.kernels.swigluForward(y.data, gate.data, up.data);
   g.record(y, [gate, up], [gate, up], (dy) => {
-    const [dgate, dup] = [firstGradient(g, gate), firstGradient(g, up)];
-    g.kernels.swigluBackward(dgate.data, dup.data, dy.data, gate.data, up.data);
+    g.kernels.swigluBackward(wholeGradient(g, gate), wholeGradient(g, up), dy.data, gate.data, up.data);
   });
   return y;
 }
