@@ -27,6 +27,7 @@ export {
   writeArtefact,
   type Adapter,
   type ArtefactBase,
+  type WrittenArtefact,
 } from './artefact.ts';
 export { mergedHooks, mergedLinear } from './proof/merge.ts';
 export {

@@ -1,22 +1,20 @@
-import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
-import { EspalierError } from '../base/index.ts';
+import { assert } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
 import { TARGET_PRESETS, TRAINABLE_METHODS } from '../adapters/index.ts';
 import { defaultLoraConfig } from '../formats/index.ts';
 import {
   DEFAULT_OPTIMIZER,
-  type FromTrainer,
   type RunConfig,
   type ScheduleName,
   type TrainJob,
   type TrainResult,
-  type TrainStarted,
 } from '../training/index.ts';
 import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
+import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 
 /** Methods that can be trained; more can be served. */
 export const TRAINING_METHODS: readonly string[] = TRAINABLE_METHODS.map(({ name }) => name);
@@ -67,10 +65,8 @@ export const TRAIN_DEFAULTS = {
   checkpointEvery: 20,
 } as const satisfies Partial<TrainOptions>;
 
-export interface TrainEvents {
+export interface TrainEvents extends Pick<TrainerEvents, 'onStarted' | 'onStep'> {
   onModelProgress?: ModelProgress | undefined;
-  onStarted?(started: TrainStarted): void;
-  onStep?(event: Extract<FromTrainer, { type: 'step' }>): void;
 }
 
 export interface TrainOutcome extends TrainResult {
@@ -104,7 +100,8 @@ export async function trainAdapter(
     resume: options.resume ?? false,
     baseModelName: base.repository,
   };
-  const result = await runInChild(job, events, signal);
+  const result = await runTrainer(job, events, { abort: signal });
+  assert(result, 'a run that nobody stops comes to its end');
   if (!target) return { ...result, adapter: null };
   await using platform = await openPlatform(config);
   const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
@@ -122,7 +119,8 @@ export async function trainAdapter(
   return { ...result, digest: version.digest, adapter: referenceOf(version) };
 }
 
-function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
+/** The scores of a run as a version keeps them. */
+export function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
   const metrics: Record<string, number> = { trainLoss };
   if (validLoss !== null) metrics['validLoss'] = validLoss;
   if (validAccuracy !== null) metrics['validAccuracy'] = validAccuracy;
@@ -159,46 +157,4 @@ export function parseTargets(text: string): string | string[] {
   const pattern = /^\/(.+)\/$/.exec(text)?.[1];
   if (pattern) return pattern;
   return text.split(',').map((name) => name.trim());
-}
-
-function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | undefined): Promise<TrainResult> {
-  const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
-  const abort = (): void => void child.kill();
-  signal?.addEventListener('abort', abort, { once: true });
-  const finished = new Promise<TrainResult>((settle, reject) => {
-    child.on('message', (message: FromTrainer) => {
-      switch (message.type) {
-        case 'started':
-          events.onStarted?.(message.started);
-          return;
-        case 'step':
-          events.onStep?.(message);
-          return;
-        case 'done':
-          settle(message.result);
-          return;
-        case 'failed': {
-          const { code, message: text, param, problems } = message.error;
-          reject(new EspalierError(code, text, param === undefined ? { problems } : { param, problems }));
-          return;
-        }
-        default:
-          message satisfies never;
-      }
-    });
-    child.once('error', reject);
-    // Not `exit`, which can come before the last message has been read.
-    child.once('close', (code, killedBy) => {
-      const reason = signal?.aborted ? 'CANCELLED' : 'INTERNAL';
-      const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
-      reject(
-        new EspalierError(
-          reason,
-          `the training process ${what}: run again with --resume to go on from the last checkpoint`,
-        ),
-      );
-    });
-  });
-  child.send(job);
-  return finished.finally(() => signal?.removeEventListener('abort', abort));
 }

@@ -1,5 +1,6 @@
 import type { Principal } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
+import type { FileServices, JobServices } from './tuning-services.ts';
 
 /** An adapter of a mix, as a request names it. */
 export interface MixEntry {
@@ -177,6 +178,8 @@ export interface Services {
   /** Choices that one prompt may ask for. */
   readonly maxChoices: number;
   readonly adapters: AdapterServices;
+  readonly files: FileServices;
+  readonly jobs: JobServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
   /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED */

@@ -21,11 +21,15 @@ export interface LoadedExamples {
  * @throws DATA_INVALID with a problem for each line that is wrong
  */
 export function loadExamples(path: string, renderer: ChatRenderer, contextLength: number): LoadedExamples {
-  const file = readTrainingFile(path);
+  return examplesOf(readTrainingFile(path), renderer, contextLength);
+}
+
+/** The same for a file that has been read. */
+export function examplesOf(file: TrainingFile, renderer: ChatRenderer, contextLength: number): LoadedExamples {
   if (file.form === 'preference') {
     fail(
       'DATA_INVALID',
-      `${path}: holds preference pairs, which this method does not train on: use chat or completion lines`,
+      `${file.name}: holds preference pairs, which this method does not train on: use chat or completion lines`,
     );
   }
   const rendered = renderAll(file, renderer);

@@ -5,9 +5,10 @@
  * Runs on: a child process (child.ts); the types on the main thread.
  * Throws: DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
-export { countParameters, runJob } from './job.ts';
-export type { FromTrainer, TrainJob, TrainResult, TrainStarted } from './messages.ts';
-export { loadExamples, type LoadedExamples } from './example.ts';
+export { countParameters, runJob, snapshotFolder } from './job.ts';
+export { STOP } from './messages.ts';
+export type { FromTrainer, StepRecord, TrainJob, TrainResult, TrainStarted } from './messages.ts';
+export { examplesOf, loadExamples, type LoadedExamples } from './example.ts';
 export { packExamples, groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';

@@ -1,20 +1,29 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
 import { type Clock, fail } from '../base/index.ts';
-import { writeArtefact } from '../adapters/index.ts';
+import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { openChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { loadExamples, type LoadedExamples } from './example.ts';
-import type { FromTrainer, TrainJob, TrainResult } from './messages.ts';
+import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult } from './messages.ts';
 import { TrainingRun } from './run.ts';
 
 /** Weight of the newest step in the shown rate. */
 const RATE_SMOOTHING = 0.2;
 
-/** Trains one adapter from files to files. Progress goes up through `send`; the checkpoint in the output folder makes it resumable. */
-export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTrainer) => void): Promise<void> {
+/**
+ * Trains one adapter from files to files. Progress goes up through `send`; the checkpoint in the output folder, or where it is to be kept,
+ * makes it resumable. A snapshot is always older than the checkpoint that knows of its step.
+ * @param mustStop asked after each step: whether to leave a checkpoint and go
+ */
+export async function runJob(
+  job: TrainJob,
+  clock: Clock,
+  send: (message: FromTrainer) => void,
+  mustStop: () => boolean = () => false,
+): Promise<void> {
   const kernels = loadNativeKernels(job.threads === undefined ? {} : { threads: job.threads });
   const base = openBase(job.base, kernels);
   const renderer = openChatRenderer(job.base.path);
@@ -22,8 +31,10 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
   const valid =
     job.validPath === undefined ? undefined : loadExamples(job.validPath, renderer, base.config.contextLength);
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config);
-  mkdirSync(job.output, { recursive: true });
-  const checkpointPath = join(job.output, 'checkpoint.safetensors');
+  const { keeping } = job;
+  const folder = keeping?.folder ?? job.output;
+  mkdirSync(folder, { recursive: true });
+  const checkpointPath = join(folder, 'checkpoint.safetensors');
   const identity = { base: base.digest, train: train.digest, valid: valid?.digest ?? null, config: job.config };
   if (job.resume) loadCheckpoint(checkpointPath, run, identity);
   const trainableParameters = run.parameters.reduce((sum, { value }) => sum + value.data.length, 0);
@@ -39,6 +50,7 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
       validExamples: valid?.examples.length ?? 0,
       instructionSet: kernels.name,
       warnings: [...train.warnings, ...(valid?.warnings ?? [])],
+      history: historyOf(run),
     },
   });
   const startedMs = clock.nowMs();
@@ -52,16 +64,69 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
     tokensPerSecond = tokensPerSecond === 0 ? rate : tokensPerSecond + RATE_SMOOTHING * (rate - tokensPerSecond);
     const meanSeconds = (clock.nowMs() - startedMs) / 1000 / (report.step - start.step);
     send({ type: 'step', report, tokensPerSecond, secondsLeft: (run.totalSteps - report.step) * meanSeconds });
-    if (report.step % job.checkpointEverySteps === 0 && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
-    // Lets a cancel message or the parent's end be noticed.
+    const isSnapshot = keeping !== undefined && (report.step % keeping.snapshotEverySteps === 0 || run.isDone);
+    if (isSnapshot) writeSnapshot(job, keeping, base, run, send);
+    const isTime = isSnapshot || report.step % job.checkpointEverySteps === 0;
+    if (isTime && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+    // Lets a message or the parent's end be noticed.
     await new Promise((resolve) => setImmediate(resolve));
+    if (mustStop() && !run.isDone) {
+      saveCheckpoint(checkpointPath, run, identity);
+      send({ type: 'stopped', step: report.step });
+      return;
+    }
   }
   saveCheckpoint(checkpointPath, run, identity);
   const seconds = (clock.nowMs() - startedMs) / 1000;
   const tokensHere = run.state.trainedTokens - start.tokens;
   const result = finish(job, base, run, train, { seconds, tokensHere, trainableParameters });
-  rmSync(checkpointPath, { force: true });
+  if (!keeping) rmSync(checkpointPath, { force: true });
   send({ type: 'done', result });
+}
+
+/** Where the adapter of a step is kept. */
+export function snapshotFolder(folder: string, step: number): string {
+  return join(folder, 'snapshots', `step-${step}`);
+}
+
+function writeSnapshot(
+  job: TrainJob,
+  keeping: TrainKeeping,
+  base: BaseModel,
+  run: TrainingRun,
+  send: (message: FromTrainer) => void,
+): void {
+  const { step } = run.state;
+  const folder = snapshotFolder(keeping.folder, step);
+  const values = run.parameters.map(({ value }) => value.data as Float32Array);
+  writeAdapter(folder, job, base, run, values);
+  send({ type: 'snapshot', step, folder });
+}
+
+function historyOf({ state }: TrainingRun): StepRecord[] {
+  const { trainLosses, trainAccuracies, validations } = state;
+  return trainLosses.map((loss, index) => {
+    const found = validations.find(({ step }) => step === index + 1);
+    const valid = found && { loss: found.loss, accuracy: found.accuracy };
+    return { step: index + 1, loss, accuracy: trainAccuracies[index], valid };
+  });
+}
+
+function writeAdapter(
+  folder: string,
+  job: TrainJob,
+  base: BaseModel,
+  run: TrainingRun,
+  values: readonly Float32Array[],
+): WrittenArtefact {
+  const tensors = new Map(
+    run.parameters.map(({ name, value }, index) => {
+      const data = values[index];
+      return data ? [name, { shape: value.shape, data }] : fail('INTERNAL', `no value for ${name}`);
+    }),
+  );
+  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
+  return writeArtefact(folder, { config, tensors }, base.digest);
 }
 
 function finish(
@@ -72,15 +137,7 @@ function finish(
   { seconds, tokensHere, trainableParameters }: { seconds: number; tokensHere: number; trainableParameters: number },
 ): TrainResult {
   const { state } = run;
-  const values = run.finalValues();
-  const tensors = new Map(
-    run.parameters.map(({ name, value }, index) => {
-      const data = values[index];
-      return data ? [name, { shape: value.shape, data }] : fail('INTERNAL', `no value for ${name}`);
-    }),
-  );
-  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
-  const artefact = writeArtefact(job.output, { config, tensors }, base.digest);
+  const artefact = writeAdapter(job.output, job, base, run, run.finalValues());
   const best = state.best ? state.validations.find(({ step }) => step === state.best?.step) : undefined;
   return {
     output: job.output,

@@ -13,8 +13,27 @@ export interface TrainJob {
   readonly output: string;
   readonly checkpointEverySteps: number;
   readonly resume: boolean;
+  /** For runs that somebody watches and may have to repeat. */
+  readonly keeping?: TrainKeeping | undefined;
   /** Written as base_model_name_or_path: how other tools find the base. */
   readonly baseModelName: string;
+}
+
+/** What such a run leaves besides its output. */
+export interface TrainKeeping {
+  /** For the checkpoint, which stays at the end: a run whose end was not noticed ends again without a step. */
+  readonly folder: string;
+  /** After each of so many steps, and after the last, the adapter is written to a {@link snapshotFolder}. */
+  readonly snapshotEverySteps: number;
+}
+
+/** What is known of a step for ever. */
+export interface StepRecord {
+  readonly step: number;
+  readonly loss: number;
+  readonly accuracy: number;
+  /** On the held-out data, where it was evaluated after this step. */
+  readonly valid: { readonly loss: number; readonly accuracy: number } | undefined;
 }
 
 export interface TrainStarted {
@@ -28,6 +47,8 @@ export interface TrainStarted {
   readonly validExamples: number;
   readonly instructionSet: string;
   readonly warnings: readonly Problem[];
+  /** The steps before a resume, whoever heard of them. */
+  readonly history: readonly StepRecord[];
 }
 
 /** The last line of `train --json`. */
@@ -50,6 +71,9 @@ export interface TrainResult {
   readonly baseDigest: string;
 }
 
+/** To a training process after its job: save and stop, after the step that it is in. */
+export const STOP = 'stop';
+
 export type FromTrainer =
   | { readonly type: 'started'; readonly started: TrainStarted }
   | {
@@ -58,6 +82,10 @@ export type FromTrainer =
       readonly tokensPerSecond: number;
       readonly secondsLeft: number;
     }
+  /** The adapter of this step is in its folder. */
+  | { readonly type: 'snapshot'; readonly step: number; readonly folder: string }
+  /** By the parent's wish, with a checkpoint. */
+  | { readonly type: 'stopped'; readonly step: number }
   | { readonly type: 'done'; readonly result: TrainResult }
   | {
       readonly type: 'failed';
