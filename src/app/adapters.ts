@@ -94,10 +94,10 @@ export async function rollbackAdapter(config: AppConfig, target: string, alias: 
 
 export async function removeAdapter(config: AppConfig, reference: string): Promise<AdapterVersion> {
   await using platform = await openPlatform(config);
-  return platform.registry.remove(null, reference);
+  return await platform.registry.remove(null, reference);
 }
 
 export async function verifyAdapters(config: AppConfig): Promise<Problem[]> {
   await using platform = await openPlatform(config);
-  return platform.registry.verify();
+  return await platform.registry.verify();
 }

@@ -5,6 +5,7 @@ import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { generateCommand } from './commands/generate.ts';
+import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { modelsCommand } from './commands/models.ts';
 import { planCommand } from './commands/plan.ts';
@@ -32,6 +33,7 @@ export function makeProgram(): Command {
     adaptersCommand,
     tenantsCommand,
     keysCommand,
+    jobsCommand,
     serveCommand,
     benchCommand,
   ];
