@@ -25,6 +25,7 @@ export {
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {
+  EXPORT_FORMATS,
   exportAdapter,
   importAdapter,
   listAdapters,
@@ -33,6 +34,7 @@ export {
   rollbackAdapter,
   showAdapter,
   verifyAdapters,
+  type ExportFormat,
 } from './adapters.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import {
+  EXPORT_FORMATS,
   exportAdapter,
   importAdapter,
   listAdapters,
@@ -10,9 +11,10 @@ import {
   verifyAdapters,
   type AdapterVersion,
   type AppConfig,
+  type ExportFormat,
 } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { positiveInteger } from '../options.ts';
+import { oneOf, positiveInteger } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 
 export function adaptersCommand(config: AppConfig): Command {
@@ -61,12 +63,13 @@ export function adaptersCommand(config: AppConfig): Command {
         if (warning) output.line(`warning: ${warning}`);
         output.result(version, `published ${nameOf(version)} (${version.digest})`);
       });
-  const exported = json('export', 'write a version out as a PEFT folder')
+  const exported = json('export', 'write a version out as a PEFT folder, or as a GGUF adapter for llama.cpp')
     .argument('<ref>')
-    .argument('<dir>', 'a folder that does not exist yet')
-    .action(async (reference: string, directory: string, options: OutputOptions) => {
-      const version = await exportAdapter(config, reference, directory);
-      new Output(options).result({ ...version, directory }, `wrote ${nameOf(version)} to ${directory}`);
+    .argument('<path>', 'a folder, or a file with --format gguf, that does not exist yet')
+    .option('--format <name>', EXPORT_FORMATS.join(' or '), oneOf(EXPORT_FORMATS), 'peft')
+    .action(async (reference: string, path: string, options: { format: ExportFormat } & OutputOptions) => {
+      const version = await exportAdapter(config, reference, path, options.format);
+      new Output(options).result({ ...version, path }, `wrote ${nameOf(version)} to ${path}`);
     });
   const promote = json('promote', 'make an alias point at a version')
     .argument('<ref>', 'TENANT/TASK@VERSION or sha256:…')
@@ -122,7 +125,8 @@ export function adaptersCommand(config: AppConfig): Command {
 Examples:
   espalier adapters publish ./my-adapter acme/triage --base smollm2-135m-instruct
   espalier adapters promote acme/triage@1
-  espalier adapters export acme/triage ./triage`,
+  espalier adapters export acme/triage ./triage
+  espalier adapters export acme/triage ./triage.gguf --format gguf`,
   );
 }
 
