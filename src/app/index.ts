@@ -38,6 +38,7 @@ export {
 } from './adapters.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
+export { showRoutes, splitRoute } from './task-routes.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { systemClock } from '../base/index.ts';
 import { FileStore, JobLeases, JobQueue, JOBS_MIGRATIONS, Uploads } from '../jobs/index.ts';
-import { Registry, REGISTRY_MIGRATIONS } from '../registry/index.ts';
+import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/index.ts';
 import { Database } from '../storage/index.ts';
 import { ApiKeys, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
 import type { AppConfig } from './config.ts';
@@ -19,7 +19,7 @@ export interface Platform extends AsyncDisposable {
 }
 
 export async function openPlatform({ home }: AppConfig): Promise<Platform> {
-  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, JOBS_MIGRATIONS];
+  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, JOBS_MIGRATIONS];
   const database = Database.open(join(home, 'espalier.db'), migrations, systemClock);
   const files = await FileStore.open(database, home, systemClock);
   const registry = await Registry.open(database, home, systemClock);

@@ -12,6 +12,7 @@ import { LoadedNames } from './loaded-names.ts';
 import type { ServingMetrics } from './metrics/metrics.ts';
 import { resolveMix } from './answering/mixes.ts';
 import type { Platform } from './platform.ts';
+import { makeTaskServices } from './task-routes.ts';
 import { textDeltas } from './answering/text-completions.ts';
 
 /** Requests of one tenant at once, where it has no limit of its own. */
@@ -62,6 +63,7 @@ export function makeServices(
     adapters: makeAdapterServices({ platform, engine: chat.engine, names, base }),
     files: tuning.files,
     jobs: tuning.jobs,
+    tasks: makeTaskServices(registry),
     authenticate: (key) => keys.authenticate(key),
     admit: ({ tenant }) => quotas.admit(tenant),
     resolveModel: resolve,
@@ -106,8 +108,8 @@ function resolveModel(
   { registry, jobs }: Platform,
   base: ServedBase,
   names: LoadedNames,
-  { tenant }: Principal,
-  { model, task }: ModelSelection,
+  { tenant, keyId }: Principal,
+  { model, task, session }: ModelSelection,
 ): ResolvedModel {
   const ofBase = { name: base.name, digest: base.digest };
   if (model === base.name && task === null) return { modelName: base.name, base: ofBase, adapter: null };
@@ -129,7 +131,7 @@ function resolveModel(
   const tuned = task === null && model.startsWith('ft:') ? jobs.findModel(tenant, model) : undefined;
   const version =
     task !== null && tenant !== null
-      ? registry.route(tenant, task)
+      ? registry.route(tenant, task, session ?? keyId)
       : (names.find(tenant, model) ?? registry.resolve(tenant, tuned?.reference ?? model));
   requireBase(version, base);
   const reference = referenceOf(version);

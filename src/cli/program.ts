@@ -9,6 +9,7 @@ import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { modelsCommand } from './commands/models.ts';
 import { planCommand } from './commands/plan.ts';
+import { routesCommand } from './commands/routes.ts';
 import { serveCommand } from './commands/serve.ts';
 import { startCommand } from './commands/start.ts';
 import { tenantsCommand } from './commands/tenants.ts';
@@ -31,6 +32,7 @@ export function makeProgram(): Command {
     evaluateCommand,
     generateCommand,
     adaptersCommand,
+    routesCommand,
     tenantsCommand,
     keysCommand,
     jobsCommand,

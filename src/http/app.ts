@@ -27,6 +27,13 @@ import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
 import { openApiRoute } from './routes/openapi.ts';
+import {
+  listTaskRoutesRoute,
+  promoteRoute,
+  rollbackRoute,
+  setTaskRouteRoute,
+  showTaskRouteRoute,
+} from './routes/task-routes.ts';
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
 import type { Services } from './services.ts';
 
@@ -71,6 +78,11 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     ...jobCommandRoutes,
     listJobEventsRoute,
     listJobCheckpointsRoute,
+    listTaskRoutesRoute,
+    showTaskRouteRoute,
+    setTaskRouteRoute,
+    promoteRoute,
+    rollbackRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),

@@ -30,7 +30,11 @@ const MODELS = ['tiny', 'tiny', 'acme/reply', 'acme/triage@1', 'acme/none', 'glo
 /** Names to load adapters under, and to unload them by: enough that many are still free, or still taken. */
 const NAMES = ['tiny', 'a/b', ...Array.from({ length: 40 }, (_, n) => `name-${n}`)];
 /** Routes whose right requests need what an earlier one has made: only their wrong ones are made here. */
-const NEEDS_STATE = ['/v1/uploads/{upload_id}/complete'];
+const NEEDS_STATE = ['/v1/uploads/{upload_id}/complete', '/api/routes/{task}/rollback'];
+const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  '{task}': ['reply', 'reply', 'triage', 'none', '%00'],
+};
+const ANY_PARAMETER = ['tiny', 'acme/reply', '%00', '..'];
 const REQUESTS = 160;
 const AT_ONCE = 6;
 
@@ -86,6 +90,9 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         training_file: [trainingFile, trainingFile, trainingFile, 'file-none'],
         validation_file: [trainingFile],
         suffix: ['parity', 'x.y'],
+        // A promotion names a number, a split a text.
+        version: path.endsWith('/promote') ? [1, 1, 1, 2] : ['latest', '1', '2'],
+        alias: ['latest'],
         id: MODELS,
         task: ['reply', 'none', '../x'],
         lora_name: NAMES,
@@ -100,7 +107,7 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         const body = kind === 3 ? broken(fuzzer, text ?? '') : text;
         const url =
           server.url +
-          path.replaceAll(/\{\w+\}/g, () => encodeURIComponent(fuzzer.pick(['tiny', 'acme/reply', '%00', '..'])));
+          path.replaceAll(/\{\w+\}/g, (name) => encodeURIComponent(fuzzer.pick(PARAMETERS[name] ?? ANY_PARAMETER)));
         const response = await fetch(url, {
           method: method.toUpperCase(),
           headers: {

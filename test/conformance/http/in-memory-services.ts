@@ -15,6 +15,7 @@ import type {
   NamedResidence,
   ResolvedModel,
   Services,
+  TaskServices,
   TextRequest,
   Unloaded,
 } from '../../../src/http/index.ts';
@@ -84,6 +85,7 @@ export class EchoAdapters implements AdapterServices {
 const noFile = (): never => fail('STORED_FILE_NOT_FOUND', 'there are no files');
 const noUpload = (): never => fail('UPLOAD_NOT_FOUND', 'there are no uploads');
 const noJob = (): never => fail('JOB_NOT_FOUND', 'there are no jobs');
+const noTask = (): never => fail('ADAPTER_NOT_FOUND', 'there are no tasks');
 const nothing = () => ({ items: [], hasMore: false });
 
 /** A tenant without files: those of the real store are tested with the real server. */
@@ -97,6 +99,13 @@ const NO_FILES: FileServices = {
   addPart: async () => noUpload(),
   completeUpload: async () => noUpload(),
   cancelUpload: noUpload,
+};
+const NO_TASKS: TaskServices = {
+  list: () => [],
+  get: noTask,
+  setSplit: noTask,
+  promote: noTask,
+  rollback: noTask,
 };
 const NO_JOBS: JobServices = {
   create: noFile,
@@ -116,6 +125,7 @@ export class EchoServices implements Services {
   readonly adapters = new EchoAdapters();
   readonly files = NO_FILES;
   readonly jobs = NO_JOBS;
+  readonly tasks = NO_TASKS;
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
   limit = 100;
