@@ -5,7 +5,7 @@ import { fail, type Problem } from '../base/index.ts';
 import { checkBaseName, type PeftConfig } from '../formats/index.ts';
 import { openBase } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
-import type { AdapterVersion } from '../registry/index.ts';
+import type { AdapterVersion, Search } from '../registry/index.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
@@ -17,22 +17,38 @@ export function parseTarget(text: string, param: string): { tenant: string; task
   return fail('USAGE_INVALID', `${param} must be TENANT/TASK, got ${JSON.stringify(text)}`, { param });
 }
 
+/** Versions of a tenant, or of everybody, that a search finds. */
 export async function listAdapters(
   config: AppConfig,
   tenant: string | undefined,
-  limit: number,
+  search: Search,
 ): Promise<AdapterVersion[]> {
   await using platform = await openPlatform(config);
-  return platform.registry.list(tenant ?? null, { limit });
+  return platform.registry.search(tenant ?? null, search);
+}
+
+/** @throws ADAPTER_NOT_FOUND REQUEST_INVALID */
+export async function tagAdapter(
+  config: AppConfig,
+  reference: string,
+  change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+): Promise<AdapterVersion & { readonly tags: readonly string[] }> {
+  await using platform = await openPlatform(config);
+  const version = platform.registry.tag(null, reference, change);
+  return { ...version, tags: platform.registry.tagsOf(version) };
 }
 
 export async function showAdapter(
   config: AppConfig,
   reference: string,
-): Promise<AdapterVersion & { readonly aliases: readonly string[] }> {
+): Promise<AdapterVersion & { readonly aliases: readonly string[]; readonly tags: readonly string[] }> {
   await using platform = await openPlatform(config);
   const version = platform.registry.resolve(null, reference);
-  return { ...version, aliases: platform.registry.aliasesOf(version) };
+  return {
+    ...version,
+    aliases: platform.registry.aliasesOf(version),
+    tags: platform.registry.tagsOf(version),
+  };
 }
 
 /**

@@ -33,11 +33,13 @@ export {
   removeAdapter,
   rollbackAdapter,
   showAdapter,
+  tagAdapter,
   verifyAdapters,
   type ExportFormat,
 } from './adapters.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
+export { collectAdapters, outdated, type RetentionReport } from './retention.ts';
 export { showRoutes, splitRoute } from './task-routes.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';

@@ -11,6 +11,7 @@ import { failUnknown } from './reference.ts';
 import { findReference, resolveReference } from './resolve.ts';
 import { listRoutes, routeTask } from './routes.ts';
 import { findSplit, setSplit, type Split, type SplitEntry } from './splits.ts';
+import { changeTags, searchVersions, tagsOf, type Search } from './tags.ts';
 import { sweepBlobs, verifyVersions } from './upkeep.ts';
 
 /**
@@ -76,6 +77,28 @@ export class Registry {
 
   list(tenant: string | null, page: Page = {}): AdapterVersion[] {
     return listVersions(this.#database, tenant, page);
+  }
+
+  /** See {@link searchVersions}. */
+  search(tenant: string | null, search: Search): AdapterVersion[] {
+    return searchVersions(this.#database, tenant, search);
+  }
+
+  tagsOf(version: AdapterVersion): string[] {
+    return tagsOf(this.#database, version);
+  }
+
+  /** See {@link changeTags}. @throws ADAPTER_NOT_FOUND REQUEST_INVALID */
+  tag(
+    tenant: string | null,
+    reference: string,
+    change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+  ): AdapterVersion {
+    return this.#database.transaction(() => {
+      const version = this.resolve(tenant, reference);
+      changeTags(this.#database, this.#clock, version, change);
+      return version;
+    });
   }
 
   /**

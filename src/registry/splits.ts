@@ -23,17 +23,23 @@ export interface Split {
 const MAX_ENTRIES = 16;
 const MAX_WEIGHT = 1_000_000;
 
-/** A set of its own, so that it can grow beside the versions. */
+/** What is said about versions and tasks beside the versions themselves: a set of its own, which grows by itself. */
 export const ROUTING_MIGRATIONS: MigrationSet = {
   room: 'routing',
   migrations: [
     {
       version: 1,
-      name: 'splits of tasks',
+      name: 'splits of tasks, tags',
       sql: `
 CREATE TABLE route_splits (
   tenant TEXT NOT NULL, task TEXT NOT NULL, entries TEXT NOT NULL, changed_at INTEGER NOT NULL,
   PRIMARY KEY (tenant, task)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE adapter_tags (
+  tenant TEXT NOT NULL, task TEXT NOT NULL, version INTEGER NOT NULL, tag TEXT NOT NULL, added_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant, task, version, tag),
+  FOREIGN KEY (tenant, task, version) REFERENCES adapter_versions (tenant, task, version) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 `,
     },
