@@ -1,7 +1,7 @@
 /** The queue from both sides: tenants order, runners take, and whoever has lost a job changes nothing. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -159,6 +159,7 @@ test('files that an unfinished job needs stay when they are deleted, and go when
   assert.equal(files.removeExpired(), 1);
   assert.throws(() => files.get('acme', blob.id), { code: 'STORED_FILE_NOT_FOUND' });
   assert.equal(await files.sweep(), 0);
+  assert.ok(existsSync(files.path(blob.digest)), 'the job needs it');
   const lease = take();
   leases.failed(lease, { code: 'x', message: 'x', param: null });
   leases.release(lease);

@@ -40,3 +40,19 @@ test('a session has another place in another task, and weights need not add up t
   assert.equal(chooseEntry(split(5), 'triage', 'x')?.version, '1');
   assert.equal(chooseEntry([], 'triage', 'x'), undefined);
 });
+
+test('each of several parts has its share', () => {
+  const counts = new Map<string, number>();
+  for (const session of SESSIONS) {
+    const version = chooseEntry(split(50, 20, 30), 'triage', session)?.version ?? 'none';
+    counts.set(version, (counts.get(version) ?? 0) + 1);
+  }
+  for (const [version, share] of [
+    ['1', 0.5],
+    ['2', 0.2],
+    ['3', 0.3],
+  ] as const) {
+    const count = counts.get(version) ?? 0;
+    assert.ok(Math.abs(count - share * 10_000) < 4 * Math.sqrt(10_000 * share * (1 - share)), `${version}: ${count}`);
+  }
+});
