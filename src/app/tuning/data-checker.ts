@@ -28,7 +28,7 @@ export class DataChecker implements AsyncDisposable {
 
   #start(): Worker {
     if (this.#worker) return this.#worker;
-    const worker = new Worker(new URL('check-worker.ts', import.meta.url), { execArgv: [] });
+    const worker = new Worker(new URL('./check-worker.ts', import.meta.url), { execArgv: [] });
     worker.on('message', (answer: CheckAnswer) => this.#settle(answer));
     worker.on('error', (cause) => this.#end(worker, new EspalierError('INTERNAL', 'the check broke off', { cause })));
     worker.on('exit', () => this.#end(worker, new EspalierError('CANCELLED', 'the check was broken off')));

@@ -277,7 +277,7 @@ test('a job: validated, trained, its checkpoints and its model asked by name', {
 });
 
 test('a job is paused, goes on from there, and is cancelled', { timeout: 300_000 }, async () => {
-  const { id: training_file } = await upload(acme, chatLines(60));
+  const { id: training_file } = await upload(acme, chatLines(600));
   const { id } = await acme.fineTuning.jobs.create({
     model: 'tiny',
     training_file,
