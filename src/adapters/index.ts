@@ -29,6 +29,7 @@ export {
   type ArtefactBase,
   type WrittenArtefact,
 } from './artefact.ts';
+export { ggufLora, writeGgufLora, type GgufLora } from './gguf-lora.ts';
 export { mergedHooks, mergedLinear } from './proof/merge.ts';
 export {
   PARITY_TOLERANCES,

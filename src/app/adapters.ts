@@ -1,13 +1,13 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { methodOf, probeAdapter, readArtefact } from '../adapters/index.ts';
+import { ggufLora, methodOf, probeAdapter, readArtefact, writeGgufLora } from '../adapters/index.ts';
 import { fail, type Problem } from '../base/index.ts';
 import { checkBaseName, type PeftConfig } from '../formats/index.ts';
 import { openBase } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
-import type { AdapterVersion } from '../registry/index.ts';
+import type { AdapterVersion, Search } from '../registry/index.ts';
 import type { AppConfig } from './config.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
+import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
 
 /** `TENANT/TASK` as two names. @throws USAGE_INVALID */
@@ -17,22 +17,38 @@ export function parseTarget(text: string, param: string): { tenant: string; task
   return fail('USAGE_INVALID', `${param} must be TENANT/TASK, got ${JSON.stringify(text)}`, { param });
 }
 
+/** Versions of a tenant, or of everybody, that a search finds. */
 export async function listAdapters(
   config: AppConfig,
   tenant: string | undefined,
-  limit: number,
+  search: Search,
 ): Promise<AdapterVersion[]> {
   await using platform = await openPlatform(config);
-  return platform.registry.list(tenant ?? null, { limit });
+  return platform.registry.search(tenant ?? null, search);
+}
+
+/** @throws ADAPTER_NOT_FOUND REQUEST_INVALID */
+export async function tagAdapter(
+  config: AppConfig,
+  reference: string,
+  change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+): Promise<AdapterVersion & { readonly tags: readonly string[] }> {
+  await using platform = await openPlatform(config);
+  const version = platform.registry.tag(null, reference, change);
+  return { ...version, tags: platform.registry.tagsOf(version) };
 }
 
 export async function showAdapter(
   config: AppConfig,
   reference: string,
-): Promise<AdapterVersion & { readonly aliases: readonly string[] }> {
+): Promise<AdapterVersion & { readonly aliases: readonly string[]; readonly tags: readonly string[] }> {
   await using platform = await openPlatform(config);
   const version = platform.registry.resolve(null, reference);
-  return { ...version, aliases: platform.registry.aliasesOf(version) };
+  return {
+    ...version,
+    aliases: platform.registry.aliasesOf(version),
+    tags: platform.registry.tagsOf(version),
+  };
 }
 
 /**
@@ -72,12 +88,33 @@ export function rankOf(config: PeftConfig): number | null {
   return 'r' in config && config.peft_type !== 'OFT' ? config.r : null;
 }
 
-export async function exportAdapter(config: AppConfig, reference: string, directory: string): Promise<AdapterVersion> {
-  if (existsSync(directory))
-    fail('USAGE_INVALID', `${directory} exists already: name a folder that does not`, { param: 'dir' });
+export const EXPORT_FORMATS = ['peft', 'gguf'] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+/**
+ * Writes a version out: as a PEFT folder, byte for byte as it was published, or as a GGUF file that llama.cpp loads beside the base's GGUF.
+ * @throws ADAPTER_NOT_FOUND; USAGE_INVALID the path exists; ADAPTER_INVALID it cannot be said in that form
+ */
+export async function exportAdapter(
+  config: AppConfig,
+  reference: string,
+  path: string,
+  format: ExportFormat = 'peft',
+): Promise<AdapterVersion> {
+  if (existsSync(path)) fail('USAGE_INVALID', `${path} exists already: name one that does not`, { param: 'path' });
   await using platform = await openPlatform(config);
   const version = platform.registry.resolve(null, reference);
-  cpSync(await platform.registry.materialise(version), directory, { recursive: true });
+  const folder = await platform.registry.materialise(version);
+  if (format === 'peft') cpSync(folder, path, { recursive: true });
+  else {
+    const base = await resolveBase(config, version.base.name);
+    if (base.digest !== version.base.digest) {
+      fail('ADAPTER_INVALID', `${reference} belongs to another ${version.base.name} than the one that is here`);
+    }
+    const described = describeBase(base);
+    const adapter = readArtefact(folder, described);
+    writeGgufLora(path, ggufLora(adapter, described, `${version.tenant}/${version.task}`));
+  }
   return version;
 }
 
@@ -94,10 +131,10 @@ export async function rollbackAdapter(config: AppConfig, target: string, alias: 
 
 export async function removeAdapter(config: AppConfig, reference: string): Promise<AdapterVersion> {
   await using platform = await openPlatform(config);
-  return platform.registry.remove(null, reference);
+  return await platform.registry.remove(null, reference);
 }
 
 export async function verifyAdapters(config: AppConfig): Promise<Problem[]> {
   await using platform = await openPlatform(config);
-  return platform.registry.verify();
+  return await platform.registry.verify();
 }

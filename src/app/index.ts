@@ -1,10 +1,10 @@
 /**
  * app: composes the rooms into what the commands do; the only room that knows all the others.
  * Owns: the layout of ESPALIER_HOME, the environment variables.
- * May import: base numeric formats storage text model adapters training serving registry tenancy planning hub demo http grammar.   Called by: cli.
+ * May import: base numeric formats storage text model adapters training serving registry tenancy jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
  * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE
- *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH.
+ *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';
@@ -34,6 +34,7 @@ export {
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {
+  EXPORT_FORMATS,
   exportAdapter,
   importAdapter,
   listAdapters,
@@ -41,9 +42,15 @@ export {
   removeAdapter,
   rollbackAdapter,
   showAdapter,
+  tagAdapter,
   verifyAdapters,
+  type ExportFormat,
 } from './adapters.ts';
 export { quantiseBase, type QuantisedBase } from './quantise.ts';
+export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
+export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
+export { collectAdapters, outdated, type RetentionReport } from './retention.ts';
+export { showRoutes, splitRoute } from './task-routes.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';

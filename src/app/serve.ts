@@ -8,6 +8,7 @@ import type { AppConfig } from './config.ts';
 import { ServingMetrics } from './metrics/metrics.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { makeServices } from './services.ts';
+import { startTuning } from './tuning/tuning.ts';
 
 export interface ServeOptions {
   readonly base: string;
@@ -22,6 +23,8 @@ export interface ServeOptions {
   readonly adapterBytes?: number | undefined;
   /** Memory for the files of adapters, so that a load reads no disk. */
   readonly hostBytes?: number | undefined;
+  /** Fine-tuning jobs that this server trains at once; 0: they are queued for another. One unless told. */
+  readonly jobs?: number | undefined;
 }
 
 export interface Serving extends AsyncDisposable {
@@ -35,6 +38,7 @@ export interface Serving extends AsyncDisposable {
 
 const DEFAULT_ADAPTER_BYTES = 2 ** 30;
 const DEFAULT_HOST_BYTES = 2 ** 30;
+const DEFAULT_JOBS = 1;
 /** How much of the usage counts a crash can lose. */
 const USAGE_FLUSH_MS = 5_000;
 
@@ -86,7 +90,8 @@ export async function serve(
     ),
   );
   const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize }, metrics);
+  const tuning = stack.use(await startTuning(config, platform, served, options.jobs ?? DEFAULT_JOBS, log));
+  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize }, metrics, tuning);
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {

@@ -1,5 +1,6 @@
 import { fail } from '../base/index.ts';
 import type { AnswerDelta, ModelEntry, ModelSelection, ResolvedModel, Services } from '../http/index.ts';
+import type { TunedModel } from '../jobs/index.ts';
 import { referenceOf, type AdapterVersion } from '../registry/index.ts';
 import type { AdapterMix, AdapterSource } from '../serving/index.ts';
 import { Quotas, type Principal } from '../tenancy/index.ts';
@@ -11,6 +12,7 @@ import { LoadedNames } from './loaded-names.ts';
 import type { ServingMetrics } from './metrics/metrics.ts';
 import { resolveMix } from './answering/mixes.ts';
 import type { Platform } from './platform.ts';
+import { makeTaskServices } from './task-routes.ts';
 import { textDeltas } from './answering/text-completions.ts';
 
 /** Requests of one tenant at once, where it has no limit of its own. */
@@ -30,6 +32,7 @@ export function makeServices(
   base: ServedBase,
   chat: ChatEngine,
   metrics: ServingMetrics,
+  tuning: Pick<Services, 'files' | 'jobs'>,
 ): Services {
   const { registry, keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.find(tenant)?.maxConcurrent ?? null, DEFAULT_CONCURRENT);
@@ -58,6 +61,9 @@ export function makeServices(
   return {
     maxChoices: MAX_CHOICES,
     adapters: makeAdapterServices({ platform, engine: chat.engine, names, base }),
+    files: tuning.files,
+    jobs: tuning.jobs,
+    tasks: makeTaskServices(registry),
     authenticate: (key) => keys.authenticate(key),
     admit: ({ tenant }) => quotas.admit(tenant),
     resolveModel: resolve,
@@ -80,10 +86,16 @@ export function makeServices(
         .list(tenant)
         .filter((version) => version.base.digest === base.digest)
         .map(adapterEntry),
+      ...platform.jobs
+        .models(tenant)
+        .filter((model) => model.base === base.name)
+        .map(tunedEntry),
     ],
     showModel: (principal, id) => {
       const named = names.find(principal.tenant, id);
       if (named) return { ...adapterEntry(named), id };
+      const tuned = platform.jobs.findModel(principal.tenant, id);
+      if (tuned) return tunedEntry(tuned);
       const { adapter } = resolve(principal, { model: id, task: null });
       return adapter ? adapterEntry(registry.resolve(principal.tenant, adapter.reference)) : baseEntry(base);
     },
@@ -93,11 +105,11 @@ export function makeServices(
 }
 
 function resolveModel(
-  { registry }: Platform,
+  { registry, jobs }: Platform,
   base: ServedBase,
   names: LoadedNames,
-  { tenant }: Principal,
-  { model, task }: ModelSelection,
+  { tenant, keyId }: Principal,
+  { model, task, session }: ModelSelection,
 ): ResolvedModel {
   const ofBase = { name: base.name, digest: base.digest };
   if (model === base.name && task === null) return { modelName: base.name, base: ofBase, adapter: null };
@@ -115,13 +127,15 @@ function resolveModel(
       },
     );
   }
+  // An `ft:` name is the name of one version for ever, so the answer can go by it.
+  const tuned = task === null && model.startsWith('ft:') ? jobs.findModel(tenant, model) : undefined;
   const version =
     task !== null && tenant !== null
-      ? registry.route(tenant, task)
-      : (names.find(tenant, model) ?? registry.resolve(tenant, model));
+      ? registry.route(tenant, task, session ?? keyId)
+      : (names.find(tenant, model) ?? registry.resolve(tenant, tuned?.reference ?? model));
   requireBase(version, base);
   const reference = referenceOf(version);
-  return { modelName: reference, base: ofBase, adapter: { digest: version.digest, reference } };
+  return { modelName: tuned?.name ?? reference, base: ofBase, adapter: { digest: version.digest, reference } };
 }
 
 /** Where the adapter of a resolved model, or each of its mix, is on disk. */
@@ -152,4 +166,8 @@ function adapterEntry(version: AdapterVersion): ModelEntry {
     ownedBy: version.tenant,
     parent: version.base.name,
   };
+}
+
+function tunedEntry({ name, tenant, base, createdAt }: TunedModel): ModelEntry {
+  return { id: name, created: Math.floor(createdAt / 1000), ownedBy: tenant, parent: base };
 }

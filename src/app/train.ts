@@ -1,6 +1,5 @@
-import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
-import { EspalierError, fail, systemClock } from '../base/index.ts';
+import { assert, fail, systemClock } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
@@ -8,13 +7,10 @@ import {
   DEFAULT_OPTIMIZER,
   defaultLearningRate,
   loadExamples,
-  type FromTrainer,
   type RunConfig,
-  type Sample,
   type ScheduleName,
   type TrainJob,
   type TrainResult,
-  type TrainStarted,
 } from '../training/index.ts';
 import { linearSites } from '../model/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
@@ -27,6 +23,7 @@ import { openPlatform } from './platform.ts';
 import { RunJournal, type RunFiles } from './runs/journal.ts';
 import { objectiveConfig, type ObjectiveOptions } from './runs/objective-options.ts';
 import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
+import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 
 /** LoRA on a base in NF4 (Dettmers et al., 2023). */
 const QLORA = 'qlora';
@@ -81,13 +78,10 @@ export const TRAIN_DEFAULTS = {
   samples: 3,
 } as const satisfies Partial<TrainOptions>;
 
-export interface TrainEvents {
+export interface TrainEvents extends Pick<TrainerEvents, 'onStarted' | 'onStep' | 'onSamples'> {
   onModelProgress?: ModelProgress | undefined;
   /** What was picked for the memory budget. */
   onFit?(fit: TrainingFit): void;
-  onStarted?(started: TrainStarted): void;
-  onStep?(event: Extract<FromTrainer, { type: 'step' }>): void;
-  onSamples?(samples: readonly Sample[]): void;
 }
 
 export interface TrainOutcome extends TrainResult {
@@ -159,7 +153,8 @@ export async function runJob(
   signal: AbortSignal | undefined,
 ): Promise<TrainOutcome> {
   using journal = new RunJournal(base, job, { tensorboard, clock: systemClock });
-  const result = await runInChild(job, journalled(journal, events), signal);
+  const result = await runTrainer(job, journalled(journal, events), { abort: signal });
+  assert(result, 'a run that nobody stops comes to its end');
   const files = journal.finished(result);
   const { learningRate } = job.config;
   const outcome = { ...result, adapter: null, adapterDigest: result.digest, learningRate, files };
@@ -199,7 +194,8 @@ function journalled(journal: RunJournal, events: TrainEvents): TrainEvents {
   };
 }
 
-function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
+/** The scores of a run as a version keeps them. */
+export function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
   const metrics: Record<string, number> = { trainLoss };
   if (validLoss !== null) metrics['validLoss'] = validLoss;
   if (validAccuracy !== null) metrics['validAccuracy'] = validAccuracy;
@@ -282,49 +278,4 @@ export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit):
     ...(options.patience !== undefined && { patience: options.patience }),
     ...(validShare > 0 && { validShare }),
   };
-}
-
-function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | undefined): Promise<TrainResult> {
-  const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
-  const abort = (): void => void child.kill();
-  signal?.addEventListener('abort', abort, { once: true });
-  const finished = new Promise<TrainResult>((settle, reject) => {
-    child.on('message', (message: FromTrainer) => {
-      switch (message.type) {
-        case 'started':
-          events.onStarted?.(message.started);
-          return;
-        case 'step':
-          events.onStep?.(message);
-          return;
-        case 'samples':
-          events.onSamples?.(message.samples);
-          return;
-        case 'done':
-          settle(message.result);
-          return;
-        case 'failed': {
-          const { code, message: text, param, problems } = message.error;
-          reject(new EspalierError(code, text, param === undefined ? { problems } : { param, problems }));
-          return;
-        }
-        default:
-          message satisfies never;
-      }
-    });
-    child.once('error', reject);
-    // Not `exit`, which can come before the last message has been read.
-    child.once('close', (code, killedBy) => {
-      const reason = signal?.aborted ? 'CANCELLED' : 'INTERNAL';
-      const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
-      reject(
-        new EspalierError(
-          reason,
-          `the training process ${what}: run again with --resume to go on from the last checkpoint`,
-        ),
-      );
-    });
-  });
-  child.send(job);
-  return finished.finally(() => signal?.removeEventListener('abort', abort));
 }

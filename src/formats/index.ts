@@ -10,6 +10,7 @@ export { openSafetensors, parseSafetensors, type SafetensorsFile } from './safet
 export type { SafetensorsTensor } from './safetensors/safetensors-header.ts';
 export { encodeSafetensors, writeSafetensors, type NamedTensor } from './safetensors/safetensors-write.ts';
 export { openGguf, parseGguf, type GgufFile } from './gguf/gguf.ts';
+export { encodeGguf, writeGguf, type GgufFloats, type GgufPair } from './gguf/gguf-write.ts';
 export type { GgufTensor, GgufValue } from './gguf/gguf-header.ts';
 export { READABLE_GGML_TYPES } from './gguf/ggml-blocks.ts';
 export {

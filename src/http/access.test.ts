@@ -13,7 +13,13 @@ import {
   restart,
   assertNothingHeld,
 } from '../../test/conformance/http/app-harness.ts';
-import { ACME_DIGEST, ACME_KEY, GLOBEX_KEY, OPERATOR_KEY } from '../../test/conformance/http/in-memory-services.ts';
+import {
+  ACME_DIGEST,
+  ACME_KEY,
+  GLOBEX_KEY,
+  OPERATOR_KEY,
+  READER_KEY,
+} from '../../test/conformance/http/in-memory-services.ts';
 import { wireError } from './error-response.ts';
 
 test('the task may come in metadata or in a header', async () => {
@@ -54,6 +60,36 @@ test('a key is needed for everything but health and the description', async () =
   }
   assert.equal((await post(HELLO, { Authorization: 'Bearer nonsense' })).status, 401);
   for (const path of ['/healthz', '/readyz', '/openapi.json']) assert.equal((await get(path, null)).status, 200, path);
+});
+
+test('a reader’s key changes nothing and reads no training data', async () => {
+  const refused: [method: string, path: string][] = [
+    ['POST', '/v1/files'],
+    ['DELETE', '/v1/files/file-1'],
+    ['GET', '/v1/files/file-1/content'],
+    ['POST', '/v1/uploads'],
+    ['POST', '/v1/uploads/upload_1/parts'],
+    ['POST', '/v1/uploads/upload_1/complete'],
+    ['POST', '/v1/uploads/upload_1/cancel'],
+    ['POST', '/v1/fine_tuning/jobs'],
+    ['POST', '/v1/fine_tuning/jobs/ftjob-1/cancel'],
+    ['POST', '/v1/fine_tuning/jobs/ftjob-1/pause'],
+    ['POST', '/v1/fine_tuning/jobs/ftjob-1/resume'],
+    ['POST', '/api/routes/spam'],
+    ['POST', '/api/routes/spam/promote'],
+    ['POST', '/api/routes/spam/rollback'],
+  ];
+  for (const [method, path] of refused) {
+    const asked = (key: string) =>
+      app.request(path, { method, headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' } });
+    const response = await asked(READER_KEY);
+    assert.equal(response.status, 403, `${method} ${path}`);
+    assert.equal((await errorOf(response)).code, 'role_insufficient');
+    assert.notEqual((await asked(ACME_KEY)).status, 403, `${method} ${path}`);
+  }
+  for (const path of ['/v1/files', '/v1/fine_tuning/jobs', '/api/routes']) {
+    assert.equal((await get(path, READER_KEY)).status, 200, path);
+  }
 });
 
 test('models are listed and shown, with slashes in the id', async () => {

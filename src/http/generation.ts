@@ -26,6 +26,9 @@ export interface Generation {
 
 export const taskHeader = z.object({
   'X-Task': z.string().optional().openapi({ description: 'The same as metadata.task.' }),
+  'X-Session-Id': z.string().optional().openapi({
+    description: 'Where a task is split between versions, a session stays with one; else user, else the key.',
+  }),
 });
 
 /** The errors of every endpoint that asks a model. */

@@ -1,5 +1,7 @@
 import type { Principal } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
+import type { TaskServices } from './task-services.ts';
+import type { FileServices, JobServices } from './tuning-services.ts';
 
 /** An adapter of a mix, as a request names it. */
 export interface MixEntry {
@@ -15,6 +17,8 @@ export interface ModelSelection {
   readonly model: string;
   /** With the base's name: the task whose route picks the adapter. */
   readonly task: string | null;
+  /** With a task: whose requests stay with one version when the task is split; absent: the key's. */
+  readonly session?: string | undefined;
   /** With the base's name: adapters to add up; absent: none were named. */
   readonly adapters?: readonly MixEntry[] | undefined;
 }
@@ -177,6 +181,9 @@ export interface Services {
   /** Choices that one prompt may ask for. */
   readonly maxChoices: number;
   readonly adapters: AdapterServices;
+  readonly files: FileServices;
+  readonly jobs: JobServices;
+  readonly tasks: TaskServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
   /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED */

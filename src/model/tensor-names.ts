@@ -95,3 +95,17 @@ export function unpermuteRows(rows: Float32Array, headWidth: number, columns: nu
   }
   return result;
 }
+
+/** The way back of {@link unpermuteRows}: rows in halves are arranged for pairwise rotation, as GGUF's llama converter does. */
+export function permuteRows(rows: Float32Array, headWidth: number, columns: number): Float32Array {
+  const result = new Float32Array(rows.length);
+  const numRows = rows.length / columns;
+  const half = headWidth / 2;
+  for (let row = 0; row < numRows; row++) {
+    const head = Math.floor(row / headWidth) * headWidth;
+    const inHead = row - head;
+    const target = head + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
+    result.set(rows.subarray(row * columns, (row + 1) * columns), target * columns);
+  }
+  return result;
+}

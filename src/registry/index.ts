@@ -17,4 +17,6 @@ export { LATEST, type AliasChange } from './aliases.ts';
 export type { PublishInfo, PublishResult } from './publish.ts';
 export type { Page } from './catalog.ts';
 export { REGISTRY_MIGRATIONS } from './tables.ts';
+export { ROUTING_MIGRATIONS, type Split, type SplitEntry } from './splits.ts';
+export type { Search } from './tags.ts';
 export { Registry } from './registry.ts';

@@ -1,6 +1,6 @@
 import type { CompiledAdapter, TokenRows } from '../adapters/index.ts';
 import { assert, fail } from '../base/index.ts';
-import type { ModelConfig } from '../model/index.ts';
+import type { BaseModel, ModelConfig } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
 import type { KvBlocks } from './cache/kv-blocks.ts';
 import type { Sequence } from './sequence.ts';
@@ -67,19 +67,30 @@ export function replaceInputRows(hidden: Tensor, rows: readonly SequenceRows[]):
   }
 }
 
-/** Copies the adapter's keys and values of positions begin..end into the sequence's blocks. */
-export function writeGivenKeys(blocks: KvBlocks, sequence: Sequence, begin: number, end: number): void {
+/** Writes the adapter's keys and values of positions begin..end into the sequence's blocks. */
+export function writeGivenKeys(
+  { kernels, config }: BaseModel,
+  blocks: KvBlocks,
+  sequence: Sequence,
+  begin: number,
+  end: number,
+): void {
   const { virtual } = sequence.adapter;
   assert(virtual?.kind === 'key-values', 'the adapter brings keys and values');
   const [numLayers, count, width] = virtual.keys_LNK.shape;
+  const T = end - begin;
+  const shape = { T, H: config.numHeads, G: config.numKeyValueHeads, E: config.headWidth, scale: 1 };
+  const rows = {
+    rowSequences: new Int32Array(T),
+    contextLengths: Int32Array.from({ length: T }, (_, row) => begin + row + 1),
+    blockTables: Int32Array.from(sequence.blocks),
+    maxBlocks: sequence.blocks.length,
+    blockSize: blocks.blockSize,
+  };
   for (let layer = 0; layer < numLayers; layer++) {
-    for (let position = begin; position < end; position++) {
-      const from = (layer * count + position) * width;
-      const block = sequence.blocks[Math.floor(position / blocks.blockSize)];
-      const to = (block * blocks.blockSize + (position % blocks.blockSize)) * width;
-      blocks.keys[layer].set(virtual.keys_LNK.data.subarray(from, from + width), to);
-      blocks.values[layer].set(virtual.values_LNK.data.subarray(from, from + width), to);
-    }
+    const [from, to] = [(layer * count + begin) * width, (layer * count + end) * width];
+    const [k, v] = [virtual.keys_LNK.data.subarray(from, to), virtual.values_LNK.data.subarray(from, to)];
+    kernels.cacheKeyValues(blocks.keys[layer], blocks.values[layer], k, v, rows, shape);
   }
 }
 

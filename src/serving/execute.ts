@@ -18,7 +18,7 @@ export interface StepResult {
 
 /** One forward pass over the rows of a plan, whatever adapters they use. Writes their keys and values into the cache. */
 export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: StepPlan): StepResult {
-  const rows = layOut(blocks, plan);
+  const rows = layOut(base, blocks, plan);
   const hidden = forward(
     g,
     base,
@@ -58,7 +58,7 @@ interface StepRows {
   readonly finishing: Sequence[];
 }
 
-function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
+function layOut(base: BaseModel, blocks: KvBlocks, plan: StepPlan): StepRows {
   const T = plan.reduce((sum, planned) => sum + numRowsOf(planned), 0);
   const maxBlocks = Math.max(...plan.map(({ sequence }) => sequence.blocks.length));
   const rows: StepRows = {
@@ -82,7 +82,7 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
     const { sequence, numNew } = planned;
     const { adapter, numComputed, numGiven, numVirtual } = sequence;
     rows.paged.blockTables.set(sequence.blocks, index * maxBlocks);
-    if (numComputed < numGiven) writeGivenKeys(blocks, sequence, numComputed, numGiven);
+    if (numComputed < numGiven) writeGivenKeys(base, blocks, sequence, numComputed, numGiven);
     const numRows = numRowsOf(planned);
     const [begin, end, first] = [row, row + numRows, numComputed + numNew - numRows];
     rows.spans.push({ begin, end, adapter });

@@ -1,17 +1,21 @@
-/** A training process: a crash or a kill here never reaches serving. Forked by app/train.ts with a {@link TrainJob} as its first message. */
+/** A training process: a crash or a kill here never reaches serving. Forked by app/trainer-process.ts with a {@link TrainJob} as its first message. */
 import { EspalierError, errorMessage, systemClock } from '../base/index.ts';
-import type { FromTrainer, TrainJob } from './messages.ts';
+import { STOP, type FromTrainer, type TrainJob } from './messages.ts';
 import { runJob } from './job.ts';
 
 /** Settles when the newest message, and so every earlier one, has left this process. */
 let sent: Promise<void> = Promise.resolve();
+let mustStop = false;
 
 function send(message: FromTrainer): void {
   sent = new Promise((resolve) => process.send?.(message, () => resolve()));
 }
 
 process.once('message', (job: TrainJob) => {
-  void runJob(job, systemClock, send)
+  process.on('message', (message) => {
+    if (message === STOP) mustStop = true;
+  });
+  void runJob(job, systemClock, send, () => mustStop)
     .catch((error: unknown) => {
       const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
       const { code, message, param, problems } = known;

@@ -47,6 +47,16 @@ export function loadExamples(
 ): LoadedExamples {
   const file = readTrainingFile(path);
   if (objective !== undefined) requireForm(path, file.form, objective);
+  return examplesOf(file, renderer, contextLength, objective);
+}
+
+/** The same for a file that has been read, without a look at its form. */
+export function examplesOf(
+  file: TrainingFile,
+  renderer: ChatRenderer,
+  contextLength: number,
+  objective?: ObjectiveName,
+): LoadedExamples {
   const { examples, lines } = render(file, renderer, objective);
   const problems: Problem[] = [];
   for (const [index, example] of examples.entries()) {

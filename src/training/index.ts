@@ -5,12 +5,13 @@
  * Runs on: a child process (child.ts); the types on the main thread.
  * Throws: DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
-export { countParameters, RUN_FOLDER, runJob } from './job.ts';
-export type { FromTrainer, Sample, TrainJob, TrainResult, TrainStarted } from './messages.ts';
+export { countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
+export { STOP } from './messages.ts';
+export type { FromTrainer, Sample, StepRecord, TrainJob, TrainResult, TrainStarted } from './messages.ts';
 export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
 export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
 export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
-export { loadExamples, type LoadedExamples } from './example.ts';
+export { examplesOf, loadExamples, type LoadedExamples } from './example.ts';
 export { packExamples, groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';

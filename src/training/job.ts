@@ -6,7 +6,7 @@ import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { openChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
-import type { FromTrainer, TrainJob, TrainResult } from './messages.ts';
+import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
 import { TrainingRun } from './run.ts';
 import { SampleTaker } from './sample-taker.ts';
@@ -19,8 +19,17 @@ const LAST_FOLDER = 'last';
 /** Weight of the newest step in the shown rate. */
 const RATE_SMOOTHING = 0.2;
 
-/** Trains one adapter from files to files. Progress goes up through `send`; the checkpoint in the output folder makes it resumable. */
-export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTrainer) => void): Promise<void> {
+/**
+ * Trains one adapter from files to files. Progress goes up through `send`; the checkpoint in the output folder, or where it is to be kept,
+ * makes it resumable. A snapshot is always older than the checkpoint that knows of its step.
+ * @param mustStop asked after each step: whether to leave a checkpoint and go
+ */
+export async function runJob(
+  job: TrainJob,
+  clock: Clock,
+  send: (message: FromTrainer) => void,
+  mustStop: () => boolean = () => false,
+): Promise<void> {
   const kernels = loadNativeKernels(job.threads === undefined ? {} : { threads: job.threads });
   const base = openBase(job.base, kernels);
   const renderer = openChatRenderer(job.base.path);
@@ -29,8 +38,10 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
   const data = loadRunData(sources, renderer, base.config.contextLength);
   const { train, valid } = data;
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config);
-  mkdirSync(job.output, { recursive: true });
-  const checkpointPath = join(job.output, 'checkpoint.safetensors');
+  const { keeping } = job;
+  const folder = keeping?.folder ?? job.output;
+  mkdirSync(folder, { recursive: true });
+  const checkpointPath = join(folder, 'checkpoint.safetensors');
   const identity = {
     base: `${base.digest} in ${base.format}`,
     train: train.digest,
@@ -53,6 +64,7 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
       overlaps: data.overlaps,
       instructionSet: kernels.name,
       warnings: data.warnings,
+      history: historyOf(run),
     },
   });
   const sampleTaker = new SampleTaker(run, valid, renderer.tokenizer, job.samples);
@@ -68,17 +80,72 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
     const meanSeconds = (clock.nowMs() - startedMs) / 1000 / (report.step - start.step);
     send({ type: 'step', report, tokensPerSecond, secondsLeft: (run.totalSteps - report.step) * meanSeconds });
     if (report.valid && sampleTaker.isWanted) send({ type: 'samples', samples: sampleTaker.take(report.step) });
-    if (report.step % job.checkpointEverySteps === 0 && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
-    // Lets a cancel message or the parent's end be noticed.
+    const isSnapshot = keeping !== undefined && (report.step % keeping.snapshotEverySteps === 0 || run.isDone);
+    if (isSnapshot) writeSnapshot(job, keeping, base, run, send);
+    const isTime = isSnapshot || report.step % job.checkpointEverySteps === 0;
+    if (isTime && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+    // Lets a message or the parent's end be noticed.
     await new Promise((resolve) => setImmediate(resolve));
+    if (mustStop() && !run.isDone) {
+      saveCheckpoint(checkpointPath, run, identity);
+      send({ type: 'stopped', step: report.step });
+      return;
+    }
   }
   saveCheckpoint(checkpointPath, run, identity);
   const seconds = (clock.nowMs() - startedMs) / 1000;
   const tokensHere = run.state.trainedTokens - start.tokens;
   const measured = { seconds, tokensHere, trainableParameters, textDigest: renderer.digest };
   const result = finish(job, base, run, data, measured);
-  rmSync(checkpointPath, { force: true });
+  if (!keeping) rmSync(checkpointPath, { force: true });
   send({ type: 'done', result });
+}
+
+/** Where the adapter of a step is kept. */
+export function snapshotFolder(folder: string, step: number): string {
+  return join(folder, 'snapshots', `step-${step}`);
+}
+
+function writeSnapshot(
+  job: TrainJob,
+  keeping: TrainKeeping,
+  base: BaseModel,
+  run: TrainingRun,
+  send: (message: FromTrainer) => void,
+): void {
+  const { step } = run.state;
+  const folder = snapshotFolder(keeping.folder, step);
+  writeAdapter(folder, job, base, run, lastValues(run));
+  send({ type: 'snapshot', step, folder });
+}
+
+function historyOf({ state }: TrainingRun): StepRecord[] {
+  const { trainLosses, trainAccuracies, validations } = state;
+  return trainLosses.map((loss, index) => {
+    const found = validations.find(({ step }) => step === index + 1);
+    const valid = found && { loss: found.loss, accuracy: found.accuracy };
+    return { step: index + 1, loss, accuracy: trainAccuracies[index], valid };
+  });
+}
+
+function lastValues(run: TrainingRun): Float32Array[] {
+  return run.parameters.map(({ value }) => value.data as Float32Array);
+}
+
+function writeAdapter(
+  folder: string,
+  job: TrainJob,
+  base: BaseModel,
+  run: TrainingRun,
+  values: readonly Float32Array[],
+): WrittenArtefact {
+  const trained = run.parameters.map(({ name, value }, index) => {
+    const data = values[index];
+    return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
+  });
+  const tensors = new Map([...run.frozen, ...trained]);
+  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
+  return writeArtefact(folder, { config, tensors }, base.digest);
 }
 
 function finish(
@@ -94,23 +161,9 @@ function finish(
   }: { seconds: number; tokensHere: number; trainableParameters: number; textDigest: string },
 ): TrainResult {
   const { state } = run;
-  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
-  const write = (folder: string, values: readonly Float32Array[]): WrittenArtefact => {
-    const trained = run.parameters.map(({ name, value }, index) => {
-      const data = values[index];
-      return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
-    });
-    const tensors = new Map([...run.frozen, ...trained]);
-    return writeArtefact(folder, { config, tensors }, base.digest);
-  };
-  const artefact = write(job.output, run.finalValues());
+  const artefact = writeAdapter(job.output, job, base, run, run.finalValues());
   const lastOutput = join(job.output, RUN_FOLDER, LAST_FOLDER);
-  const last = state.best
-    ? write(
-        lastOutput,
-        run.parameters.map(({ value }) => value.data as Float32Array),
-      )
-    : undefined;
+  const last = state.best ? writeAdapter(lastOutput, job, base, run, lastValues(run)) : undefined;
   const best = state.best ? state.validations.find(({ step }) => step === state.best?.step) : undefined;
   return {
     output: job.output,

@@ -16,8 +16,27 @@ export interface TrainJob {
   /** Held-out prompts that are answered at every evaluation, to be looked at. */
   readonly samples: number;
   readonly resume: boolean;
+  /** For runs that somebody watches and may have to repeat. */
+  readonly keeping?: TrainKeeping | undefined;
   /** Written as base_model_name_or_path: how other tools find the base. */
   readonly baseModelName: string;
+}
+
+/** What such a run leaves besides its output. */
+export interface TrainKeeping {
+  /** For the checkpoint, which stays at the end: a run whose end was not noticed ends again without a step. */
+  readonly folder: string;
+  /** After each of so many steps, and after the last, the adapter is written to a {@link snapshotFolder}. */
+  readonly snapshotEverySteps: number;
+}
+
+/** What is known of a step for ever. */
+export interface StepRecord {
+  readonly step: number;
+  readonly loss: number;
+  readonly accuracy: number;
+  /** On the held-out data, where it was evaluated after this step. */
+  readonly valid: { readonly loss: number; readonly accuracy: number } | undefined;
 }
 
 export interface TrainStarted {
@@ -34,6 +53,8 @@ export interface TrainStarted {
   readonly overlaps: OverlapReport;
   readonly instructionSet: string;
   readonly warnings: readonly Problem[];
+  /** The steps before a resume, whoever heard of them. */
+  readonly history: readonly StepRecord[];
 }
 
 /** What the adapter answered to a held-out prompt during the run. */
@@ -82,6 +103,9 @@ export interface TrainResult {
   readonly validations: readonly (Evaluation & { readonly step: number })[];
 }
 
+/** To a training process after its job: save and stop, after the step that it is in. */
+export const STOP = 'stop';
+
 export type FromTrainer =
   | { readonly type: 'started'; readonly started: TrainStarted }
   | {
@@ -91,6 +115,10 @@ export type FromTrainer =
       readonly secondsLeft: number;
     }
   | { readonly type: 'samples'; readonly samples: readonly Sample[] }
+  /** The adapter of this step is in its folder. */
+  | { readonly type: 'snapshot'; readonly step: number; readonly folder: string }
+  /** By the parent's wish, with a checkpoint. */
+  | { readonly type: 'stopped'; readonly step: number }
   | { readonly type: 'done'; readonly result: TrainResult }
   | {
       readonly type: 'failed';

@@ -82,6 +82,7 @@ export interface RunState {
   dropoutRng: RngState;
   trainedTokens: number;
   readonly trainLosses: number[];
+  readonly trainAccuracies: number[];
   readonly validations: (Evaluation & { readonly step: number })[];
   best: BestAdapter | undefined;
 }
@@ -135,6 +136,7 @@ export class TrainingRun {
       dropoutRng: Rng.fromSeed(config.seed, 'dropout').state,
       trainedTokens: 0,
       trainLosses: [],
+      trainAccuracies: [],
       validations: [],
       best: undefined,
     };
@@ -201,6 +203,7 @@ export class TrainingRun {
     state.dropoutRng = dropoutRng.state;
     state.trainedTokens += numTokens;
     state.trainLosses.push(loss);
+    state.trainAccuracies.push(numTop / numTargets);
     const isTime = step % config.evaluateEverySteps === 0 || step === this.totalSteps;
     const valid = isTime && this.#data.valid.length > 0 ? this.#validate() : undefined;
     return {

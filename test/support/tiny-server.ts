@@ -21,6 +21,8 @@ export interface TinyServerOptions {
 
 export interface TinyServer extends AsyncDisposable {
   readonly url: string;
+  /** For what is done beside the server. */
+  readonly config: AppConfig;
   /** The base's folder. */
   readonly basePath: string;
   /** The PEFT folder of an adapter. */
@@ -69,6 +71,7 @@ export async function startTinyServer({
   const owned = stack.move();
   return {
     url,
+    config,
     basePath,
     adapterPath,
     keyOf(tenant) {

@@ -5,6 +5,10 @@ import { positiveInteger, weightsOption, wholeNumber } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 import { untilSignal } from '../until-signal.ts';
 
+interface ServeCommandOptions extends Omit<ServeOptions, 'jobs'>, OutputOptions {
+  readonly jobs?: number | boolean | undefined;
+}
+
 export function serveCommand(config: AppConfig): Command {
   return new Command('serve')
     .description('the HTTP server: one base in memory, every published adapter, picked per request')
@@ -16,6 +20,8 @@ export function serveCommand(config: AppConfig): Command {
     .option('--cache-tokens <n>', 'tokens that the cache of keys and values holds', positiveInteger)
     .option('--adapter-bytes <n>', 'memory for adapters that are ready; 1 GiB unless told', positiveInteger)
     .option('--host-bytes <n>', 'memory for the files of adapters; 1 GiB unless told', wholeNumber)
+    .option('--jobs <n>', 'fine-tuning jobs that are trained at once; 1 unless told', positiveInteger)
+    .option('--no-jobs', 'leave fine-tuning jobs to another process')
     .option('--json', 'print one JSON document when the server is ready')
     .addHelpText(
       'after',
@@ -24,9 +30,11 @@ Example:
   espalier tenants create acme && espalier keys create acme
   espalier serve --base smollm2-135m-instruct --port 8080`,
     )
-    .action(async (options: ServeOptions & OutputOptions) => {
+    .action(async ({ jobs, ...options }: ServeCommandOptions) => {
       const output = new Output(options);
-      await using server = await serve(config, options, serverLog(), modelProgress(output));
+      // The command line's parser gives true where neither option is there.
+      const numJobs = jobs === false ? 0 : jobs === true ? undefined : jobs;
+      await using server = await serve(config, { ...options, jobs: numJobs }, serverLog(), modelProgress(output));
       const { url, baseName, instructionSet } = server;
       output.result(
         { url, base: baseName, instructionSet },

@@ -1,8 +1,8 @@
 import { z } from '@hono/zod-openapi';
 import { assert } from '../../base/index.ts';
 import { parseBody, readJson } from '../body.ts';
-import { HttpError } from '../error-response.ts';
-import { errorDocs, jsonContent, type KeyedContext, type Route } from '../route.ts';
+import { requireWriter } from '../role.ts';
+import { errorDocs, jsonContent, type Route } from '../route.ts';
 import {
   loadLoraAdapterRequest,
   loraAdapterList,
@@ -114,8 +114,3 @@ export const listLoraAdaptersRoute: Route = {
     return Response.json({ ...list, tiers: { ready: tierOf(ready), host: tierOf(host) } });
   },
 };
-
-function requireWriter({ principal }: KeyedContext): void {
-  if (principal.role !== 'reader') return;
-  throw new HttpError(403, 'role_insufficient', 'a reader’s key asks models: loading and unloading need a writer’s');
-}

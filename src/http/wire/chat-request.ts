@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import type { ChatMessage, ChatRequest } from '../services.ts';
 import { answerFormatFields, answerFormatOf } from './answer-format.ts';
-import { IGNORED, isEmpty, never, unsupported, wellFormed } from './fates.ts';
+import { IGNORED, isEmpty, never, SESSION, unsupported, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
 
@@ -42,7 +42,7 @@ export const chatCompletionRequest = z
       .nullish()
       .openapi({ description: 'With logprobs: so many of the most probable tokens in each one’s place.' }),
 
-    user: z.string().nullish().openapi({ description: IGNORED }),
+    user: z.string().nullish().openapi({ description: SESSION }),
     safety_identifier: z.string().nullish().openapi({ description: IGNORED }),
     store: z.boolean().nullish().openapi({ description: IGNORED }),
     prompt_cache_key: z.string().nullish().openapi({ description: IGNORED }),

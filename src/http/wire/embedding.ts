@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { POOLINGS, type EmbeddingRequest, type Embeddings, type ResolvedModel } from '../services.ts';
-import { IGNORED } from './fates.ts';
+import { SESSION } from './fates.ts';
 import { modelFields } from './model-fields.ts';
 import { inputsOf, textInputs } from './text-request.ts';
 
@@ -22,7 +22,7 @@ export const embeddingRequest = z
       .enum(POOLINGS)
       .nullish()
       .openapi({ description: 'How the vectors of the tokens become one: their mean unless told, or the last.' }),
-    user: z.string().nullish().openapi({ description: IGNORED }),
+    user: z.string().nullish().openapi({ description: SESSION }),
   })
   .openapi('EmbeddingRequest');
 

@@ -5,6 +5,8 @@
  */
 import { z } from '@hono/zod-openapi';
 
+/** The description of `user`. */
+export const SESSION = 'Where a task is split between versions, a user stays with one; it changes nothing else.';
 /** The description of a field that is accepted and without effect. */
 export const IGNORED = 'Accepted; it cannot change the answer.';
 const NOT_YET = 'is not supported here yet: leave it out';

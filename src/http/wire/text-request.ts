@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import type { TextInput, TextRequest } from '../services.ts';
-import { IGNORED, never, wellFormed } from './fates.ts';
+import { never, SESSION, wellFormed } from './fates.ts';
 import { count, generationFields, generationOf, tokenId } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
 
@@ -40,7 +40,7 @@ export const completionRequest = z
       description: 'Each token with its log-probability, and so many of the most probable tokens in its place.',
     }),
     suffix: never,
-    user: z.string().nullish().openapi({ description: IGNORED }),
+    user: z.string().nullish().openapi({ description: SESSION }),
   })
   .openapi('CompletionRequest');
 

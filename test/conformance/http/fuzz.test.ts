@@ -1,12 +1,14 @@
 /** Requests made from /openapi.json, right ones and nearly right ones, to the real server: no answer is a 5xx, and every status is documented. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import OpenAI, { toFile } from 'openai';
 import { Rng } from '../../../src/base/index.ts';
 import { chatCompletion } from '../../../src/http/wire/chat-response.ts';
 import { embeddingList } from '../../../src/http/wire/embedding.ts';
 import { textCompletion } from '../../../src/http/wire/text-response.ts';
 import { SchemaFuzzer, type JsonSchema } from '../../support/schema-fuzzer.ts';
 import { startTinyServer, type TinyServer } from '../../support/tiny-server.ts';
+import { chatLines } from '../../support/tuning-data.ts';
 
 interface Operation {
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: JsonSchema }>> };
@@ -27,16 +29,24 @@ const ANSWERS: Readonly<Record<string, { parse(value: unknown): unknown }>> = {
 const MODELS = ['tiny', 'tiny', 'acme/reply', 'acme/triage@1', 'acme/none', 'globex/label', ''];
 /** Names to load adapters under, and to unload them by: enough that many are still free, or still taken. */
 const NAMES = ['tiny', 'a/b', ...Array.from({ length: 40 }, (_, n) => `name-${n}`)];
+/** Routes whose right requests need what an earlier one has made: only their wrong ones are made here. */
+const NEEDS_STATE = ['/v1/uploads/{upload_id}/complete', '/api/routes/{task}/rollback'];
+const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  '{task}': ['reply', 'reply', 'triage', 'none', '%00'],
+};
+const ANY_PARAMETER = ['tiny', 'acme/reply', '%00', '..'];
 const REQUESTS = 160;
 const AT_ONCE = 6;
 
 let server: TinyServer;
 let description: Description;
+let trainingFile: string;
 
 before(async () => {
   server = await startTinyServer({
     // Short, so that an answer without a limit is short too.
     contextLength: 64,
+    serve: { jobs: 0 },
     adapters: {
       'acme/triage': { seed: 1, rank: 2, targets: ['q_proj'] },
       'acme/reply': { seed: 2, rank: 4, targets: 'all-linear' },
@@ -44,6 +54,9 @@ before(async () => {
     },
   });
   description = (await (await fetch(`${server.url}/openapi.json`)).json()) as Description;
+  const client = new OpenAI({ apiKey: server.keyOf('acme'), baseURL: `${server.url}/v1`, maxRetries: 0 });
+  const file = await toFile(Buffer.from(chatLines(2)), 'train.jsonl');
+  trainingFile = (await client.files.create({ file, purpose: 'fine-tune' })).id;
 });
 after(() => server?.[Symbol.asyncDispose]());
 
@@ -73,7 +86,13 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
     await t.test(`${method} ${path}`, async () => {
       const schema = operation.requestBody?.content['application/json']?.schema;
       const words = {
-        model: MODELS,
+        model: path.startsWith('/v1/fine_tuning') ? ['tiny', 'tiny', 'tiny', 'acme/reply'] : MODELS,
+        training_file: [trainingFile, trainingFile, trainingFile, 'file-none'],
+        validation_file: [trainingFile],
+        suffix: ['parity', 'x.y'],
+        // A promotion names a number, a split a text.
+        version: path.endsWith('/promote') ? [1, 1, 1, 2] : ['latest', '1', '2'],
+        alias: ['latest'],
         id: MODELS,
         task: ['reply', 'none', '../x'],
         lora_name: NAMES,
@@ -88,7 +107,7 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         const body = kind === 3 ? broken(fuzzer, text ?? '') : text;
         const url =
           server.url +
-          path.replaceAll(/\{\w+\}/g, () => encodeURIComponent(fuzzer.pick(['tiny', 'acme/reply', '%00', '..'])));
+          path.replaceAll(/\{\w+\}/g, (name) => encodeURIComponent(fuzzer.pick(PARAMETERS[name] ?? ANY_PARAMETER)));
         const response = await fetch(url, {
           method: method.toUpperCase(),
           headers: {
@@ -118,9 +137,10 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
       }
       if (!schema) return;
       const seen = JSON.stringify([...counts]);
+      if (NEEDS_STATE.includes(path)) return;
       assert.ok((counts.get(200) ?? 0) >= REQUESTS / 10, `enough were right to be answered: ${seen}`);
       assert.ok((counts.get(400) ?? 0) >= REQUESTS / 10, `enough were wrong: ${seen}`);
-      assert.ok((counts.get(404) ?? 0) > 0, seen);
+      if (path !== '/v1/uploads') assert.ok((counts.get(404) ?? 0) > 0, seen);
     });
   }
   assert.deepEqual(server.errors, []);

@@ -6,13 +6,16 @@ import type {
   ChatRequest,
   EmbeddingRequest,
   Embeddings,
+  FileServices,
   GenerationOptions,
+  JobServices,
   LoadRequest,
   ModelEntry,
   ModelSelection,
   NamedResidence,
   ResolvedModel,
   Services,
+  TaskServices,
   TextRequest,
   Unloaded,
 } from '../../../src/http/index.ts';
@@ -79,6 +82,40 @@ export class EchoAdapters implements AdapterServices {
   }
 }
 
+const noFile = (): never => fail('STORED_FILE_NOT_FOUND', 'there are no files');
+const noUpload = (): never => fail('UPLOAD_NOT_FOUND', 'there are no uploads');
+const noJob = (): never => fail('JOB_NOT_FOUND', 'there are no jobs');
+const noTask = (): never => fail('ADAPTER_NOT_FOUND', 'there are no tasks');
+const nothing = () => ({ items: [], hasMore: false });
+
+/** A tenant without files: those of the real store are tested with the real server. */
+const NO_FILES: FileServices = {
+  create: async () => fail('REQUEST_INVALID', 'nothing is stored here'),
+  get: noFile,
+  list: nothing,
+  delete: noFile,
+  content: noFile,
+  createUpload: () => fail('REQUEST_INVALID', 'nothing is stored here'),
+  addPart: async () => noUpload(),
+  completeUpload: async () => noUpload(),
+  cancelUpload: noUpload,
+};
+const NO_TASKS: TaskServices = {
+  list: () => [],
+  get: noTask,
+  setSplit: noTask,
+  promote: noTask,
+  rollback: noTask,
+};
+const NO_JOBS: JobServices = {
+  create: noFile,
+  get: noJob,
+  list: nothing,
+  command: noJob,
+  events: noJob,
+  checkpoints: noJob,
+};
+
 /**
  * Services of one base that repeats the last message, word by word. Tenant acme has an adapter `acme/spam` that answers in capital
  * letters. Everything that the HTTP face must give back is counted.
@@ -86,6 +123,9 @@ export class EchoAdapters implements AdapterServices {
 export class EchoServices implements Services {
   readonly maxChoices = 3;
   readonly adapters = new EchoAdapters();
+  readonly files = NO_FILES;
+  readonly jobs = NO_JOBS;
+  readonly tasks = NO_TASKS;
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
   limit = 100;
