@@ -1,7 +1,7 @@
 /**
  * http: OpenAI's shapes on the wire, over functions that the app passes in.
  * Owns: the listening socket, the schemas of requests and responses, the map from error kinds to statuses.
- * May import: base, and types of serving tenancy.   Called by: app.
+ * May import: base formats, and types of serving tenancy.   Called by: app.
  * Runs on: the main thread.
  * Throws: CONFIG_INVALID REQUEST_INVALID KEY_INVALID INTERNAL.
  */
@@ -12,9 +12,7 @@ export type {
   AnswerDelta,
   AnswerFormat,
   AnswerToken,
-  ChatMessage,
   ChatRequest,
-  ChatRole,
   EmbeddingRequest,
   Embeddings,
   FinishReason,
@@ -28,5 +26,8 @@ export type {
   TextInput,
   TextRequest,
   TokenLogprob,
+  Tool,
+  ToolCallDelta,
+  ToolUse,
   Usage,
 } from './services.ts';

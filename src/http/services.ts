@@ -1,3 +1,4 @@
+import type { ChatMessage } from '../formats/index.ts';
 import type { Principal } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
 
@@ -37,11 +38,26 @@ export interface ResolvedModel {
   readonly mix?: readonly ResolvedPart[] | undefined;
 }
 
-export type ChatRole = 'system' | 'user' | 'assistant';
+/** A function that the model may call. */
+export interface Tool {
+  readonly name: string;
+  /** As the model sees it, in OpenAI's form. */
+  readonly definition: unknown;
+  /** JSON Schema of the arguments, an object. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+  /** Whether the arguments are held to the schema; else they are any JSON object. */
+  readonly isStrict: boolean;
+  /** The request's field that holds the schema, for messages. */
+  readonly param: string;
+}
 
-export interface ChatMessage {
-  readonly role: ChatRole;
-  readonly content: string;
+/** The tools of a request, at least one, and how they may be called. */
+export interface ToolUse {
+  readonly tools: readonly Tool[];
+  /** `auto`: as the model likes; `required`: at least one call and no text; a name: this one, once. */
+  readonly choice: 'auto' | 'required' | { readonly name: string };
+  /** Whether an answer may have more than one call. */
+  readonly isParallel: boolean;
 }
 
 /** How the tokens of an answer are chosen, and where it ends: of chats and of texts. */
@@ -73,7 +89,6 @@ export interface GenerationOptions {
   readonly topLogprobs: number | null;
 }
 
-/** A chat request once it has been checked. */
 /** What an answer must look like; `param` is the request's field that says so. */
 export type AnswerFormat =
   | { readonly kind: 'json-object'; readonly param: string }
@@ -85,6 +100,8 @@ export type AnswerFormat =
 export interface ChatRequest extends GenerationOptions {
   /** Null: any text. */
   readonly format: AnswerFormat | null;
+  /** Null: no tool may be called. */
+  readonly toolUse: ToolUse | null;
   readonly messages: readonly ChatMessage[];
   /** At least 1; null: until the context is full. */
   readonly maxTokens: number | null;
@@ -121,7 +138,16 @@ export interface Embeddings {
   readonly promptTokens: number;
 }
 
-export type FinishReason = 'stop' | 'length';
+/** `tool_calls`: an answer of a chat that calls tools and was not cut off. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls';
+
+/** A piece of a tool call: the first of a call has its id and name, all have a part of its arguments, possibly empty. */
+export interface ToolCallDelta {
+  /** The call, from 0, in its choice. */
+  readonly index: number;
+  readonly begin?: { readonly id: string; readonly name: string } | undefined;
+  readonly argumentsText: string;
+}
 
 export interface Usage {
   readonly promptTokens: number;
@@ -157,6 +183,7 @@ export interface AnswerDelta {
   readonly index: number;
   /** May be empty. */
   readonly text: string;
+  readonly toolCalls?: readonly ToolCallDelta[] | undefined;
   /** The tokens whose text is out with this delta, if the request asked for log-probabilities. */
   readonly tokens?: readonly AnswerToken[] | undefined;
   readonly finishReason?: FinishReason | undefined;

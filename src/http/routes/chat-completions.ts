@@ -38,7 +38,7 @@ export const chatCompletionsRoute: Route = {
       numChoices: request.numChoices,
       stream: body.stream === true,
       withUsage: body.stream_options?.include_usage === true,
-      shape: (head) => chatShape(head, request.numChoices),
+      shape: (head) => chatShape(head, request.numChoices, request.toolUse !== null),
       deltas: (model, signal) => services.chat(principal, model, request, signal),
     });
   },

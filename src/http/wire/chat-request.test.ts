@@ -26,6 +26,7 @@ function problemOf(body: unknown): { param: string | undefined; message: string 
 const DEFAULTS: ChatRequest = {
   messages: [{ role: 'user', content: 'hello' }],
   format: null,
+  toolUse: null,
   maxTokens: null,
   temperature: 1,
   topP: 1,
@@ -72,6 +73,7 @@ test('every field that is obeyed is passed on', () => {
   assert.deepEqual(read(body), {
     messages: DEFAULTS.messages,
     format: null,
+    toolUse: null,
     maxTokens: 7,
     temperature: 0,
     topP: 0.5,
@@ -155,8 +157,6 @@ test('what cannot change the answer is accepted, and so are neutral values', () 
 
 test('what would change the answer and is not there yet is refused by name', () => {
   const refused = {
-    tools: [{ type: 'function', function: { name: 'f' } }],
-    tool_choice: 'required',
     functions: [{ name: 'f' }],
     function_call: { name: 'f' },
     reasoning_effort: 'high',
@@ -215,13 +215,13 @@ test('each problem says where it is, what is expected and what was found', () =>
     [
       { ...HELLO, messages: [user, { role: 'bot', content: 'x' }] },
       'messages[1].role',
-      'messages[1].role must be one of system|developer|user|assistant, got "bot"',
+      'messages[1].role must be one of system|developer|user|assistant|tool, got "bot"',
     ],
-    [{ ...HELLO, messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].role', undefined],
+    [{ ...HELLO, messages: [{ role: 'function', content: 'x' }] }, 'messages[0].role', undefined],
     [
       { ...HELLO, messages: [{ content: 'x' }] },
       'messages[0].role',
-      'messages[0].role is missing: it must be one of system|developer|user|assistant',
+      'messages[0].role is missing: it must be one of system|developer|user|assistant|tool',
     ],
     [{ ...HELLO, messages: [] }, 'messages', 'messages must be at least 1 long, got []'],
     [{ model: 'tiny' }, 'messages', 'messages is missing: it must be an array'],
@@ -254,7 +254,7 @@ test('each problem says where it is, what is expected and what was found', () =>
     [{ ...HELLO, messages: [{ role: 'assistant', content: null }] }, 'messages[0].content', undefined],
     [
       { ...HELLO, messages: [{ role: 'assistant', content: 'x', tool_calls: [{}] }] },
-      'messages[0].tool_calls',
+      'messages[0].tool_calls[0].id',
       undefined,
     ],
     [{ ...HELLO, messages: [{ role: 'user', content: '\ud800' }] }, 'messages[0].content', undefined],
