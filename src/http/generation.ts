@@ -1,6 +1,6 @@
 /** Answers that come in deltas, whole or as a stream of events: what chats and texts have in common. */
 import { z } from '@hono/zod-openapi';
-import { epochSeconds, newId } from '../base/index.ts';
+import { epochSeconds, NAME_PATTERN, newId } from '../base/index.ts';
 import { Choices } from './choices.ts';
 import { wireError } from './error-response.ts';
 import { DONE_FRAME, dataFrame, eventStreamResponse } from './event-stream.ts';
@@ -25,7 +25,7 @@ export interface Generation {
 }
 
 export const taskHeader = z.object({
-  'X-Task': z.string().optional().openapi({ description: 'The same as metadata.task.' }),
+  'X-Task': z.string().optional().openapi({ pattern: NAME_PATTERN.source, description: 'The same as metadata.task.' }),
 });
 
 /** The errors of every endpoint that asks a model. */

@@ -3,7 +3,7 @@ import { fail } from '../../base/index.ts';
 import type { ChatMessage, ToolCall } from '../../formats/index.ts';
 import type { AnswerFormat, ChatRequest, ToolUse } from '../services.ts';
 import { answerFormatFields, answerFormatOf } from './answer-format.ts';
-import { IGNORED, isEmpty, never, unsupported, wellFormed } from './fates.ts';
+import { IGNORED, never, onlyList, onlyWords, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
 import { assistantToolCalls, checkToolResults, toolFields, toolUseOf } from './tools.ts';
@@ -25,7 +25,7 @@ const message = z.discriminatedUnion('role', [
     refusal: never,
     audio: never,
     function_call: never,
-    annotations: unsupported(z.array(z.unknown()), isEmpty, '[]'),
+    annotations: onlyList(),
     parsed: z.unknown().optional().openapi({ description: 'Accepted; content is what counts.' }),
   }),
   z.strictObject({
@@ -61,14 +61,14 @@ export const chatCompletionRequest = z
       .nullish()
       .openapi({ description: IGNORED }),
 
-    service_tier: unsupported(z.string(), (tier) => tier === 'auto' || tier === 'default', '"auto" or "default"'),
+    service_tier: onlyWords(z.string(), ['auto', 'default']),
     ...toolFields,
-    functions: unsupported(z.array(z.unknown()), isEmpty, '[]'),
-    function_call: unsupported(z.unknown(), (call) => call === 'none' || call === 'auto', '"none" or "auto"'),
+    functions: onlyList(),
+    function_call: onlyWords(z.unknown(), ['none', 'auto']),
     ...answerFormatFields,
-    reasoning_effort: unsupported(z.string(), (effort) => effort === 'none', '"none"'),
-    verbosity: unsupported(z.string(), (verbosity) => verbosity === 'medium', '"medium"'),
-    modalities: unsupported(z.array(z.string()), (kinds) => kinds.length === 1 && kinds[0] === 'text', '["text"]'),
+    reasoning_effort: onlyWords(z.string(), ['none']),
+    verbosity: onlyWords(z.string(), ['medium']),
+    modalities: onlyList('text'),
     audio: never,
     web_search_options: never,
   })

@@ -13,11 +13,13 @@ const MAX_LOGPROBS = 5;
 const MAX_INPUTS = 2048;
 
 const tokens = z.array(tokenId).min(1);
+/** The description says it; {@link inputsOf} refuses an empty one in its own words. */
+const text = wellFormed.openapi({ minLength: 1 });
 
 /** One text or several, each as text or as token ids. */
 export const textInputs = z.union([
-  wellFormed,
-  z.array(wellFormed).min(1).max(MAX_INPUTS),
+  text,
+  z.array(text).min(1).max(MAX_INPUTS),
   tokens,
   z.array(tokens).min(1).max(MAX_INPUTS),
 ]);
