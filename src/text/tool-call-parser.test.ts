@@ -19,8 +19,8 @@ const hermes = (call: { name: string; arguments: string }): string =>
 const llama = (call: { name: string; arguments: string }): string =>
   `{"name": "${call.name}", "parameters": ${call.arguments}}`;
 
-function parse(pieces: readonly string[], syntax: ToolSyntax): Parsed {
-  const parser = new ToolCallParser(syntax, NAMES);
+function parse(pieces: readonly string[], syntax: ToolSyntax, onlyCalls = false): Parsed {
+  const parser = new ToolCallParser(syntax, NAMES, { onlyCalls });
   let text = '';
   const calls: Parsed['calls'] = [];
   let end = 0;
@@ -61,7 +61,7 @@ const CASES: readonly (readonly [
   ['two calls', HERMES, `${hermes(add)}\n${hermes(weather)}`, '', [add, weather]],
   ['cut in its arguments', HERMES, hermes(weather).slice(0, 54), '', [{ ...weather, arguments: '{"city": ' }], true],
   ['cut in its end', HERMES, hermes(add).slice(0, -4), '', [add]],
-  ['cut in its name', HERMES, 'x <tool_call>\n{"name": "ad', 'x <tool_call>\n{"name": "ad', []],
+  ['cut in its name', HERMES, 'x <tool_call>\n{"name": "ad', 'x', []],
   ['cut in the second marker', HERMES, `${hermes(add)}\n<tool_c`, '<tool_c', [add]],
   ['Llama', LLAMA3_JSON, llama(weather), '', [weather]],
   ['Llama, two calls', LLAMA3_JSON, `${llama(add)}; ${llama(weather)}`, '', [add, weather]],
@@ -87,8 +87,17 @@ test('calls are found, and the text around them, however the answer is cut into 
   }
 });
 
+test('an answer of calls alone has no text, wherever it is cut off', () => {
+  const answer = `${hermes(add)}\n${hermes(weather)}`;
+  for (let length = 0; length <= answer.length; length++) {
+    const { text, calls } = parse([answer.slice(0, length)], HERMES, true);
+    assert.equal(text, '');
+    assert.ok(calls.length <= 2 && [add, weather].every(({ name }, n) => (calls[n]?.name ?? name) === name));
+  }
+});
+
 test('a call is passed on as it comes, and text is not held back for long', () => {
-  const parser = new ToolCallParser(HERMES, NAMES);
+  const parser = new ToolCallParser(HERMES, NAMES, { onlyCalls: false });
   assert.deepEqual(parser.push('Hello <'), [{ kind: 'text', text: 'Hello', end: 5 }]);
   assert.deepEqual(parser.push('b'), [{ kind: 'text', text: ' <b', end: 8 }]);
   assert.deepEqual(parser.push('<tool_call>\n{"name": "add", "arguments": {"a'), [

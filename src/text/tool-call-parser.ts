@@ -26,10 +26,11 @@ export interface CallPart {
  * as soon as it is certain: the tool's name when its arguments begin, then the arguments as they come.
  *
  * The answer is one that a grammar (`grammar/tool-calls.ts`) has let through, so a call that has begun is sound as far as it goes: it can
- * be cut off, but not wrong. A call that is cut off before its arguments is text. White space around calls is not, but between two texts.
+ * be cut off, but not wrong. Of a call that is cut off before its arguments nothing is passed on. White space around calls is not, but between two texts.
  */
 export class ToolCallParser {
   readonly #syntax: ToolSyntax;
+  readonly #onlyCalls: boolean;
   readonly #begins: readonly { readonly name: string; readonly text: string }[];
   #state: 'text' | 'arguments' | 'end' = 'text';
   /** What has come and is not yet passed on. */
@@ -40,9 +41,13 @@ export class ToolCallParser {
   #extent = new JsonExtent();
   #numCalls = 0;
 
-  /** @param names of the tools, none of which needs escapes in JSON */
-  constructor(syntax: ToolSyntax, names: Iterable<string>) {
+  /**
+   * @param names of the tools, none of which needs escapes in JSON
+   * @param onlyCalls there is no text: what looks like some is the beginning of a call
+   */
+  constructor(syntax: ToolSyntax, names: Iterable<string>, { onlyCalls }: { readonly onlyCalls: boolean }) {
     this.#syntax = syntax;
+    this.#onlyCalls = onlyCalls;
     this.#begins = Array.from(names, (name) => ({ name, text: callBegin(syntax, name) }));
   }
 
@@ -100,7 +105,9 @@ export class ToolCallParser {
       }
     }
     const certain = start >= 0 ? start : this.#held.length - startLength(this.#held, this.#syntax.marker);
-    this.#takeAsText(isEnd ? this.#held.length : this.#held.slice(0, certain).trimEnd().length, parts);
+    const isText = isEnd && start < 0;
+    this.#takeAsText(isText ? this.#held.length : this.#held.slice(0, certain).trimEnd().length, parts);
+    if (isEnd) this.#take(this.#held.length);
     return false;
   }
 
@@ -142,7 +149,7 @@ export class ToolCallParser {
   }
 
   #takeAsText(length: number, parts: AnswerPart[]): void {
-    if (length === 0) return;
+    if (length === 0 || this.#onlyCalls) return;
     this.#isAfterCall = false;
     this.#hasText = true;
     const text = this.#take(length);

@@ -134,7 +134,7 @@ const CALL = '<tool_call>\n{"name": "f", "arguments": {"a": "th."}}\n</tool_call
 /** Pushes an answer with calls of `f`. */
 function sayWithCalls(source: string, stops: readonly string[], cut: () => number) {
   const ids = [...tokenizer.encode(source, { allowSpecial: false })];
-  const answer = new AnswerText(tokenizer, stops, 0, new ToolCallParser(HERMES, ['f']));
+  const answer = new AnswerText(tokenizer, stops, 0, new ToolCallParser(HERMES, ['f'], { onlyCalls: false }));
   let text = '';
   let given = '';
   let numCalls = 0;

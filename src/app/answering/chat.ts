@@ -24,7 +24,11 @@ export async function* chatDeltas(
     maxTokens,
     options: request,
     grammar: answerGrammar({ format, tools }),
-    calls: tools && { syntax: tools.syntax, names: tools.use.tools.map(({ name }) => name) },
+    calls: tools && {
+      syntax: tools.syntax,
+      names: tools.use.tools.map(({ name }) => name),
+      onlyCalls: tools.use.choice !== 'auto',
+    },
     echo: null,
     param: 'messages',
   };

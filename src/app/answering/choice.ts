@@ -12,6 +12,12 @@ export interface Echo {
   readonly skipSpecial: boolean;
 }
 
+export interface CallsOfChoice {
+  readonly syntax: ToolSyntax;
+  readonly names: readonly string[];
+  readonly onlyCalls: boolean;
+}
+
 /** One answer to one prompt. */
 export interface Choice {
   /** Among all choices of the request. */
@@ -25,7 +31,7 @@ export interface Choice {
   readonly options: GenerationOptions;
   readonly grammar?: AnswerGrammar | undefined;
   /** How tools are called, and their names; null: the answer is text. */
-  readonly calls?: { readonly syntax: ToolSyntax; readonly names: readonly string[] } | null;
+  readonly calls?: CallsOfChoice | null;
   readonly echo: Echo | null;
   /** The field that holds the prompt. */
   readonly param: string;
@@ -58,7 +64,8 @@ export async function* choiceDeltas(
   const { meter } = asking;
   const withTokens = options.topLogprobs !== null;
   const told = (tokens: readonly AnswerToken[]): Pick<AnswerDelta, 'tokens'> => (withTokens ? { tokens } : {});
-  const parser = choice.calls ? new ToolCallParser(choice.calls.syntax, choice.calls.names) : undefined;
+  const { calls: expected } = choice;
+  const parser = expected ? new ToolCallParser(expected.syntax, expected.names, expected) : undefined;
   const answer = new AnswerText(tokenizer, options.stop, echo?.text.length ?? 0, parser);
   let completionTokens = 0;
   let cachedTokens = 0;

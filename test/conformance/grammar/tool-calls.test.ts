@@ -117,6 +117,7 @@ test('every call of a random model is one of the tools, its arguments of the too
       const parser = new ToolCallParser(
         syntax,
         tools.map(({ name }) => name),
+        { onlyCalls: false },
       );
       const parts = [...parser.push(text), ...parser.finish()];
       const calls: { name: string; text: string }[] = [];
