@@ -71,6 +71,7 @@ test('what is in memory is listed to its tenant, and to the operator with the ti
   const adapter = {
     object: 'lora_adapter',
     digest: ACME_DIGEST,
+    base: 'tiny',
     names: ['spam-1'],
     state: 'ready',
     ready_bytes: 100,

@@ -13,7 +13,8 @@ export async function* chatDeltas(
   checkOptions(request, service.vocabSize);
   const promptTokenIds = service.renderer.renderPrompt(request.messages);
   asking.meter.promptTokens = promptTokenIds.length;
-  const { maxTokens } = request;
+  const { length } = promptTokenIds;
+  const maxTokens = asking.reserve(length, request.numChoices, request.maxTokens, service.contextLength - length);
   const grammar = answerGrammar(request.format);
   const choices = choiceSeeds(request.seed, request.numChoices).map((seed, index) => {
     const choice = { index, number: index, promptTokenIds, maxTokens, seed, options: request, grammar, echo: null };

@@ -5,6 +5,7 @@ import { answerFormatFields, answerFormatOf } from './answer-format.ts';
 import { IGNORED, isEmpty, never, unsupported, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
+import { schedulingOf, serviceTier } from './scheduling-fields.ts';
 
 /** The body of `POST /v1/chat/completions`. Every field of OpenAI's is here, with its fate (fates.ts). */
 
@@ -53,7 +54,7 @@ export const chatCompletionRequest = z
       .openapi({ description: IGNORED }),
     parallel_tool_calls: z.boolean().nullish().openapi({ description: IGNORED }),
 
-    service_tier: unsupported(z.string(), (tier) => tier === 'auto' || tier === 'default', '"auto" or "default"'),
+    service_tier: serviceTier,
     tools: unsupported(z.array(z.unknown()), isEmpty, '[]'),
     tool_choice: unsupported(z.unknown(), (choice) => choice === 'none' || choice === 'auto', '"none" or "auto"'),
     functions: unsupported(z.array(z.unknown()), isEmpty, '[]'),
@@ -69,8 +70,8 @@ export const chatCompletionRequest = z
 
 export type ChatCompletionRequest = z.output<typeof chatCompletionRequest>;
 
-/** The checked body as the engine's side sees it. @throws REQUEST_INVALID fields that contradict one another */
-export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): ChatRequest {
+/** The checked body and its headers as the engine's side sees them. @throws REQUEST_INVALID fields that contradict one another */
+export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number, headers: Headers): ChatRequest {
   const { max_completion_tokens, max_tokens, logprobs, top_logprobs } = body;
   if (max_completion_tokens != null && max_tokens != null && max_completion_tokens !== max_tokens) {
     fail(
@@ -101,6 +102,7 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): 
     messages: body.messages.map(messageOf),
     maxTokens,
     topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
+    scheduling: schedulingOf(body, headers),
   };
 }
 

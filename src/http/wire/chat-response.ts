@@ -5,7 +5,10 @@ import { finishReason, headFields, type AnswerHead } from './answer-head.ts';
 import { chatLogprobs, chatLogprobsOf } from './logprobs.ts';
 import { usage, usageOf } from './usage.ts';
 
-const head = { ...headFields, service_tier: z.literal('default') };
+const servedTier = z.enum(['default', 'flex', 'priority']);
+type ServedTier = z.output<typeof servedTier>;
+
+const head = { ...headFields, service_tier: servedTier };
 
 export const chatCompletion = z
   .object({
@@ -44,7 +47,7 @@ export type ChatCompletionChunk = z.output<typeof chatCompletionChunk>;
 type ChunkDelta = ChatCompletionChunk['choices'][number]['delta'];
 
 /** A chat's answer on the wire. */
-export function chatShape(answer: AnswerHead, numChoices: number): AnswerShape {
+export function chatShape(answer: AnswerHead, numChoices: number, tier: ServedTier): AnswerShape {
   const chunk = (
     index: number,
     delta: ChunkDelta,
@@ -52,7 +55,7 @@ export function chatShape(answer: AnswerHead, numChoices: number): AnswerShape {
     tokens?: AnswerDelta['tokens'],
   ): ChatCompletionChunk => ({
     ...answer,
-    service_tier: 'default',
+    service_tier: tier,
     object: 'chat.completion.chunk',
     choices: [{ index, delta, logprobs: chatLogprobsOf(tokens), finish_reason: reason }],
   });
@@ -67,19 +70,24 @@ export function chatShape(answer: AnswerHead, numChoices: number): AnswerShape {
     },
     usageChunk: (used): ChatCompletionChunk => ({
       ...answer,
-      service_tier: 'default',
+      service_tier: tier,
       object: 'chat.completion.chunk',
       choices: [],
       usage: usageOf(used),
     }),
-    whole: (choices, used) => chatCompletionOf(answer, choices, used),
+    whole: (choices, used) => chatCompletionOf(answer, tier, choices, used),
   };
 }
 
-function chatCompletionOf(answer: AnswerHead, choices: readonly WholeChoice[], used: Usage): ChatCompletion {
+function chatCompletionOf(
+  answer: AnswerHead,
+  tier: ServedTier,
+  choices: readonly WholeChoice[],
+  used: Usage,
+): ChatCompletion {
   return {
     ...answer,
-    service_tier: 'default',
+    service_tier: tier,
     object: 'chat.completion',
     choices: choices.map(({ text, tokens, finishReason: reason }, index) => ({
       index,
