@@ -1,4 +1,4 @@
-import { methodOf, probeAdapter, readArtefact } from '../adapters/index.ts';
+import { compileAdapter, methodOf, probeAdapter, readArtefact } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
 import { openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
@@ -6,6 +6,7 @@ import type { AdapterVersion, JsonValue } from '../registry/index.ts';
 import type { Base } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openPlatform } from './platform.ts';
+import { probeRows } from './row-probe.ts';
 
 /** What the artefact itself does not say. */
 export interface PublicationFacts {
@@ -33,6 +34,7 @@ export async function publishProven(
   const model = openModel(config, base);
   const adapter = readArtefact(folder, model);
   const { parity } = probeAdapter(model, adapter);
+  const rows = probeRows(model, compileAdapter(adapter, model));
   let parameters = 0;
   for (const { data } of adapter.tensors.values()) parameters += data.length;
   await using platform = await openPlatform(config);
@@ -43,7 +45,11 @@ export async function publishProven(
     rank: rankOf(adapter.config),
     parameters,
     ...(metrics && { metrics }),
-    provenance: { ...provenance, ...(parity && { parityError: parity.error, changeOfLogits: parity.change }) },
+    provenance: {
+      ...provenance,
+      ...(parity && { parityError: parity.error, changeOfLogits: parity.change }),
+      ...(rows && { rowParityError: rows.error }),
+    },
     allowance: { maxAdapters, maxBytes: maxAdapterBytes },
   });
   return { version, config: adapter.config };
