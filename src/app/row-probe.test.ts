@@ -39,7 +39,7 @@ for (const [name, adapter] of Object.entries(ADAPTERS)) {
 }
 
 test('an engine that serves something else is found out', () => {
-  const submit = Reflect.get(Engine.prototype, 'submit') as (...args: Parameters<Engine['submit']>) => void;
+  const submit = Reflect.get(Engine.prototype, 'submit');
   const scaled = (of: { readonly data: Float32Array | Float64Array }): Float32Array =>
     Float32Array.from(of.data, (x) => 1.1 * x);
   // What it is given is a tenth off.

@@ -253,7 +253,7 @@ test('every kind of error has its status, and only known codes are told', () => 
     OVERLOADED: 429,
     ADAPTER_UNAVAILABLE: 503,
     ENGINE_UNAVAILABLE: 503,
-    DEADLINE_EXCEEDED: 504,
+    DEADLINE_EXCEEDED: 408,
     QUOTA_EXCEEDED: 409,
     CANCELLED: 499,
     INTERNAL: 500,

@@ -37,7 +37,7 @@ export const modelErrorDocs = errorDocs({
   413: 'The body is too large',
   429: 'The tenant has as many requests, or as many tokens per minute, as it may; or the server as many as it can take',
   503: 'The adapter cannot be loaded now',
-  504: 'The answer had not begun within the request’s timeout',
+  408: 'The answer had not begun within the request’s timeout',
 });
 
 /** Admits, resolves the model and answers; what was admitted is let go after the last byte. */

@@ -173,7 +173,7 @@ test('a request that has not begun within its timeout fails as one', async () =>
       headers: { ...headers, ...header },
       body: JSON.stringify(ask(more)),
     });
-    assert.deepEqual([response.status, (await read<Refusal>(response)).error.code], [504, 'deadline_exceeded']);
+    assert.deepEqual([response.status, (await read<Refusal>(response)).error.code], [408, 'deadline_exceeded']);
   }
   left.abort();
   await running.text().catch(() => undefined);

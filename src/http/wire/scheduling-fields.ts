@@ -17,7 +17,7 @@ export const schedulingFields = {
     .nullish()
     .openapi({
       description:
-        'Seconds within which the answer has begun; else the request fails with 504. X-Request-Timeout-Ms says the same.',
+        'Seconds within which the answer has begun; else the request fails with 408. X-Request-Timeout-Ms says the same.',
     }),
 };
 
