@@ -95,6 +95,22 @@ test('what is in memory is listed to its tenant, and to the operator with the ti
   }
 });
 
+test('who polls is told of changes only', async () => {
+  const list = (tag?: string): Promise<Response> =>
+    get('/v1/lora_adapters', ACME_KEY, tag === undefined ? {} : { 'If-None-Match': tag });
+  const first = await list();
+  const tag = first.headers.get('etag') ?? assert.fail();
+  assert.match(first.headers.get('content-type') ?? '', /^application\/json/);
+  for (const known of [tag, `W/${tag}`, `"other", ${tag}`]) {
+    const again = await list(known);
+    assert.deepEqual([again.status, await again.text(), again.headers.get('etag')], [304, '', tag]);
+  }
+  await load(SPAM);
+  const changed = await list(tag);
+  assert.equal(changed.status, 200);
+  assert.notEqual(changed.headers.get('etag'), tag);
+});
+
 test('deleting answers with the bytes; another tenant’s name is unknown', async () => {
   await load(SPAM);
   assert.equal((await call('/v1/lora_adapters/spam-1', undefined, GLOBEX_KEY, 'DELETE')).status, 404);
