@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { importAdapter, type TenantLimits } from '../../src/app/index.ts';
 import { NO_LIMITS } from '../../src/tenancy/index.ts';
+import { runJson } from '../support/processes.ts';
 import { writeRandomAdapter } from '../support/tiny-adapters.ts';
 import { tinySites } from '../support/tiny-base.ts';
 import { startTinyServer, type TinyServer } from '../support/tiny-server.ts';
@@ -200,6 +201,18 @@ test('a tenant has as many adapters, and bytes of them, as it may', async () => 
   await publish(11);
   assert.equal(platform.registry.holdings('globex').adapters, 3);
   assert.equal(platform.registry.holdings('acme').adapters, 1);
+});
+
+test('the command line sets limits of a server that runs, and takes them away', async () => {
+  const { home } = server.config;
+  const set = (...args: string[]): Promise<TenantLimits> => runJson(['tenants', 'set', 'acme', ...args], { home });
+  limit({});
+  const all = await set('--weight', '0.5', '--requests-per-minute', '0', '--max-adapters', '9');
+  assert.deepEqual([all.weight, all.requestsPerMinute, all.maxAdapters], [0.5, 0, 9]);
+  assert.equal((await post(ask())).status, 429);
+  const fewer = await set('--requests-per-minute', 'none', '--weight', 'none');
+  assert.deepEqual([fewer.weight, fewer.requestsPerMinute, fewer.maxAdapters], [null, null, 9]);
+  assert.equal((await post(ask())).status, 200);
 });
 
 test('each answer is one line of the log', async () => {

@@ -6,9 +6,15 @@ import { Output, table, type OutputOptions } from '../output.ts';
 
 const NONE = 'none';
 
-/** A number, or `none` for no limit. */
-function orNone(parse: (text: string) => number): (text: string) => number | null {
-  return (text) => (text === NONE ? null : parse(text));
+type LimitOptions = Partial<Record<keyof TenantLimits, number | typeof NONE>>;
+
+/** A number, or `none` for no limit: the parser of options takes a null for an option without a value. */
+function orNone(parse: (text: string) => number): (text: string) => number | typeof NONE {
+  return (text) => (text === NONE ? NONE : parse(text));
+}
+
+function limitsOf(options: LimitOptions): Partial<TenantLimits> {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [name, value === NONE ? null : value]));
 }
 
 /** The options of every limit: what is absent stays as it is. */
@@ -41,9 +47,9 @@ export function tenantsCommand(config: AppConfig): Command {
   const create = withLimits(new Command('create').description('add a tenant'))
     .argument('<name>', 'lower-case letters, digits, ".", "_" and "-"')
     .option('--json', 'print one JSON document')
-    .action(async (name: string, { json, ...limits }: Partial<TenantLimits> & OutputOptions) => {
+    .action(async (name: string, { json, ...limits }: LimitOptions & OutputOptions) => {
       await using platform = await openPlatform(config);
-      const tenant = platform.tenants.create(name, limits);
+      const tenant = platform.tenants.create(name, limitsOf(limits));
       new Output({ json }).result(tenant, `tenant ${tenant.name}: next, espalier keys create ${tenant.name}`);
     });
   const set = withLimits(
@@ -53,10 +59,10 @@ export function tenantsCommand(config: AppConfig): Command {
   )
     .argument('<name>')
     .option('--json', 'print one JSON document')
-    .action(async (name: string, { json, ...limits }: Partial<TenantLimits> & OutputOptions) => {
+    .action(async (name: string, { json, ...limits }: LimitOptions & OutputOptions) => {
       if (Object.keys(limits).length === 0) fail('USAGE_INVALID', 'name at least one limit: see --help');
       await using platform = await openPlatform(config);
-      const tenant = platform.tenants.setLimits(name, limits);
+      const tenant = platform.tenants.setLimits(name, limitsOf(limits));
       new Output({ json }).result(tenant, limitsText(tenant));
     });
   const show = new Command('show')
