@@ -3,7 +3,7 @@
  * Owns: the layout of ESPALIER_HOME, the environment variables.
  * May import: base numeric formats storage text model adapters training serving registry tenancy planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
- * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE.
+ * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ENGINE_UNAVAILABLE.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';
@@ -43,5 +43,6 @@ export { benchServe, type ServeCase } from './bench/serve.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
 export { SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
-export { ROLES, type Role } from '../tenancy/index.ts';
+export { storedUsage, type StoredUsage } from './tenants.ts';
+export { ROLES, type Role, type Tenant, type TenantLimits } from '../tenancy/index.ts';
 export type { AdapterVersion } from '../registry/index.ts';

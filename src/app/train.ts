@@ -16,7 +16,7 @@ import {
 import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
-import { openPlatform } from './platform.ts';
+import { publishProven } from './publish.ts';
 
 /** Methods that can be trained; more can be served. */
 export const TRAINING_METHODS: readonly string[] = TRAINABLE_METHODS.map(({ name }) => name);
@@ -82,8 +82,8 @@ export interface TrainOutcome extends TrainResult {
 const DEFAULT_EVALUATE_EVERY = 25;
 
 /**
- * Trains an adapter in a process of its own and publishes it if asked.
- * @throws what the run throws; its last checkpoint stays in the output folder
+ * Trains an adapter in a process of its own and, if asked, publishes it after the same proof as any other.
+ * @throws what the run throws, ADAPTER_INVALID QUOTA_EXCEEDED from publishing; its last checkpoint stays in the output folder
  */
 export async function trainAdapter(
   config: AppConfig,
@@ -106,12 +106,7 @@ export async function trainAdapter(
   };
   const result = await runInChild(job, events, signal);
   if (!target) return { ...result, adapter: null };
-  await using platform = await openPlatform(config);
-  const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
-    base: { name: base.name, digest: base.digest },
-    method: options.method,
-    rank: options.rank,
-    parameters: result.trainableParameters,
+  const { version } = await publishProven(config, base, result.output, target, {
     metrics: metricsOf(result),
     provenance: {
       dataDigest: result.dataDigest,

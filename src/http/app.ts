@@ -18,6 +18,7 @@ import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
 import { openApiRoute } from './routes/openapi.ts';
+import { changeTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
 import type { Services } from './services.ts';
 
 export interface AppOptions {
@@ -46,6 +47,9 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     unloadLoraAdapterRoute,
     listLoraAdaptersRoute,
     deleteLoraAdapterRoute,
+    listTenantsRoute,
+    showTenantRoute,
+    changeTenantRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),
@@ -76,7 +80,7 @@ export function createApp(services: Services, options: AppOptions): Hono {
 function handleBy(route: Route, context: RequestContext): Response | Promise<Response> {
   if (route.access === 'open') return route.handle(context);
   const principal = authenticate(context.services, context.request);
-  context.note({ tenant: principal.tenant, keyId: principal.keyId });
+  context.identify(principal);
   return route.handle({ ...context, principal });
 }
 

@@ -10,6 +10,7 @@ export class Choices {
   readonly #tokens: (AnswerToken[] | undefined)[];
   readonly #reasons: (FinishReason | undefined)[];
   readonly #usages: (Usage | undefined)[];
+  #queuedMs: number | undefined;
 
   constructor(numPrompts: number, perPrompt: number) {
     const numChoices = numPrompts * perPrompt;
@@ -21,7 +22,7 @@ export class Choices {
     this.#usages = Array.from({ length: numChoices }, () => undefined);
   }
 
-  add({ index, text, toolCalls = [], tokens, finishReason, usage }: AnswerDelta): void {
+  add({ index, text, toolCalls = [], tokens, finishReason, usage, queuedMs }: AnswerDelta): void {
     assert(index >= 0 && index < this.#texts.length, `choice ${index} was asked for`);
     assert(this.#reasons[index] === undefined, `choice ${index} has not ended before`);
     this.#texts[index] += text;
@@ -29,6 +30,14 @@ export class Choices {
     if (tokens) (this.#tokens[index] ??= []).push(...tokens);
     this.#reasons[index] = finishReason;
     this.#usages[index] = usage;
+    if (queuedMs !== undefined) this.#queuedMs = Math.max(this.#queuedMs ?? 0, queuedMs);
+  }
+
+  /** What a line of the log tells of the answer, also of one that broke off: the longest wait of its choices, and how they ended. */
+  get notes(): Readonly<Record<string, unknown>> {
+    const reasons = [...new Set(this.#reasons)].map((reason) => reason ?? 'unfinished');
+    const wait = this.#queuedMs === undefined ? {} : { queueSeconds: this.#queuedMs / 1000 };
+    return { ...this.usage, ...wait, finishReason: reasons.join(',') };
   }
 
   /** Tokens of all choices; each prompt counts once, as its first choice found it. */

@@ -8,6 +8,7 @@
 export { startServer, type RunningServer, type ServerOptions } from './server.ts';
 export { createApp, type AppOptions } from './app.ts';
 export type { AdapterServices, LoadRequest, NamedResidence, Unloaded } from './adapter-services.ts';
+export type { TenantServices, TenantUsage } from './tenant-services.ts';
 export type {
   AnswerDelta,
   AnswerFormat,
@@ -22,6 +23,7 @@ export type {
   ModelSelection,
   ResolvedModel,
   ResolvedPart,
+  Scheduling,
   Services,
   TextInput,
   TextRequest,

@@ -1,6 +1,7 @@
 import type { ChatMessage } from '../formats/index.ts';
-import type { Principal } from '../tenancy/index.ts';
+import type { Principal, RateState } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
+import type { TenantServices } from './tenant-services.ts';
 
 /** An adapter of a mix, as a request names it. */
 export interface MixEntry {
@@ -60,6 +61,14 @@ export interface ToolUse {
   readonly isParallel: boolean;
 }
 
+/** When a request gets its turn. */
+export interface Scheduling {
+  /** Higher goes first, among the requests of one tenant; 0 is ordinary. */
+  readonly priority: number;
+  /** Milliseconds within which the answer has begun; null: the server's own bound. */
+  readonly timeoutMs: number | null;
+}
+
 /** How the tokens of an answer are chosen, and where it ends: of chats and of texts. */
 export interface GenerationOptions {
   /** 0 to 2. */
@@ -87,6 +96,7 @@ export interface GenerationOptions {
   readonly numChoices: number;
   /** Alternatives to tell of each token, with its log-probability; null: nothing of the kind is asked. */
   readonly topLogprobs: number | null;
+  readonly scheduling: Scheduling;
 }
 
 /** What an answer must look like; `param` is the request's field that says so. */
@@ -130,6 +140,7 @@ export interface EmbeddingRequest {
   /** Null: the model's width. */
   readonly dimensions: number | null;
   readonly pooling: (typeof POOLINGS)[number];
+  readonly scheduling: Scheduling;
 }
 
 export interface Embeddings {
@@ -188,6 +199,8 @@ export interface AnswerDelta {
   readonly tokens?: readonly AnswerToken[] | undefined;
   readonly finishReason?: FinishReason | undefined;
   readonly usage?: Usage | undefined;
+  /** With `finishReason`: how long the choice waited in the engine's queue. */
+  readonly queuedMs?: number | undefined;
 }
 
 export interface ModelEntry {
@@ -204,10 +217,13 @@ export interface Services {
   /** Choices that one prompt may ask for. */
   readonly maxChoices: number;
   readonly adapters: AdapterServices;
+  readonly tenants: TenantServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
-  /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED */
+  /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED too many at once, or per minute */
   admit(principal: Principal): Disposable;
+  /** What is left of the key's tenant's minute; null: it has no limits. */
+  rates(principal: Principal): RateState | null;
   /** @throws MODEL_NOT_FOUND ADAPTER_NOT_FOUND also for what belongs to another tenant */
   resolveModel(principal: Principal, selection: ModelSelection): ResolvedModel | Promise<ResolvedModel>;
   /**
@@ -240,6 +256,6 @@ export interface Services {
   showModel(principal: Principal, id: string): ModelEntry | Promise<ModelEntry>;
   /** The engine's series in Prometheus' text format. */
   metricsText(): string | Promise<string>;
-  /** Whether requests can be answered now. */
-  isReady(): boolean;
+  /** Each base, and whether requests to it can be answered now. */
+  bases(): readonly { readonly name: string; readonly isReady: boolean }[];
 }

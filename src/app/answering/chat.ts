@@ -14,11 +14,13 @@ export async function* chatDeltas(
 ): AsyncGenerator<AnswerDelta, void, undefined> {
   checkOptions(request, service.vocabSize);
   const { renderer } = service;
-  const { maxTokens, messages, format, toolUse } = request;
+  const { messages, format, toolUse } = request;
   const tools = toolUse && { use: toolUse, syntax: syntaxOf(renderer) };
   const definitions = toolUse && { tools: toolUse.tools.map(({ definition }) => definition) };
   const promptTokenIds = renderer.renderPrompt(messages, definitions ?? {});
   asking.meter.promptTokens = promptTokenIds.length;
+  const { length } = promptTokenIds;
+  const maxTokens = asking.reserve(length, request.numChoices, request.maxTokens, service.contextLength - length);
   const options = {
     promptTokenIds,
     maxTokens,

@@ -70,11 +70,13 @@ export async function* choiceDeltas(
   let completionTokens = 0;
   let cachedTokens = 0;
   let isFirst = true;
+  let queuedMs: number | undefined;
   for await (const event of ask(service, asking, engineRequest(service, choice), choice.param)) {
     const { tokenIds, logprobs, finishReason } = event;
     if (isFirst) {
       isFirst = false;
       cachedTokens = event.cachedTokens ?? 0;
+      queuedMs = event.queuedMs;
       // A prompt counts once, as its first choice found it: the later ones find what the first has left.
       if (number === 0) meter.cachedTokens += cachedTokens;
       if (echo) {
@@ -90,7 +92,7 @@ export async function* choiceDeltas(
     if (reason !== null) {
       const usage = { promptTokens: promptTokenIds.length, completionTokens, cachedTokens };
       const ended = reason === 'stop' && parser?.endsInCalls ? 'tool_calls' : reason;
-      yield { index, text, ...toolCalls, ...told(tokens), finishReason: ended, usage };
+      yield { index, text, ...toolCalls, ...told(tokens), finishReason: ended, usage, queuedMs };
       // Leaving the loop cancels the rest of the sequence.
       return;
     }

@@ -9,7 +9,7 @@ import { selectionOf } from './model-fields.ts';
 const HELLO = { model: 'tiny', messages: [{ role: 'user', content: 'hello' }] };
 
 function read(body: unknown): ChatRequest {
-  return chatRequestOf(parseBody(chatCompletionRequest, body), 2);
+  return chatRequestOf(parseBody(chatCompletionRequest, body), 2, new Headers());
 }
 
 function problemOf(body: unknown): { param: string | undefined; message: string } {
@@ -43,6 +43,7 @@ const DEFAULTS: ChatRequest = {
   minTokens: 0,
   numChoices: 1,
   topLogprobs: null,
+  scheduling: { priority: 0, timeoutMs: null },
 };
 
 test('a short request gets the defaults', () => {
@@ -69,6 +70,8 @@ test('every field that is obeyed is passed on', () => {
     n: 2,
     logprobs: true,
     top_logprobs: 20,
+    priority: -2,
+    timeout: 1.5,
   };
   assert.deepEqual(read(body), {
     messages: DEFAULTS.messages,
@@ -93,6 +96,7 @@ test('every field that is obeyed is passed on', () => {
     minTokens: 2,
     numChoices: 2,
     topLogprobs: 20,
+    scheduling: { priority: 2, timeoutMs: 1500 },
   });
   assert.equal(read({ ...HELLO, logprobs: true }).topLogprobs, 0);
   assert.equal(read({ ...HELLO, top_k: -1 }).topK, 0);
@@ -164,7 +168,6 @@ test('what would change the answer and is not there yet is refused by name', () 
     modalities: ['text', 'audio'],
     audio: { voice: 'a' },
     web_search_options: {},
-    service_tier: 'flex',
   };
   for (const [param, value] of Object.entries(refused)) {
     const problem = problemOf({ ...HELLO, [param]: value });

@@ -6,6 +6,7 @@ import { answerFormatFields, answerFormatOf } from './answer-format.ts';
 import { IGNORED, never, onlyList, onlyWords, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
+import { schedulingOf, serviceTier } from './scheduling-fields.ts';
 import { assistantToolCalls, checkToolResults, toolFields, toolUseOf } from './tools.ts';
 
 /** The body of `POST /v1/chat/completions`. Every field of OpenAI's is here, with its fate (fates.ts). */
@@ -61,7 +62,7 @@ export const chatCompletionRequest = z
       .nullish()
       .openapi({ description: IGNORED }),
 
-    service_tier: onlyWords(z.string(), ['auto', 'default']),
+    service_tier: serviceTier,
     ...toolFields,
     functions: onlyList(),
     function_call: onlyWords(z.unknown(), ['none', 'auto']),
@@ -76,8 +77,8 @@ export const chatCompletionRequest = z
 
 export type ChatCompletionRequest = z.output<typeof chatCompletionRequest>;
 
-/** The checked body as the engine's side sees it. @throws REQUEST_INVALID fields that contradict one another */
-export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): ChatRequest {
+/** The checked body and its headers as the engine's side sees them. @throws REQUEST_INVALID fields that contradict one another */
+export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number, headers: Headers): ChatRequest {
   const { max_completion_tokens, max_tokens, logprobs, top_logprobs } = body;
   if (max_completion_tokens != null && max_tokens != null && max_completion_tokens !== max_tokens) {
     fail(
@@ -104,6 +105,7 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): 
     messages,
     maxTokens,
     topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
+    scheduling: schedulingOf(body, headers),
   };
 }
 

@@ -18,7 +18,10 @@ const toolCallPiece = z.object({
   function: z.object({ name: z.string().optional(), arguments: z.string() }),
 });
 
-const head = { ...headFields, service_tier: z.literal('default') };
+const servedTier = z.enum(['default', 'flex', 'priority']);
+type ServedTier = z.output<typeof servedTier>;
+
+const head = { ...headFields, service_tier: servedTier };
 
 export const chatCompletion = z
   .object({
@@ -65,11 +68,15 @@ export type ChatCompletion = z.output<typeof chatCompletion>;
 export type ChatCompletionChunk = z.output<typeof chatCompletionChunk>;
 type ChunkDelta = ChatCompletionChunk['choices'][number]['delta'];
 
-/**
- * A chat's answer on the wire.
- * @param canCall tools may be called: then a stream does not begin with text, of which there may be none
- */
-export function chatShape(answer: AnswerHead, numChoices: number, canCall: boolean): AnswerShape {
+/** What a chat's answer tells of its request. */
+interface ChatTerms {
+  readonly tier: ServedTier;
+  /** Tools may be called: then a stream does not begin with text, of which there may be none. */
+  readonly canCall: boolean;
+}
+
+/** A chat's answer on the wire. */
+export function chatShape(answer: AnswerHead, numChoices: number, { tier, canCall }: ChatTerms): AnswerShape {
   const chunk = (
     index: number,
     delta: ChunkDelta,
@@ -77,7 +84,7 @@ export function chatShape(answer: AnswerHead, numChoices: number, canCall: boole
     tokens?: AnswerDelta['tokens'],
   ): ChatCompletionChunk => ({
     ...answer,
-    service_tier: 'default',
+    service_tier: tier,
     object: 'chat.completion.chunk',
     choices: [{ index, delta, logprobs: chatLogprobsOf(tokens), finish_reason: reason }],
   });
@@ -100,19 +107,24 @@ export function chatShape(answer: AnswerHead, numChoices: number, canCall: boole
     },
     usageChunk: (used): ChatCompletionChunk => ({
       ...answer,
-      service_tier: 'default',
+      service_tier: tier,
       object: 'chat.completion.chunk',
       choices: [],
       usage: usageOf(used),
     }),
-    whole: (choices, used) => chatCompletionOf(answer, choices, used),
+    whole: (choices, used) => chatCompletionOf(answer, tier, choices, used),
   };
 }
 
-function chatCompletionOf(answer: AnswerHead, choices: readonly WholeChoice[], used: Usage): ChatCompletion {
+function chatCompletionOf(
+  answer: AnswerHead,
+  tier: ServedTier,
+  choices: readonly WholeChoice[],
+  used: Usage,
+): ChatCompletion {
   return {
     ...answer,
-    service_tier: 'default',
+    service_tier: tier,
     object: 'chat.completion',
     choices: choices.map(({ text, toolCalls, tokens, finishReason: reason }, index) => ({
       index,

@@ -12,7 +12,11 @@ const time = { type: 'function', function: { name: 'time' } };
 const call = { id: 'c1', type: 'function', function: { name: 'weather', arguments: '{"city":"Rome"}' } };
 
 function read(body: object): ChatRequest {
-  return chatRequestOf(parseBody(chatCompletionRequest, { model: 'tiny', messages: [user], ...body }), 2);
+  return chatRequestOf(
+    parseBody(chatCompletionRequest, { model: 'tiny', messages: [user], ...body }),
+    2,
+    new Headers(),
+  );
 }
 
 function problemOf(body: object): { param: string | undefined; message: string } {
