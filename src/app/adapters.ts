@@ -1,14 +1,13 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ggufLora, methodOf, probeAdapter, readArtefact, writeGgufLora } from '../adapters/index.ts';
+import { ggufLora, readArtefact, writeGgufLora } from '../adapters/index.ts';
 import { fail, type Problem } from '../base/index.ts';
-import { checkBaseName, type PeftConfig } from '../formats/index.ts';
-import { openBase } from '../model/index.ts';
-import { loadNativeKernels } from '../numeric/index.ts';
+import { checkBaseName } from '../formats/index.ts';
 import type { AdapterVersion, Search } from '../registry/index.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
+import { publishProven } from './publish.ts';
 
 /** `TENANT/TASK` as two names. @throws USAGE_INVALID */
 export function parseTarget(text: string, param: string): { tenant: string; task: string } {
@@ -53,7 +52,7 @@ export async function showAdapter(
 
 /**
  * Publishes a PEFT folder after checking it against its base: it fits, it has an effect, and it gives in a batch what it gives merged.
- * @throws ADAPTER_INVALID leaves the registry as it was
+ * @throws ADAPTER_INVALID QUOTA_EXCEEDED leave the registry as it was
  */
 export async function importAdapter(
   config: AppConfig,
@@ -64,28 +63,16 @@ export async function importAdapter(
 ): Promise<{ readonly version: AdapterVersion; readonly warning: string | undefined }> {
   const { tenant, task } = parseTarget(target, 'name');
   const base = await resolveBase(config, baseName, onProgress);
-  const model = openBase(base.open, loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }));
-  const adapter = readArtefact(directory, model);
-  const { parity } = probeAdapter(model, adapter);
-  let parameters = 0;
-  for (const { data } of adapter.tensors.values()) parameters += data.length;
-  await using platform = await openPlatform(config);
-  const { version } = await platform.registry.publish(tenant, task, directory, {
-    base: { name: base.name, digest: base.digest },
-    method: methodOf(adapter.config).name,
-    rank: rankOf(adapter.config),
-    parameters,
-    provenance: {
-      importedFrom: resolve(directory).split(/[\\/]/).at(-1) ?? directory,
-      ...(parity && { parityError: parity.error, changeOfLogits: parity.change }),
+  const { version, config: published } = await publishProven(
+    config,
+    base,
+    directory,
+    { tenant, task },
+    {
+      provenance: { importedFrom: resolve(directory).split(/[\\/]/).at(-1) ?? directory },
     },
-  });
-  return { version, warning: checkBaseName(adapter.config, base.repository) };
-}
-
-/** Null for a method without a rank. OFT's `r` is a number of blocks. */
-export function rankOf(config: PeftConfig): number | null {
-  return 'r' in config && config.peft_type !== 'OFT' ? config.r : null;
+  );
+  return { version, warning: checkBaseName(published, base.repository) };
 }
 
 export const EXPORT_FORMATS = ['peft', 'gguf'] as const;

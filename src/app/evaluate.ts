@@ -82,6 +82,7 @@ export async function evaluateFile(
 /** A conversation up to its last assistant turn, and what that turn says. */
 export interface Question {
   readonly messages: readonly ChatMessage[];
+  readonly tools?: readonly unknown[] | undefined;
   readonly expected: string;
 }
 
@@ -98,12 +99,14 @@ function questionsOf(path: string): Question[] {
       'DATA_INVALID',
       `${path}: holds preferences: use --metric preference-accuracy, or evaluate chat or completion lines`,
     );
-  return file.examples.map(({ messages, line }) => {
+  return file.examples.map(({ messages, tools, line }) => {
     const last = messages.findLastIndex(({ role }) => role === 'assistant');
-    const { content } = messages[last];
-    if (content == null)
-      fail('DATA_INVALID', `${path}:${line}: the last assistant message has no text to compare with`);
-    return { messages: messages.slice(0, last), expected: content };
+    const { content, tool_calls: calls } = messages[last];
+    if (calls) {
+      const message = `${path}:${line}: the last assistant message calls tools: its text cannot be compared, measure the loss`;
+      fail('DATA_INVALID', message);
+    }
+    return { messages: messages.slice(0, last), tools, expected: content };
   });
 }
 
@@ -118,7 +121,10 @@ export function scoreQuestions(
   events: EvaluateEvents = {},
 ): number {
   const engine = new Engine(base, { ...DEFAULT_ENGINE, maxStepTokens: 1024 });
-  const prompts = questions.map(({ messages }) => ({ tokenIds: renderer.renderPrompt(messages), adapter }));
+  const prompts = questions.map(({ messages, tools }) => ({
+    tokenIds: renderer.renderPrompt(messages, tools ? { tools } : {}),
+    adapter,
+  }));
   const generated = answerAll(engine, renderer.tokenizer, prompts, {
     maxTokens,
     isDecided: (index, begun) => !canStillMatch(metric, begun, questions[index].expected),

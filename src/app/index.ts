@@ -62,5 +62,6 @@ export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
 export { OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
-export { ROLES, type Role } from '../tenancy/index.ts';
+export { storedUsage, type StoredUsage } from './tenants.ts';
+export { ROLES, type Role, type Tenant, type TenantLimits } from '../tenancy/index.ts';
 export type { AdapterVersion } from '../registry/index.ts';

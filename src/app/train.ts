@@ -16,10 +16,10 @@ import { linearSites } from '../model/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
 import { fitTraining, type TrainingFit } from '../planning/index.ts';
 import { openChatRenderer } from '../text/index.ts';
-import { parseTarget, rankOf } from './adapters.ts';
+import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
-import { openPlatform } from './platform.ts';
+import { publishProven, rankOf } from './publish.ts';
 import { RunJournal, type RunFiles } from './runs/journal.ts';
 import { objectiveConfig, type ObjectiveOptions } from './runs/objective-options.ts';
 import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
@@ -100,8 +100,8 @@ const DEFAULT_EVALUATE_EVERY = 25;
 export const DEFAULT_VALID_SHARE = 0.05;
 
 /**
- * Trains an adapter in a process of its own and publishes it if asked.
- * @throws what the run throws; its last checkpoint stays in the output folder
+ * Trains an adapter in a process of its own and, if asked, publishes it after the same proof as any other.
+ * @throws what the run throws, ADAPTER_INVALID QUOTA_EXCEEDED from publishing; its last checkpoint stays in the output folder
  */
 export async function trainAdapter(
   config: AppConfig,
@@ -159,13 +159,7 @@ export async function runJob(
   const { learningRate } = job.config;
   const outcome = { ...result, adapter: null, adapterDigest: result.digest, learningRate, files };
   if (!target) return outcome;
-  await using platform = await openPlatform(config);
-  const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
-    base: { name: base.name, digest: base.digest },
-    // A QLoRA is a LoRA: what is served is the same, and the recipe says what it was trained on.
-    method: method === QLORA ? 'lora' : method,
-    rank: rankOf(job.config.adapter),
-    parameters: result.trainableParameters,
+  const { version } = await publishProven(config, base, result.output, target, {
     metrics: metricsOf(result),
     provenance: {
       dataDigest: result.dataDigest,

@@ -3,7 +3,7 @@
  * and whether the same request can succeed when it is sent again.
  */
 export type ErrorKind =
-  'invalid' | 'not-found' | 'conflict' | 'denied' | 'overloaded' | 'unavailable' | 'cancelled' | 'internal';
+  'invalid' | 'not-found' | 'conflict' | 'denied' | 'overloaded' | 'unavailable' | 'timeout' | 'cancelled' | 'internal';
 
 interface ErrorEntry {
   readonly kind: ErrorKind;
@@ -44,7 +44,8 @@ export const ERRORS = {
   TRAINER_DIED: { kind: 'unavailable', retry: true },
   OVERLOADED: { kind: 'overloaded', retry: true },
   ENGINE_UNAVAILABLE: { kind: 'unavailable', retry: true },
-  DEADLINE_EXCEEDED: { kind: 'unavailable', retry: true },
+  DEADLINE_EXCEEDED: { kind: 'timeout', retry: true },
+  QUOTA_EXCEEDED: { kind: 'conflict', retry: false },
   CANCELLED: { kind: 'cancelled', retry: false },
   NATIVE_MISSING: { kind: 'internal', retry: false },
   INTERNAL: { kind: 'internal', retry: false },

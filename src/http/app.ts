@@ -35,6 +35,7 @@ import {
   showTaskRouteRoute,
 } from './routes/task-routes.ts';
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
+import { changeTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
 import type { Services } from './services.ts';
 
 export interface AppOptions {
@@ -83,6 +84,9 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     setTaskRouteRoute,
     promoteRoute,
     rollbackRoute,
+    listTenantsRoute,
+    showTenantRoute,
+    changeTenantRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),
@@ -113,7 +117,7 @@ export function createApp(services: Services, options: AppOptions): Hono {
 function handleBy(route: Route, context: RequestContext): Response | Promise<Response> {
   if (route.access === 'open') return route.handle(context);
   const principal = authenticate(context.services, context.request);
-  context.note({ tenant: principal.tenant, keyId: principal.keyId });
+  context.identify(principal);
   return route.handle({ ...context, principal });
 }
 

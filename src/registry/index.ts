@@ -3,7 +3,7 @@
  * Owns: the adapter tables and the blob store of artefacts; nobody else writes or removes blobs there.
  * May import: base storage.   Called by: app.
  * Runs on: any process; several may work on one home folder at once.
- * Throws: ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_IN_USE REQUEST_INVALID FILE_NOT_FOUND STORAGE_CORRUPT.
+ * Throws: ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_IN_USE QUOTA_EXCEEDED REQUEST_INVALID FILE_NOT_FOUND STORAGE_CORRUPT.
  */
 export {
   referenceOf,

@@ -5,6 +5,7 @@ import { BlobStore, sweepTemporaries, type Database } from '../storage/index.ts'
 import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { aliasHistory, checkAlias, LATEST, moveAlias, rollBackAlias, type AliasChange } from './aliases.ts';
 import { findVersion, listVersions, type Page } from './catalog.ts';
+import { holdingsOf, type Holdings } from './holdings.ts';
 import { materialiseVersion, removeFolder } from './materialise.ts';
 import { publishArtefact, type PublishInfo, type PublishResult } from './publish.ts';
 import { failUnknown } from './reference.ts';
@@ -73,6 +74,11 @@ export class Registry {
   /** What answers each task of a tenant, in the order of the tasks, behind `afterTask`. */
   routes(tenant: string, limit?: number, afterTask?: string): AdapterVersion[] {
     return listRoutes(this.#database, tenant, limit, afterTask);
+  }
+
+  /** What a tenant has here, in versions and bytes. */
+  holdings(tenant: string): Holdings {
+    return holdingsOf(this.#database, tenant);
   }
 
   list(tenant: string | null, page: Page = {}): AdapterVersion[] {

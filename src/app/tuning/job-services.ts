@@ -8,16 +8,16 @@ import { ownTenant } from './file-services.ts';
 /** The methods that the trainer has. */
 export const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
 
-/** Fine-tuning jobs of tenants, on one base. @param wake is told of work */
+/** Fine-tuning jobs of tenants, on the bases of this server. @param wake is told of work */
 export function makeJobServices(
   { files, jobs }: Pick<Platform, 'files' | 'jobs'>,
-  base: { readonly name: string; readonly digest: string },
+  bases: readonly { readonly name: string; readonly digest: string }[],
   wake: () => void,
 ): JobServices {
   return {
     create(principal, request) {
       const tenant = ownTenant(principal);
-      requireSupported(request, base.name);
+      const base = requireSupported(request, bases);
       const fileOf = (id: string, param: string): JobFile => trainableFile(files, tenant, id, request.method, param);
       const job = jobs.create({
         tenant,
@@ -45,16 +45,22 @@ export function makeJobServices(
   };
 }
 
-function requireSupported({ model, method }: JobRequest, baseName: string): void {
-  if (model !== baseName) {
-    const rule = 'a job begins from the base of this server';
-    fail('MODEL_NOT_FOUND', `model must be ${baseName}, got ${JSON.stringify(model)}: ${rule}`, { param: 'model' });
+function requireSupported<Base extends { readonly name: string }>(
+  { model, method }: JobRequest,
+  bases: readonly Base[],
+): Base {
+  const base = bases.find(({ name }) => name === model);
+  if (!base) {
+    const rule = 'a job begins from a base of this server';
+    const names = bases.map(({ name }) => name).join(', ');
+    return fail('MODEL_NOT_FOUND', `model must be ${names}, got ${JSON.stringify(model)}: ${rule}`, { param: 'model' });
   }
   if (!TUNING_METHODS.includes(method)) {
     fail('REQUEST_INVALID', `method.type ${method} is not supported: this server has ${TUNING_METHODS.join(', ')}`, {
       param: 'method.type',
     });
   }
+  return base;
 }
 
 /** @throws STORED_FILE_NOT_FOUND; REQUEST_INVALID the file is no data of this method */

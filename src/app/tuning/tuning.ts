@@ -18,7 +18,7 @@ export interface Tuning extends Pick<Services, 'files' | 'jobs'>, AsyncDisposabl
 export async function startTuning(
   config: AppConfig,
   platform: Platform,
-  base: { readonly name: string; readonly digest: string },
+  bases: readonly { readonly name: string; readonly digest: string }[],
   maxConcurrent: number,
   log: Log,
 ): Promise<Tuning> {
@@ -43,7 +43,7 @@ export async function startTuning(
   const owned = stack.move();
   return {
     files: makeFileServices(platform, checker),
-    jobs: makeJobServices(platform, base, () => runner.wake()),
+    jobs: makeJobServices(platform, bases, () => runner.wake()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

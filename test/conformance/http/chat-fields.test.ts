@@ -42,6 +42,21 @@ describe('log-probabilities of a chat', () => {
     assert.equal(bytes.toString(), message.content);
   });
 
+  test('of an answer that is held to a form they are those of the free model', async () => {
+    const { message, logprobs } = await chat(ask('pear', { logprobs: true, guided_choice: ['zebra, quite'] }));
+    assert.equal(message.content, 'zebra, quite');
+    const ids = [...renderer.renderPrompt([{ role: 'user', content: 'pear' }])];
+    let product = 0;
+    for (const { bytes, logprob } of logprobs?.content ?? []) {
+      const row = plainLogprobs(ids).at(-1) ?? new Float64Array();
+      const id = idOf(bytes, row);
+      assert.ok(Math.abs(logprob - row[id]) < 1e-3, `${logprob} of ${row[id]}`);
+      product += logprob;
+      ids.push(id);
+    }
+    assert.ok(product < -10, 'the free model would not say this');
+  });
+
   test('a stream tells the same, each token with the text that it completes', async () => {
     const body = ask('plum', { logprobs: true, top_logprobs: 2, temperature: 1, seed: 3, max_completion_tokens: 40 });
     const whole = await chat(body);
