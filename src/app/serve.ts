@@ -15,6 +15,8 @@ export interface ServeOptions {
   readonly port: number;
   readonly maxSequences?: number | undefined;
   readonly cacheTokens?: number | undefined;
+  /** Next tokens of a sequence that are guessed at a time; 0 is none. */
+  readonly speculate?: number | undefined;
   /** Memory for adapters that are ready, those in use included. */
   readonly adapterBytes?: number | undefined;
   /** Memory for the files of adapters, so that a load reads no disk. */
@@ -64,6 +66,7 @@ export async function serve(
           ...DEFAULT_ENGINE,
           maxSequences: options.maxSequences ?? DEFAULT_ENGINE.maxSequences,
           cacheTokens,
+          maxDraftTokens: options.speculate ?? DEFAULT_ENGINE.maxDraftTokens,
         },
         vocabulary: renderer.tokenizer.eosIds.length > 0 ? vocabularyBytes(renderer.tokenizer, vocabSize) : null,
         residency: {

@@ -15,9 +15,12 @@ export async function* chatDeltas(
   asking.meter.promptTokens = promptTokenIds.length;
   const { maxTokens } = request;
   const grammar = answerGrammar(request.format);
+  const { tokenizer } = service.renderer;
+  const prediction =
+    request.prediction === null ? undefined : tokenizer.encode(request.prediction, { allowSpecial: false });
   const choices = choiceSeeds(request.seed, request.numChoices).map((seed, index) => {
     const choice = { index, number: index, promptTokenIds, maxTokens, seed, options: request, grammar, echo: null };
-    return choiceDeltas(service, asking, { ...choice, param: 'messages' });
+    return choiceDeltas(service, asking, { ...choice, prediction, param: 'messages' });
   });
   yield* interleave(choices, SEQUENCES_AT_ONCE);
 }

@@ -23,6 +23,8 @@ export interface Choice {
   readonly seed: number;
   readonly options: GenerationOptions;
   readonly grammar?: AnswerGrammar | undefined;
+  /** What the answer may be. */
+  readonly prediction?: Iterable<number> | undefined;
   readonly echo: Echo | null;
   /** The field that holds the prompt. */
   readonly param: string;
@@ -76,7 +78,12 @@ export async function* choiceDeltas(
     const { text, tokens, isStopped } = answer.push(tokenIds, logprobs, finishReason !== null);
     const reason = isStopped ? 'stop' : finishReason;
     if (reason !== null) {
-      const usage = { promptTokens: promptTokenIds.length, completionTokens, cachedTokens };
+      const usage = {
+        promptTokens: promptTokenIds.length,
+        completionTokens,
+        cachedTokens,
+        ...(event.prediction && { prediction: event.prediction }),
+      };
       yield { index, text, ...told(tokens), finishReason: reason, usage };
       // Leaving the loop cancels the rest of the sequence.
       return;
@@ -87,7 +94,7 @@ export async function* choiceDeltas(
 
 function engineRequest(
   { renderer }: ChatEngine,
-  { promptTokenIds, maxTokens, seed, options, grammar, echo }: Choice,
+  { promptTokenIds, maxTokens, seed, options, grammar, prediction, echo }: Choice,
 ): Omit<GenerateRequest, 'id' | 'adapter' | 'tenant'> {
   const { ignoreEos, stopTokenIds, minTokens, topLogprobs } = options;
   const ofPrompt = echo !== null && topLogprobs !== null;
@@ -98,6 +105,7 @@ function engineRequest(
     stopTokenIds: [...new Set([...(ignoreEos ? [] : renderer.tokenizer.eosIds), ...stopTokenIds])],
     sampling: samplingOf(options, seed),
     ...(grammar && { grammar }),
+    ...(prediction && { predictionTokenIds: Int32Array.from(prediction) }),
     ...(topLogprobs !== null && { logprobs: { top: topLogprobs, ofPrompt } }),
   };
 }

@@ -30,6 +30,8 @@ const STATS: EngineStats = {
   },
   steps: 11,
   generatedTokens: 12,
+  draftTokens: 34,
+  acceptedDraftTokens: 35,
   promptTokens: 13,
 };
 
@@ -83,6 +85,8 @@ test('tokens are counted by tenant and by adapter, latencies and loads in histog
     ['espalier_engine_adapter_waiting_requests', 1],
     ['espalier_engine_prefix_hits_total', 30],
     ['espalier_engine_preemptions_total', 33],
+    ['espalier_engine_draft_tokens_total', 34],
+    ['espalier_engine_accepted_draft_tokens_total', 35],
     ['espalier_adapters_resident{tier="ready"}', 2],
     ['espalier_adapters_resident_bytes{tier="host"}', 60],
     ['espalier_adapter_hits_total', 90],

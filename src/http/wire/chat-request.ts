@@ -50,7 +50,9 @@ export const chatCompletionRequest = z
     prediction: z
       .strictObject({ type: z.literal('content'), content })
       .nullish()
-      .openapi({ description: IGNORED }),
+      .openapi({
+        description: 'What the answer may be: where it is right the answer comes faster. It never changes it.',
+      }),
     parallel_tool_calls: z.boolean().nullish().openapi({ description: IGNORED }),
 
     service_tier: unsupported(z.string(), (tier) => tier === 'auto' || tier === 'default', '"auto" or "default"'),
@@ -99,6 +101,7 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): 
     ...generationOf(body, maxChoices, maxTokens),
     format,
     messages: body.messages.map(messageOf),
+    prediction: body.prediction ? textOf(body.prediction.content) : null,
     maxTokens,
     topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
   };
@@ -108,6 +111,10 @@ function messageOf({ role, content: parts }: ChatCompletionRequest['messages'][n
   return {
     // OpenAI's newer name for the same thing.
     role: role === 'developer' ? 'system' : role,
-    content: typeof parts === 'string' ? parts : parts.map((part) => part.text).join('\n'),
+    content: textOf(parts),
   };
+}
+
+function textOf(parts: z.output<typeof content>): string {
+  return typeof parts === 'string' ? parts : parts.map((part) => part.text).join('\n');
 }
