@@ -24,6 +24,8 @@ export interface ServeOptions {
   readonly maxSequences?: number | undefined;
   /** Of each base. */
   readonly cacheTokens?: number | undefined;
+  /** Next tokens of a sequence that are guessed at a time; 0 is none. */
+  readonly speculate?: number | undefined;
   /** Memory for adapters that are ready, those in use included: divided evenly among the bases. */
   readonly adapterBytes?: number | undefined;
   /** Memory for the files of adapters, so that a load reads no disk: divided likewise. */
@@ -139,7 +141,11 @@ export function shareOf(
 
 async function startBase(
   base: Base,
-  { maxSequences = DEFAULT_ENGINE.maxSequences, cacheTokens = DEFAULT_ENGINE.cacheTokens }: ServeOptions,
+  {
+    maxSequences = DEFAULT_ENGINE.maxSequences,
+    cacheTokens = DEFAULT_ENGINE.cacheTokens,
+    speculate = DEFAULT_ENGINE.maxDraftTokens,
+  }: ServeOptions,
   { threads, readyBytes, hostBytes }: Share,
   metrics: ServingMetrics,
   log: Log,
@@ -152,7 +158,7 @@ async function startBase(
     {
       base: base.open,
       threads,
-      engine: { ...DEFAULT_ENGINE, maxSequences, cacheTokens },
+      engine: { ...DEFAULT_ENGINE, maxSequences, cacheTokens, maxDraftTokens: speculate },
       vocabulary: renderer.tokenizer.eosIds.length > 0 ? vocabularyBytes(renderer.tokenizer, vocabSize) : null,
       residency: { readyBytes, hostBytes },
     },

@@ -74,3 +74,8 @@ export function listOf<const T extends string>(words: readonly T[]): (text: stri
   const one = oneOf(words);
   return (text) => [...new Set(text.split(',').map((word) => one(word.trim())))];
 }
+
+/** How many next tokens are guessed at a time: a number, or `off`. */
+export function draftTokens(text: string): number {
+  return text === 'off' ? 0 : wholeNumber(text);
+}

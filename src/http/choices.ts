@@ -43,14 +43,22 @@ export class Choices {
   /** Tokens of all choices; each prompt counts once, as its first choice found it. */
   get usage(): Usage {
     const sum = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+    let prediction: Usage['prediction'];
     for (const [index, usage] of this.#usages.entries()) {
       if (!usage) continue;
       sum.completionTokens += usage.completionTokens;
+      if (usage.prediction) {
+        const { numRight = 0, numWrong = 0 } = prediction ?? {};
+        prediction = {
+          numRight: numRight + usage.prediction.numRight,
+          numWrong: numWrong + usage.prediction.numWrong,
+        };
+      }
       if (index % this.#perPrompt > 0) continue;
       sum.promptTokens += usage.promptTokens;
       sum.cachedTokens += usage.cachedTokens;
     }
-    return sum;
+    return { ...sum, ...(prediction && { prediction }) };
   }
 
   /** The whole answers. Every choice has ended. */

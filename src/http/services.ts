@@ -119,6 +119,8 @@ export interface ChatRequest extends GenerationOptions {
   readonly messages: readonly ChatMessage[];
   /** At least 1; null: until the context is full. */
   readonly maxTokens: number | null;
+  /** What the answer may be. It never changes the answer. */
+  readonly prediction: string | null;
 }
 
 /** A text, or token ids as they are. */
@@ -169,6 +171,8 @@ export interface Usage {
   readonly completionTokens: number;
   /** Of the prompt's tokens, those taken from the cache. */
   readonly cachedTokens: number;
+  /** Tokens of the request's prediction that were tried in the answer's place: right ones and wrong ones. */
+  readonly prediction?: { readonly numRight: number; readonly numWrong: number } | undefined;
 }
 
 /** A token as its bytes, which may be a part of a character. */

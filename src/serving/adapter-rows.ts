@@ -36,12 +36,13 @@ export function checkAdapterRows({ virtual, tokenRows }: CompiledAdapter, config
   }
 }
 
-/** Rows begin..end of a step are the sequence's positions from `position` on. */
+/** Rows of a step from `begin` on, which are the sequence's positions from `position` on. */
 export interface SequenceRows {
   readonly sequence: Sequence;
   readonly begin: number;
-  readonly end: number;
   readonly position: number;
+  /** One for each row; that of a virtual token says nothing. */
+  readonly tokenIds: Int32Array;
 }
 
 /** Writes the rows of virtual embeddings and of trained tokens over the base's embeddings, [T, D]. */
@@ -49,8 +50,9 @@ export function replaceInputRows(hidden: Tensor, rows: readonly SequenceRows[]):
   const width = hidden.shape[1];
   const copy = (row: number, from: Tensor, index: number): void =>
     hidden.data.set(from.data.subarray(index * width, (index + 1) * width), row * width);
-  for (const { sequence, begin, end, position } of rows) {
+  for (const { sequence, begin, position, tokenIds } of rows) {
     const { virtual, tokenRows } = sequence.adapter;
+    const end = begin + tokenIds.length;
     if (virtual?.kind === 'embeddings') {
       for (let row = begin; row < end && position + row - begin < virtual.count; row++) {
         copy(row, virtual.embeddings_ND, position + row - begin);
@@ -58,9 +60,8 @@ export function replaceInputRows(hidden: Tensor, rows: readonly SequenceRows[]):
     }
     if (tokenRows) {
       const indexOf = rowIndex(tokenRows);
-      for (let row = begin; row < end; row++) {
-        const id = sequence.tokenIds[position + row - begin - sequence.numVirtual];
-        const index = indexOf.get(id);
+      for (let row = begin + Math.max(0, sequence.numVirtual - position); row < end; row++) {
+        const index = indexOf.get(tokenIds[row - begin]);
         if (index !== undefined) copy(row, tokenRows.rows_KD, index);
       }
     }

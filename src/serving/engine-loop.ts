@@ -187,6 +187,8 @@ export class EngineLoop {
       prefixMisses: counts.prefixMisses,
       prefixEvictions: counts.prefixEvictions,
       preemptions: counts.preemptions,
+      draftTokens: counts.draftTokens,
+      acceptedDraftTokens: counts.acceptedDraftTokens,
       residency: this.#residency.stats(),
       steps: this.#steps,
       generatedTokens: this.#generatedTokens,

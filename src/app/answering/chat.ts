@@ -21,11 +21,14 @@ export async function* chatDeltas(
   asking.meter.promptTokens = promptTokenIds.length;
   const { length } = promptTokenIds;
   const maxTokens = asking.reserve(length, request.numChoices, request.maxTokens, service.contextLength - length);
+  const prediction =
+    request.prediction === null ? undefined : renderer.tokenizer.encode(request.prediction, { allowSpecial: false });
   const options = {
     promptTokenIds,
     maxTokens,
     options: request,
     grammar: answerGrammar({ format, tools }),
+    prediction,
     calls: tools && {
       syntax: tools.syntax,
       names: tools.use.tools.map(({ name }) => name),

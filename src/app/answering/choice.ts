@@ -32,6 +32,8 @@ export interface Choice {
   readonly grammar?: AnswerGrammar | undefined;
   /** How tools are called, and their names; null: the answer is text. */
   readonly calls?: CallsOfChoice | null;
+  /** What the answer may be. */
+  readonly prediction?: Iterable<number> | undefined;
   readonly echo: Echo | null;
   /** The field that holds the prompt. */
   readonly param: string;
@@ -90,7 +92,12 @@ export async function* choiceDeltas(
     const toolCalls = calls.length > 0 ? { toolCalls: calls.map(callDelta) } : {};
     const reason = isStopped ? 'stop' : finishReason;
     if (reason !== null) {
-      const usage = { promptTokens: promptTokenIds.length, completionTokens, cachedTokens };
+      const usage = {
+        promptTokens: promptTokenIds.length,
+        completionTokens,
+        cachedTokens,
+        ...(event.prediction && { prediction: event.prediction }),
+      };
       const ended = reason === 'stop' && parser?.endsInCalls ? 'tool_calls' : reason;
       yield { index, text, ...toolCalls, ...told(tokens), finishReason: ended, usage, queuedMs };
       // Leaving the loop cancels the rest of the sequence.
@@ -106,7 +113,7 @@ function callDelta({ index, name, argumentsText }: CallPart): ToolCallDelta {
 
 function engineRequest(
   { renderer }: ChatEngine,
-  { promptTokenIds, maxTokens, seed, options, grammar, echo }: Choice,
+  { promptTokenIds, maxTokens, seed, options, grammar, prediction, echo }: Choice,
 ): Omit<GenerateRequest, 'id' | 'adapter' | 'tenant'> {
   const { ignoreEos, stopTokenIds, minTokens, topLogprobs } = options;
   const ofPrompt = echo !== null && topLogprobs !== null;
@@ -117,6 +124,7 @@ function engineRequest(
     stopTokenIds: [...new Set([...(ignoreEos ? [] : renderer.tokenizer.eosIds), ...stopTokenIds])],
     sampling: samplingOf(options, seed),
     ...(grammar && { grammar }),
+    ...(prediction && { predictionTokenIds: Int32Array.from(prediction) }),
     ...(topLogprobs !== null && { logprobs: { top: topLogprobs, ofPrompt } }),
   };
 }

@@ -108,6 +108,7 @@ function serveOnce(
   const engine = new Engine(base, {
     ...DEFAULT_ENGINE,
     maxSequences: requests,
+    maxDraftTokens: 0,
     maxWaiting: requests,
     maxWaitingPerTenant: requests,
     cacheTokens: requests * (promptTokens + newTokens + 16),

@@ -80,6 +80,8 @@ export async function benchDecode(
   const engine = new Engine(base, {
     ...DEFAULT_ENGINE,
     maxStepTokens: 2048,
+    // What a token costs, not how well an untrained text can be guessed.
+    maxDraftTokens: 0,
     cacheTokens: options.batch * (options.promptTokens + options.newTokens + 16),
   });
   const rates: number[] = [];

@@ -50,6 +50,8 @@ function seriesOf(stats: EngineStats): readonly Series[] {
     ['espalier_engine_preemptions_total', 'counter', 'Sequences that were computed again', stats.preemptions],
     ['espalier_engine_steps_total', 'counter', 'Forward passes', stats.steps],
     ['espalier_engine_generated_tokens_total', 'counter', 'Tokens generated', stats.generatedTokens],
+    ['espalier_engine_draft_tokens_total', 'counter', 'Tokens that were guessed', stats.draftTokens],
+    ['espalier_engine_accepted_draft_tokens_total', 'counter', 'Guesses that were right', stats.acceptedDraftTokens],
     ['espalier_engine_prompt_tokens_total', 'counter', 'Tokens of admitted prompts', stats.promptTokens],
     ['espalier_adapters_resident', 'gauge', 'Adapters in memory', tiers(({ count }) => count)],
     ['espalier_adapters_resident_bytes', 'gauge', 'Bytes of adapters in memory', tiers(({ sizeBytes }) => sizeBytes)],

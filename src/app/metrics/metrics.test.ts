@@ -30,6 +30,8 @@ const STATS: EngineStats = {
   },
   steps: 11,
   generatedTokens: 12,
+  draftTokens: 34,
+  acceptedDraftTokens: 35,
   promptTokens: 13,
 };
 
@@ -95,6 +97,8 @@ test('tokens are counted by tenant and by adapter, latencies and loads in histog
     ['espalier_engine_adapter_waiting_requests{base="tiny"}', 1],
     ['espalier_engine_prefix_hits_total{base="tiny"}', 30],
     ['espalier_engine_preemptions_total{base="tiny"}', 33],
+    ['espalier_engine_draft_tokens_total{base="tiny"}', 34],
+    ['espalier_engine_accepted_draft_tokens_total{base="tiny"}', 35],
     ['espalier_adapters_resident{base="tiny",tier="ready"}', 2],
     ['espalier_adapters_resident_bytes{base="tiny",tier="host"}', 60],
     ['espalier_adapter_hits_total{base="tiny"}', 90],

@@ -145,6 +145,7 @@ export class TuningWork implements JobWork {
     parameters: number,
     metrics: Readonly<Record<string, number>>,
   ): Promise<PublishResult> {
+    const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
     return this.#platform.registry.publish(job.tenant, task, folder, {
       base: { name: base.name, digest: base.digest },
       method: RECIPE_METHOD,
@@ -161,6 +162,7 @@ export class TuningWork implements JobWork {
       },
       // What a task answers with is changed by a promotion and by nothing else.
       alias: null,
+      allowance: { maxAdapters, maxBytes: maxAdapterBytes },
     });
   }
 }

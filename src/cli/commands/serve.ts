@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { serve, serverLog, type AppConfig, type ServeOptions } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { positiveInteger, weightsOption, wholeNumber } from '../options.ts';
+import { draftTokens, positiveInteger, weightsOption, wholeNumber } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 import { untilSignal } from '../until-signal.ts';
 
@@ -22,6 +22,11 @@ export function serveCommand(config: AppConfig): Command {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--max-sequences <n>', 'sequences that are answered at once, by each base', positiveInteger)
     .option('--cache-tokens <n>', 'tokens that the cache of keys and values holds, of each base', positiveInteger)
+    .option(
+      '--speculate <n>',
+      'next tokens guessed at a time from what was said before, or "off"; 4 unless told',
+      draftTokens,
+    )
     .option(
       '--adapter-bytes <n>',
       'memory for adapters that are ready; 1 GiB unless told; divided among the bases',

@@ -44,6 +44,7 @@ const DEFAULTS: ChatRequest = {
   numChoices: 1,
   topLogprobs: null,
   scheduling: { priority: 0, timeoutMs: null },
+  prediction: null,
 };
 
 test('a short request gets the defaults', () => {
@@ -97,6 +98,7 @@ test('every field that is obeyed is passed on', () => {
     numChoices: 2,
     topLogprobs: 20,
     scheduling: { priority: 2, timeoutMs: 1500 },
+    prediction: null,
   });
   assert.equal(read({ ...HELLO, logprobs: true }).topLogprobs, 0);
   assert.equal(read({ ...HELLO, top_k: -1 }).topK, 0);
@@ -148,7 +150,6 @@ test('what cannot change the answer is accepted, and so are neutral values', () 
     top_logprobs: 0,
     presence_penalty: 0,
     frequency_penalty: 0,
-    prediction: { type: 'content', content: 'x' },
     reasoning_effort: 'none',
     verbosity: 'medium',
     modalities: ['text'],
@@ -157,6 +158,15 @@ test('what cannot change the answer is accepted, and so are neutral values', () 
   const known = Object.keys(chatCompletionRequest.shape).filter((field) => !(field in HELLO));
   const nulls = Object.fromEntries(known.map((field) => [field, null]));
   assert.deepEqual(read({ ...HELLO, ...nulls }), read(HELLO), 'null is the same as leaving it out');
+});
+
+test('a prediction is one text', () => {
+  const prediction = (content: unknown): unknown =>
+    read({ ...HELLO, prediction: { type: 'content', content } }).prediction;
+  assert.equal(prediction('x'), 'x');
+  const parts = ['x', 'y'].map((text) => ({ type: 'text', text }));
+  assert.equal(prediction(parts), 'x\ny');
+  assert.equal(problemOf({ ...HELLO, prediction: { type: 'other', content: 'x' } }).param, 'prediction.type');
 });
 
 test('what would change the answer and is not there yet is refused by name', () => {

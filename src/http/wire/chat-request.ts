@@ -60,7 +60,9 @@ export const chatCompletionRequest = z
     prediction: z
       .strictObject({ type: z.literal('content'), content })
       .nullish()
-      .openapi({ description: IGNORED }),
+      .openapi({
+        description: 'What the answer may be: where it is right the answer comes faster. It never changes it.',
+      }),
 
     service_tier: serviceTier,
     ...toolFields,
@@ -103,6 +105,7 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number, h
     format,
     toolUse,
     messages,
+    prediction: body.prediction ? textOf(body.prediction.content) : null,
     maxTokens,
     topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
     scheduling: schedulingOf(body, headers),
@@ -128,7 +131,7 @@ function checkForms(body: ChatCompletionRequest, format: AnswerFormat | null, to
 
 function messageOf(message: ChatCompletionRequest['messages'][number], index: number): ChatMessage {
   const { role, content: parts } = message;
-  const content = typeof parts === 'string' ? parts : (parts ?? []).map((part) => part.text).join('\n');
+  const content = textOf(parts ?? []);
   if (role === 'tool') return { role, content, tool_call_id: message.tool_call_id };
   // OpenAI's newer name for the same thing.
   if (role !== 'assistant') return { role: role === 'developer' ? 'system' : role, content };
@@ -142,4 +145,8 @@ function messageOf(message: ChatCompletionRequest['messages'][number], index: nu
     fail('REQUEST_INVALID', `${param} is missing: an assistant's message has content, tool_calls or both`, { param });
   }
   return { role, content, ...(calls.length > 0 && { tool_calls: calls }) };
+}
+
+function textOf(parts: z.output<typeof content>): string {
+  return typeof parts === 'string' ? parts : parts.map((part) => part.text).join('\n');
 }

@@ -168,9 +168,20 @@ describe('how tokens are chosen', () => {
     assert.equal(foreign.param, 'stop_token_ids');
   });
 
-  test('prediction is accepted and changes nothing', async () => {
-    const prediction = { type: 'content' as const, content: 'anything' };
-    assert.equal((await chat(ask('pear', { prediction }))).message.content, (await chat(ask('pear'))).message.content);
+  test('a prediction changes the speed and not the answer, and usage tells what of it was tried', async () => {
+    const answer = (await chat(ask('pear'))).message.content ?? '';
+    for (const content of [answer, 'anything']) {
+      const predicted = await client.chat.completions.create(
+        ask('pear', { prediction: { type: 'content' as const, content } }),
+      );
+      assert.equal(predicted.choices[0].message.content, answer);
+      const { accepted_prediction_tokens: accepted = 0, rejected_prediction_tokens: rejected = 0 } =
+        predicted.usage?.completion_tokens_details ?? {};
+      assert.ok(accepted <= (predicted.usage?.completion_tokens ?? 0));
+      if (content === answer) assert.ok(accepted > 0, `${accepted} tokens were right, ${rejected} wrong`);
+      else assert.equal(accepted, 0);
+    }
+    assert.equal((await client.chat.completions.create(ask('pear'))).usage?.completion_tokens_details, undefined);
   });
 });
 
