@@ -1,8 +1,8 @@
 //! Attention without a T×T matrix (Dao et al., 2022): keys pass by in tiles, and each query keeps a running maximum, the sum
 //! of its exponentials and its weighted sum of values. The same code serves packed segments and paged caches, so that a row's
 //! result is the same bits in both. Packed segments are copied into tiles; pages lie in the cache as the products read them.
-use super::product::{LANES, Left, Right, Terms, product};
 use super::paged::Pages;
+use super::product::{LANES, Left, Right, Terms, product};
 use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries, prefetch};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::kernels::math::{exp, larger, reduce};
@@ -232,15 +232,7 @@ impl Scratch {
     }
 
     /// Brings a tile of keys to a tile of queries; no query sees more than the first `most` of them.
-    fn attend_tile(
-        &mut self,
-        isa: Isa,
-        keys: Place,
-        values: Place,
-        queries: Range<usize>,
-        most: usize,
-        shape: Shape,
-    ) {
+    fn attend_tile(&mut self, isa: Isa, keys: Place, values: Place, queries: Range<usize>, most: usize, shape: Shape) {
         let (width, padded, count) = (shape.width, shape.padded(), queries.len());
         let panels = most.div_ceil(LANES);
         let visible = &self.visible[..count];

@@ -142,8 +142,7 @@ pub fn attention_paged(
         let range = begin..begin + sequences.len();
         begin = range.end;
         let start = sequences[0] as usize * rows.max_blocks;
-        let pages =
-            Pages { table: &rows.block_tables[start..start + rows.max_blocks], block_size: rows.block_size };
+        let pages = Pages { table: &rows.block_tables[start..start + rows.max_blocks], block_size: rows.block_size };
         let context = Context::Paged { pages, lengths: rows.context_lengths };
         Run { rows: range, context }
     });
