@@ -59,6 +59,11 @@ export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends
   parameters(config: Config, sites: readonly LinearSite[]): ParameterSpec[];
   /** Writes a parameter's first value, drawn from `rng`. */
   initialise(config: Config, parameter: ParameterSpec, values: Floats, rng: Rng): void;
+  /**
+   * Whether the hooks of `bind` call `base` first of all, on the very input they got: then one frozen product may serve the rows of
+   * several runs. The others get a product of their own rows, with the same bits.
+   */
+  readonly sharesProduct?: boolean;
   /** The hooks that apply the method during training. */
   bind(config: Config, sites: readonly LinearSite[], tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
 }

@@ -23,7 +23,7 @@ export { Tape, type Parameter } from './tape.ts';
 export { frozenLinear, addLowRankDelta } from './ops/linear.ts';
 export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';
-export { addInPlace, swiglu, gatherRows, dropout } from './ops/elementwise.ts';
+export { addInPlace, swiglu, gatherRows, joinRows, dropout } from './ops/elementwise.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
 export { loadNativeKernels } from './native.ts';
 export {

@@ -3,7 +3,7 @@ import type { Graph, GradientSlot } from './graph.ts';
 import { ScopeStack } from './graph.ts';
 import type { Kernels } from './kernels.ts';
 import type { BufferPool } from './pool.ts';
-import type { Tensor } from './tensor.ts';
+import { viewRows, type Tensor } from './tensor.ts';
 
 /** A trainable tensor and where its gradient is summed. Both live as long as the run, outside of every pool. */
 export interface Parameter {
@@ -16,6 +16,13 @@ interface TapeNode {
   readonly output: Tensor;
   readonly saved: readonly Tensor[];
   readonly backward: (dOutput: Tensor) => void;
+}
+
+/** Rows of another tensor, which owns their values and gradients. */
+interface RowView {
+  readonly whole: Tensor;
+  readonly begin: number;
+  readonly end: number;
 }
 
 /**
@@ -31,6 +38,9 @@ export class Tape implements Graph {
   readonly #tracked = new Set<Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
   readonly #savedCount = new Map<Tensor, number>();
+  readonly #views = new Map<Tensor, RowView>();
+  /** Gradients that only views have written so far: which rows hold something. */
+  readonly #written = new Map<Tensor, RowView[]>();
   #nodes: TapeNode[] = [];
 
   constructor(kernels: Kernels, pool: BufferPool, parameters: readonly Parameter[]) {
@@ -46,7 +56,7 @@ export class Tape implements Graph {
   }
 
   needsGradient(x: Tensor): boolean {
-    return this.#tracked.has(x);
+    return this.#tracked.has(this.#wholeOf(x));
   }
 
   record(
@@ -55,19 +65,38 @@ export class Tape implements Graph {
     saved: readonly Tensor[],
     backward: (dOutput: Tensor) => void,
   ): void {
-    if (!inputs.some((input) => this.#tracked.has(input))) return;
-    this.#tracked.add(output);
-    for (const tensor of saved) this.#savedCount.set(tensor, (this.#savedCount.get(tensor) ?? 0) + 1);
+    if (!inputs.some((input) => this.needsGradient(input))) return;
+    this.#tracked.add(this.#wholeOf(output));
+    for (const tensor of saved) {
+      const whole = this.#wholeOf(tensor);
+      this.#savedCount.set(whole, (this.#savedCount.get(whole) ?? 0) + 1);
+    }
     this.#nodes.push({ output, saved, backward });
   }
 
   gradient(x: Tensor): GradientSlot {
-    assert(this.#tracked.has(x), 'a gradient is asked for a tensor that needs one');
+    assert(this.needsGradient(x), 'a gradient is asked for a tensor that needs one');
+    const view = this.#views.get(x);
+    if (view) return this.#gradientOfRows(view);
     const known = this.#gradients.get(x);
-    if (known) return { tensor: known, accumulate: true };
+    if (known) {
+      this.#complete(x, known);
+      return { tensor: known, accumulate: true };
+    }
     const made = { shape: x.shape, data: this.#pool.take(x.data.length) };
     this.#gradients.set(x, made);
     return { tensor: made, accumulate: false };
+  }
+
+  rows(x: Tensor, begin: number, end: number): Tensor {
+    const made = viewRows(x, begin, end);
+    const outer = this.#views.get(x);
+    this.#views.set(made, {
+      whole: outer?.whole ?? x,
+      begin: begin + (outer?.begin ?? 0),
+      end: end + (outer?.begin ?? 0),
+    });
+    return made;
   }
 
   scope(body: () => Tensor): Tensor {
@@ -88,15 +117,19 @@ export class Tape implements Graph {
     const isParameter = new Set(this.#parameters.map((parameter) => parameter.value));
     // A tensor that is changed in place is the output of several nodes: its gradient lives until the first of them.
     const firstNode = new Map<Tensor, TapeNode>();
-    for (const node of this.#nodes) if (!firstNode.has(node.output)) firstNode.set(node.output, node);
+    for (const node of this.#nodes) {
+      const whole = this.#wholeOf(node.output);
+      if (!firstNode.has(whole)) firstNode.set(whole, node);
+    }
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
-      const dOutput = this.#gradients.get(node.output);
-      if (dOutput) {
-        node.backward(dOutput);
-        if (firstNode.get(node.output) === node && !isParameter.has(node.output)) {
-          this.#gradients.delete(node.output);
-          this.#pool.give(dOutput.data);
-        }
+      const whole = this.#wholeOf(node.output);
+      const dWhole = this.#gradients.get(whole);
+      const dOutput = dWhole && this.#gradientSoFar(node.output, dWhole);
+      if (dOutput) node.backward(dOutput);
+      if (dWhole && firstNode.get(whole) === node && !isParameter.has(whole)) {
+        this.#gradients.delete(whole);
+        this.#written.delete(whole);
+        this.#pool.give(dWhole.data);
       }
       for (const tensor of node.saved) this.#releaseSaved(tensor);
     }
@@ -109,6 +142,8 @@ export class Tape implements Graph {
     for (const gradient of this.#gradients.values()) if (!own.has(gradient)) this.#pool.give(gradient.data);
     this.#gradients.clear();
     this.#savedCount.clear();
+    this.#views.clear();
+    this.#written.clear();
     this.#tracked.clear();
     this.#nodes = [];
     this.#scopes.clear();
@@ -122,7 +157,54 @@ export class Tape implements Graph {
     }
   }
 
-  #releaseSaved(tensor: Tensor): void {
+  #wholeOf(x: Tensor): Tensor {
+    return this.#views.get(x)?.whole ?? x;
+  }
+
+  /** What has flowed into `x`; undefined for rows that nothing has flowed into. */
+  #gradientSoFar(x: Tensor, dWhole: Tensor): Tensor | undefined {
+    const view = this.#views.get(x);
+    if (!view) {
+      this.#complete(x, dWhole);
+      return dWhole;
+    }
+    const written = this.#written.get(view.whole);
+    if (written && !written.some((other) => contains(other, view))) return undefined;
+    return viewRows(dWhole, view.begin, view.end);
+  }
+
+  #gradientOfRows(view: RowView): GradientSlot {
+    const { whole, begin, end } = view;
+    let dWhole = this.#gradients.get(whole);
+    if (!dWhole) {
+      dWhole = { shape: whole.shape, data: this.#pool.take(whole.data.length) };
+      this.#gradients.set(whole, dWhole);
+      this.#written.set(whole, []);
+    }
+    const tensor = viewRows(dWhole, begin, end);
+    const written = this.#written.get(whole);
+    if (!written) return { tensor, accumulate: true };
+    if (written.some((other) => contains(other, view))) return { tensor, accumulate: true };
+    const inside = written.filter((other) => contains(view, other));
+    const outside = written.filter((other) => !inside.includes(other));
+    assert(
+      outside.every((other) => other.end <= begin || end <= other.begin),
+      'two views have no rows in common, or one is part of the other',
+    );
+    if (inside.length > 0) fillGaps(dWhole, view, inside);
+    this.#written.set(whole, [...outside, view]);
+    return { tensor, accumulate: inside.length > 0 };
+  }
+
+  #complete(whole: Tensor, dWhole: Tensor): void {
+    const written = this.#written.get(whole);
+    if (!written) return;
+    this.#written.delete(whole);
+    fillGaps(dWhole, { whole, begin: 0, end: whole.shape[0] }, written);
+  }
+
+  #releaseSaved(saved: Tensor): void {
+    const tensor = this.#wholeOf(saved);
     const count = this.#savedCount.get(tensor);
     if (count === undefined) return;
     if (count > 1) {
@@ -132,4 +214,19 @@ export class Tape implements Graph {
     this.#savedCount.delete(tensor);
     this.#scopes.release(tensor);
   }
+}
+
+function contains(outer: RowView, inner: RowView): boolean {
+  return outer.begin <= inner.begin && inner.end <= outer.end;
+}
+
+/** Rows of `view` that are in none of `written` get −0, the only number that changes no bit of what is added to it. */
+function fillGaps(dWhole: Tensor, view: RowView, written: readonly RowView[]): void {
+  const width = dWhole.shape[1];
+  let begin = view.begin;
+  for (const span of written.toSorted((a, b) => a.begin - b.begin)) {
+    dWhole.data.fill(-0, begin * width, span.begin * width);
+    begin = span.end;
+  }
+  dWhole.data.fill(-0, begin * width, view.end * width);
 }

@@ -23,6 +23,38 @@ export function trainStep(tape: Tape, base: BaseModel, hooks: SiteHooks, batch: 
   }
 }
 
+/**
+ * {@link trainStep} for batches that were joined into one.
+ * @param joined the `batches` in their order
+ * @returns the loss of each, to the bit what it is alone
+ */
+export function groupStep(
+  tape: Tape,
+  base: BaseModel,
+  hooks: SiteHooks,
+  joined: PackedBatch,
+  batches: readonly PackedBatch[],
+): BatchLoss[] {
+  try {
+    const { lossSum, losses, isTop_N } = batchLoss(tape, base, hooks, joined);
+    let n = 0;
+    const each = batches.map(({ weights_N, weightSum }): BatchLoss => {
+      const numTargets = weights_N.length;
+      let [sum, numTop] = [0, 0];
+      for (let i = 0; i < numTargets; i++, n++) {
+        sum += losses.data[n] * weights_N[i];
+        numTop += isTop_N[n];
+      }
+      // Alone, the sum is a tensor's one value.
+      return { lossSum: Math.fround(sum), weightSum, numTop, numTargets };
+    });
+    tape.backward(lossSum);
+    return each;
+  } finally {
+    tape.reset();
+  }
+}
+
 /** The loss alone. */
 export function evaluateStep(g: Inference, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): BatchLoss {
   const { lossSum, numTop } = batchLoss(g, base, hooks, batch);

@@ -37,6 +37,7 @@ export const lora: TrainableMethod<LoraConfig> = {
   name: 'lora',
   peftType: 'LORA',
   accepts: ({ use_dora }) => !use_dora,
+  sharesProduct: true,
 
   parameters(config, sites) {
     const scaleOf = loraScales(config);

@@ -24,12 +24,12 @@ export function packedAttention(
   const lse = g.empty([shape.T, shape.H]);
   g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
   g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
-    const [dq, dk, dv] = [g.gradient(q), g.gradient(k), g.gradient(v)];
-    assert(!dq.accumulate && !dk.accumulate && !dv.accumulate, 'attention is the only reader of q, k and v');
+    const inputs = [q, k, v];
+    const [dq, dk, dv] = inputs.map((input) => gradientOf(g, input));
     g.kernels.attentionBackward(
-      dq.tensor.data,
-      dk.tensor.data,
-      dv.tensor.data,
+      dq.data,
+      dk.data,
+      dv.data,
       dout.data,
       out.data,
       lse.data,
@@ -39,6 +39,17 @@ export function packedAttention(
       segmentStarts_T,
       shape,
     );
+    for (const [index, gradient] of [dq, dk, dv].entries()) {
+      if (!g.needsGradient(inputs[index])) g.release(gradient);
+    }
   });
   return out;
+}
+
+/** The kernel writes all three gradients; one that nobody needs (adapters on q and v alone: k of the first layer) goes to a buffer. */
+function gradientOf(g: Graph, input: Tensor): Tensor {
+  if (!g.needsGradient(input)) return g.empty(input.shape);
+  const { tensor, accumulate } = g.gradient(input);
+  assert(!accumulate, 'attention is the only reader of q, k and v');
+  return tensor;
 }
