@@ -21,6 +21,8 @@ export {
   type TrainOptions,
   type TrainOutcome,
 } from './train.ts';
+export { trainGroup, type GroupOptions, type GroupOutcome, type GroupRun, type RunningGroup } from './train-group.ts';
+export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './sweep.ts';
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {

@@ -15,7 +15,7 @@ import {
 } from '../training/index.ts';
 import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
+import { resolveBase, type Base, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
 
 /** Methods that can be trained; more can be served. */
@@ -91,20 +91,25 @@ export async function trainAdapter(
   events: TrainEvents = {},
   signal?: AbortSignal,
 ): Promise<TrainOutcome> {
-  const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
+  checkPublishTarget(options.publish);
   const base = await resolveBase(config, options.base, events.onModelProgress);
-  const job: TrainJob = {
-    base: base.open,
-    threads: config.threads,
-    dataPath: resolve(options.data),
-    validPath: options.valid === undefined ? undefined : resolve(options.valid),
-    config: runConfig(options),
-    output: resolve(options.output),
-    checkpointEverySteps: options.checkpointEvery,
-    resume: options.resume ?? false,
-    baseModelName: base.repository,
-  };
-  const result = await runInChild(job, events, signal);
+  const result = await runInChild(trainJob(config, options, base), events, signal);
+  return publishTrained(config, options, base, result);
+}
+
+/** Finds a wrong `--publish` before any compute. @throws USAGE_INVALID */
+export function checkPublishTarget(publish: string | undefined): void {
+  if (publish !== undefined) parseTarget(publish, '--publish');
+}
+
+/** Publishes what a run has made, if its options ask for it. */
+export async function publishTrained(
+  config: AppConfig,
+  options: TrainOptions,
+  base: Base,
+  result: TrainResult,
+): Promise<TrainOutcome> {
+  const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
   if (!target) return { ...result, adapter: null };
   await using platform = await openPlatform(config);
   const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
@@ -116,10 +121,25 @@ export async function trainAdapter(
     provenance: {
       dataDigest: result.dataDigest,
       steps: result.steps,
-      config: JSON.parse(JSON.stringify(job.config)) as JsonValue,
+      config: JSON.parse(JSON.stringify(runConfig(options))) as JsonValue,
     },
   });
   return { ...result, digest: version.digest, adapter: referenceOf(version) };
+}
+
+/** What the training process is told about a run. */
+export function trainJob(config: AppConfig, options: TrainOptions, base: Base): TrainJob {
+  return {
+    base: base.open,
+    threads: config.threads,
+    dataPath: resolve(options.data),
+    validPath: options.valid === undefined ? undefined : resolve(options.valid),
+    config: runConfig(options),
+    output: resolve(options.output),
+    checkpointEverySteps: options.checkpointEvery,
+    resume: options.resume ?? false,
+    baseModelName: base.repository,
+  };
 }
 
 function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {

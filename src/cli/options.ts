@@ -48,3 +48,8 @@ export function listOf<const T extends string>(words: readonly T[]): (text: stri
   const one = oneOf(words);
   return (text) => [...new Set(text.split(',').map((word) => one(word.trim())))];
 }
+
+/** A list of numbers with commas between, each once. */
+export function numbersOf(one: (text: string) => number): (text: string) => number[] {
+  return (text) => [...new Set(text.split(',').map((part) => one(part.trim())))];
+}

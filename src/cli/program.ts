@@ -10,6 +10,7 @@ import { modelsCommand } from './commands/models.ts';
 import { planCommand } from './commands/plan.ts';
 import { serveCommand } from './commands/serve.ts';
 import { startCommand } from './commands/start.ts';
+import { sweepCommand } from './commands/sweep.ts';
 import { tenantsCommand } from './commands/tenants.ts';
 import { trainCommand } from './commands/train.ts';
 
@@ -27,6 +28,7 @@ export function makeProgram(): Command {
     planCommand,
     dataCommand,
     trainCommand,
+    sweepCommand,
     evaluateCommand,
     generateCommand,
     adaptersCommand,

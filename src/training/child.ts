@@ -1,17 +1,25 @@
-/** A training process: a crash or a kill here never reaches serving. Forked by app/train.ts with a {@link TrainJob} as its first message. */
+/** A training process: a crash or a kill here never reaches serving. Forked with a {@link TrainJob} or a {@link GroupJob} as its first message. */
 import { EspalierError, errorMessage, systemClock } from '../base/index.ts';
-import type { FromTrainer, TrainJob } from './messages.ts';
+import { GroupInbox, runGroup } from './group-job.ts';
+import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob } from './messages.ts';
 import { runJob } from './job.ts';
 
 /** Settles when the newest message, and so every earlier one, has left this process. */
 let sent: Promise<void> = Promise.resolve();
 
-function send(message: FromTrainer): void {
+function send(message: FromTrainer | FromGroup): void {
   sent = new Promise((resolve) => process.send?.(message, () => resolve()));
 }
 
-process.once('message', (job: TrainJob) => {
-  void runJob(job, systemClock, send)
+function start(job: TrainJob | GroupJob): Promise<void> {
+  if (!('type' in job)) return runJob(job, systemClock, send);
+  const inbox = new GroupInbox();
+  process.on('message', (message: ToGroup) => inbox.put(message));
+  return runGroup(job, inbox, systemClock, send);
+}
+
+process.once('message', (job: TrainJob | GroupJob) => {
+  void start(job)
     .catch((error: unknown) => {
       const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
       const { code, message, param, problems } = known;

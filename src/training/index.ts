@@ -6,7 +6,7 @@
  * Throws: DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
 export { countParameters, runJob } from './job.ts';
-export type { FromTrainer, TrainJob, TrainResult, TrainStarted } from './messages.ts';
+export type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob, TrainResult, TrainStarted } from './messages.ts';
 export { loadExamples, type LoadedExamples } from './example.ts';
 export { packExamples, groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';

@@ -17,6 +17,29 @@ export interface TrainJob {
   readonly baseModelName: string;
 }
 
+/** What a training process is told to do when several runs share its base. Runs come with {@link ToGroup}. */
+export interface GroupJob {
+  readonly type: 'group';
+  readonly base: OpenBaseOptions;
+  readonly threads: number | undefined;
+  /** Tokens of one pass over all runs, at most. */
+  readonly maxTokens: number;
+}
+
+export type ToGroup =
+  | { readonly type: 'add'; readonly id: string; readonly job: TrainJob }
+  /** The run leaves after its last whole step, with a checkpoint. */
+  | { readonly type: 'cancel'; readonly id: string }
+  /** No more runs will come: the process ends when it has none. */
+  | { readonly type: 'end' };
+
+/** What a group's process says about one of its runs. */
+export interface FromGroup {
+  readonly type: 'run';
+  readonly id: string;
+  readonly message: FromTrainer;
+}
+
 export interface TrainStarted {
   readonly totalSteps: number;
   /** Steps done before a resume. */

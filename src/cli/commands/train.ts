@@ -41,6 +41,11 @@ export function trainCommand(config: AppConfig): Command {
     .option('--evaluate-every <n>', 'steps between evaluations on --valid (default: 25)', positiveInteger)
     .option('--checkpoint-every <n>', 'steps between checkpoints', positiveInteger, DEFAULTS.checkpointEvery)
     .requiredOption('--output <dir>', 'folder for the adapter (and the checkpoint while it trains)')
+    .option(
+      '--threads <n>',
+      'cores to use (default: ESPALIER_THREADS, or all): leave some to a server',
+      positiveInteger,
+    )
     .option('--publish <tenant/task>', 'publish the result in the registry')
     .option('--resume', 'go on from the checkpoint in --output', false)
     .option('--json', 'print one JSON document')
@@ -52,11 +57,11 @@ Examples:
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --rank 16 --targets all-linear \\
     --learning-rate 1e-3 --epochs 3 --publish acme/triage`,
     )
-    .action(async (options: TrainOptions & OutputOptions) => {
+    .action(async ({ threads = config.threads, ...options }: TrainOptions & OutputOptions & { threads?: number }) => {
       const output = new Output(options);
       const progress = output.progress('training');
       try {
-        const outcome = await trainAdapter(config, options, {
+        const outcome = await trainAdapter({ ...config, threads }, options, {
           onModelProgress: modelProgress(output),
           onStarted(started) {
             for (const { where, message } of started.warnings) output.line(`warning: ${where}: ${message}`);
