@@ -50,7 +50,7 @@ async function measure(count: number, tokens: number): Promise<Side> {
   const rng = Rng.fromSeed(1, 'examples');
   for (let index = 0; index < count; index++) {
     const train = Array.from({ length: (tokens / SEQUENCE) * (steps + 1) }, () => ({
-      tokenIds: Int32Array.from({ length: SEQUENCE }, () => rng.nextBelow(base.config.vocabularySize)),
+      tokenIds: Int32Array.from({ length: SEQUENCE }, () => rng.nextBelow(base.config.vocabSize)),
       lossWeights: new Float32Array(SEQUENCE).fill(1),
     }));
     group.add(`${index}`, new TrainingRun(base, { train, valid: [] }, runConfig(tokens, index), pool));
