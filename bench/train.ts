@@ -5,6 +5,8 @@
  * chats   8 short chats of the demo's tasks a step, loss on the answers; the same token ids and weights for both. PEFT pads a step's
  *         chats to the longest and computes the loss of every position; we pack. The rate counts real tokens on both sides
  *
+ * Each in f32 and bf16, and as QLoRA: `--only=nf4` measures that alone. Peak memory of the peer's QLoRA includes loading the float32 weights.
+ *
  *   node bench/train.ts [--rounds=3] [--threads=N] [--base=NAME] [--only=PART] [--quick] [--json]
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +19,7 @@ import {
   alternate,
   isWanted,
   pairings,
+  QLORA,
   prepareBase,
   readSettings,
   report,
@@ -48,7 +51,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'espalier-bench-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 let lastPeer: PeftReport | undefined;
 const comparisons: Comparison[] = [];
-for (const pairing of pairings(settings)) comparisons.push(...(await comparePair(pairing)));
+for (const pairing of [...pairings(settings), QLORA]) comparisons.push(...(await comparePair(pairing)));
 if (!lastPeer) throw new Error('the peer did not run');
 report('LoRA training steps', comparisons, settings, lastPeer);
 

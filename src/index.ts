@@ -9,6 +9,7 @@
  */
 export {
   checkData,
+  dryRun,
   evaluateFile,
   exportAdapter,
   generateText,
@@ -25,6 +26,7 @@ export {
   readConfig,
   removeAdapter,
   removeModel,
+  repeatRun,
   renderPlan,
   resolveBase,
   rollbackAdapter,
@@ -43,6 +45,7 @@ export type {
   AppConfig,
   Base,
   DataReport,
+  DryRun,
   EvaluateOptions,
   EvaluateReport,
   Generated,
@@ -52,6 +55,8 @@ export type {
   Plan,
   Platform,
   PlanRequest,
+  RepeatedOutcome,
+  RepeatOptions,
   ServeOptions,
   Serving,
   TrainEvents,

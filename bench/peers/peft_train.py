@@ -15,10 +15,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "peers"))
 
@@ -84,6 +86,17 @@ def measure(model: torch.nn.Module, batches: list[dict[str, torch.Tensor]], warm
     }
 
 
+def open_in_nf4(folder: str) -> torch.nn.Module:
+    """bitsandbytes' NF4 with double quantisation, computed in bfloat16 where the CPU has kernels for it."""
+    compute = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+    )
+    return AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=settings, dtype=compute, device_map={"": "cpu"}
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", help="GGUF file or Hugging Face folder")
@@ -91,7 +104,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=256)
-    parser.add_argument("--dtype", choices=sorted(DTYPES), default="bf16")
+    parser.add_argument("--dtype", choices=[*sorted(DTYPES), "nf4"], default="bf16")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--warmup", type=int, default=1, help="steps before the timed ones")
     parser.add_argument("--rank", type=int, default=8)
@@ -104,8 +117,10 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    dtype = DTYPES[arguments.dtype]
-    if arguments.layers is None:
+    dtype = DTYPES.get(arguments.dtype, torch.float32)
+    if arguments.dtype == "nf4":
+        base = open_in_nf4(arguments.base)
+    elif arguments.layers is None:
         base = open_base(arguments.base, dtype)
     else:
         base = load_smollm2(arguments.base, dtype, num_layers=arguments.layers)
@@ -130,7 +145,7 @@ def main() -> None:
         **measure(model, batches, arguments.warmup, arguments.learning_rate),
         "peakMemoryAfterLoadBytes": loaded,
         "peakMemoryBytes": peak_memory_bytes(),
-        "versions": versions(),
+        "versions": versions() | ({"bitsandbytes": version("bitsandbytes")} if arguments.dtype == "nf4" else {}),
     }
     print(json.dumps(report))
 

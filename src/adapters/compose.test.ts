@@ -69,6 +69,31 @@ test('a mix adds the weighted changes of its parts, at every site', () => {
   assert.equal(numChanged, 2 * 3, 'q, v and down of both layers');
 });
 
+test('VeRA and LoKr are sums too: a mix of them with LoRA is the weighted sum of what they do, in float64', () => {
+  const rng = Rng.fromSeed(8);
+  const tensor = (...shape: [number, ...number[]]): Tensor => ({
+    shape,
+    data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => rng.nextNormal()),
+  });
+  const { path, in: I, out: O } = sites[0];
+  const of = (primitive: RowPrimitive): CompiledAdapter => ({ sites: new Map([[path, [primitive]]]), sizeBytes: 0 });
+  const vera = { kind: 'scaled-low-rank-delta', a_RI: tensor(3, I), b_OR: tensor(O, 3) } as const;
+  const parts = [
+    { adapter: of({ ...vera, inner_R: tensor(3), outer_O: tensor(O) }), weight: 0.75 },
+    {
+      adapter: of({ kind: 'kronecker-delta', left_AC: tensor(2, 4), right: [tensor(O / 2, I / 4)], scale: 3 }),
+      weight: -0.5,
+    },
+    { adapter: packAdapter(lora(1, 4, ['q_proj']), sites), weight: 2 },
+  ];
+  const actual = changes(composeAdapters(parts)).get(path) ?? assert.fail();
+  const alone = parts.map(({ adapter, weight }) => ({ weight, changed: changes(adapter).get(path) ?? assert.fail() }));
+  for (const { changed } of alone) assert.ok(changed.some((value) => value !== 0));
+  const expected = actual.map((_, i) => alone.reduce((sum, { changed, weight }) => sum + weight * changed[i], 0));
+  const { passes, message } = compareToReference(actual, expected, 1e-6);
+  assert.ok(passes, message);
+});
+
 test('one part with weight 1 is the adapter bit for bit, and takes no memory of its own', () => {
   const adapter = lora(1, 4, ['q_proj']);
   const mix = composeAdapters([{ adapter, weight: 1 }]);

@@ -56,7 +56,10 @@ export function composeAdapters(parts: readonly MixPart[]): CompiledAdapter {
 function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
   switch (primitive.kind) {
     case 'low-rank-delta':
+    case 'kronecker-delta':
       return { ...primitive, scale: primitive.scale * weight };
+    case 'scaled-low-rank-delta':
+      return { ...primitive, outer_O: scaled(primitive.outer_O, weight) };
     case 'bias':
       return { ...primitive, bias_O: scaled(primitive.bias_O, weight) };
     default:
@@ -73,7 +76,7 @@ function refuseWhatIsNotAdded({ virtual, tokenRows, program }: CompiledAdapter):
 function refuse(kind: string): never {
   return fail(
     'REQUEST_INVALID',
-    `an adapter of this request works by ${kind}, which is not a sum: only adapters that add to the base (LoRA and its like) can be mixed`,
+    `an adapter of this request works by ${kind}, which is not a sum: only adapters that add to the base (LoRA, VeRA, LoHa, LoKr) can be mixed`,
     { param: 'adapters' },
   );
 }

@@ -27,7 +27,9 @@ export {
   writeArtefact,
   type Adapter,
   type ArtefactBase,
+  type WrittenArtefact,
 } from './artefact.ts';
+export { ggufLora, writeGgufLora, type GgufLora } from './gguf-lora.ts';
 export { mergedHooks, mergedLinear } from './proof/merge.ts';
 export {
   PARITY_TOLERANCES,

@@ -4,10 +4,12 @@ import type { BaseModel, LinearSite, SiteHooks } from '../model/index.ts';
 import type { Floats, Kernels, Tensor } from '../numeric/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
 
-/** A trainable tensor of an adapter, by its name in the PEFT folder. */
+/** A tensor of an adapter that is trained, by its name in the PEFT folder. */
 export interface ParameterSpec {
   readonly name: string;
   readonly shape: readonly number[];
+  /** It belongs to the artefact and has a first value, but is not trained: VeRA's shared matrices. */
+  readonly isFrozen?: true;
 }
 
 /** Tensors of an adapter by PEFT name. */
@@ -55,17 +57,19 @@ export interface Method<Config extends PeftConfig = PeftConfig> {
  * it against `compile` for every such method.
  */
 export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends Method<Config> {
-  /** The trainable tensors for these sites. @throws TARGET_UNMATCHED */
+  /** Settings of the config that can be served but not trained, by PEFT's names. */
+  untrained?(config: Config): readonly string[];
+  /** The tensors of an artefact for these sites. @throws TARGET_UNMATCHED */
   parameters(config: Config, sites: readonly LinearSite[]): ParameterSpec[];
-  /** Writes a parameter's first value, drawn from `rng`. */
-  initialise(config: Config, parameter: ParameterSpec, values: Floats, rng: Rng): void;
   /**
    * Whether the hooks of `bind` call `base` first of all, on the very input they got: then one frozen product may serve the rows of
    * several runs. The others get a product of their own rows, with the same bits.
    */
   readonly sharesProduct?: boolean;
-  /** The hooks that apply the method during training. */
-  bind(config: Config, sites: readonly LinearSite[], tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
+  /** Writes a parameter's first value, drawn from `rng`; some are made of the base's weights. */
+  initialise(config: Config, parameter: ParameterSpec, values: Floats, rng: Rng, base: BaseModel): void;
+  /** The hooks that apply the method during training. They read the tensors' values in each pass, so one binding lasts a whole run. */
+  bind(config: Config, base: BaseModel, tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
 }
 
 /** A tensor that the checks of the artefact have promised, by its whole name. */
@@ -78,4 +82,11 @@ export function requireTensor(tensors: AdapterTensors, name: string): Tensor {
 /** The same for a tensor of a module. */
 export function tensorAt(tensors: AdapterTensors, site: LinearSite, suffix: string): Tensor {
   return requireTensor(tensors, tensorName(site.path, suffix));
+}
+
+/** The site that a parameter of a module belongs to. */
+export function siteOf(parameter: ParameterSpec, base: BaseModel): LinearSite {
+  const site = base.sites.find(({ path }) => parameter.name.startsWith(tensorName(path, '')));
+  assert(site, `${parameter.name} belongs to a module of the base`);
+  return site;
 }

@@ -1,16 +1,16 @@
 import { fail } from '../base/index.ts';
 import type { AdapterServices, LoadRequest } from '../http/index.ts';
-import { parseReference, referenceOf, type AdapterVersion } from '../registry/index.ts';
-import type { AdapterSource, EngineClient } from '../serving/index.ts';
+import { parseReference, type AdapterVersion } from '../registry/index.ts';
+import type { AdapterSource, TierStats } from '../serving/index.ts';
 import type { Principal } from '../tenancy/index.ts';
 import { isLoadableName, type LoadedNames } from './loaded-names.ts';
 import type { Platform } from './platform.ts';
+import type { ServedBases } from './served-bases.ts';
 
 interface Loading {
   readonly platform: Platform;
-  readonly engine: EngineClient;
+  readonly bases: ServedBases;
   readonly names: LoadedNames;
-  readonly base: { readonly name: string; readonly digest: string };
 }
 
 /** Where an adapter's files are, for the engine. @throws STORAGE_CORRUPT */
@@ -23,36 +23,35 @@ export async function adapterSource(
   return { digest: version.digest, directory, tenant, sizeBytes: version.sizeBytes };
 }
 
-/** @throws ADAPTER_UNAVAILABLE the version belongs to another base than this server's */
-export function requireBase(version: AdapterVersion, { name, digest }: Loading['base']): void {
-  if (version.base.digest === digest) return;
-  fail(
-    'ADAPTER_UNAVAILABLE',
-    `${referenceOf(version)} belongs to the base ${version.base.name} (${version.base.digest}), this server has ${name} (${digest})`,
-  );
-}
-
 /** Loading and unloading by name: a name is the tenant's own, an adapter that has one stays in memory. */
 export function makeAdapterServices(loading: Loading): AdapterServices {
   return {
     load: (principal, request) => load(loading, principal, request),
     unload: (principal, name) => unload(loading, principal, name),
     async list({ tenant }, limit) {
-      const { engine, names } = loading;
-      const residences = await engine.residency(tenant, limit);
+      const { bases, names } = loading;
+      const lists = await Promise.all(
+        bases.all.map(async ({ name, engine }) =>
+          (await engine.residency(tenant, limit)).map((residence) => ({ ...residence, base: name })),
+        ),
+      );
+      const residences = lists.length === 1 ? lists[0] : latestFirst(lists.flat()).slice(0, limit);
       const namesOf = new Map<string, string[]>();
       for (const [name, { digest }] of names.of(tenant)) namesOf.set(digest, [...(namesOf.get(digest) ?? []), name]);
       return residences.map((residence) => ({ ...residence, names: namesOf.get(residence.digest) ?? [] }));
     },
     async tiers() {
-      const { ready, host } = (await loading.engine.stats()).residency;
-      return { ready, host };
+      const stats = await Promise.all(loading.bases.all.map(({ engine }) => engine.stats()));
+      return {
+        ready: sumOfTiers(stats.map(({ residency }) => residency.ready)),
+        host: sumOfTiers(stats.map(({ residency }) => residency.host)),
+      };
     },
   };
 }
 
 async function load(
-  { platform, engine, names, base }: Loading,
+  { platform, bases, names }: Loading,
   { tenant }: Principal,
   { name, reference, isInPlace }: LoadRequest,
 ): Promise<void> {
@@ -63,7 +62,7 @@ async function load(
       'lora_name',
     );
   }
-  if (name === base.name) refuse(`${name} is the base of this server: choose another name`, 'lora_name');
+  if (bases.find(name)) refuse(`${name} is a base of this server: choose another name`, 'lora_name');
   if (!parseReference(reference)) {
     const forms = 'TENANT/TASK, TENANT/TASK@VERSION, TENANT/TASK@ALIAS or sha256:…';
     refuse(`lora_path must be a reference of the registry (${forms}): no path and no URL is ever read`, 'lora_path');
@@ -72,7 +71,7 @@ async function load(
   if (before && !isInPlace) refuseLoaded(name);
   names.requireRoom(tenant, name);
   const version = platform.registry.resolve(tenant, reference);
-  requireBase(version, base);
+  const { engine } = bases.ofVersion(version);
   await engine.pin(await adapterSource(platform, tenant, version));
   const now = names.find(tenant, name);
   if (now && !isInPlace) {
@@ -82,10 +81,10 @@ async function load(
   }
   names.set(tenant, name, version);
   // Requests in flight end on the version with which they began.
-  if (now && !names.hasDigest(tenant, now.digest)) await engine.unload(now.digest, tenant);
+  if (now && !names.hasDigest(tenant, now.digest)) await bases.ofVersion(now).engine.unload(now.digest, tenant);
 }
 
-async function unload({ engine, names }: Loading, { tenant }: Principal, name: string) {
+async function unload({ bases, names }: Loading, { tenant }: Principal, name: string) {
   const version = names.find(tenant, name);
   if (!version) {
     return fail('ADAPTER_NOT_FOUND', `The lora adapter '${name}' cannot be found.`, { param: 'lora_name' });
@@ -93,7 +92,23 @@ async function unload({ engine, names }: Loading, { tenant }: Principal, name: s
   names.delete(tenant, name);
   const { digest } = version;
   if (names.hasDigest(tenant, digest)) return { digest, freedBytes: 0, inUseBytes: 0, sharedBytes: version.sizeBytes };
-  return { digest, ...(await engine.unload(digest, tenant)) };
+  return { digest, ...(await bases.ofVersion(version).engine.unload(digest, tenant)) };
+}
+
+function latestFirst<T extends { readonly lastUsedMs: number | null }>(residences: readonly T[]): T[] {
+  return residences.toSorted((a, b) => (b.lastUsedMs ?? 0) - (a.lastUsedMs ?? 0));
+}
+
+/** Each engine has its own tiers; a router is told of the whole. */
+function sumOfTiers(tiers: readonly TierStats[]): TierStats {
+  const sum = (of: (tier: TierStats) => number): number => tiers.reduce((total, tier) => total + of(tier), 0);
+  return {
+    count: sum(({ count }) => count),
+    sizeBytes: sum(({ sizeBytes }) => sizeBytes),
+    heldBytes: sum(({ heldBytes }) => heldBytes),
+    budgetBytes: sum(({ budgetBytes }) => budgetBytes),
+    numEvicted: sum(({ numEvicted }) => numEvicted),
+  };
 }
 
 function refuseLoaded(name: string): never {

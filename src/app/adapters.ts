@@ -1,14 +1,13 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { methodOf, probeAdapter, readArtefact } from '../adapters/index.ts';
+import { ggufLora, readArtefact, writeGgufLora } from '../adapters/index.ts';
 import { fail, type Problem } from '../base/index.ts';
-import { checkBaseName, type PeftConfig } from '../formats/index.ts';
-import { openBase } from '../model/index.ts';
-import { loadNativeKernels } from '../numeric/index.ts';
-import type { AdapterVersion } from '../registry/index.ts';
+import { checkBaseName } from '../formats/index.ts';
+import type { AdapterVersion, Search } from '../registry/index.ts';
 import type { AppConfig } from './config.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
+import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import { openPlatform } from './platform.ts';
+import { publishProven } from './publish.ts';
 
 /** `TENANT/TASK` as two names. @throws USAGE_INVALID */
 export function parseTarget(text: string, param: string): { tenant: string; task: string } {
@@ -17,27 +16,43 @@ export function parseTarget(text: string, param: string): { tenant: string; task
   return fail('USAGE_INVALID', `${param} must be TENANT/TASK, got ${JSON.stringify(text)}`, { param });
 }
 
+/** Versions of a tenant, or of everybody, that a search finds. */
 export async function listAdapters(
   config: AppConfig,
   tenant: string | undefined,
-  limit: number,
+  search: Search,
 ): Promise<AdapterVersion[]> {
   await using platform = await openPlatform(config);
-  return platform.registry.list(tenant ?? null, { limit });
+  return platform.registry.search(tenant ?? null, search);
+}
+
+/** @throws ADAPTER_NOT_FOUND REQUEST_INVALID */
+export async function tagAdapter(
+  config: AppConfig,
+  reference: string,
+  change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+): Promise<AdapterVersion & { readonly tags: readonly string[] }> {
+  await using platform = await openPlatform(config);
+  const version = platform.registry.tag(null, reference, change);
+  return { ...version, tags: platform.registry.tagsOf(version) };
 }
 
 export async function showAdapter(
   config: AppConfig,
   reference: string,
-): Promise<AdapterVersion & { readonly aliases: readonly string[] }> {
+): Promise<AdapterVersion & { readonly aliases: readonly string[]; readonly tags: readonly string[] }> {
   await using platform = await openPlatform(config);
   const version = platform.registry.resolve(null, reference);
-  return { ...version, aliases: platform.registry.aliasesOf(version) };
+  return {
+    ...version,
+    aliases: platform.registry.aliasesOf(version),
+    tags: platform.registry.tagsOf(version),
+  };
 }
 
 /**
  * Publishes a PEFT folder after checking it against its base: it fits, it has an effect, and it gives in a batch what it gives merged.
- * @throws ADAPTER_INVALID leaves the registry as it was
+ * @throws ADAPTER_INVALID QUOTA_EXCEEDED leave the registry as it was
  */
 export async function importAdapter(
   config: AppConfig,
@@ -48,36 +63,45 @@ export async function importAdapter(
 ): Promise<{ readonly version: AdapterVersion; readonly warning: string | undefined }> {
   const { tenant, task } = parseTarget(target, 'name');
   const base = await resolveBase(config, baseName, onProgress);
-  const model = openBase(base.open, loadNativeKernels(config.threads === undefined ? {} : { threads: config.threads }));
-  const adapter = readArtefact(directory, model);
-  const { parity } = probeAdapter(model, adapter);
-  let parameters = 0;
-  for (const { data } of adapter.tensors.values()) parameters += data.length;
-  await using platform = await openPlatform(config);
-  const { version } = await platform.registry.publish(tenant, task, directory, {
-    base: { name: base.name, digest: base.digest },
-    method: methodOf(adapter.config).name,
-    rank: rankOf(adapter.config),
-    parameters,
-    provenance: {
-      importedFrom: resolve(directory).split(/[\\/]/).at(-1) ?? directory,
-      ...(parity && { parityError: parity.error, changeOfLogits: parity.change }),
+  const { version, config: published } = await publishProven(
+    config,
+    base,
+    directory,
+    { tenant, task },
+    {
+      provenance: { importedFrom: resolve(directory).split(/[\\/]/).at(-1) ?? directory },
     },
-  });
-  return { version, warning: checkBaseName(adapter.config, base.repository) };
+  );
+  return { version, warning: checkBaseName(published, base.repository) };
 }
 
-/** Null for a method without a rank. OFT's `r` is a number of blocks. */
-function rankOf(config: PeftConfig): number | null {
-  return 'r' in config && config.peft_type !== 'OFT' ? config.r : null;
-}
+export const EXPORT_FORMATS = ['peft', 'gguf'] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
-export async function exportAdapter(config: AppConfig, reference: string, directory: string): Promise<AdapterVersion> {
-  if (existsSync(directory))
-    fail('USAGE_INVALID', `${directory} exists already: name a folder that does not`, { param: 'dir' });
+/**
+ * Writes a version out: as a PEFT folder, byte for byte as it was published, or as a GGUF file that llama.cpp loads beside the base's GGUF.
+ * @throws ADAPTER_NOT_FOUND; USAGE_INVALID the path exists; ADAPTER_INVALID it cannot be said in that form
+ */
+export async function exportAdapter(
+  config: AppConfig,
+  reference: string,
+  path: string,
+  format: ExportFormat = 'peft',
+): Promise<AdapterVersion> {
+  if (existsSync(path)) fail('USAGE_INVALID', `${path} exists already: name one that does not`, { param: 'path' });
   await using platform = await openPlatform(config);
   const version = platform.registry.resolve(null, reference);
-  cpSync(await platform.registry.materialise(version), directory, { recursive: true });
+  const folder = await platform.registry.materialise(version);
+  if (format === 'peft') cpSync(folder, path, { recursive: true });
+  else {
+    const base = await resolveBase(config, version.base.name);
+    if (base.digest !== version.base.digest) {
+      fail('ADAPTER_INVALID', `${reference} belongs to another ${version.base.name} than the one that is here`);
+    }
+    const described = describeBase(base);
+    const adapter = readArtefact(folder, described);
+    writeGgufLora(path, ggufLora(adapter, described, `${version.tenant}/${version.task}`));
+  }
   return version;
 }
 
@@ -94,10 +118,10 @@ export async function rollbackAdapter(config: AppConfig, target: string, alias: 
 
 export async function removeAdapter(config: AppConfig, reference: string): Promise<AdapterVersion> {
   await using platform = await openPlatform(config);
-  return platform.registry.remove(null, reference);
+  return await platform.registry.remove(null, reference);
 }
 
 export async function verifyAdapters(config: AppConfig): Promise<Problem[]> {
   await using platform = await openPlatform(config);
-  return platform.registry.verify();
+  return await platform.registry.verify();
 }

@@ -1,16 +1,33 @@
-import { weightSpans } from '../text/index.ts';
-import { loadExamples } from '../training/index.ts';
-import { openChatRenderer } from '../text/index.ts';
-import { openSource } from '../model/index.ts';
+import { trainableMethodOf } from '../adapters/index.ts';
 import type { Problem } from '../base/index.ts';
+import { weightSpans, type ChatRenderer } from '../text/index.ts';
+import {
+  describeOverlaps,
+  findOverlaps,
+  loadExamples,
+  loadRunData,
+  type LoadedExamples,
+  type ObjectiveName,
+  type OverlapReport,
+  type RunConfig,
+  type TokenExample,
+} from '../training/index.ts';
+import { openChatRenderer } from '../text/index.ts';
 import type { AppConfig } from './config.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
+import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
+import { runConfig, type TrainOptions } from './train.ts';
 
 /** A piece of an example as the model will see it. */
 export interface PreviewSpan {
   readonly text: string;
   /** 0: given, not learned. */
   readonly weight: number;
+}
+
+/** An example, sequence by sequence: of a pair, the prompt with the chosen answer, then with the rejected one. */
+export interface PreviewedExample {
+  readonly line: number;
+  readonly spans: readonly PreviewSpan[];
 }
 
 export interface DataReport {
@@ -21,39 +38,108 @@ export interface DataReport {
   readonly contextLength: number;
   /** Tokens of an example: the middle one, the 95th of 100, the longest. */
   readonly lengths: { readonly p50: number; readonly p95: number; readonly max: number };
+  readonly overlaps: OverlapReport;
   readonly warnings: readonly Problem[];
   /** The first examples, cut where learned and given tokens meet. */
-  readonly preview: readonly { readonly line: number; readonly spans: readonly PreviewSpan[] }[];
+  readonly preview: readonly PreviewedExample[];
 }
 
-/** Checks a training file in full, counts its tokens, and shows what would be learned. @throws DATA_INVALID lists every problem */
+export interface CheckOptions {
+  readonly file: string;
+  readonly base: string;
+  /** Examples to show. */
+  readonly preview: number;
+  /** Held-out examples, to be looked for in the file. */
+  readonly valid?: string | undefined;
+  readonly objective?: ObjectiveName | undefined;
+}
+
+/** Checks a training file in full, counts its tokens and what it repeats, and shows what would be learned. @throws DATA_INVALID lists every problem */
 export async function checkData(
   config: AppConfig,
-  options: { readonly file: string; readonly base: string; readonly preview: number },
+  options: CheckOptions,
   onProgress?: ModelProgress,
 ): Promise<DataReport> {
   const base = await resolveBase(config, options.base, onProgress);
   const renderer = openChatRenderer(base.open.path);
-  const source = openSource(base.open.path);
-  const { contextLength } = source.config;
-  source.close();
-  const loaded = loadExamples(options.file, renderer, contextLength);
+  const { contextLength } = describeBase(base).config;
+  const loaded = loadExamples(options.file, renderer, contextLength, options.objective);
+  const valid =
+    options.valid === undefined ? undefined : loadExamples(options.valid, renderer, contextLength, options.objective);
+  const overlaps = findOverlaps(loaded, valid, renderer.tokenizer);
+  const repeated = describeOverlaps(overlaps).map((message) => ({ where: 'data', message }));
+  return {
+    file: options.file,
+    contextLength,
+    ...describeExamples(loaded, renderer, options.preview),
+    overlaps,
+    warnings: [...loaded.warnings, ...(valid?.warnings ?? []), ...repeated],
+  };
+}
+
+/** What a run would do, from all of its data and settings, without any training. */
+export interface DryRun {
+  readonly train: Pick<DataReport, 'examples' | 'tokens' | 'learnedTokens' | 'lengths' | 'preview'>;
+  readonly validExamples: number;
+  readonly overlaps: OverlapReport;
+  readonly warnings: readonly Problem[];
+  readonly trainableParameters: number;
+  /** Every setting, defaults filled in. */
+  readonly config: RunConfig;
+}
+
+/** Everything that `train` does before it computes: all checks of data and settings. @throws what it would */
+export async function dryRun(
+  config: AppConfig,
+  options: TrainOptions & { readonly preview: number },
+  onProgress?: ModelProgress,
+): Promise<DryRun> {
+  const base = await resolveBase(config, options.base, onProgress);
+  const described = describeBase(base);
+  const settings = runConfig(options, base);
+  const renderer = openChatRenderer(base.open.path);
+  const data = loadRunData(
+    {
+      dataPath: options.data,
+      validPath: options.valid,
+      validShare: settings.validShare ?? 0,
+      objective: settings.objective?.name ?? 'sft',
+    },
+    renderer,
+    described.config.contextLength,
+  );
+  const parameters = trainableMethodOf(settings.adapter).parameters(settings.adapter, described.sites);
+  return {
+    train: describeExamples(data.train, renderer, options.preview),
+    validExamples: data.valid?.examples.length ?? 0,
+    overlaps: data.overlaps,
+    warnings: data.warnings,
+    trainableParameters: parameters.reduce(
+      (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
+      0,
+    ),
+    config: settings,
+  };
+}
+
+function describeExamples(loaded: LoadedExamples, renderer: ChatRenderer, preview: number) {
   const lengths = loaded.examples.map(({ tokenIds }) => tokenIds.length).toSorted((a, b) => a - b);
   const at = (share: number): number => lengths[Math.min(lengths.length - 1, Math.floor(share * lengths.length))];
   return {
-    file: options.file,
     examples: loaded.examples.length,
     tokens: loaded.numTokens,
     learnedTokens: loaded.numTargets,
-    contextLength,
     lengths: { p50: at(0.5), p95: at(0.95), max: at(1) },
-    warnings: loaded.warnings,
-    preview: loaded.examples.slice(0, options.preview).map((example, index) => ({
+    preview: loaded.examples.slice(0, preview).map((example, index): PreviewedExample => ({
       line: loaded.lines[index],
-      spans: weightSpans(example).map(({ start, end, weight }) => ({
-        text: renderer.tokenizer.decode(example.tokenIds.subarray(start, end), { skipSpecial: false }),
-        weight,
-      })),
+      spans: spansOf(example, renderer),
     })),
   };
+}
+
+function spansOf(example: TokenExample, renderer: ChatRenderer): PreviewSpan[] {
+  return weightSpans(example).map(({ start, end, weight }) => ({
+    text: renderer.tokenizer.decode(example.tokenIds.subarray(start, end), { skipSpecial: false }),
+    weight,
+  }));
 }

@@ -2,7 +2,7 @@ import { BASE_ADAPTER, spanHooks, type CompiledAdapter } from '../adapters/index
 import { fail } from '../base/index.ts';
 import { readTrainingFile } from '../formats/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import { BufferPool, Inference } from '../numeric/index.ts';
+import { BufferPool, Inference, type WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
 import type { ChatMessage, ChatRenderer } from '../text/index.ts';
 import {
@@ -11,22 +11,29 @@ import {
   evaluateStep,
   groupByTokens,
   loadExamples,
-  packExamples,
+  makeObjective,
   scoreAnswers,
   type AnswerMetric,
+  type TokenExample,
 } from '../training/index.ts';
 import { answerAll } from './batch-answers.ts';
 import type { ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openModel } from './models.ts';
 
-export type Metric = 'loss' | AnswerMetric;
-export const METRICS: readonly Metric[] = ['loss', ...ANSWER_METRICS];
+/**
+ * `loss`: of the learned tokens. `preference-accuracy`: the share of pairs whose chosen answer became more likely than the rejected one, both
+ * against the base (the reward of DPO). The others compare generated answers.
+ */
+export type Metric = 'loss' | 'preference-accuracy' | AnswerMetric;
+export const METRICS: readonly Metric[] = ['loss', 'preference-accuracy', ...ANSWER_METRICS];
 
 export interface EvaluateOptions {
   readonly base: string;
   /** A registry reference or a PEFT folder; the base alone when absent. */
   readonly adapter?: string | undefined;
+  /** How the base's weights are held in memory; bf16 unless told. */
+  readonly format?: WeightFormat | undefined;
   readonly data: string;
   readonly metric: Metric;
   /** Tokens of an answer, at most. */
@@ -54,11 +61,18 @@ export async function evaluateFile(
   options: EvaluateOptions,
   events: EvaluateEvents = {},
 ): Promise<EvaluateReport> {
+  if (options.metric === 'preference-accuracy' && options.adapter === undefined) {
+    fail('USAGE_INVALID', '--metric preference-accuracy compares an adapter with the base: give --adapter', {
+      param: '--adapter',
+    });
+  }
   const { base, renderer, adapter } = await openModel(config, options, events.onModelProgress);
   const report = { metric: options.metric, adapter: options.adapter ?? null };
-  if (options.metric === 'loss') {
-    const { examples } = loadExamples(options.data, renderer, base.config.contextLength);
-    return { ...report, value: meanLoss(base, adapter, examples, events), examples: examples.length };
+  if (options.metric === 'loss' || options.metric === 'preference-accuracy') {
+    const name = options.metric === 'loss' ? 'sft' : 'dpo';
+    const { examples } = loadExamples(options.data, renderer, base.config.contextLength, name);
+    const { loss, accuracy } = measureObjective(name, base, adapter, examples, events);
+    return { ...report, value: name === 'sft' ? loss : accuracy, examples: examples.length };
   }
   const questions = questionsOf(options.data);
   const value = scoreQuestions(options.metric, base, renderer, adapter, questions, options.maxTokens, events);
@@ -68,6 +82,7 @@ export async function evaluateFile(
 /** A conversation up to its last assistant turn, and what that turn says. */
 export interface Question {
   readonly messages: readonly ChatMessage[];
+  readonly tools?: readonly unknown[] | undefined;
   readonly expected: string;
 }
 
@@ -80,13 +95,18 @@ function questionsOf(path: string): Question[] {
     }));
   }
   if (file.form !== 'chat')
-    return fail('DATA_INVALID', `${path}: holds preference pairs: evaluate chat or completion lines`);
-  return file.examples.map(({ messages, line }) => {
+    return fail(
+      'DATA_INVALID',
+      `${path}: holds preferences: use --metric preference-accuracy, or evaluate chat or completion lines`,
+    );
+  return file.examples.map(({ messages, tools, line }) => {
     const last = messages.findLastIndex(({ role }) => role === 'assistant');
-    const { content } = messages[last];
-    if (content == null)
-      fail('DATA_INVALID', `${path}:${line}: the last assistant message has no text to compare with`);
-    return { messages: messages.slice(0, last), expected: content };
+    const { content, tool_calls: calls } = messages[last];
+    if (calls) {
+      const message = `${path}:${line}: the last assistant message calls tools: its text cannot be compared, measure the loss`;
+      fail('DATA_INVALID', message);
+    }
+    return { messages: messages.slice(0, last), tools, expected: content };
   });
 }
 
@@ -101,7 +121,10 @@ export function scoreQuestions(
   events: EvaluateEvents = {},
 ): number {
   const engine = new Engine(base, { ...DEFAULT_ENGINE, maxStepTokens: 1024 });
-  const prompts = questions.map(({ messages }) => ({ tokenIds: renderer.renderPrompt(messages), adapter }));
+  const prompts = questions.map(({ messages, tools }) => ({
+    tokenIds: renderer.renderPrompt(messages, tools ? { tools } : {}),
+    adapter,
+  }));
   const generated = answerAll(engine, renderer.tokenizer, prompts, {
     maxTokens,
     isDecided: (index, begun) => !canStillMatch(metric, begun, questions[index].expected),
@@ -113,25 +136,31 @@ export function scoreQuestions(
   );
 }
 
-function meanLoss(
+/** Mean loss of an objective, and the share of its predictions that are right, over examples. */
+function measureObjective(
+  name: 'sft' | 'dpo',
   base: BaseModel,
   adapter: CompiledAdapter,
-  examples: readonly { tokenIds: Int32Array; lossWeights: Float32Array }[],
+  examples: readonly TokenExample[],
   events: EvaluateEvents,
-): number {
+): { readonly loss: number; readonly accuracy: number } {
   const g = new Inference(base.kernels, new BufferPool());
-  let [lossSum, weightSum] = [0, 0];
+  // The accuracy depends on the signs of rewards alone, not on beta.
+  const objective = makeObjective(name === 'sft' ? { name } : { name, beta: 1, labelSmoothing: 0 }, base, g);
+  let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
   for (const [begin, end] of groupByTokens(
     examples.map(({ tokenIds }) => tokenIds.length),
     LOSS_BATCH_TOKENS,
   )) {
-    const batch = packExamples(examples.slice(begin, end));
+    const batch = objective.pack(examples.slice(begin, end));
     const rows = batch.tokenIds_T.length;
     const hooks = spanHooks(adapter === BASE_ADAPTER ? [] : [{ begin: 0, end: rows, adapter }]);
-    const loss = evaluateStep(g, base, hooks, batch);
+    const loss = evaluateStep(g, base, hooks, batch, objective);
     lossSum += loss.lossSum;
     weightSum += loss.weightSum;
+    numTop += loss.numTop;
+    numTargets += loss.numTargets;
     events.onProgress?.(end, examples.length);
   }
-  return lossSum / weightSum;
+  return { loss: lossSum / weightSum, accuracy: numTop / numTargets };
 }

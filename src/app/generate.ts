@@ -1,3 +1,4 @@
+import type { WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
 import type { ChatMessage } from '../text/index.ts';
 import { answerAll } from './batch-answers.ts';
@@ -8,6 +9,8 @@ import { openModel } from './models.ts';
 export interface GenerateOptions {
   readonly base: string;
   readonly adapter?: string | undefined;
+  /** How the base's weights are held in memory; bf16 unless told. */
+  readonly format?: WeightFormat | undefined;
   readonly messages: readonly ChatMessage[];
   readonly maxTokens: number;
   readonly temperature: number;

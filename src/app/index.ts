@@ -1,9 +1,10 @@
 /**
  * app: composes the rooms into what the commands do; the only room that knows all the others.
  * Owns: the layout of ESPALIER_HOME, the environment variables.
- * May import: base numeric formats storage text model adapters training serving registry tenancy planning hub demo http grammar.   Called by: cli.
+ * May import: base numeric formats storage text model adapters training serving registry tenancy jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
- * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE.
+ * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE
+ *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';
@@ -11,11 +12,10 @@ export { serverLog } from './log.ts';
 export { openPlatform, type Platform } from './platform.ts';
 export { pullModel, resolveBase, type Base, type ModelProgress } from './bases.ts';
 export { parseMessages } from './messages.ts';
-export { checkData, type DataReport } from './data.ts';
+export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun, type PreviewedExample } from './data.ts';
 export {
-  parseTargets,
+  DEFAULT_VALID_SHARE,
   trainAdapter,
-  TRAINING_METHODS,
   TRAIN_DEFAULTS,
   type TrainEvents,
   type TrainOptions,
@@ -23,9 +23,20 @@ export {
 } from './train.ts';
 export { trainGroup, type GroupOptions, type GroupOutcome, type GroupRun, type RunningGroup } from './train-group.ts';
 export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './sweep.ts';
+export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './repeat-run.ts';
+export {
+  flagOf,
+  methodDefaults,
+  parseTargets,
+  TRAINING_METHODS,
+  type MethodOption,
+  type MethodOptions,
+  type TrainMethod,
+} from './train-methods.ts';
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {
+  EXPORT_FORMATS,
   exportAdapter,
   importAdapter,
   listAdapters,
@@ -33,8 +44,15 @@ export {
   removeAdapter,
   rollbackAdapter,
   showAdapter,
+  tagAdapter,
   verifyAdapters,
+  type ExportFormat,
 } from './adapters.ts';
+export { quantiseBase, type QuantisedBase } from './quantise.ts';
+export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
+export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
+export { collectAdapters, outdated, type RetentionReport } from './retention.ts';
+export { showRoutes, splitRoute } from './task-routes.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';
@@ -42,8 +60,10 @@ export { benchDecode, benchTrain, type BenchCase } from './bench/train-and-decod
 export { POPULARITIES, type Popularity } from './bench/adapters.ts';
 export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench/load.ts';
 export { benchServe, type ServeCase } from './bench/serve.ts';
+export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
-export { SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
+export { OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
-export { ROLES, type Role } from '../tenancy/index.ts';
+export { storedUsage, type StoredUsage } from './tenants.ts';
+export { ROLES, type Role, type Tenant, type TenantLimits } from '../tenancy/index.ts';
 export type { AdapterVersion } from '../registry/index.ts';

@@ -51,5 +51,5 @@ async function adapterDirectory(config: AppConfig, reference: string, baseDigest
       `${reference} belongs to the base ${version.base.name} (${version.base.digest}), not to ${baseDigest}`,
     );
   }
-  return platform.registry.materialise(version);
+  return await platform.registry.materialise(version);
 }

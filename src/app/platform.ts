@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { systemClock } from '../base/index.ts';
-import { Registry, REGISTRY_MIGRATIONS } from '../registry/index.ts';
+import { FileStore, JobLeases, JobQueue, JOBS_MIGRATIONS, Uploads } from '../jobs/index.ts';
+import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/index.ts';
 import { Database } from '../storage/index.ts';
 import { ApiKeys, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
 import type { AppConfig } from './config.ts';
@@ -11,10 +12,16 @@ export interface Platform extends AsyncDisposable {
   readonly tenants: Tenants;
   readonly keys: ApiKeys;
   readonly usage: UsageMeter;
+  readonly files: FileStore;
+  readonly uploads: Uploads;
+  readonly jobs: JobQueue;
+  readonly leases: JobLeases;
 }
 
 export async function openPlatform({ home }: AppConfig): Promise<Platform> {
-  const database = Database.open(join(home, 'espalier.db'), [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS], systemClock);
+  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, JOBS_MIGRATIONS];
+  const database = Database.open(join(home, 'espalier.db'), migrations, systemClock);
+  const files = await FileStore.open(database, home, systemClock);
   const registry = await Registry.open(database, home, systemClock);
   const usage = new UsageMeter(database, systemClock);
   return {
@@ -22,6 +29,10 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
     tenants: new Tenants(database, systemClock),
     keys: new ApiKeys(database, systemClock),
     usage,
+    files,
+    uploads: new Uploads(database, files, systemClock),
+    jobs: new JobQueue(database, systemClock),
+    leases: new JobLeases(database, files, systemClock),
     async [Symbol.asyncDispose]() {
       usage[Symbol.dispose]();
       database.close();

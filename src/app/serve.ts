@@ -1,50 +1,74 @@
-import { EspalierError, epochSeconds, systemClock, type Log } from '../base/index.ts';
+import { availableParallelism } from 'node:os';
+import { EspalierError, epochSeconds, fail, systemClock, type Clock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
+import type { WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
 import { openChatRenderer, vocabularyBytes } from '../text/index.ts';
-import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
+import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { ServingMetrics } from './metrics/metrics.ts';
 import { openPlatform, type Platform } from './platform.ts';
+import { ServedBases, type ServedBase } from './served-bases.ts';
 import { makeServices } from './services.ts';
+import { startTuning } from './tuning/tuning.ts';
 
 export interface ServeOptions {
-  readonly base: string;
+  /** Each has an engine on a thread of its own. At least one. */
+  readonly bases: readonly string[];
+  /** How the bases' weights are held in memory; bf16 unless told. */
+  readonly format?: WeightFormat | undefined;
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Of each base. */
   readonly maxSequences?: number | undefined;
+  /** Of each base. */
   readonly cacheTokens?: number | undefined;
-  /** Memory for adapters that are ready, those in use included. */
+  /** Next tokens of a sequence that are guessed at a time; 0 is none. */
+  readonly speculate?: number | undefined;
+  /** Memory for adapters that are ready, those in use included: divided evenly among the bases. */
   readonly adapterBytes?: number | undefined;
-  /** Memory for the files of adapters, so that a load reads no disk. */
+  /** Memory for the files of adapters, so that a load reads no disk: divided likewise. */
   readonly hostBytes?: number | undefined;
+  /** Fine-tuning jobs that this server trains at once; 0: they are queued for another. One unless told. */
+  readonly jobs?: number | undefined;
+  /** Of rates per minute; the system's unless told. */
+  readonly clock?: Clock | undefined;
 }
 
 export interface Serving extends AsyncDisposable {
   readonly url: string;
-  readonly baseName: string;
+  readonly baseNames: readonly string[];
   readonly instructionSet: string;
   readonly platform: Platform;
-  /** Rejects when the engine has ended for good: there is nothing left to serve. */
+  /** Rejects when an engine has ended for good: whoever watches over the server has to start it again. */
   readonly failed: Promise<never>;
+}
+
+/** What one of several engines may take of the machine. */
+interface Share {
+  readonly threads: number | undefined;
+  readonly readyBytes: number;
+  readonly hostBytes: number;
 }
 
 const DEFAULT_ADAPTER_BYTES = 2 ** 30;
 const DEFAULT_HOST_BYTES = 2 ** 30;
+const DEFAULT_JOBS = 1;
 /** How much of the usage counts a crash can lose. */
 const USAGE_FLUSH_MS = 5_000;
 
-/** Starts engine and HTTP server. Disposing of the result lets requests finish, then stops both. */
+/**
+ * Starts engines and HTTP server. Disposing of the result lets requests finish, then stops them.
+ * @throws USAGE_INVALID no base is named, or one twice
+ */
 export async function serve(
   config: AppConfig,
   options: ServeOptions,
   log: Log,
   onModelProgress?: ModelProgress,
 ): Promise<Serving> {
-  const base = await resolveBase(config, options.base, onModelProgress);
-  const renderer = openChatRenderer(base.open.path);
-  const { cacheTokens = DEFAULT_ENGINE.cacheTokens } = options;
+  const bases = await resolveBases(config, options.bases, options.format, onModelProgress);
   await using stack = new AsyncDisposableStack();
   const platform = stack.use(await openPlatform(config));
   await platform.registry.sweep();
@@ -54,44 +78,103 @@ export async function serve(
   const { promise: failed, reject: giveUp } = Promise.withResolvers<never>();
   // Whoever waits for it hears of it; nobody has to.
   failed.catch(() => undefined);
-  const { vocabSize, hiddenSize } = describeBase(base).config;
-  const engine = stack.use(
-    await EngineClient.start(
-      {
-        base: base.open,
-        threads: config.threads,
-        engine: {
-          ...DEFAULT_ENGINE,
-          maxSequences: options.maxSequences ?? DEFAULT_ENGINE.maxSequences,
-          cacheTokens,
-        },
-        vocabulary: renderer.tokenizer.eosIds.length > 0 ? vocabularyBytes(renderer.tokenizer, vocabSize) : null,
-        residency: {
-          readyBytes: options.adapterBytes ?? DEFAULT_ADAPTER_BYTES,
-          hostBytes: options.hostBytes ?? DEFAULT_HOST_BYTES,
-        },
-      },
-      {
-        observer: metrics,
-        onLoad: (load) => metrics.onLoad(load),
-        onCrash(reason, willRestart) {
-          metrics.onCrash();
-          log.error({ reason, willRestart }, 'the engine stopped');
-          if (!willRestart) giveUp(new EspalierError('ENGINE_UNAVAILABLE', `the engine stopped for good: ${reason}`));
-        },
-      },
-    ),
-  );
-  const served = { name: base.name, digest: engine.baseDigest, created: epochSeconds(systemClock) };
-  const services = makeServices(platform, served, { engine, renderer, vocabSize, hiddenSize }, metrics);
+  const served: ServedBase[] = [];
+  for (const [index, base] of bases.entries()) {
+    const share = shareOf(config, options, bases.length, index);
+    const one = await startBase(base, options, share, metrics, log, giveUp);
+    stack.use(one.engine);
+    served.push(one);
+  }
+  const tuning = stack.use(await startTuning(config, platform, served, options.jobs ?? DEFAULT_JOBS, log));
+  const services = makeServices(platform, new ServedBases(served), metrics, tuning, options.clock ?? systemClock);
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {
     url: server.url,
-    baseName: base.name,
-    instructionSet: engine.instructionSet,
+    baseNames: served.map(({ name }) => name),
+    instructionSet: served[0].engine.instructionSet,
     platform,
     failed,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function resolveBases(
+  config: AppConfig,
+  names: readonly string[],
+  format: WeightFormat | undefined,
+  onModelProgress: ModelProgress | undefined,
+): Promise<Base[]> {
+  const bases: Base[] = [];
+  for (const name of names) {
+    const base = await resolveBase(config, name, onModelProgress, format);
+    const same = bases.find((other) => other.name === base.name || other.digest === base.digest);
+    if (same) {
+      const message = `${name} is the same base as ${same.name}: name each once, under names that differ`;
+      fail('USAGE_INVALID', message, { param: '--base' });
+    }
+    bases.push(base);
+  }
+  if (bases.length === 0) fail('USAGE_INVALID', 'name a base', { param: '--base' });
+  return bases;
+}
+
+/** Even parts of the cores and of the memory for adapters; a core that is left over goes to the earlier bases. */
+export function shareOf(
+  { threads }: Pick<AppConfig, 'threads'>,
+  {
+    adapterBytes = DEFAULT_ADAPTER_BYTES,
+    hostBytes = DEFAULT_HOST_BYTES,
+  }: Pick<ServeOptions, 'adapterBytes' | 'hostBytes'>,
+  numBases: number,
+  index: number,
+): Share {
+  // Alone, a base leaves it to the kernels how many threads are best.
+  if (numBases === 1) return { threads, readyBytes: adapterBytes, hostBytes };
+  const cores = threads ?? availableParallelism();
+  return {
+    threads: Math.max(1, Math.floor(cores / numBases) + (index < cores % numBases ? 1 : 0)),
+    readyBytes: Math.floor(adapterBytes / numBases),
+    hostBytes: Math.floor(hostBytes / numBases),
+  };
+}
+
+async function startBase(
+  base: Base,
+  {
+    maxSequences = DEFAULT_ENGINE.maxSequences,
+    cacheTokens = DEFAULT_ENGINE.cacheTokens,
+    speculate = DEFAULT_ENGINE.maxDraftTokens,
+  }: ServeOptions,
+  { threads, readyBytes, hostBytes }: Share,
+  metrics: ServingMetrics,
+  log: Log,
+  giveUp: (error: EspalierError) => void,
+): Promise<ServedBase> {
+  const renderer = openChatRenderer(base.open.path);
+  const { vocabSize, hiddenSize, contextLength } = describeBase(base).config;
+  const observer = metrics.ofBase(base.name);
+  const engine = await EngineClient.start(
+    {
+      base: base.open,
+      threads,
+      engine: { ...DEFAULT_ENGINE, maxSequences, cacheTokens, maxDraftTokens: speculate },
+      vocabulary: renderer.tokenizer.eosIds.length > 0 ? vocabularyBytes(renderer.tokenizer, vocabSize) : null,
+      residency: { readyBytes, hostBytes },
+    },
+    {
+      observer,
+      onLoad: (load) => observer.onLoad(load),
+      onCrash(reason, willRestart) {
+        observer.onCrash();
+        log.error({ base: base.name, reason, willRestart }, 'the engine stopped');
+        if (willRestart) return;
+        const message = `the engine of ${base.name} stopped for good: ${reason}`;
+        giveUp(new EspalierError('ENGINE_UNAVAILABLE', message));
+      },
+    },
+  );
+  const { name } = base;
+  const created = epochSeconds(systemClock);
+  return { name, digest: engine.baseDigest, created, engine, renderer, vocabSize, hiddenSize, contextLength };
 }

@@ -1,155 +1,101 @@
-import { fail } from '../base/index.ts';
-import type { AnswerDelta, ModelEntry, ModelSelection, ResolvedModel, Services } from '../http/index.ts';
-import { referenceOf, type AdapterVersion } from '../registry/index.ts';
-import type { AdapterMix, AdapterSource } from '../serving/index.ts';
-import { Quotas, type Principal } from '../tenancy/index.ts';
-import { adapterSource, makeAdapterServices, requireBase } from './adapter-loading.ts';
-import type { Asking, ChatEngine } from './answering/asking.ts';
+import { fail, systemClock, type Clock } from '../base/index.ts';
+import type { AnswerDelta, ResolvedModel, Scheduling, Services } from '../http/index.ts';
+import { Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
+import { makeAdapterServices } from './adapter-loading.ts';
+import { Asking } from './answering/asking.ts';
 import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
+import { ModelResolver } from './answering/resolve.ts';
+import { textDeltas } from './answering/text-completions.ts';
 import { LoadedNames } from './loaded-names.ts';
 import type { ServingMetrics } from './metrics/metrics.ts';
-import { resolveMix } from './answering/mixes.ts';
 import type { Platform } from './platform.ts';
-import { textDeltas } from './answering/text-completions.ts';
+import type { ServedBases } from './served-bases.ts';
+import { makeTaskServices } from './task-routes.ts';
+import { makeTenantServices } from './tenants.ts';
+import type { Tuning } from './tuning/tuning.ts';
 
 /** Requests of one tenant at once, where it has no limit of its own. */
 const DEFAULT_CONCURRENT = 64;
 const MAX_CHOICES = 8;
 
-export interface ServedBase {
-  readonly name: string;
-  readonly digest: string;
-  /** When the server started, in seconds since 1970. */
-  readonly created: number;
-}
-
-/** Composes registry, tenancy and engine into what the HTTP face needs. */
+/** Composes registry, tenancy and the engines into what the HTTP face needs. @param clock of rates per minute */
 export function makeServices(
   platform: Platform,
-  base: ServedBase,
-  chat: ChatEngine,
+  bases: ServedBases,
   metrics: ServingMetrics,
+  tuning: Pick<Tuning, 'files' | 'jobs'>,
+  clock: Clock,
 ): Services {
-  const { registry, keys, tenants, usage } = platform;
-  const quotas = new Quotas((tenant) => tenants.find(tenant)?.maxConcurrent ?? null, DEFAULT_CONCURRENT);
+  const { keys, tenants, usage } = platform;
+  const quotas = new Quotas((tenant) => tenants.limitsOf(tenant).maxConcurrent, DEFAULT_CONCURRENT);
+  const rates = new RateLimits((tenant) => tenants.limitsOf(tenant), clock);
   const names = new LoadedNames();
-  const resolve = (principal: Principal, selection: ModelSelection): ResolvedModel => {
-    const { model, adapters } = selection;
-    if (!adapters) return resolveModel(platform, base, names, principal, selection);
-    const alone = (reference: string): ResolvedModel => resolve(principal, { model: reference, task: null });
-    return resolveMix(model, adapters, { name: base.name, digest: base.digest }, alone);
-  };
-  /** Whatever comes of the request, what it has used is recorded at its end. */
+  const resolver = new ModelResolver(platform, bases, names);
+
+  /** Whatever comes of the request, what it has used is recorded at its end, and what it has not used is given back. */
   const begin = async (
     principal: Principal,
     model: ResolvedModel,
+    scheduling: Scheduling,
     signal: AbortSignal,
-  ): Promise<Asking & Disposable> => {
+  ): Promise<Asking> => {
     const { tenant } = principal;
-    const adapter = await sourceOf(platform, principal, model);
-    const meter = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
-    const record = (): void => {
+    const weight = tenant === null ? 1 : (tenants.limitsOf(tenant).weight ?? 1);
+    requirePriority(tenant === null ? null : tenants.limitsOf(tenant).maxPriority, scheduling);
+    const adapter = await resolver.sourceOf(principal, model);
+    return new Asking({ tenant, adapter, signal, scheduling, weight, rates, clock: systemClock }, (meter) => {
       metrics.onUsage(tenant, model.adapter?.digest ?? null, meter);
       if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter);
-    };
-    return { tenant, adapter, signal, meter, [Symbol.dispose]: record };
+    });
   };
   return {
     maxChoices: MAX_CHOICES,
-    adapters: makeAdapterServices({ platform, engine: chat.engine, names, base }),
+    adapters: makeAdapterServices({ platform, bases, names }),
+    files: tuning.files,
+    jobs: tuning.jobs,
+    tasks: makeTaskServices(platform.registry),
+    tenants: makeTenantServices(platform, quotas, rates),
     authenticate: (key) => keys.authenticate(key),
-    admit: ({ tenant }) => quotas.admit(tenant),
-    resolveModel: resolve,
+    admit({ tenant }) {
+      const admission = quotas.admit(tenant);
+      try {
+        rates.takeRequest(tenant);
+      } catch (error) {
+        admission[Symbol.dispose]();
+        throw error;
+      }
+      return admission;
+    },
+    rates: ({ tenant }) => rates.state(tenant),
+    resolveModel: (principal, selection) => resolver.resolve(principal, selection),
     async *chat(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
-      using asking = await begin(principal, model, signal);
-      yield* chatDeltas(chat, asking, request);
+      using asking = await begin(principal, model, request.scheduling, signal);
+      yield* chatDeltas(bases.ofDigest(model.base.digest), asking, request);
     },
     async *complete(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
-      using asking = await begin(principal, model, signal);
-      yield* textDeltas(chat, asking, request);
+      using asking = await begin(principal, model, request.scheduling, signal);
+      yield* textDeltas(bases.ofDigest(model.base.digest), asking, request);
     },
     async embed(principal, model, request, signal) {
-      using asking = await begin(principal, model, signal);
-      return await embedInputs(chat, asking, request);
+      using asking = await begin(principal, model, request.scheduling, signal);
+      return await embedInputs(bases.ofDigest(model.base.digest), asking, request);
     },
-    listModels: ({ tenant }) => [
-      baseEntry(base),
-      ...names.of(tenant).map(([name, version]) => ({ ...adapterEntry(version), id: name })),
-      ...registry
-        .list(tenant)
-        .filter((version) => version.base.digest === base.digest)
-        .map(adapterEntry),
-    ],
-    showModel: (principal, id) => {
-      const named = names.find(principal.tenant, id);
-      if (named) return { ...adapterEntry(named), id };
-      const { adapter } = resolve(principal, { model: id, task: null });
-      return adapter ? adapterEntry(registry.resolve(principal.tenant, adapter.reference)) : baseEntry(base);
+    listModels: (principal) => resolver.list(principal),
+    showModel: (principal, id) => resolver.show(principal, id),
+    async metricsText() {
+      const alive = bases.all.filter(({ engine }) => engine.isAlive);
+      return metrics.text(
+        await Promise.all(alive.map(async ({ name, engine }) => ({ base: name, stats: await engine.stats() }))),
+      );
     },
-    metricsText: async () => metrics.text(chat.engine.isAlive ? await chat.engine.stats() : undefined),
-    isReady: () => chat.engine.isAlive,
+    bases: () => bases.all.map(({ name, engine }) => ({ name, isReady: engine.isAlive })),
   };
 }
 
-function resolveModel(
-  { registry }: Platform,
-  base: ServedBase,
-  names: LoadedNames,
-  { tenant }: Principal,
-  { model, task }: ModelSelection,
-): ResolvedModel {
-  const ofBase = { name: base.name, digest: base.digest };
-  if (model === base.name && task === null) return { modelName: base.name, base: ofBase, adapter: null };
-  if (task !== null && model !== base.name) {
-    fail('REQUEST_INVALID', `a task is chosen on the base: model must be ${base.name}, got ${JSON.stringify(model)}`, {
-      param: 'model',
-    });
-  }
-  if (task !== null && tenant === null) {
-    fail(
-      'REQUEST_INVALID',
-      'a task is chosen for the key’s tenant, and an operator’s key has none: name the adapter in model',
-      {
-        param: 'metadata.task',
-      },
-    );
-  }
-  const version =
-    task !== null && tenant !== null
-      ? registry.route(tenant, task)
-      : (names.find(tenant, model) ?? registry.resolve(tenant, model));
-  requireBase(version, base);
-  const reference = referenceOf(version);
-  return { modelName: reference, base: ofBase, adapter: { digest: version.digest, reference } };
-}
-
-/** Where the adapter of a resolved model, or each of its mix, is on disk. */
-async function sourceOf(
-  platform: Platform,
-  { tenant }: Principal,
-  { adapter, mix }: ResolvedModel,
-): Promise<AdapterSource | AdapterMix | null> {
-  if (!adapter) return null;
-  const sourceOfReference = (reference: string): Promise<AdapterSource> =>
-    adapterSource(platform, tenant, platform.registry.resolve(tenant, reference));
-  if (!mix) return sourceOfReference(adapter.reference);
-  const parts = mix.map(async ({ reference, weight }) => ({
-    source: await sourceOfReference(reference),
-    weight,
-  }));
-  return { digest: adapter.digest, parts: await Promise.all(parts) };
-}
-
-function baseEntry(base: ServedBase): ModelEntry {
-  return { id: base.name, created: base.created, ownedBy: 'espalier', parent: null };
-}
-
-function adapterEntry(version: AdapterVersion): ModelEntry {
-  return {
-    id: referenceOf(version),
-    created: Math.floor(version.createdAt / 1000),
-    ownedBy: version.tenant,
-    parent: version.base.name,
-  };
+/** @throws REQUEST_INVALID the request is more urgent than the tenant's requests may be */
+function requirePriority(maxPriority: number | null, { priority }: Scheduling): void {
+  if (maxPriority === null || priority <= maxPriority) return;
+  const message = `priority is ${-priority}, and at least ${-maxPriority || 0} is what this key’s tenant may ask`;
+  fail('REQUEST_INVALID', message, { param: 'priority' });
 }

@@ -1,15 +1,26 @@
 import { join } from 'node:path';
 import { fail, type EspalierError } from '../base/index.ts';
+import type { WeightFormat } from '../numeric/index.ts';
 import type { AppConfig } from './config.ts';
 import { resolveBase } from './bases.ts';
 import { trainGroup, type GroupOutcome } from './train-group.ts';
-import { checkPublishTarget, publishTrained, type TrainEvents, type TrainOptions, type TrainOutcome } from './train.ts';
+import {
+  baseFormat,
+  publishTarget,
+  publishTrained,
+  trainJob,
+  type TrainEvents,
+  type TrainOptions,
+  type TrainOutcome,
+} from './train.ts';
 
 /** What `espalier sweep` takes: training options, with lists where a grid has an axis. */
-export interface SweepOptions extends Omit<TrainOptions, 'method' | 'rank' | 'learningRate' | 'resume'> {
+export interface SweepOptions extends Omit<TrainOptions, 'method' | 'rank' | 'learningRate' | 'resume' | 'memory'> {
   readonly methods: readonly TrainOptions['method'][];
-  readonly ranks: readonly number[];
-  readonly learningRates: readonly number[];
+  /** By default what each method has. */
+  readonly ranks?: readonly number[] | undefined;
+  /** By default what `train` takes for the method. */
+  readonly learningRates?: readonly number[] | undefined;
   /** Tokens of one pass over all runs, at most. */
   readonly groupTokens: number;
 }
@@ -19,8 +30,9 @@ export interface SweepRow {
   /** Also its folder under the output folder. */
   readonly name: string;
   readonly method: TrainOptions['method'];
-  readonly rank: number;
-  readonly learningRate: number;
+  /** Null when the sweep does not say. */
+  readonly rank: number | null;
+  readonly learningRate: number | null;
   readonly result: TrainOutcome | null;
   readonly error: { readonly code: string; readonly message: string } | null;
   /** Its trained tokens among those of all runs: their share of the time, since a token costs about the same in each. */
@@ -49,10 +61,11 @@ export async function sweep(
   signal?: AbortSignal,
 ): Promise<SweepReport> {
   const points = gridOf(options);
-  checkPublishTarget(options.publish);
+  const target = publishTarget(options.publish);
+  const format = formatOf(options);
   const group = await trainGroup(
     config,
-    { base: options.base, maxTokens: options.groupTokens, onModelProgress: events.onModelProgress },
+    { base: options.base, format, maxTokens: options.groupTokens, onModelProgress: events.onModelProgress },
     signal,
   );
   const progress = new Map<string, { step: number; totalSteps: number; tokensPerSecond: number }>();
@@ -82,29 +95,49 @@ export async function sweep(
   const rows = points.map((point, index): SweepRow => {
     const { outcome, error } = finished[index];
     const timeShare = totalTokens === 0 ? 0 : (outcome?.trainedTokens ?? 0) / totalTokens;
-    return { ...point, result: outcome ?? null, error: error ? plain(error) : null, timeShare };
+    const { name, method, rank = null, learningRate = null } = point;
+    return { name, method, rank, learningRate, result: outcome ?? null, error: error ? plain(error) : null, timeShare };
   });
   const best = bestOf(rows);
-  const winner = rows.find(({ name }) => name === best);
-  if (options.publish === undefined || !winner?.result) return { rows, best };
-  const { method, rank, learningRate, result } = winner;
-  const trained = { ...options, method, rank, learningRate, output: result.output };
-  const published = await publishTrained(config, trained, await resolveBase(config, options.base), result);
-  return { rows: rows.map((row) => (row === winner ? { ...row, result: published } : row)), best };
+  const winner = rows.findIndex(({ name }) => name === best);
+  const result = rows.at(winner)?.result;
+  if (!target || winner < 0 || !result) return { rows, best };
+  const { name: _name, ...axes } = points[winner];
+  const base = await resolveBase(config, options.base, undefined, format);
+  const job = trainJob(config, { ...options, ...axes, output: result.output }, base);
+  const published = await publishTrained(config, base, job, result, { target, method: axes.method });
+  return { rows: rows.map((row, index) => (index === winner ? { ...row, result: published } : row)), best };
+}
+
+/** The one format of the base that all methods can train on. @throws USAGE_INVALID */
+function formatOf({ methods, format }: SweepOptions): WeightFormat {
+  const formats = new Set(methods.map((method) => baseFormat({ method, format })));
+  const [only = 'bf16', ...others] = formats;
+  if (others.length > 0) {
+    fail(
+      'USAGE_INVALID',
+      'qlora trains on a base in nf4, the other methods on one in bf16, and a sweep has one base: give --format nf4, or sweep twice',
+      { param: 'format' },
+    );
+  }
+  return only;
 }
 
 interface Point {
   readonly name: string;
   readonly method: TrainOptions['method'];
-  readonly rank: number;
-  readonly learningRate: number;
+  readonly rank: number | undefined;
+  readonly learningRate: number | undefined;
 }
 
-function gridOf({ methods, ranks, learningRates }: SweepOptions): Point[] {
+function gridOf(options: SweepOptions): Point[] {
+  const { methods } = options;
+  const ranks: readonly (number | undefined)[] = options.ranks ?? [undefined];
+  const learningRates: readonly (number | undefined)[] = options.learningRates ?? [undefined];
   const points = methods.flatMap((method) =>
     ranks.flatMap((rank) =>
       learningRates.map((learningRate) => ({
-        name: `${method}-r${rank}-lr${learningRate}`,
+        name: [method, rank && `r${rank}`, learningRate && `lr${learningRate}`].filter(Boolean).join('-'),
         method,
         rank,
         learningRate,

@@ -1,18 +1,32 @@
 import { fork } from 'node:child_process';
-import { EspalierError, fail } from '../base/index.ts';
-import type { FromGroup, FromTrainer, GroupJob, ToGroup } from '../training/index.ts';
+import { EspalierError, fail, systemClock } from '../base/index.ts';
+import type { WeightFormat } from '../numeric/index.ts';
+import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainResult } from '../training/index.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
-import { publishTrained, trainJob, type TrainEvents, type TrainOptions, type TrainOutcome } from './train.ts';
+import { RunJournal } from './runs/journal.ts';
+import {
+  baseFormat,
+  journalled,
+  outcomeOf,
+  publishTarget,
+  publishTrained,
+  trainJob,
+  type TrainEvents,
+  type TrainOptions,
+  type TrainOutcome,
+} from './train.ts';
 
-/** One run of a group, by a name that is the group's own. Its base is the group's. */
+/** One run of a group, by a name that is the group's own. Base and format are the group's, and so is what bounds the memory. */
 export interface GroupRun {
   readonly name: string;
-  readonly options: Omit<TrainOptions, 'base'>;
+  readonly options: Omit<TrainOptions, 'base' | 'format' | 'memory'>;
 }
 
 export interface GroupOptions {
   readonly base: string;
+  /** How the base's weights are held for all runs: nf4 when there is a qlora among them; bf16 by default. */
+  readonly format?: WeightFormat | undefined;
   /** Tokens of one forward and backward pass over all runs, at most: bounds the memory. */
   readonly maxTokens: number;
   readonly onModelProgress?: ModelProgress | undefined;
@@ -42,7 +56,8 @@ export async function trainGroup(
   options: GroupOptions,
   signal?: AbortSignal,
 ): Promise<RunningGroup> {
-  const base = await resolveBase(config, options.base, options.onModelProgress);
+  const { format = 'bf16' } = options;
+  const base = await resolveBase(config, options.base, options.onModelProgress, format);
   const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
   const abort = (): void => void child.kill();
   signal?.addEventListener('abort', abort, { once: true });
@@ -79,19 +94,42 @@ export async function trainGroup(
   const train = async (name: string, runOptions: TrainOptions, events: TrainEvents): Promise<GroupOutcome> => {
     try {
       if (broken) throw broken;
-      const result = await new Promise<Extract<FromTrainer, { type: 'done' }>['result']>((resolve, reject) => {
+      baseFormat(runOptions);
+      const target = publishTarget(runOptions.publish);
+      const job = trainJob(config, runOptions, base);
+      using journal = new RunJournal(base, job, { tensorboard: runOptions.tensorboard, clock: systemClock });
+      const watching = journalled(journal, events);
+      const result = await new Promise<TrainResult>((resolve, reject) => {
         live.set(name, (message) => {
-          if (message.type === 'started') events.onStarted?.(message.started);
-          else if (message.type === 'step') events.onStep?.(message);
-          else if (message.type === 'done') resolve(message.result);
-          else reject(errorOf(message));
+          switch (message.type) {
+            case 'started':
+              watching.onStarted?.(message.started);
+              return;
+            case 'step':
+              watching.onStep?.(message);
+              return;
+            case 'samples':
+              watching.onSamples?.(message.samples);
+              return;
+            case 'done':
+              resolve(message.result);
+              return;
+            case 'failed':
+              reject(errorOf(message));
+              return;
+            default:
+              reject(new EspalierError('INTERNAL', `a run of a group said ${message.type}`));
+          }
         });
-        tell({ type: 'add', id: name, job: trainJob(config, runOptions, base) });
+        tell({ type: 'add', id: name, job });
       });
+      const outcome = outcomeOf(job, journal, result);
+      if (!target) return { name, outcome };
       // One after another: each opens the platform for itself.
-      const outcome = publishing.then(() => publishTrained(config, runOptions, base, result));
-      publishing = outcome.catch(() => undefined);
-      return { name, outcome: await outcome };
+      const publication = { target, method: runOptions.method };
+      const published = publishing.then(() => publishTrained(config, base, job, outcome, publication));
+      publishing = published.catch(() => undefined);
+      return { name, outcome: await published };
     } catch (error) {
       if (!(error instanceof EspalierError)) throw error;
       return { name, error };
@@ -103,7 +141,7 @@ export async function trainGroup(
   return {
     add({ name, options: runOptions }, events = {}) {
       if (live.has(name)) fail('REQUEST_INVALID', `the group already has a run ${name}: give each its own name`);
-      return train(name, { ...runOptions, base: options.base }, events);
+      return train(name, { ...runOptions, base: options.base, format }, events);
     },
     cancel: (id) => tell({ type: 'cancel', id }),
     async end() {

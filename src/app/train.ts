@@ -1,43 +1,53 @@
-import { fork } from 'node:child_process';
 import { resolve } from 'node:path';
-import { EspalierError } from '../base/index.ts';
+import { assert, fail, systemClock } from '../base/index.ts';
 import { referenceOf, type JsonValue } from '../registry/index.ts';
-import { TARGET_PRESETS, TRAINABLE_METHODS } from '../adapters/index.ts';
-import { defaultLoraConfig } from '../formats/index.ts';
+import { trainableMethodOf } from '../adapters/index.ts';
+import type { PeftConfig } from '../formats/index.ts';
 import {
   DEFAULT_OPTIMIZER,
-  type FromTrainer,
+  defaultLearningRate,
+  loadExamples,
   type RunConfig,
   type ScheduleName,
   type TrainJob,
   type TrainResult,
-  type TrainStarted,
 } from '../training/index.ts';
+import { linearSites } from '../model/index.ts';
+import type { WeightFormat } from '../numeric/index.ts';
+import { fitTraining, type TrainingFit } from '../planning/index.ts';
+import { openChatRenderer } from '../text/index.ts';
 import { parseTarget } from './adapters.ts';
 import type { AppConfig } from './config.ts';
-import { resolveBase, type Base, type ModelProgress } from './bases.ts';
-import { openPlatform } from './platform.ts';
+import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
+import { publishProven, rankOf } from './publish.ts';
+import { RunJournal, type RunFiles } from './runs/journal.ts';
+import { objectiveConfig, type ObjectiveOptions } from './runs/objective-options.ts';
+import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
+import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 
-/** Methods that can be trained; more can be served. */
-export const TRAINING_METHODS: readonly string[] = TRAINABLE_METHODS.map(({ name }) => name);
+/** LoRA on a base in NF4 (Dettmers et al., 2023). */
+const QLORA = 'qlora';
 
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
-export interface TrainOptions {
+export interface TrainOptions extends ObjectiveOptions, MethodOptions {
   readonly base: string;
   readonly data: string;
   readonly valid?: string | undefined;
-  readonly method: 'lora';
-  readonly rank: number;
-  readonly alpha: number;
-  readonly dropout: number;
-  readonly rslora: boolean;
-  /** A preset of {@link TARGET_PRESETS}, module names separated by commas, or a regular expression between slashes. */
-  readonly targets: string;
+  /** Share of the training examples that is held out when there is no `valid`; by default {@link DEFAULT_VALID_SHARE}. */
+  readonly validShare?: number | undefined;
+  readonly method: TrainMethod;
+  /** How the base's weights are held; nf4 for qlora, else bf16. */
+  readonly format?: WeightFormat | undefined;
   readonly epochs: number;
   readonly maxSteps?: number | undefined;
   readonly batchTokens: number;
   readonly microBatchTokens?: number | undefined;
-  readonly learningRate: number;
+  /** Bytes that the run may take: picks the micro-batch, and whether activations are computed again. */
+  readonly memory?: number | undefined;
+  /** Computes activations again on the way back, whatever the memory. */
+  readonly recompute?: boolean | undefined;
+  /** By default what {@link defaultLearningRate} says. */
+  readonly learningRate?: number | undefined;
   readonly schedule: ScheduleName;
   /** Share of all steps. */
   readonly warmup: number;
@@ -45,6 +55,12 @@ export interface TrainOptions {
   readonly seed: number;
   readonly evaluateEvery?: number | undefined;
   readonly checkpointEvery: number;
+  /** Evaluations in a row that are not the best, after which the run stops early. */
+  readonly patience?: number | undefined;
+  /** Held-out prompts that are answered at every evaluation; none by default. */
+  readonly samples?: number | undefined;
+  /** A folder for TensorBoard's event files. */
+  readonly tensorboard?: string | undefined;
   readonly output: string;
   readonly publish?: string | undefined;
   readonly resume?: boolean | undefined;
@@ -52,38 +68,40 @@ export interface TrainOptions {
 
 export const TRAIN_DEFAULTS = {
   method: 'lora',
-  rank: 8,
-  alpha: 16,
-  dropout: 0,
-  rslora: false,
-  targets: 'attention',
   epochs: 1,
   batchTokens: 2048,
-  learningRate: 2e-4,
   schedule: 'cosine',
   warmup: 0.05,
   weightDecay: 0,
   seed: 0,
   checkpointEvery: 20,
+  samples: 3,
 } as const satisfies Partial<TrainOptions>;
 
-export interface TrainEvents {
+export interface TrainEvents extends Pick<TrainerEvents, 'onStarted' | 'onStep' | 'onSamples'> {
   onModelProgress?: ModelProgress | undefined;
-  onStarted?(started: TrainStarted): void;
-  onStep?(event: Extract<FromTrainer, { type: 'step' }>): void;
+  /** What was picked for the memory budget. */
+  onFit?(fit: TrainingFit): void;
 }
 
 export interface TrainOutcome extends TrainResult {
   /** `TENANT/TASK@VERSION` when it was published. */
   readonly adapter: string | null;
+  /** Of the PEFT folder's tensors, settings and base; `digest` is the registry's when it was published. */
+  readonly adapterDigest: string;
+  readonly learningRate: number;
+  /** The run's record and curves. */
+  readonly files: RunFiles;
 }
 
 /** Steps between evaluations on the held-out data. */
 const DEFAULT_EVALUATE_EVERY = 25;
+/** Held out of the training data when nothing else is. */
+export const DEFAULT_VALID_SHARE = 0.05;
 
 /**
- * Trains an adapter in a process of its own and publishes it if asked.
- * @throws what the run throws; its last checkpoint stays in the output folder
+ * Trains an adapter in a process of its own and, if asked, publishes it after the same proof as any other.
+ * @throws what the run throws, ADAPTER_INVALID QUOTA_EXCEEDED from publishing; its last checkpoint stays in the output folder
  */
 export async function trainAdapter(
   config: AppConfig,
@@ -91,134 +109,184 @@ export async function trainAdapter(
   events: TrainEvents = {},
   signal?: AbortSignal,
 ): Promise<TrainOutcome> {
-  checkPublishTarget(options.publish);
-  const base = await resolveBase(config, options.base, events.onModelProgress);
-  const result = await runInChild(trainJob(config, options, base), events, signal);
-  return publishTrained(config, options, base, result);
+  const target = publishTarget(options.publish);
+  const format = baseFormat(options);
+  const base = await resolveBase(config, options.base, events.onModelProgress, format);
+  const fit = options.memory === undefined ? undefined : fitOf(base, options, format, options.memory);
+  if (fit) events.onFit?.(fit);
+  const extras = { target, tensorboard: options.tensorboard, method: options.method };
+  return runJob(config, trainJob(config, options, base, fit), base, extras, events, signal);
 }
 
-/** Finds a wrong `--publish` before any compute. @throws USAGE_INVALID */
-export function checkPublishTarget(publish: string | undefined): void {
-  if (publish !== undefined) parseTarget(publish, '--publish');
-}
-
-/** Publishes what a run has made, if its options ask for it. */
-export async function publishTrained(
-  config: AppConfig,
-  options: TrainOptions,
-  base: Base,
-  result: TrainResult,
-): Promise<TrainOutcome> {
-  const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
-  if (!target) return { ...result, adapter: null };
-  await using platform = await openPlatform(config);
-  const { version } = await platform.registry.publish(target.tenant, target.task, result.output, {
-    base: { name: base.name, digest: base.digest },
-    method: options.method,
-    rank: options.rank,
-    parameters: result.trainableParameters,
-    metrics: metricsOf(result),
-    provenance: {
-      dataDigest: result.dataDigest,
-      steps: result.steps,
-      config: JSON.parse(JSON.stringify(runConfig(options))) as JsonValue,
-    },
-  });
-  return { ...result, digest: version.digest, adapter: referenceOf(version) };
+/** What `--publish` names; found wrong before any compute. @throws USAGE_INVALID */
+export function publishTarget(publish: string | undefined): JobExtras['target'] {
+  return publish === undefined ? undefined : parseTarget(publish, '--publish');
 }
 
 /** What the training process is told about a run. */
-export function trainJob(config: AppConfig, options: TrainOptions, base: Base): TrainJob {
+export function trainJob(config: AppConfig, options: TrainOptions, base: Base, fit?: TrainingFit): TrainJob {
   return {
     base: base.open,
     threads: config.threads,
     dataPath: resolve(options.data),
     validPath: options.valid === undefined ? undefined : resolve(options.valid),
-    config: runConfig(options),
+    config: runConfig(options, base, fit),
     output: resolve(options.output),
     checkpointEverySteps: options.checkpointEvery,
+    samples: options.samples ?? 0,
     resume: options.resume ?? false,
     baseModelName: base.repository,
   };
 }
 
-function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
+/** What happens with a job's result. */
+export interface JobExtras {
+  readonly target: ReturnType<typeof parseTarget> | undefined;
+  readonly tensorboard: string | undefined;
+  readonly method: string;
+}
+
+/** Runs a job in a process of its own, keeps its journal, and publishes the result if asked. */
+export async function runJob(
+  config: AppConfig,
+  job: TrainJob,
+  base: Base,
+  { target, tensorboard, method }: JobExtras,
+  events: TrainEvents,
+  signal: AbortSignal | undefined,
+): Promise<TrainOutcome> {
+  using journal = new RunJournal(base, job, { tensorboard, clock: systemClock });
+  const result = await runTrainer(job, journalled(journal, events), { abort: signal });
+  assert(result, 'a run that nobody stops comes to its end');
+  const outcome = outcomeOf(job, journal, result);
+  return target ? publishTrained(config, base, job, outcome, { target, method }) : outcome;
+}
+
+/** A result that is not published, or not yet. */
+export function outcomeOf(job: TrainJob, journal: RunJournal, result: TrainResult): TrainOutcome {
+  const files = journal.finished(result);
+  return { ...result, adapter: null, adapterDigest: result.digest, learningRate: job.config.learningRate, files };
+}
+
+/** @throws ADAPTER_INVALID QUOTA_EXCEEDED */
+export async function publishTrained(
+  config: AppConfig,
+  base: Base,
+  job: TrainJob,
+  outcome: TrainOutcome,
+  { target, method }: { readonly target: ReturnType<typeof parseTarget>; readonly method: string },
+): Promise<TrainOutcome> {
+  const { version } = await publishProven(config, base, outcome.output, target, {
+    metrics: metricsOf(outcome),
+    provenance: {
+      dataDigest: outcome.dataDigest,
+      steps: outcome.steps,
+      config: JSON.parse(JSON.stringify({ ...job.config, method, baseFormat: outcome.baseFormat })) as JsonValue,
+    },
+  });
+  return { ...outcome, digest: version.digest, adapter: referenceOf(version) };
+}
+
+/** The caller's events, with the journal told first. */
+export function journalled(journal: RunJournal, events: TrainEvents): TrainEvents {
+  return {
+    onStarted(started) {
+      journal.started(started);
+      events.onStarted?.(started);
+    },
+    onStep(event) {
+      journal.step(event.report);
+      events.onStep?.(event);
+    },
+    onSamples(samples) {
+      journal.sampled(samples);
+      events.onSamples?.(samples);
+    },
+  };
+}
+
+/** The scores of a run as a version keeps them. */
+export function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult): Record<string, number> {
   const metrics: Record<string, number> = { trainLoss };
   if (validLoss !== null) metrics['validLoss'] = validLoss;
   if (validAccuracy !== null) metrics['validAccuracy'] = validAccuracy;
   return metrics;
 }
 
-function runConfig(options: TrainOptions): RunConfig {
+/** @throws USAGE_INVALID for a QLoRA on anything but NF4 */
+export function baseFormat({ method, format }: Pick<TrainOptions, 'method' | 'format'>): WeightFormat {
+  if (method !== QLORA) return format ?? 'bf16';
+  if (format !== undefined && format !== 'nf4') {
+    fail(
+      'USAGE_INVALID',
+      `--method qlora trains on a base in nf4, --format is ${format}: leave it out, or use --method lora`,
+      {
+        param: 'format',
+      },
+    );
+  }
+  return 'nf4';
+}
+
+/** What fits a memory budget, by the plan's figures and the longest example of the data. @throws USAGE_INVALID DATA_INVALID */
+function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBytes: number): TrainingFit {
+  if (options.microBatchTokens !== undefined || options.recompute) {
+    fail('USAGE_INVALID', '--memory picks what --micro-batch-tokens and --recompute set: give one or the other');
+  }
+  const { config } = describeBase(base);
+  const { adapter, batchTokens } = runConfig(options, base);
+  const sites = linearSites(config);
+  const specs = trainableMethodOf(adapter).parameters(adapter, sites);
+  const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
+  const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
+  const roles = [...new Set(adapted.map(({ role }) => role))];
+  const renderer = openChatRenderer(base.open.path);
+  const files = [options.data, options.valid].filter((path) => path !== undefined);
+  const longestTokens = Math.max(
+    ...files.flatMap((path) =>
+      loadExamples(resolve(path), renderer, config.contextLength).examples.map(({ tokenIds }) => tokenIds.length),
+    ),
+  );
+  const trainable = { parameters, share: 0, roles, numSites: adapted.length };
+  return fitTraining(
+    config,
+    trainable,
+    { format, rank: rankOf(adapter) ?? 1, batchTokens, longestTokens },
+    budgetBytes,
+  );
+}
+
+/** How LoRA's update is scaled; other methods get the rate of LoRA's defaults. */
+function updateScale(adapter: PeftConfig): { rank: number; alpha: number; rslora: boolean } {
+  if (adapter.peft_type !== 'LORA') return { rank: 8, alpha: 16, rslora: false };
+  return { rank: adapter.r, alpha: adapter.lora_alpha, rslora: adapter.use_rslora };
+}
+
+/** The settings of a run, with every default filled in. */
+export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
+  const objective = objectiveConfig(options);
+  const adapter = methodConfig(options.method, options);
+  const { batchTokens } = options;
+  const { hiddenSize } = describeBase(base).config;
+  const learningRate =
+    options.learningRate ??
+    defaultLearningRate({ objective: objective.name, hiddenSize, batchTokens, ...updateScale(adapter) });
+  const validShare = options.valid === undefined ? (options.validShare ?? DEFAULT_VALID_SHARE) : 0;
   return {
-    adapter: {
-      ...defaultLoraConfig(),
-      r: options.rank,
-      lora_alpha: options.alpha,
-      lora_dropout: options.dropout,
-      use_rslora: options.rslora,
-      target_modules: parseTargets(options.targets),
-    },
+    adapter,
     maxSteps: options.maxSteps ?? null,
     epochs: options.epochs,
-    batchTokens: options.batchTokens,
-    microBatchTokens: options.microBatchTokens ?? options.batchTokens,
-    learningRate: options.learningRate,
+    batchTokens,
+    microBatchTokens: fit?.microBatchTokens ?? options.microBatchTokens ?? batchTokens,
+    ...(fit?.recompute || options.recompute ? { recompute: true } : {}),
+    learningRate,
     schedule: options.schedule,
     warmup: options.warmup,
     seed: options.seed,
     optimizer: { ...DEFAULT_OPTIMIZER, weightDecay: options.weightDecay },
     evaluateEverySteps: options.evaluateEvery ?? DEFAULT_EVALUATE_EVERY,
+    ...(objective.name !== 'sft' && { objective }),
+    ...(options.patience !== undefined && { patience: options.patience }),
+    ...(validShare > 0 && { validShare }),
   };
-}
-
-/** `attention`, `all-linear`, `q_proj,v_proj` or `/regular expression/`. */
-export function parseTargets(text: string): string | string[] {
-  const preset = TARGET_PRESETS[text];
-  if (preset) return typeof preset === 'string' ? preset : [...preset];
-  const pattern = /^\/(.+)\/$/.exec(text)?.[1];
-  if (pattern) return pattern;
-  return text.split(',').map((name) => name.trim());
-}
-
-function runInChild(job: TrainJob, events: TrainEvents, signal: AbortSignal | undefined): Promise<TrainResult> {
-  const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
-  const abort = (): void => void child.kill();
-  signal?.addEventListener('abort', abort, { once: true });
-  const finished = new Promise<TrainResult>((settle, reject) => {
-    child.on('message', (message: FromTrainer) => {
-      switch (message.type) {
-        case 'started':
-          events.onStarted?.(message.started);
-          return;
-        case 'step':
-          events.onStep?.(message);
-          return;
-        case 'done':
-          settle(message.result);
-          return;
-        case 'failed': {
-          const { code, message: text, param, problems } = message.error;
-          reject(new EspalierError(code, text, param === undefined ? { problems } : { param, problems }));
-          return;
-        }
-        default:
-          message satisfies never;
-      }
-    });
-    child.once('error', reject);
-    // Not `exit`, which can come before the last message has been read.
-    child.once('close', (code, killedBy) => {
-      const reason = signal?.aborted ? 'CANCELLED' : 'INTERNAL';
-      const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
-      reject(
-        new EspalierError(
-          reason,
-          `the training process ${what}: run again with --resume to go on from the last checkpoint`,
-        ),
-      );
-    });
-  });
-  child.send(job);
-  return finished.finally(() => signal?.removeEventListener('abort', abort));
 }

@@ -1,6 +1,10 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { errorMessage, fail } from './errors.ts';
 import { newId } from './ids.ts';
+
+/** No space, no quota, or no file as large as that. */
+const FULL_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
 /** Linux writes at most 2^31 - 4096 bytes at once. */
 const MAX_WRITE_BYTES = 2 ** 30;
@@ -10,6 +14,7 @@ const MAX_WRITE_BYTES = 2 ** 30;
  * any moment leaves what was there before.
  * @param chunks the file's bytes, in order
  * @returns the bytes written
+ * @throws DISK_FULL when it does not fit; nothing of it is left then
  */
 export function writeFileAtomicSync(path: string, chunks: Iterable<Uint8Array>): number {
   const folder = dirname(path);
@@ -31,6 +36,16 @@ export function writeFileAtomicSync(path: string, chunks: Iterable<Uint8Array>):
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
+    if (FULL_CODES.includes((error as NodeJS.ErrnoException).code ?? '')) {
+      fail(
+        'DISK_FULL',
+        `${path}: cannot be written (${errorMessage(error)}): make room and run again; what was there is as it was`,
+        {
+          param: path,
+          cause: error,
+        },
+      );
+    }
     throw error;
   }
   syncFolder(folder);

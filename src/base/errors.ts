@@ -3,7 +3,7 @@
  * and whether the same request can succeed when it is sent again.
  */
 export type ErrorKind =
-  'invalid' | 'not-found' | 'conflict' | 'denied' | 'overloaded' | 'unavailable' | 'cancelled' | 'internal';
+  'invalid' | 'not-found' | 'conflict' | 'denied' | 'overloaded' | 'unavailable' | 'timeout' | 'cancelled' | 'internal';
 
 interface ErrorEntry {
   readonly kind: ErrorKind;
@@ -34,12 +34,18 @@ export const ERRORS = {
   ADAPTER_IN_USE: { kind: 'conflict', retry: false },
   KEY_INVALID: { kind: 'denied', retry: false },
   CONTEXT_TOO_LONG: { kind: 'invalid', retry: false },
+  DISK_FULL: { kind: 'unavailable', retry: true },
   STORAGE_BUSY: { kind: 'unavailable', retry: true },
   STORAGE_CORRUPT: { kind: 'internal', retry: false },
   KEY_NOT_FOUND: { kind: 'not-found', retry: false },
+  STORED_FILE_NOT_FOUND: { kind: 'not-found', retry: false },
+  UPLOAD_NOT_FOUND: { kind: 'not-found', retry: false },
+  JOB_NOT_FOUND: { kind: 'not-found', retry: false },
+  TRAINER_DIED: { kind: 'unavailable', retry: true },
   OVERLOADED: { kind: 'overloaded', retry: true },
   ENGINE_UNAVAILABLE: { kind: 'unavailable', retry: true },
-  DEADLINE_EXCEEDED: { kind: 'unavailable', retry: true },
+  DEADLINE_EXCEEDED: { kind: 'timeout', retry: true },
+  QUOTA_EXCEEDED: { kind: 'conflict', retry: false },
   CANCELLED: { kind: 'cancelled', retry: false },
   NATIVE_MISSING: { kind: 'internal', retry: false },
   INTERNAL: { kind: 'internal', retry: false },

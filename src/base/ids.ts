@@ -16,6 +16,8 @@ export function newId(prefix: string): string {
 }
 
 /** Tenant and task names: they become parts of references (`TENANT/TASK@VERSION`) and of file names. */
+export const NAME_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+
 export function isName(text: string): boolean {
-  return /^[a-z0-9][a-z0-9._-]{0,62}$/.test(text);
+  return NAME_PATTERN.test(text);
 }

@@ -3,7 +3,7 @@
  * Owns: the error table.
  * May import: nothing.   Called by: everybody.
  * Runs on: any thread.
- * Throws: INTERNAL.
+ * Throws: INTERNAL DISK_FULL.
  */
 export * from './errors.ts';
 export * from './clock.ts';
@@ -13,3 +13,4 @@ export * from './dtype.ts';
 export * from './lease.ts';
 export * from './log.ts';
 export * from './atomic-file.ts';
+export * from './nf4.ts';

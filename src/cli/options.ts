@@ -1,4 +1,5 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
+import { WEIGHT_FORMATS } from '../app/index.ts';
 
 /** Option parsers: commander turns what they throw into a message that names the option. */
 export function positiveInteger(text: string): number {
@@ -43,6 +44,31 @@ export function oneOf<const T extends string>(words: readonly T[]): (text: strin
   };
 }
 
+/** `--format`: how the base's weights are held in memory. */
+export function weightsOption(): Option {
+  return new Option('--format <format>', `the base's weights in memory: ${WEIGHT_FORMATS.join(', ')}`)
+    .default('bf16')
+    .argParser(oneOf(WEIGHT_FORMATS));
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
+
+/** A number of bytes with or without a unit: `2GiB`, `1500 MB`, `1073741824`. */
+export function byteSize(text: string): number {
+  const [, number, unit = ''] = /^([0-9.]+)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  const bytes = Math.floor(Number(number) * (UNITS[unit.toLowerCase()] ?? NaN));
+  if (!Number.isSafeInteger(bytes) || bytes < 1) throw new InvalidArgumentError('expected a size such as 2GiB.');
+  return bytes;
+}
+
 /** A list of words with commas between, each once. */
 export function listOf<const T extends string>(words: readonly T[]): (text: string) => T[] {
   const one = oneOf(words);
@@ -52,4 +78,9 @@ export function listOf<const T extends string>(words: readonly T[]): (text: stri
 /** A list of numbers with commas between, each once. */
 export function numbersOf(one: (text: string) => number): (text: string) => number[] {
   return (text) => [...new Set(text.split(',').map((part) => one(part.trim())))];
+}
+
+/** How many next tokens are guessed at a time: a number, or `off`. */
+export function draftTokens(text: string): number {
+  return text === 'off' ? 0 : wholeNumber(text);
 }

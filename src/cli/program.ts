@@ -5,9 +5,11 @@ import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { generateCommand } from './commands/generate.ts';
+import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { modelsCommand } from './commands/models.ts';
 import { planCommand } from './commands/plan.ts';
+import { routesCommand } from './commands/routes.ts';
 import { serveCommand } from './commands/serve.ts';
 import { startCommand } from './commands/start.ts';
 import { sweepCommand } from './commands/sweep.ts';
@@ -32,8 +34,10 @@ export function makeProgram(): Command {
     evaluateCommand,
     generateCommand,
     adaptersCommand,
+    routesCommand,
     tenantsCommand,
     keysCommand,
+    jobsCommand,
     serveCommand,
     benchCommand,
   ];

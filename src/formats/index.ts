@@ -1,5 +1,5 @@
 /**
- * formats: bytes to values and back: safetensors, GGUF, PEFT folders, JSON Lines, digests.
+ * formats: bytes to values and back: safetensors, GGUF, bitsandbytes' NF4, PEFT folders, JSON Lines, digests.
  * Owns: the limits on files from outside, the names of a PEFT folder's files.
  * May import: base.   Called by: text model adapters training serving registry tenancy jobs planning http app.
  * Runs on: any thread.
@@ -10,8 +10,22 @@ export { openSafetensors, parseSafetensors, type SafetensorsFile } from './safet
 export type { SafetensorsTensor } from './safetensors/safetensors-header.ts';
 export { encodeSafetensors, writeSafetensors, type NamedTensor } from './safetensors/safetensors-write.ts';
 export { openGguf, parseGguf, type GgufFile } from './gguf/gguf.ts';
+export { encodeGguf, writeGguf, type GgufFloats, type GgufPair } from './gguf/gguf-write.ts';
 export type { GgufTensor, GgufValue } from './gguf/gguf-header.ts';
 export { READABLE_GGML_TYPES } from './gguf/ggml-blocks.ts';
+export {
+  dequantiseNf4,
+  isFourBit,
+  nf4Tensors,
+  readNf4,
+  type Nf4Parts,
+  type Nf4Tensor,
+} from './bitsandbytes/nf4-tensors.ts';
+export {
+  describeProblem,
+  findUnreadableQuantization,
+  nf4QuantizationConfig,
+} from './bitsandbytes/quantization-config.ts';
 export { readShardIndex, parseShardIndex, type ShardIndex } from './safetensors/hf-index.ts';
 export { readJsonFile, parseJson, isRecord, show, type ParsedJson } from './json.ts';
 export { fileInside, isPlainRelative } from './folder.ts';
@@ -37,7 +51,7 @@ export { idsOf } from './peft/configs/token-indices.ts';
 export { patternMatcher } from './peft/pattern-matcher.ts';
 export { layoutOf } from './peft/layouts/layout-of.ts';
 export { LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
-export { feedforwardMatcher, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
+export { feedforwardMatcher, lokrShapes, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
 export { PROMPT_EMBEDDINGS } from './peft/layouts/prompt-layout.ts';
 export { tensorName, type AdapterBase, type AdapterSite } from './peft/layouts/tensor-layout.ts';
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
@@ -64,5 +78,7 @@ export {
   type TrainingFile,
 } from './data/chat-jsonl.ts';
 export type { PreferenceExample } from './data/preference-jsonl.ts';
+export type { RatedExample } from './data/rated-jsonl.ts';
+export { EventFile, type ScalarEvent } from './tensorboard/event-file.ts';
 export { CHAT_ROLES, parseMessages, type ChatMessage, type ChatRole, type ToolCall } from './data/chat-message.ts';
 export { digestOfBytes, digestOfFile, digestOfFiles, digestOfTensors, canonicalJson } from './digest.ts';

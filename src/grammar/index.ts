@@ -6,6 +6,7 @@
  * Throws: REQUEST_INVALID NATIVE_MISSING INTERNAL.
  */
 export { ANY_OBJECT, type Grammar } from './grammar.ts';
+export { callsOnly, textWithCalls, type CallForm, type CallLayout } from './tool-calls.ts';
 export { engineForm } from './engine-form.ts';
 export { GrammarCompiler } from './compile.ts';
 export { checkJsonSchema } from './json-schema.ts';

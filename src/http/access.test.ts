@@ -13,8 +13,15 @@ import {
   restart,
   assertNothingHeld,
 } from '../../test/conformance/http/app-harness.ts';
-import { ACME_DIGEST, ACME_KEY, GLOBEX_KEY, OPERATOR_KEY } from '../../test/conformance/http/in-memory-services.ts';
+import {
+  ACME_DIGEST,
+  ACME_KEY,
+  GLOBEX_KEY,
+  OPERATOR_KEY,
+  READER_KEY,
+} from '../../test/conformance/http/in-memory-services.ts';
 import { wireError } from './error-response.ts';
+import { durationText } from './rate-headers.ts';
 
 test('the task may come in metadata or in a header', async () => {
   const byBody = await post({ ...HELLO, metadata: { task: 'spam', team: 'a' } });
@@ -54,6 +61,36 @@ test('a key is needed for everything but health and the description', async () =
   }
   assert.equal((await post(HELLO, { Authorization: 'Bearer nonsense' })).status, 401);
   for (const path of ['/healthz', '/readyz', '/openapi.json']) assert.equal((await get(path, null)).status, 200, path);
+});
+
+test('a reader’s key changes nothing and reads no training data', async () => {
+  const refused: [method: string, path: string][] = [
+    ['POST', '/v1/files'],
+    ['DELETE', '/v1/files/file-1'],
+    ['GET', '/v1/files/file-1/content'],
+    ['POST', '/v1/uploads'],
+    ['POST', '/v1/uploads/upload_1/parts'],
+    ['POST', '/v1/uploads/upload_1/complete'],
+    ['POST', '/v1/uploads/upload_1/cancel'],
+    ['POST', '/v1/fine_tuning/jobs'],
+    ['POST', '/v1/fine_tuning/jobs/ftjob-1/cancel'],
+    ['POST', '/v1/fine_tuning/jobs/ftjob-1/pause'],
+    ['POST', '/v1/fine_tuning/jobs/ftjob-1/resume'],
+    ['POST', '/api/routes/spam'],
+    ['POST', '/api/routes/spam/promote'],
+    ['POST', '/api/routes/spam/rollback'],
+  ];
+  for (const [method, path] of refused) {
+    const asked = (key: string) =>
+      app.request(path, { method, headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' } });
+    const response = await asked(READER_KEY);
+    assert.equal(response.status, 403, `${method} ${path}`);
+    assert.equal((await errorOf(response)).code, 'role_insufficient');
+    assert.notEqual((await asked(ACME_KEY)).status, 403, `${method} ${path}`);
+  }
+  for (const path of ['/v1/files', '/v1/fine_tuning/jobs', '/api/routes']) {
+    assert.equal((await get(path, READER_KEY)).status, 200, path);
+  }
 });
 
 test('models are listed and shown, with slashes in the id', async () => {
@@ -125,7 +162,100 @@ test('readiness follows the services, health does not', async () => {
   assert.equal((await get('/healthz')).status, 200);
   const response = await get('/readyz');
   assert.equal(response.status, 503);
-  assert.deepEqual(await response.json(), { status: 'unavailable' });
+  assert.deepEqual(await response.json(), { status: 'unavailable', bases: { tiny: 'unavailable' } });
+  assert.equal((await get('/readyz?base=tiny')).status, 503);
+  assert.equal((await get('/readyz?base=other')).status, 404);
+  services.isUp = true;
+  assert.equal((await get('/readyz?base=tiny')).status, 200);
+});
+
+test('every answer to a key tells what is left of its tenant’s minute', async () => {
+  const headers = (response: Response): Record<string, string> =>
+    Object.fromEntries([...response.headers].filter(([name]) => name.startsWith('x-ratelimit-')));
+  assert.deepEqual(headers(await post(HELLO)), {});
+  services.rateState = { requests: { limit: 60, remaining: 59, resetMs: 1000 }, tokens: null };
+  const ofRequests = {
+    'x-ratelimit-limit-requests': '60',
+    'x-ratelimit-remaining-requests': '59',
+    'x-ratelimit-reset-requests': '1s',
+  };
+  assert.deepEqual(headers(await get('/v1/models')), ofRequests);
+  services.rateState = { ...services.rateState, tokens: { limit: 900, remaining: 0, resetMs: 61_500 } };
+  const all = {
+    ...ofRequests,
+    'x-ratelimit-limit-tokens': '900',
+    'x-ratelimit-remaining-tokens': '0',
+    'x-ratelimit-reset-tokens': '1m1.5s',
+  };
+  const streamed = await post({ ...HELLO, stream: true });
+  assert.deepEqual(headers(streamed), all);
+  await streamed.text();
+  assert.deepEqual(headers(await post({ ...HELLO, model: 'acme/none' })), all, 'also of a refusal');
+  assert.deepEqual(headers(await get('/healthz', null)), {});
+  assert.equal(durationText(17), '17ms');
+});
+
+test('a request keeps the id that its client gave it, if a log can hold it', async () => {
+  const given = await post(HELLO, { 'X-Request-Id': 'trace-1:a.B_2' });
+  assert.equal(given.headers.get('x-request-id'), 'trace-1:a.B_2');
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(logged.some(({ fields }) => fields['requestId'] === 'trace-1:a.B_2'));
+  for (const id of ['', 'a b', 'x'.repeat(129), 'é']) {
+    assert.match((await post(HELLO, { 'X-Request-Id': id })).headers.get('x-request-id') ?? '', /^req_/);
+  }
+});
+
+test('tenants see themselves, the operator sees and changes all', async () => {
+  const list = async (key: string): Promise<string[]> =>
+    ((await (await get('/api/tenants', key)).json()) as { data: { name: string }[] }).data.map(({ name }) => name);
+  assert.deepEqual(await list(OPERATOR_KEY), ['acme', 'globex']);
+  assert.deepEqual(await list(GLOBEX_KEY), ['globex']);
+  const shown = (await (await get('/api/tenants/acme')).json()) as Record<string, unknown>;
+  assert.deepEqual(shown, {
+    object: 'tenant',
+    name: 'acme',
+    created_at: 1,
+    weight: null,
+    max_concurrency: null,
+    requests_per_minute: null,
+    tokens_per_minute: null,
+    max_priority: null,
+    max_adapters: null,
+    max_adapter_bytes: null,
+    usage: {
+      requests_in_flight: 1,
+      requests_remaining: null,
+      tokens_remaining: 7,
+      adapters: 2,
+      adapter_bytes: 300,
+      requests_today: 4,
+      prompt_tokens_today: 5,
+      completion_tokens_today: 6,
+    },
+  });
+  const change = (name: string, body: unknown, key: string): Promise<Response> =>
+    Promise.resolve(
+      app.request(`/api/tenants/${name}`, {
+        method: 'PATCH',
+        headers: { Authorization: `Bearer ${key}` },
+        body: JSON.stringify(body),
+      }),
+    );
+  const limits = { weight: 2, max_concurrency: 3, requests_per_minute: 4, tokens_per_minute: 5 };
+  const more = { max_priority: 6, max_adapters: 7, max_adapter_bytes: 8 };
+  const changed = (await (await change('acme', { ...limits, ...more }, OPERATOR_KEY)).json()) as object;
+  assert.deepEqual(changed, { object: 'tenant', name: 'acme', created_at: 1, ...limits, ...more });
+  await change('acme', { weight: null }, OPERATOR_KEY);
+  const now = (await (await get('/api/tenants/acme')).json()) as Record<string, unknown>;
+  assert.deepEqual([now['weight'], now['max_concurrency']], [null, 3], 'null takes away, what is absent stays');
+  for (const [body, param] of [
+    [{ weight: 0 }, 'weight'],
+    [{ tokens_per_minute: 1.5 }, 'tokens_per_minute'],
+    [{ colour: 1 }, 'colour'],
+  ] as const) {
+    const response = await change('acme', body, OPERATOR_KEY);
+    assert.deepEqual([response.status, (await errorOf(response)).param], [400, param]);
+  }
 });
 
 test('metrics are for the operator, or for this machine', async () => {
@@ -159,6 +289,8 @@ test('every kind of error has its status, and only known codes are told', () => 
     OVERLOADED: 429,
     ADAPTER_UNAVAILABLE: 503,
     ENGINE_UNAVAILABLE: 503,
+    DEADLINE_EXCEEDED: 408,
+    QUOTA_EXCEEDED: 409,
     CANCELLED: 499,
     INTERNAL: 500,
     FILE_NOT_FOUND: 500,
@@ -194,6 +326,7 @@ test('the log says who asked, what answered and how many tokens, under the reque
       { tenant, keyId, model: line['model'], adapter: line['adapter'], promptTokens, completionTokens },
       { tenant: 'acme', keyId: 'key_acme', model, adapter, promptTokens: 1, completionTokens: 3 },
     );
+    assert.deepEqual([line['finishReason'], line['firstTokenSeconds'], line['queueSeconds']], ['stop', 0, 0.25]);
     assert.doesNotMatch(JSON.stringify(line), /hello|dear/i);
   }
 });

@@ -13,6 +13,8 @@ export interface LoadRequest {
 /** An adapter in memory, with the names under which the asking tenant has loaded it. */
 export interface NamedResidence extends AdapterResidence {
   readonly names: readonly string[];
+  /** The name of its base. */
+  readonly base: string;
 }
 
 export interface Unloaded extends UnloadReport {

@@ -3,8 +3,10 @@ import { EspalierError, errorMessage, newId, systemClock } from '../base/index.t
 import type { AppOptions } from './app.ts';
 import { errorResponse, isInternal, wireError } from './error-response.ts';
 import type { HttpMetrics } from './http-metrics.ts';
+import { rateHeaders } from './rate-headers.ts';
 import type { RequestContext } from './route.ts';
 import type { Services } from './services.ts';
+import type { Principal } from '../tenancy/index.ts';
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
@@ -19,11 +21,12 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
   const { log, clock = systemClock, maxBodyBytes = MAX_BODY_BYTES, shutdown, isClosing = () => false } = options;
   return async (c, label, handle) => {
     const request = c.req.raw;
-    const requestId = newId('req_');
+    const requestId = requestIdOf(request);
     const begunMs = clock.nowMs();
     const { promise: isOver, resolve: finish } = Promise.withResolvers<void>();
     let end = Promise.resolve();
     const notes: Record<string, unknown> = {};
+    let principal: Principal | undefined;
     metrics.begin();
     options.track?.(isOver);
 
@@ -40,9 +43,13 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
       services,
       clock,
       maxBodyBytes,
-      isReady: () => !isClosing() && services.isReady(),
+      isClosing,
       until(promise) {
         end = promise;
+      },
+      identify(asking) {
+        principal = asking;
+        Object.assign(notes, { tenant: asking.tenant, keyId: asking.keyId });
       },
       note: (fields) => void Object.assign(notes, fields),
       reportFailure,
@@ -57,6 +64,11 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
       response = errorResponse(wireError(error, requestId));
     }
     response.headers.set('X-Request-Id', requestId);
+    if (principal) {
+      for (const [name, value] of Object.entries(rateHeaders(services.rates(principal)))) {
+        response.headers.set(name, value);
+      }
+    }
     // A connection that is kept alive would hold up the closing.
     if (isClosing()) response.headers.set('Connection', 'close');
     void end.then(() => {
@@ -68,6 +80,12 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
     });
     return response;
   };
+}
+
+/** The client's own name for its request, if it is one that a log can hold; else a new one. */
+function requestIdOf({ headers }: Request): string {
+  const given = headers.get('x-request-id');
+  return given !== null && /^[\w.:-]{1,128}$/.test(given) ? given : newId('req_');
 }
 
 /** A client that goes while its body is being read makes the reading fail in the runtime's own words. */

@@ -14,10 +14,28 @@ import {
   loadLoraAdapterRoute,
   unloadLoraAdapterRoute,
 } from './routes/lora-adapters.ts';
+import { createFileRoute, deleteFileRoute, fileContentRoute, listFilesRoute, showFileRoute } from './routes/files.ts';
+import {
+  createJobRoute,
+  jobCommandRoutes,
+  listJobCheckpointsRoute,
+  listJobEventsRoute,
+  listJobsRoute,
+  showJobRoute,
+} from './routes/fine-tuning-jobs.ts';
 import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
 import { openApiRoute } from './routes/openapi.ts';
+import {
+  listTaskRoutesRoute,
+  promoteRoute,
+  rollbackRoute,
+  setTaskRouteRoute,
+  showTaskRouteRoute,
+} from './routes/task-routes.ts';
+import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
+import { changeTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
 import type { Services } from './services.ts';
 
 export interface AppOptions {
@@ -46,6 +64,29 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     unloadLoraAdapterRoute,
     listLoraAdaptersRoute,
     deleteLoraAdapterRoute,
+    createFileRoute,
+    listFilesRoute,
+    showFileRoute,
+    deleteFileRoute,
+    fileContentRoute,
+    createUploadRoute,
+    addUploadPartRoute,
+    completeUploadRoute,
+    cancelUploadRoute,
+    createJobRoute,
+    listJobsRoute,
+    showJobRoute,
+    ...jobCommandRoutes,
+    listJobEventsRoute,
+    listJobCheckpointsRoute,
+    listTaskRoutesRoute,
+    showTaskRouteRoute,
+    setTaskRouteRoute,
+    promoteRoute,
+    rollbackRoute,
+    listTenantsRoute,
+    showTenantRoute,
+    changeTenantRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),
@@ -76,13 +117,13 @@ export function createApp(services: Services, options: AppOptions): Hono {
 function handleBy(route: Route, context: RequestContext): Response | Promise<Response> {
   if (route.access === 'open') return route.handle(context);
   const principal = authenticate(context.services, context.request);
-  context.note({ tenant: principal.tenant, keyId: principal.keyId });
+  context.identify(principal);
   return route.handle({ ...context, principal });
 }
 
-/** `/v1/models/{model}` as the router writes it. A parameter at the end takes slashes too. */
+/** `/v1/models/{model}` as the router writes it. The name of a model or adapter at the end takes slashes too. */
 function patternOf(path: string): string {
-  return path.replace(/\{(\w+)\}$/, ':$1{.+}').replaceAll(/\{(\w+)\}\//g, ':$1/');
+  return path.replace(/\{(model|name)\}$/, ':$1{.+}').replaceAll(/\{(\w+)\}/g, ':$1');
 }
 
 function refuseMethod({ method, url }: Request, allowed: readonly string[]): never {

@@ -147,7 +147,12 @@ test('embeddings in both formats', async () => {
   const encoded = embeddingList.parse(await (await embed({ input: 'abc', encoding_format: 'base64' })).json());
   assert.deepEqual(encoded.data[0].embedding, Buffer.from(Float32Array.of(3, 97).buffer).toString('base64'));
   await embed({ input: [[1, 2], [3]], dimensions: 7, pooling: 'last' });
-  assert.deepEqual(services.embeddings.at(-1), { inputs: [[1, 2], [3]], dimensions: 7, pooling: 'last' });
+  assert.deepEqual(services.embeddings.at(-1), {
+    inputs: [[1, 2], [3]],
+    dimensions: 7,
+    pooling: 'last',
+    scheduling: { priority: 0, timeoutMs: null },
+  });
   assertNothingHeld();
 });
 

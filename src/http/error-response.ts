@@ -14,6 +14,7 @@ const KINDS = {
   denied: { status: 401, type: 'invalid_request_error' },
   overloaded: { status: 429, type: 'rate_limit_error' },
   unavailable: { status: 503, type: 'service_unavailable_error' },
+  timeout: { status: 408, type: 'timeout_error' },
   // Nobody reads it: the client has gone, or the server is going.
   cancelled: { status: 499, type: 'request_cancelled' },
   internal: { status: 500, type: 'server_error' },
@@ -34,11 +35,15 @@ const PUBLIC_CODES: Partial<Record<ErrorCode, string>> = {
   TENANT_EXISTS: 'tenant_exists',
   KEY_INVALID: 'invalid_api_key',
   KEY_NOT_FOUND: 'api_key_not_found',
+  STORED_FILE_NOT_FOUND: 'file_not_found',
+  UPLOAD_NOT_FOUND: 'upload_not_found',
+  JOB_NOT_FOUND: 'job_not_found',
   CONTEXT_TOO_LONG: 'context_length_exceeded',
   STORAGE_BUSY: 'storage_busy',
   OVERLOADED: 'rate_limit_exceeded',
   ENGINE_UNAVAILABLE: 'engine_unavailable',
   DEADLINE_EXCEEDED: 'deadline_exceeded',
+  QUOTA_EXCEEDED: 'quota_exceeded',
   CANCELLED: 'request_cancelled',
 };
 

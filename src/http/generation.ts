@@ -1,6 +1,6 @@
 /** Answers that come in deltas, whole or as a stream of events: what chats and texts have in common. */
 import { z } from '@hono/zod-openapi';
-import { epochSeconds, newId } from '../base/index.ts';
+import { epochSeconds, NAME_PATTERN, newId } from '../base/index.ts';
 import { Choices } from './choices.ts';
 import { wireError } from './error-response.ts';
 import { DONE_FRAME, dataFrame, eventStreamResponse } from './event-stream.ts';
@@ -24,8 +24,12 @@ export interface Generation {
   deltas(model: ResolvedModel, signal: AbortSignal): AsyncIterable<AnswerDelta>;
 }
 
-export const taskHeader = z.object({
-  'X-Task': z.string().optional().openapi({ description: 'The same as metadata.task.' }),
+export const modelHeaders = z.object({
+  'X-Task': z.string().optional().openapi({ pattern: NAME_PATTERN.source, description: 'The same as metadata.task.' }),
+  'X-Session-Id': z.string().optional().openapi({
+    description: 'Where a task is split between versions, a session stays with one; else user, else the key.',
+  }),
+  'X-Request-Timeout-Ms': z.string().optional().openapi({ description: 'The same as timeout, in milliseconds.' }),
 });
 
 /** The errors of every endpoint that asks a model. */
@@ -34,8 +38,9 @@ export const modelErrorDocs = errorDocs({
   401: 'The API key is missing or wrong',
   404: 'The model is unknown, or is another tenant’s',
   413: 'The body is too large',
-  429: 'The tenant or the server has as many requests as it can take',
+  429: 'The tenant has as many requests, or as many tokens per minute, as it may; or the server as many as it can take',
   503: 'The adapter cannot be loaded now',
+  408: 'The answer had not begun within the request’s timeout',
 });
 
 /** Admits, resolves the model and answers; what was admitted is let go after the last byte. */
@@ -69,9 +74,27 @@ async function wholeAnswer(
   shape: AnswerShape,
 ): Promise<Response> {
   const choices = new Choices(generation.numPrompts, generation.numChoices);
-  for await (const delta of generation.deltas(model, context.signal)) choices.add(delta);
-  context.note({ ...choices.usage });
+  const noteFirst = firstDeltaNote(context);
+  try {
+    for await (const delta of generation.deltas(model, context.signal)) {
+      noteFirst();
+      choices.add(delta);
+    }
+  } finally {
+    context.note(choices.notes);
+  }
   return Response.json(shape.whole(choices.finish(), choices.usage), { headers: digestHeader(model) });
+}
+
+/** Notes, at its first call, the time from now until then. */
+function firstDeltaNote(context: KeyedContext): () => void {
+  const { clock } = context;
+  const begunMs = clock.nowMs();
+  let isNoted = false;
+  return () => {
+    if (!isNoted) context.note({ firstTokenSeconds: (clock.nowMs() - begunMs) / 1000 });
+    isNoted = true;
+  };
 }
 
 /** Waits for the first delta: what fails before it still has its own status. */
@@ -85,7 +108,9 @@ async function streamAnswer(
   const left = new AbortController();
   const signal = AbortSignal.any([context.signal, left.signal]);
   const deltas = generation.deltas(model, signal)[Symbol.asyncIterator]();
+  const noteFirst = firstDeltaNote(context);
   const first = await deltas.next();
+  noteFirst();
   const { promise: isOver, resolve: settle } = Promise.withResolvers<void>();
   context.until(isOver);
   return eventStreamResponse(framesOf(context, generation, shape, first, deltas), digestHeader(model), {
@@ -124,6 +149,6 @@ async function* framesOf(
     context.reportFailure(error);
     yield dataFrame(wireError(error, context.requestId).body);
   } finally {
-    context.note({ ...choices.usage });
+    context.note(choices.notes);
   }
 }

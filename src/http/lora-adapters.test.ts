@@ -71,6 +71,7 @@ test('what is in memory is listed to its tenant, and to the operator with the ti
   const adapter = {
     object: 'lora_adapter',
     digest: ACME_DIGEST,
+    base: 'tiny',
     names: ['spam-1'],
     state: 'ready',
     ready_bytes: 100,
@@ -92,6 +93,22 @@ test('what is in memory is listed to its tenant, and to the operator with the ti
     const response = await get(`/v1/lora_adapters?limit=${limit}`);
     assert.equal((await errorOf(response)).param, 'limit');
   }
+});
+
+test('who polls is told of changes only', async () => {
+  const list = (tag?: string): Promise<Response> =>
+    get('/v1/lora_adapters', ACME_KEY, tag === undefined ? {} : { 'If-None-Match': tag });
+  const first = await list();
+  const tag = first.headers.get('etag') ?? assert.fail();
+  assert.match(first.headers.get('content-type') ?? '', /^application\/json/);
+  for (const known of [tag, `W/${tag}`, `"other", ${tag}`]) {
+    const again = await list(known);
+    assert.deepEqual([again.status, await again.text(), again.headers.get('etag')], [304, '', tag]);
+  }
+  await load(SPAM);
+  const changed = await list(tag);
+  assert.equal(changed.status, 200);
+  assert.notEqual(changed.headers.get('etag'), tag);
 });
 
 test('deleting answers with the bytes; another tenant’s name is unknown', async () => {

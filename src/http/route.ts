@@ -14,10 +14,12 @@ export interface RequestContext {
   readonly services: Services;
   readonly clock: Clock;
   readonly maxBodyBytes: number;
-  /** Whether this server answers requests now, and will go on doing so. */
-  isReady(): boolean;
+  /** Whether the server has been told to end. */
+  isClosing(): boolean;
   /** The request is over only when this promise has settled: a streamed answer outlives its handler. */
   until(end: Promise<void>): void;
+  /** Whose key the request carries. */
+  identify(principal: Principal): void;
   /** Adds fields to the request's lines in the log: who asked, what answered, how many tokens. Never texts. */
   note(fields: Readonly<Record<string, unknown>>): void;
   /** What failed after the first byte, for the log. */
@@ -31,7 +33,7 @@ export interface KeyedContext extends RequestContext {
 type Handled = Response | Promise<Response>;
 
 interface RouteOf<Access, Context> {
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'patch' | 'delete';
   /** As OpenAPI writes it: `/v1/models/{model}`. */
   readonly path: string;
   /** `open`: anybody may ask; `key`: an API key is needed. */

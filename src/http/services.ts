@@ -1,5 +1,9 @@
-import type { Principal } from '../tenancy/index.ts';
+import type { ChatMessage } from '../formats/index.ts';
+import type { Principal, RateState } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
+import type { TaskServices } from './task-services.ts';
+import type { FileServices, JobServices } from './tuning-services.ts';
+import type { TenantServices } from './tenant-services.ts';
 
 /** An adapter of a mix, as a request names it. */
 export interface MixEntry {
@@ -15,6 +19,8 @@ export interface ModelSelection {
   readonly model: string;
   /** With the base's name: the task whose route picks the adapter. */
   readonly task: string | null;
+  /** With a task: whose requests stay with one version when the task is split; absent: the key's. */
+  readonly session?: string | undefined;
   /** With the base's name: adapters to add up; absent: none were named. */
   readonly adapters?: readonly MixEntry[] | undefined;
 }
@@ -37,11 +43,34 @@ export interface ResolvedModel {
   readonly mix?: readonly ResolvedPart[] | undefined;
 }
 
-export type ChatRole = 'system' | 'user' | 'assistant';
+/** A function that the model may call. */
+export interface Tool {
+  readonly name: string;
+  /** As the model sees it, in OpenAI's form. */
+  readonly definition: unknown;
+  /** JSON Schema of the arguments, an object. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+  /** Whether the arguments are held to the schema; else they are any JSON object. */
+  readonly isStrict: boolean;
+  /** The request's field that holds the schema, for messages. */
+  readonly param: string;
+}
 
-export interface ChatMessage {
-  readonly role: ChatRole;
-  readonly content: string;
+/** The tools of a request, at least one, and how they may be called. */
+export interface ToolUse {
+  readonly tools: readonly Tool[];
+  /** `auto`: as the model likes; `required`: at least one call and no text; a name: this one, once. */
+  readonly choice: 'auto' | 'required' | { readonly name: string };
+  /** Whether an answer may have more than one call. */
+  readonly isParallel: boolean;
+}
+
+/** When a request gets its turn. */
+export interface Scheduling {
+  /** Higher goes first, among the requests of one tenant; 0 is ordinary. */
+  readonly priority: number;
+  /** Milliseconds within which the answer has begun; null: the server's own bound. */
+  readonly timeoutMs: number | null;
 }
 
 /** How the tokens of an answer are chosen, and where it ends: of chats and of texts. */
@@ -71,9 +100,9 @@ export interface GenerationOptions {
   readonly numChoices: number;
   /** Alternatives to tell of each token, with its log-probability; null: nothing of the kind is asked. */
   readonly topLogprobs: number | null;
+  readonly scheduling: Scheduling;
 }
 
-/** A chat request once it has been checked. */
 /** What an answer must look like; `param` is the request's field that says so. */
 export type AnswerFormat =
   | { readonly kind: 'json-object'; readonly param: string }
@@ -85,9 +114,13 @@ export type AnswerFormat =
 export interface ChatRequest extends GenerationOptions {
   /** Null: any text. */
   readonly format: AnswerFormat | null;
+  /** Null: no tool may be called. */
+  readonly toolUse: ToolUse | null;
   readonly messages: readonly ChatMessage[];
   /** At least 1; null: until the context is full. */
   readonly maxTokens: number | null;
+  /** What the answer may be. It never changes the answer. */
+  readonly prediction: string | null;
 }
 
 /** A text, or token ids as they are. */
@@ -113,6 +146,7 @@ export interface EmbeddingRequest {
   /** Null: the model's width. */
   readonly dimensions: number | null;
   readonly pooling: (typeof POOLINGS)[number];
+  readonly scheduling: Scheduling;
 }
 
 export interface Embeddings {
@@ -121,13 +155,24 @@ export interface Embeddings {
   readonly promptTokens: number;
 }
 
-export type FinishReason = 'stop' | 'length';
+/** `tool_calls`: an answer of a chat that calls tools and was not cut off. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls';
+
+/** A piece of a tool call: the first of a call has its id and name, all have a part of its arguments, possibly empty. */
+export interface ToolCallDelta {
+  /** The call, from 0, in its choice. */
+  readonly index: number;
+  readonly begin?: { readonly id: string; readonly name: string } | undefined;
+  readonly argumentsText: string;
+}
 
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
   /** Of the prompt's tokens, those taken from the cache. */
   readonly cachedTokens: number;
+  /** Tokens of the request's prediction that were tried in the answer's place: right ones and wrong ones. */
+  readonly prediction?: { readonly numRight: number; readonly numWrong: number } | undefined;
 }
 
 /** A token as its bytes, which may be a part of a character. */
@@ -157,10 +202,13 @@ export interface AnswerDelta {
   readonly index: number;
   /** May be empty. */
   readonly text: string;
+  readonly toolCalls?: readonly ToolCallDelta[] | undefined;
   /** The tokens whose text is out with this delta, if the request asked for log-probabilities. */
   readonly tokens?: readonly AnswerToken[] | undefined;
   readonly finishReason?: FinishReason | undefined;
   readonly usage?: Usage | undefined;
+  /** With `finishReason`: how long the choice waited in the engine's queue. */
+  readonly queuedMs?: number | undefined;
 }
 
 export interface ModelEntry {
@@ -177,10 +225,16 @@ export interface Services {
   /** Choices that one prompt may ask for. */
   readonly maxChoices: number;
   readonly adapters: AdapterServices;
+  readonly files: FileServices;
+  readonly jobs: JobServices;
+  readonly tasks: TaskServices;
+  readonly tenants: TenantServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
-  /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED */
+  /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED too many at once, or per minute */
   admit(principal: Principal): Disposable;
+  /** What is left of the key's tenant's minute; null: it has no limits. */
+  rates(principal: Principal): RateState | null;
   /** @throws MODEL_NOT_FOUND ADAPTER_NOT_FOUND also for what belongs to another tenant */
   resolveModel(principal: Principal, selection: ModelSelection): ResolvedModel | Promise<ResolvedModel>;
   /**
@@ -213,6 +267,6 @@ export interface Services {
   showModel(principal: Principal, id: string): ModelEntry | Promise<ModelEntry>;
   /** The engine's series in Prometheus' text format. */
   metricsText(): string | Promise<string>;
-  /** Whether requests can be answered now. */
-  isReady(): boolean;
+  /** Each base, and whether requests to it can be answered now. */
+  bases(): readonly { readonly name: string; readonly isReady: boolean }[];
 }

@@ -6,6 +6,7 @@ import {
   rmsNorm,
   rotate,
   swiglu,
+  type Floats,
   type Graph,
   type Tensor,
 } from '../numeric/index.ts';
@@ -37,30 +38,41 @@ export function forward(g: Graph, base: BaseModel, input: ForwardInput, hooks: S
   let hidden = g.empty([T, base.config.hiddenSize]);
   g.kernels.embeddingForward(hidden.data, base.embedding, input.tokenIds_T, T);
   input.editInputs?.(hidden);
-  for (const [layer, weights] of base.layers.entries()) {
-    const x = hidden;
-    const afterAttention = g.scope(() => {
-      const normed = rmsNorm(g, x, weights.inputNorm, base.config.normEpsilon);
-      const { q, k, v } = queryKeyValue(g, base.config, weights, normed, hooks);
-      rotate(g, q, input.positions_T, cosSin, base.config.headWidth);
-      rotate(g, k, input.positions_T, cosSin, base.config.headWidth);
-      const attended = input.attend(g, layer, q, k, v);
-      const out = linearAt(g, weights.linear.o_proj, attended, hooks);
-      addInPlace(g, out, x);
-      return out;
-    });
-    g.release(x);
-    hidden = g.scope(() => {
-      const normed = rmsNorm(g, afterAttention, weights.postAttentionNorm, base.config.normEpsilon);
-      const gate = linearAt(g, weights.linear.gate_proj, normed, hooks);
-      const up = linearAt(g, weights.linear.up_proj, normed, hooks);
-      const out = linearAt(g, weights.linear.down_proj, swiglu(g, gate, up), hooks);
-      addInPlace(g, out, afterAttention);
-      return out;
-    });
-    g.release(afterAttention);
-  }
+  const rows: LayerRows = { ...input, cosSin };
+  for (const layer of base.layers.keys())
+    hidden = g.segment(hidden, (x) => decoderLayer(g, base, layer, x, rows, hooks));
   return hidden;
+}
+
+interface LayerRows extends ForwardInput {
+  readonly cosSin: Floats;
+}
+
+/** One layer: attention and feed-forward, each added to the residual stream x [T, D], which is released. */
+function decoderLayer(g: Graph, base: BaseModel, layer: number, x: Tensor, rows: LayerRows, hooks: SiteHooks): Tensor {
+  const { config } = base;
+  const weights = base.layers[layer];
+  const afterAttention = g.scope(() => {
+    const normed = rmsNorm(g, x, weights.inputNorm, config.normEpsilon);
+    const { q, k, v } = queryKeyValue(g, config, weights, normed, hooks);
+    rotate(g, q, rows.positions_T, rows.cosSin, config.headWidth);
+    rotate(g, k, rows.positions_T, rows.cosSin, config.headWidth);
+    const attended = rows.attend(g, layer, q, k, v);
+    const out = linearAt(g, weights.linear.o_proj, attended, hooks);
+    addInPlace(g, out, x);
+    return out;
+  });
+  g.release(x);
+  const afterFeedForward = g.scope(() => {
+    const normed = rmsNorm(g, afterAttention, weights.postAttentionNorm, config.normEpsilon);
+    const gate = linearAt(g, weights.linear.gate_proj, normed, hooks);
+    const up = linearAt(g, weights.linear.up_proj, normed, hooks);
+    const out = linearAt(g, weights.linear.down_proj, swiglu(g, gate, up), hooks);
+    addInPlace(g, out, afterAttention);
+    return out;
+  });
+  g.release(afterAttention);
+  return afterFeedForward;
 }
 
 /** The given rows of the residual stream, normalised: the input of the head (`base.head`), [N, D]. */

@@ -18,6 +18,7 @@ export {
 } from './sites.ts';
 export { assembleBase, type BaseModel, type WeightReader } from './base-model.ts';
 export { forward, headRows, attendPacked, type Attend, type ForwardInput } from './forward.ts';
-export { baseTensors, ggufName, unpermuteRows } from './tensor-names.ts';
+export { baseTensors, ggufName, matrixFormat, permuteRows, unpermuteRows } from './tensor-names.ts';
 export { openSource, type WeightSource } from './source.ts';
+export { writeNf4Folder, type WrittenNf4 } from './write-nf4.ts';
 export { openBase, loadBase, type OpenBaseOptions } from './open.ts';

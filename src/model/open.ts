@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { Kernels, PackingKernels, WeightFormat } from '../numeric/index.ts';
 import { assembleBase, type BaseModel } from './base-model.ts';
-import { packedReader, readPackedHeader, writePackedFile } from './packed-file.ts';
+import { baseLayout, packedReader, readPackedHeader, writePackedFile } from './packed-file.ts';
 import { openSource, type WeightSource } from './source.ts';
+import { matrixFormat } from './tensor-names.ts';
 
 /** A base to open: plain data, so that it crosses to workers and child processes. */
 export interface OpenBaseOptions {
@@ -21,7 +22,7 @@ export function openBase(options: OpenBaseOptions, kernels: PackingKernels): Bas
   const source = options.digest === undefined ? openSource(options.path) : undefined;
   try {
     const digest = options.digest ?? (source as WeightSource).digest();
-    const wanted = { digest, format: options.format, layout: kernels.layoutName(options.format) };
+    const wanted = { digest, format: options.format, layout: baseLayout(kernels, options.format) };
     const path = join(
       options.packedDirectory,
       `${digest.replace('sha256:', '').slice(0, 32)}-${options.format}-${wanted.layout}.pack`,
@@ -60,7 +61,10 @@ export function loadBase(path: string, name: string, kernels: Kernels, format: W
             : tensor.endsWith('o_proj.weight')
               ? config.numHeads * config.headWidth
               : config.hiddenSize;
-          return kernels.freeze(values, values.length / columns, columns, format);
+          const rows = values.length / columns;
+          const stored = matrixFormat(tensor, format);
+          const codes = stored === 'nf4' ? source.readNf4(tensor) : undefined;
+          return codes ? kernels.freezeNf4(codes, rows, columns) : kernels.freeze(values, rows, columns, stored);
         },
         vector: (tensor) =>
           kernels.name === 'reference' ? Float64Array.from(source.read(tensor)) : source.read(tensor),

@@ -14,7 +14,7 @@ import type { PackingKernels, WeightFormat } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 import type { WeightReader } from './base-model.ts';
 import type { WeightSource } from './source.ts';
-import { baseTensors } from './tensor-names.ts';
+import { baseTensors, matrixFormat } from './tensor-names.ts';
 
 /**
  * The packed base: a file that is mapped read-only, so that every process on the machine shares one copy and starts in milliseconds.
@@ -41,6 +41,12 @@ export interface PackedHeader {
   readonly tensors: Readonly<Record<string, PackedEntry>>;
 }
 
+/** Names how the matrices of a base are arranged, of every format that it holds. */
+export function baseLayout(kernels: PackingKernels, format: WeightFormat): string {
+  const formats = new Set([format, matrixFormat('lm_head.weight', format)]);
+  return [...formats].map((one) => kernels.layoutName(one)).join('+');
+}
+
 /** Packs every tensor of a base into `path`: written aside, synced, renamed, so that a killed process leaves nothing half-made. */
 export function writePackedFile(
   path: string,
@@ -52,7 +58,7 @@ export function writePackedFile(
   let dataBytes = 0;
   const relative = specs.map(({ name, kind, shape }) => {
     const [rows, columns] = shape as [number, number];
-    const byteLength = kind === 'matrix' ? kernels.packedBytes(rows, columns, format) : rows * 4;
+    const byteLength = kind === 'matrix' ? kernels.packedBytes(rows, columns, matrixFormat(name, format)) : rows * 4;
     const entry = { name, kind, shape, byteOffset: dataBytes, byteLength };
     dataBytes = align(dataBytes + byteLength);
     return entry;
@@ -68,6 +74,12 @@ export function writePackedFile(
   // Offsets stand in the header, whose length they change: room for the largest is kept.
   const dataStart = align(16 + headerFor(Number.MAX_SAFE_INTEGER - dataBytes).length);
   const header = headerFor(dataStart);
+  const packMatrix = (bytes: Uint8Array, name: string, rows: number, columns: number): void => {
+    const matrix = matrixFormat(name, format);
+    const codes = matrix === 'nf4' ? source.readNf4(name) : undefined;
+    if (codes) kernels.packNf4Into(bytes, codes, rows, columns);
+    else kernels.packInto(bytes, source.read(name), rows, columns, matrix);
+  };
   mkdirSync(dirname(path), { recursive: true });
   const aside = `${path}.${process.pid}.tmp`;
   const file = openSync(aside, 'w');
@@ -78,11 +90,13 @@ export function writePackedFile(
     header.copy(start, 16);
     writeSync(file, start, 0, start.length, 0);
     for (const { name, kind, shape, byteOffset, byteLength } of relative) {
-      const values = source.read(name);
       const bytes = Buffer.alloc(byteLength);
       const [rows, columns] = shape as [number, number];
-      if (kind === 'matrix') kernels.packInto(bytes, values, rows, columns, format);
-      else bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      if (kind === 'matrix') packMatrix(bytes, name, rows, columns);
+      else {
+        const values = source.read(name);
+        bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      }
       writeSync(file, bytes, 0, bytes.length, dataStart + byteOffset);
     }
     fsyncSync(file);
@@ -128,7 +142,7 @@ export function packedReader(path: string, header: PackedHeader, kernels: Packin
   return {
     matrix(name) {
       const { byteOffset, shape } = entryOf(name);
-      return mapped.matrix(byteOffset, shape[0], shape[1], header.format);
+      return mapped.matrix(byteOffset, shape[0], shape[1], matrixFormat(name, header.format));
     },
     vector(name) {
       const { byteOffset, shape } = entryOf(name);

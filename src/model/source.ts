@@ -1,7 +1,21 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, type Digest } from '../base/index.ts';
-import { digestOfFiles, openGguf, openSafetensors, readJsonFile, readShardIndex } from '../formats/index.ts';
+import {
+  dequantiseNf4,
+  describeProblem,
+  digestOfFiles,
+  findUnreadableQuantization,
+  isFourBit,
+  openGguf,
+  openSafetensors,
+  readJsonFile,
+  readNf4,
+  readShardIndex,
+  type Nf4Tensor,
+  type SafetensorsFile,
+} from '../formats/index.ts';
+import type { Nf4Codes } from '../numeric/index.ts';
 import { parseGgufConfig, parseModelConfig, type ModelConfig } from './config.ts';
 import { familyNamed } from './families/index.ts';
 import { baseTensors, ggufName, unpermuteRows } from './tensor-names.ts';
@@ -13,6 +27,8 @@ export interface WeightSource {
   readonly files: readonly string[];
   digest(): Digest;
   read(name: string): Float32Array;
+  /** The codes of a matrix that the files hold in NF4; undefined for any other tensor. */
+  readNf4(name: string): Nf4Codes | undefined;
   close(): void;
 }
 
@@ -24,27 +40,39 @@ export function openSource(path: string): WeightSource {
 }
 
 function openFolder(folder: string): WeightSource {
-  const config = parseModelConfig(readJsonFile(join(folder, 'config.json')), join(folder, 'config.json'));
+  const path = join(folder, 'config.json');
+  const json = readJsonFile(path);
+  const problem = findUnreadableQuantization(json);
+  if (problem) fail('MODEL_UNSUPPORTED', `${path}: ${describeProblem(problem)}`, { param: problem.field });
+  const config = parseModelConfig(json, path);
   const single = join(folder, 'model.safetensors');
   const index = join(folder, 'model.safetensors.index.json');
   const files = existsSync(single) ? [single] : readShardIndex(index).files;
   const shards = files.map((file) => openSafetensors(file));
-  const read = (name: string): Float32Array => {
-    const shard = shards.find(({ tensors }) => tensors.has(name));
-    return shard
-      ? shard.readFloats(name)
-      : fail('MODEL_INVALID', `${folder}: tensor ${name} is missing`, { param: name });
+  const shardOf = (name: string): SafetensorsFile =>
+    shards.find(({ tensors }) => tensors.has(name)) ??
+    fail('MODEL_INVALID', `${folder}: tensor ${name} is missing`, { param: name });
+  const checkShape = shapeCheck(config, folder);
+  /** A matrix in NF4: its other tensors lie in the same shard. */
+  const readCodes = (name: string): Nf4Tensor | undefined => {
+    const shard = shardOf(name);
+    if (!isFourBit(shard, name)) return undefined;
+    const matrix = readNf4(shard, name, folder);
+    checkShape(name, matrix.shape);
+    return matrix;
   };
   return {
     config,
     files,
     digest: () => digestOfFiles([join(folder, 'config.json'), ...files]),
-    read: checkedReader(
-      config,
-      folder,
-      read,
-      (name) => shards.find(({ tensors }) => tensors.has(name))?.tensors.get(name)?.shape,
-    ),
+    read(name) {
+      const quantised = readCodes(name);
+      if (quantised) return dequantiseNf4(quantised);
+      const shard = shardOf(name);
+      checkShape(name, shard.tensors.get(name)?.shape);
+      return shard.readFloats(name);
+    },
+    readNf4: readCodes,
     close: () => shards.forEach((shard) => shard.close()),
   };
 }
@@ -57,8 +85,10 @@ function openGgufFile(path: string): WeightSource {
   const extras = { vocabSize, ropeFactors };
   const config = parseGgufConfig(file.metadata, (name) => file.tensors.has(name), extras, path);
   const permutes = familyNamed(config.family)?.ggufPermutesQueryKey === true;
+  const checkShape = shapeCheck(config, path);
   const read = (name: string): Float32Array => {
     if (!file.tensors.has(ggufName(name))) fail('MODEL_INVALID', `${path}: tensor ${ggufName(name)} is missing`);
+    checkShape(name, file.tensors.get(ggufName(name))?.shape);
     const values = file.readFloats(ggufName(name));
     const isQueryOrKey = /\.self_attn\.[qk]_proj\.(weight|bias)$/.test(name);
     if (!permutes || !isQueryOrKey) return values;
@@ -68,21 +98,17 @@ function openGgufFile(path: string): WeightSource {
     config,
     files: [path],
     digest: () => digestOfFiles([path]),
-    read: checkedReader(config, path, read, (name) => file.tensors.get(ggufName(name))?.shape),
+    read,
+    readNf4: () => undefined,
     close: () => file.close(),
   };
 }
 
 /** Refuses a tensor whose shape is not the one that the config implies. */
-function checkedReader(
-  config: ModelConfig,
-  where: string,
-  read: (name: string) => Float32Array,
-  shapeOf: (name: string) => readonly number[] | undefined,
-): (name: string) => Float32Array {
+function shapeCheck(config: ModelConfig, where: string): (name: string, actual: readonly number[] | undefined) => void {
   const shapes = new Map(baseTensors(config).map(({ name, shape }) => [name, shape]));
-  return (name) => {
-    const [expected, actual] = [shapes.get(name), shapeOf(name)];
+  return (name, actual) => {
+    const expected = shapes.get(name);
     if (expected && actual && expected.join() !== actual.join()) {
       fail(
         'MODEL_INVALID',
@@ -92,6 +118,5 @@ function checkedReader(
         },
       );
     }
-    return read(name);
   };
 }

@@ -1,3 +1,4 @@
+import type { WeightFormat } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 import { linearSites, type LinearRole } from './sites.ts';
 
@@ -7,6 +8,17 @@ export interface BaseTensor {
   readonly kind: 'matrix' | 'vector';
   /** [out, in] or [length]. */
   readonly shape: readonly number[];
+}
+
+/** Matrices that are no linear layer of a block. */
+const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'];
+
+/**
+ * How a matrix is stored in a base of a format: as the format says, but the embedding table and the head of a base in NF4 stay in bfloat16,
+ * as in QLoRA (Dettmers et al., 2023).
+ */
+export function matrixFormat(name: string, format: WeightFormat): WeightFormat {
+  return format === 'nf4' && TABLES.includes(name) ? 'bf16' : format;
 }
 
 const GGUF_ROLES: Record<LinearRole, string> = {
@@ -80,6 +92,20 @@ export function unpermuteRows(rows: Float32Array, headWidth: number, columns: nu
     const inHead = row - head;
     const source = head + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
     result.set(rows.subarray(source * columns, (source + 1) * columns), row * columns);
+  }
+  return result;
+}
+
+/** The way back of {@link unpermuteRows}: rows in halves are arranged for pairwise rotation, as GGUF's llama converter does. */
+export function permuteRows(rows: Float32Array, headWidth: number, columns: number): Float32Array {
+  const result = new Float32Array(rows.length);
+  const numRows = rows.length / columns;
+  const half = headWidth / 2;
+  for (let row = 0; row < numRows; row++) {
+    const head = Math.floor(row / headWidth) * headWidth;
+    const inHead = row - head;
+    const target = head + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
+    result.set(rows.subarray(row * columns, (row + 1) * columns), target * columns);
   }
   return result;
 }

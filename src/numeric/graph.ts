@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, type Rng } from '../base/index.ts';
 import type { Kernels } from './kernels.ts';
 import type { BufferPool } from './pool.ts';
 import type { Tensor } from './tensor.ts';
@@ -41,6 +41,13 @@ export interface Graph {
    */
   rows(x: Tensor, begin: number, end: number): Tensor;
   scope(body: () => Tensor): Tensor;
+  /**
+   * Runs a part of the graph that reads parameters, `x` and no other tensor from outside, such as a layer. A tape may keep `x` alone and
+   * run the body again on the way back: it must compute the same then, and draw random numbers from {@link replayed} generators only.
+   */
+  segment(x: Tensor, body: (x: Tensor) => Tensor): Tensor;
+  /** `rng`; or, in a segment that runs again, a generator in the state that `rng` had at the same place the first time. */
+  replayed(rng: Rng): Rng;
   /** Says that `x` will not be read again by the caller: it goes back to the pool now, unless something saved it. */
   release(x: Tensor): void;
 }
@@ -127,6 +134,14 @@ export class Inference implements Graph {
 
   scope(body: () => Tensor): Tensor {
     return this.#scopes.run(body, () => false);
+  }
+
+  segment(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+    return body(x);
+  }
+
+  replayed(rng: Rng): Rng {
+    return rng;
   }
 
   release(x: Tensor): void {

@@ -19,12 +19,16 @@ export {
 export { isAdditive, mixRowPrograms, type WeightedProgram } from './row-program-mix.ts';
 export { BufferPool, type Precision } from './pool.ts';
 export { type Graph, type GradientSlot, Inference } from './graph.ts';
-export { Tape, type Parameter } from './tape.ts';
+export { Tape, type Parameter, type TapeOptions } from './tape.ts';
 export { frozenLinear, addLowRankDelta } from './ops/linear.ts';
 export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';
 export { addInPlace, swiglu, gatherRows, joinRows, dropout } from './ops/elementwise.ts';
+export { multiplyColumns, scaleAround, addColumns } from './ops/columns.ts';
+export { matmul, multiply, kronecker, denseLinear, addDenseDelta } from './ops/matrix.ts';
+export { multiplyBlocks } from './ops/blocks.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
+export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
 export { loadNativeKernels } from './native.ts';
 export {
   loadNativeGrammars,

@@ -12,9 +12,34 @@ import type { ProgramSpan } from './row-program.ts';
 
 export type Floats = Float32Array | Float64Array;
 
-/** How a frozen matrix is stored: exact float32, bfloat16 (nearest even), or int8 with one float32 scale per output row. */
-export type WeightFormat = 'f32' | 'bf16' | 'int8';
-export const WEIGHT_FORMATS: readonly WeightFormat[] = ['f32', 'bf16', 'int8'];
+/**
+ * How a frozen matrix is stored: exact float32, bfloat16 (nearest even), int8 with one float32 scale per output row, or NF4 in blocks of 64
+ * whose magnitudes are quantised too (Dettmers et al., 2023).
+ */
+export type WeightFormat = 'f32' | 'bf16' | 'int8' | 'nf4';
+export const WEIGHT_FORMATS: readonly WeightFormat[] = ['f32', 'bf16', 'int8', 'nf4'];
+
+/** A flattened matrix in NF4: number i is the value of its code times the magnitude of block i / 64. */
+export interface Nf4Codes {
+  /** Two codes a byte, the first in the high half. */
+  readonly codes: Uint8Array;
+  /** One for every 64 numbers, as the float32 that they stand for if they were quantised. */
+  readonly magnitudes: Float32Array;
+}
+
+/** A flattened matrix quantised twice, in bitsandbytes' terms. */
+export interface Nf4Quantised {
+  readonly codes: Uint8Array;
+  /** The magnitude of each 64 numbers, before its own quantisation. */
+  readonly absmax: Float32Array;
+  /** The magnitudes once more: entry code of `map` times the absmax of its 256, plus `offset`. */
+  readonly nested: {
+    readonly codes: Uint8Array;
+    readonly absmax: Float32Array;
+    readonly map: Float32Array;
+    readonly offset: number;
+  };
+}
 
 /**
  * A weight of the base: packed once, usable for `x·Wᵀ` and `dy·W`, never written again, without a gradient.
@@ -91,6 +116,8 @@ export interface Kernels {
 
   /** A frozen copy of the dense W_OI in memory. */
   freeze(weight_OI: Floats, out: number, inputs: number, format: WeightFormat): FrozenMatrix;
+  /** A frozen copy in memory of NF4 codes that were made before, W [out, in] flattened row by row. */
+  freezeNf4(weight: Nf4Codes, out: number, inputs: number): FrozenMatrix;
   /** The dense values that a frozen matrix stands for (dequantised), [out, in]. */
   thaw(weight: FrozenMatrix): Floats;
 
@@ -152,7 +179,7 @@ export interface Kernels {
     segmentStarts_T: Int32Array,
     shape: AttentionShape,
   ): void;
-  /** Writes each row's key and value into the cache, as the last ones that the row sees. */
+  /** Writes each row's key and value into the cache, as the last ones that the row sees; no two rows may have the same place. */
   cacheKeyValues(
     kCache: Floats,
     vCache: Floats,
@@ -161,7 +188,10 @@ export interface Kernels {
     rows: PagedRows,
     shape: AttentionShape,
   ): void;
-  /** Attention over cached keys and values: caches are [numBlocks · blockSize, G, E]. Same sums as {@link attentionForward}. */
+  /**
+   * Attention over cached keys and values, with the sums of {@link attentionForward}. Keys stand transposed in their block, [numBlocks, G, E,
+   * blockSize], values are [numBlocks, G, blockSize, E].
+   */
   attentionPaged(
     out_THE: Floats,
     q_THE: Floats,
@@ -207,7 +237,7 @@ export interface Kernels {
   adamW(weights: Floats, gradients: Floats, moment1: Floats, moment2: Floats, options: AdamW): void;
 }
 
-/** What only the native kernels offer: packed files. */
+/** What only the native kernels offer: packed files, and the quantiser by itself. */
 export interface PackingKernels extends Kernels {
   /** Names how a format's matrices are arranged; files of different layouts are not interchangeable. */
   layoutName(format: WeightFormat): string;
@@ -215,5 +245,9 @@ export interface PackingKernels extends Kernels {
   packedBytes(out: number, inputs: number, format: WeightFormat): number;
   /** Packs W_OI into `target`, which has exactly {@link packedBytes} bytes. */
   packInto(target: Uint8Array, weight_OI: Float32Array, out: number, inputs: number, format: WeightFormat): void;
+  /** As {@link packInto} of the format `nf4`, with codes that were made before. */
+  packNf4Into(target: Uint8Array, weight: Nf4Codes, out: number, inputs: number): void;
+  /** The codes and magnitudes that the format `nf4` gives a flattened matrix, bit for bit those of bitsandbytes. */
+  quantiseNf4(weight: Float32Array): Nf4Quantised;
   mapWeights(path: string): MappedWeights;
 }

@@ -21,6 +21,11 @@ export interface Addon {
   packedBytes(out: number, inputs: number, format: WeightFormat): number;
   packInto(target: Uint8Array, weight: F32, out: number, inputs: number, format: WeightFormat): void;
   freeze(weight: F32, out: number, inputs: number, format: WeightFormat): Handle;
+  freezeNf4(codes: Uint8Array, magnitudes: F32, out: number, inputs: number): Handle;
+  packNf4Into(target: Uint8Array, codes: Uint8Array, magnitudes: F32, out: number, inputs: number): void;
+  // prettier-ignore
+  quantiseNf4(codes: Uint8Array, absmax: F32, nestedCodes: Uint8Array, nestedAbsmax: F32, weight: F32): number;
+  nestedMap(target: F32): void;
   thaw(target: F32, weight: Handle): void;
   mapWeights(path: string): Handle;
   mappedMatrix(file: Handle, byteOffset: number, out: number, inputs: number, format: WeightFormat): Handle;

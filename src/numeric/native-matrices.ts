@@ -7,6 +7,7 @@ import {
   type WeightFormat,
 } from './kernels.ts';
 import { type Addon, type Handle, floats, indices, size } from './native-addon.ts';
+import { type Nf4Functions, nativeNf4 } from './native-nf4.ts';
 
 type Matrices = Pick<
   PackingKernels,
@@ -20,7 +21,8 @@ type Matrices = Pick<
   | 'packedBytes'
   | 'packInto'
   | 'mapWeights'
->;
+> &
+  Nf4Functions;
 
 /** A matrix in the addon's memory or in a mapped file. */
 class NativeMatrix implements FrozenMatrix {
@@ -142,5 +144,7 @@ export function nativeMatrices(addon: Addon): Matrices {
     mapWeights(path) {
       return new NativeFile(addon, path);
     },
+
+    ...nativeNf4(addon, (out, inputs, handle) => new NativeMatrix(out, inputs, 'nf4', handle)),
   };
 }

@@ -34,3 +34,20 @@ test('sizes that are not asked for any more are freed after some steps', () => {
 test('a foreign buffer is refused', () => {
   assert.throws(() => new BufferPool().give(new Float32Array(4)), /never lent/);
 });
+
+test('micro-batches of many sizes hold little more than the largest of them', () => {
+  const pool = new BufferPool();
+  for (const length of [8000, 7000, 6000, 7500, 5500, 7900, 6400, 8000]) {
+    const lent = Array.from({ length: 10 }, () => pool.take(length));
+    for (const buffer of lent) pool.give(buffer);
+    pool.endStep();
+  }
+  assert.ok(pool.peakBytes <= 10 * 8000 * 4 * 1.125, `${pool.peakBytes} bytes`);
+});
+
+test('a buffer is not lent for much less than it holds', () => {
+  const pool = new BufferPool();
+  const first = pool.take(8000);
+  pool.give(first);
+  assert.notEqual(pool.take(4000).buffer, first.buffer);
+});

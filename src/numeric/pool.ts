@@ -5,10 +5,14 @@ export type Precision = 'f32' | 'f64';
 /** Buffers of steps that have not been asked for this long are let go. */
 const IDLE_STEPS = 4;
 
+/** A free buffer may be so many times as long as what is asked for. */
+const LONGEST_SUBSTITUTE = 1.5;
+
 /**
  * Reusable buffers for activations and gradients, so that a step allocates nothing after the first and memory has a bound
  * that does not wait for the garbage collector. Lengths are rounded up to an eighth of their power of two: steps of slightly
- * different sizes share buffers, at most 12.5 % is wasted.
+ * different sizes share buffers, at most 12.5 % is wasted. Where no buffer of that length is free, one of up to half as much again will do, so that
+ * micro-batches of many sizes hold little more than the largest of them needs.
  */
 export class BufferPool {
   readonly precision: Precision;
@@ -34,9 +38,7 @@ export class BufferPool {
   /** `length` values that hold anything. */
   take(length: number): Floats {
     const capacity = roundUp(length);
-    const shelf = this.#free.get(capacity);
-    let whole = shelf?.buffers.pop();
-    if (shelf) shelf.lastUsed = this.#step;
+    let whole = this.#takeFree(capacity);
     if (!whole) {
       whole = this.precision === 'f32' ? new Float32Array(capacity) : new Float64Array(capacity);
       this.#capacities.set(whole.buffer, whole);
@@ -44,6 +46,18 @@ export class BufferPool {
       this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
     }
     return whole.subarray(0, length);
+  }
+
+  /** The smallest free buffer that is long enough and not too long. */
+  #takeFree(capacity: number): Floats | undefined {
+    for (let length = capacity; length <= LONGEST_SUBSTITUTE * capacity; length = roundUp(length + 1)) {
+      const shelf = this.#free.get(length);
+      const whole = shelf?.buffers.pop();
+      if (!shelf || !whole) continue;
+      shelf.lastUsed = this.#step;
+      return whole;
+    }
+    return undefined;
   }
 
   give(values: Floats): void {

@@ -1,8 +1,9 @@
-import { assert } from '../base/index.ts';
+import { assert, Rng, type RngState } from '../base/index.ts';
 import type { Graph, GradientSlot } from './graph.ts';
 import { ScopeStack } from './graph.ts';
 import type { Kernels } from './kernels.ts';
 import type { BufferPool } from './pool.ts';
+import { contains, fillGaps, type RowView } from './row-view.ts';
 import { viewRows, type Tensor } from './tensor.ts';
 
 /** A trainable tensor and where its gradient is summed. Both live as long as the run, outside of every pool. */
@@ -18,11 +19,19 @@ interface TapeNode {
   readonly backward: (dOutput: Tensor) => void;
 }
 
-/** Rows of another tensor, which owns their values and gradients. */
-interface RowView {
-  readonly whole: Tensor;
-  readonly begin: number;
-  readonly end: number;
+/** Where a tape stands in a segment: it runs for the first time and nothing is kept, or again, with the generators' states of then. */
+interface Pass {
+  readonly isFirst: boolean;
+  readonly generators: RngState[];
+  next: number;
+}
+
+export interface TapeOptions {
+  /**
+   * Keep the input of each segment alone and compute it again on the way back (Chen et al., 2016): less memory for one more forward pass, and the
+   * same gradients bit for bit.
+   */
+  readonly recompute?: boolean | undefined;
 }
 
 /**
@@ -41,9 +50,12 @@ export class Tape implements Graph {
   readonly #views = new Map<Tensor, RowView>();
   /** Gradients that only views have written so far: which rows hold something. */
   readonly #written = new Map<Tensor, RowView[]>();
+  readonly #isRecomputing: boolean;
   #nodes: TapeNode[] = [];
+  #pass: Pass | undefined;
 
-  constructor(kernels: Kernels, pool: BufferPool, parameters: readonly Parameter[]) {
+  constructor(kernels: Kernels, pool: BufferPool, parameters: readonly Parameter[], options: TapeOptions = {}) {
+    this.#isRecomputing = options.recompute ?? false;
     this.kernels = kernels;
     this.#pool = pool;
     this.#scopes = new ScopeStack(pool);
@@ -67,10 +79,8 @@ export class Tape implements Graph {
   ): void {
     if (!inputs.some((input) => this.needsGradient(input))) return;
     this.#tracked.add(this.#wholeOf(output));
-    for (const tensor of saved) {
-      const whole = this.#wholeOf(tensor);
-      this.#savedCount.set(whole, (this.#savedCount.get(whole) ?? 0) + 1);
-    }
+    if (this.#pass?.isFirst) return;
+    for (const tensor of saved) this.#hold(tensor);
     this.#nodes.push({ output, saved, backward });
   }
 
@@ -99,6 +109,32 @@ export class Tape implements Graph {
     return made;
   }
 
+  segment(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+    if (!this.#isRecomputing) return body(x);
+    assert(!this.#pass, 'a segment lies in no other');
+    this.#hold(x);
+    const pass: Pass = { isFirst: true, generators: [], next: 0 };
+    const output = this.#run(pass, x, body);
+    assert(output !== x && !this.#views.has(output), 'a segment has an output of its own');
+    if (this.#tracked.has(output)) {
+      const backward = (dOutput: Tensor): void => this.#goBack(dOutput, x, body, pass.generators);
+      this.#nodes.push({ output, saved: [x], backward });
+    } else this.#releaseSaved(x);
+    return output;
+  }
+
+  replayed(rng: Rng): Rng {
+    const pass = this.#pass;
+    if (!pass) return rng;
+    if (pass.isFirst) {
+      pass.generators.push(rng.state);
+      return rng;
+    }
+    const state = pass.generators[pass.next++];
+    assert(state, 'a segment that runs again draws from as many generators');
+    return Rng.fromState(state);
+  }
+
   scope(body: () => Tensor): Tensor {
     return this.#scopes.run(body, (made) => this.#savedCount.has(made));
   }
@@ -114,14 +150,20 @@ export class Tape implements Graph {
   backward(loss: Tensor): void {
     assert(loss.data.length === 1, 'backward starts at a scalar');
     if (this.#tracked.has(loss)) this.gradient(loss).tensor.data[0] = 1;
+    this.#walk(this.#nodes);
+    this.reset();
+  }
+
+  /** Goes back through nodes, last first. */
+  #walk(nodes: TapeNode[]): void {
     const isParameter = new Set(this.#parameters.map((parameter) => parameter.value));
     // A tensor that is changed in place is the output of several nodes: its gradient lives until the first of them.
     const firstNode = new Map<Tensor, TapeNode>();
-    for (const node of this.#nodes) {
+    for (const node of nodes) {
       const whole = this.#wholeOf(node.output);
       if (!firstNode.has(whole)) firstNode.set(whole, node);
     }
-    for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
+    for (let node = nodes.pop(); node; node = nodes.pop()) {
       const whole = this.#wholeOf(node.output);
       const dWhole = this.#gradients.get(whole);
       const dOutput = dWhole && this.#gradientSoFar(node.output, dWhole);
@@ -133,7 +175,32 @@ export class Tape implements Graph {
       }
       for (const tensor of node.saved) this.#releaseSaved(tensor);
     }
-    this.reset();
+  }
+
+  /** Runs a segment again, recorded this time, and goes back through it. */
+  #goBack(dOutput: Tensor, x: Tensor, body: (x: Tensor) => Tensor, generators: RngState[]): void {
+    const outside = this.#nodes;
+    this.#nodes = [];
+    const output = this.#run({ isFirst: false, generators, next: 0 }, x, body);
+    const nodes = this.#nodes;
+    this.#nodes = outside;
+    this.gradient(output).tensor.data.set(dOutput.data);
+    this.#walk(nodes);
+    this.release(output);
+  }
+
+  #run(pass: Pass, x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+    this.#pass = pass;
+    try {
+      return this.scope(() => body(x));
+    } finally {
+      this.#pass = undefined;
+    }
+  }
+
+  #hold(x: Tensor): void {
+    const whole = this.#wholeOf(x);
+    this.#savedCount.set(whole, (this.#savedCount.get(whole) ?? 0) + 1);
   }
 
   /** Forgets the record and frees everything: the end of a step, also of one that failed. */
@@ -214,19 +281,4 @@ export class Tape implements Graph {
     this.#savedCount.delete(tensor);
     this.#scopes.release(tensor);
   }
-}
-
-function contains(outer: RowView, inner: RowView): boolean {
-  return outer.begin <= inner.begin && inner.end <= outer.end;
-}
-
-/** Rows of `view` that are in none of `written` get −0, the only number that changes no bit of what is added to it. */
-function fillGaps(dWhole: Tensor, view: RowView, written: readonly RowView[]): void {
-  const width = dWhole.shape[1];
-  let begin = view.begin;
-  for (const span of written.toSorted((a, b) => a.begin - b.begin)) {
-    dWhole.data.fill(-0, begin * width, span.begin * width);
-    begin = span.end;
-  }
-  dWhole.data.fill(-0, begin * width, view.end * width);
 }

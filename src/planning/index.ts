@@ -10,5 +10,7 @@ export type { Plan, PlanOptions } from './plan.ts';
 export { configuredModel, presetModel, PRESET_NAMES } from './presets.ts';
 export type { PlannedModel } from './presets.ts';
 export { PLANNED_METHODS, BASE_FORMATS } from './methods.ts';
+export type { Trainable } from './methods.ts';
+export { fitTraining, type TrainingFit, type TrainingNeeds } from './fit-training.ts';
 export { FULL_RECIPES } from './memory.ts';
 export { renderPlan, formatBytes, formatCount, formatDuration, formatShare } from './render.ts';

@@ -11,8 +11,11 @@ export interface Part {
 
 export const totalBytes = (parts: readonly Part[]): number => parts.reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** NF4: 4 bits, an 8-bit scale for each 64 weights, and a 32-bit scale for each 256 of those scales. */
-export const NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256);
+/**
+ * NF4 in memory: 4 bits, and the magnitude of each 64 weights as the float32 that it stands for. (Files hold it in 8 bits, QLoRA's 0.516 bytes a
+ * weight.)
+ */
+export const NF4_BYTES = 0.5 + 4 / 64;
 
 /** Weights in memory. int8 and NF4 hold for the linear layers; embedding, head, norms and biases stay in bf16. */
 export function weightBytes(config: ModelConfig, format: BaseFormat): number {
@@ -84,6 +87,8 @@ export interface TrainingLoad {
   readonly recipe: FullRecipe;
   /** Tokens of one step: sequences times tokens of each. */
   readonly tokens: number;
+  /** Each layer keeps its input alone and is computed again on the way back. */
+  readonly recompute?: boolean | undefined;
 }
 
 /** Memory of a training step by part. */
@@ -94,6 +99,7 @@ export function trainingMemory(config: ModelConfig, trainable: Trainable, load: 
   const saved = savedPerTokenLayer(config, trainable, load.rank);
   const logitRows = Math.min(tokens, Math.max(1, Math.floor(LOSS_CHUNK_BYTES / 4 / config.vocabSize)));
   const { hiddenSize: D, intermediateSize: F } = config;
+  const keptNumbers = load.recompute ? saved + D * config.numLayers : saved * config.numLayers;
   const state: Part[] = isFull
     ? [
         { part: 'weights', bytes: n * 2, how: 'bf16, trained' },
@@ -115,8 +121,10 @@ export function trainingMemory(config: ModelConfig, trainable: Trainable, load: 
     ...state,
     {
       part: 'activations',
-      bytes: saved * config.numLayers * tokens * 4,
-      how: `${saved} f32 numbers a token and layer, ${tokens} tokens, nothing recomputed`,
+      bytes: keptNumbers * tokens * 4,
+      how: load.recompute
+        ? `${saved} f32 numbers a token of one layer and the input of each, ${tokens} tokens`
+        : `${saved} f32 numbers a token and layer, ${tokens} tokens, nothing recomputed`,
     },
     {
       part: 'working set',

@@ -19,6 +19,11 @@ const lowRank = (site: LinearSite, rank: number): number => rank * (site.in + si
 /** One line a method. */
 const METHOD_COSTS = {
   lora: { perSite: lowRank, defaultBaseFormat: 'bf16' },
+  dora: { perSite: (site, rank) => lowRank(site, rank) + site.out, defaultBaseFormat: 'bf16' },
+  // The paper scales the input of the layer that gets the activation, and the output of others.
+  ia3: { perSite: (site) => (site.role === 'down_proj' ? site.in : site.out), defaultBaseFormat: 'bf16' },
+  vera: { perSite: (site, rank) => rank + site.out, defaultBaseFormat: 'bf16' },
+  loha: { perSite: (site, rank) => 2 * lowRank(site, rank), defaultBaseFormat: 'bf16' },
   qlora: { perSite: lowRank, defaultBaseFormat: 'nf4' },
   full: { perSite: null, defaultBaseFormat: 'bf16' },
 } as const satisfies Record<string, MethodCost>;

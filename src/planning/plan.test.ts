@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TRAINABLE_METHODS } from '../adapters/index.ts';
+import { trainableMethodOf } from '../adapters/index.ts';
 import { EspalierError } from '../base/index.ts';
-import { defaultLoraConfig } from '../formats/index.ts';
+import { parsePeftConfig } from '../formats/index.ts';
 import { linearSites } from '../model/index.ts';
 import { savedPerTokenLayer, totalBytes, weightBytes } from './memory.ts';
 import { countTrainable } from './methods.ts';
@@ -51,11 +51,23 @@ test('counts Qwen configs: biases of q, k and v in Qwen2, head norms and their o
 
 test("the plan's trainable parameters are those that the method makes", () => {
   const sites = linearSites(smol.config);
-  const method = TRAINABLE_METHODS.find((candidate) => candidate.name === 'lora');
-  assert.ok(method);
-  const config = { ...defaultLoraConfig(), r: 5, target_modules: ['q_proj', 'down_proj'] };
-  const made = method.parameters(config, sites).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  assert.equal(countTrainable(smol.config, 'lora', 5, 'q_proj,down_proj').parameters, made);
+  const fields = { r: 5, target_modules: ['q_proj', 'down_proj'] };
+  const { r: _none, ...withoutRank } = fields;
+  const configs = {
+    lora: { peft_type: 'LORA', ...fields },
+    dora: { peft_type: 'LORA', use_dora: true, ...fields },
+    ia3: { peft_type: 'IA3', feedforward_modules: ['down_proj'], ...withoutRank },
+    vera: { peft_type: 'VERA', ...fields },
+    loha: { peft_type: 'LOHA', ...fields },
+  };
+  for (const [name, json] of Object.entries(configs)) {
+    const config = parsePeftConfig(json, name);
+    const trained = trainableMethodOf(config)
+      .parameters(config, sites)
+      .filter(({ isFrozen }) => !isFrozen);
+    const made = trained.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    assert.equal(countTrainable(smol.config, name, 5, 'q_proj,down_proj').parameters, made, name);
+  }
 });
 
 test('every total is the sum of its parts, and every part is positive', () => {
@@ -125,7 +137,7 @@ test('what is wrong with an option is said by name', () => {
     [{ rank: 1.5 }, /rank must be/],
     [{ batch: -1 }, /batch must be/],
     [{ seq: Number.NaN }, /seq must be/],
-    [{ method: 'lorra' }, /no method is called "lorra": use lora, qlora, full/],
+    [{ method: 'lorra' }, /no method is called "lorra": use lora, dora, ia3, vera, loha, qlora, full/],
     [{ baseFormat: 'fp4' }, /baseFormat must be one of f32, bf16, int8, nf4, got "fp4"/],
     [{ method: 'full', baseFormat: 'nf4' }, /full fine-tuning trains the weights themselves/],
     [{ fullRecipe: 'x' }, /fullRecipe must be one of 8-bit moments,/],

@@ -157,6 +157,9 @@ export function planFrom(options: PlanOptions): Plan {
             'adapter, gradients and moments are f32; the frozen base has neither gradients nor moments',
             `an adapter file holds ${adapterFormat} numbers`,
           ]),
+      ...(isFull || method === 'lora' || method === 'qlora'
+        ? []
+        : [`${method}'s parameters are counted as it makes them; its activations and compute are taken to be LoRA's`]),
       ...(format === 'int8' || format === 'nf4' ? [`${format} on the blocks' linear layers; the rest stays bf16`] : []),
       'activations are f32 and nothing is recomputed; the loss takes logits in chunks, never a tokens x vocabulary matrix',
       `training step and server both hold ${batch} sequences of ${seq} tokens; keys and values are ${kvFormat}`,

@@ -6,6 +6,8 @@ import type { BlobStore } from '../storage/index.ts';
 import type { AdapterFile, BaseReference } from './adapter-version.ts';
 
 const REQUIRED = ['adapter_config.json', 'adapter_model.safetensors'] as const;
+/** What training leaves beside an adapter (its record, its curves) is no part of the adapter. */
+const RUN_FOLDER = 'run';
 const MAX_FILES = 32;
 const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 /** Formats that run code when they are read. */
@@ -23,9 +25,10 @@ export async function storeFiles(blobs: BlobStore, folder: string): Promise<Adap
 }
 
 async function listFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) =>
+  const all = await readdir(folder, { withFileTypes: true }).catch((error: unknown) =>
     fail('FILE_NOT_FOUND', `${folder}: no such folder`, { param: folder, cause: error }),
   );
+  const entries = all.filter((entry) => !(entry.isDirectory() && entry.name === RUN_FOLDER));
   const problems: Problem[] = [];
   for (const entry of entries) {
     const report = (message: string): unknown => problems.push({ where: entry.name, message });

@@ -71,7 +71,12 @@ export function findVersions(
   query: keyof typeof QUERIES,
   ...values: (string | number)[]
 ): AdapterVersion[] {
-  return database.all<VersionRow>(QUERIES[query], ...values).map((row) => versionOf(database, row));
+  return selectVersions(database, QUERIES[query], ...values);
+}
+
+/** The same by a query that selects whole rows of versions. */
+export function selectVersions(database: Database, sql: string, ...values: (string | number)[]): AdapterVersion[] {
+  return database.all<VersionRow>(sql, ...values).map((row) => versionOf(database, row));
 }
 
 /** Versions in the order of their references; of all tenants when `tenant` is null. */

@@ -12,6 +12,7 @@ import { EspalierError, Rng, systemClock } from '../base/index.ts';
 import { BlobStore, Database } from '../storage/index.ts';
 import { referenceOf } from './adapter-version.ts';
 import { Registry } from './registry.ts';
+import { ROUTING_MIGRATIONS } from './splits.ts';
 import { REGISTRY_MIGRATIONS } from './tables.ts';
 
 /** This file is also the program that the test kills: `kill.test.ts publish HOME SEED`. */
@@ -24,7 +25,7 @@ const MAX_STARTING_MS = 600;
 const SHARED = Buffer.alloc(2 * 1024 * 1024, 'shared');
 
 async function open(home: string): Promise<{ database: Database; registry: Registry }> {
-  const database = Database.open(join(home, 'espalier.db'), [REGISTRY_MIGRATIONS], systemClock);
+  const database = Database.open(join(home, 'espalier.db'), [REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS], systemClock);
   return { database, registry: await Registry.open(database, home, systemClock) };
 }
 

@@ -4,6 +4,7 @@ import type { AdapterFile, AdapterVersion, BaseReference, JsonValue } from './ad
 import { checkAlias, LATEST, moveAlias } from './aliases.ts';
 import { manifestText, storeFiles } from './artefact-files.ts';
 import { findVersion } from './catalog.ts';
+import { requireAllowance, type Allowance } from './holdings.ts';
 
 /** What the files themselves do not say in one place. */
 export interface PublishInfo {
@@ -15,6 +16,8 @@ export interface PublishInfo {
   readonly provenance?: { readonly [name: string]: JsonValue };
   /** The alias that moves to the new version: `latest` unless told, none when null. */
   readonly alias?: string | null;
+  /** How much the tenant may have, this version included. */
+  readonly allowance?: Allowance | undefined;
 }
 
 export interface PublishResult {
@@ -29,7 +32,7 @@ const MAX_TRIES = 3;
 /**
  * Publishes an artefact folder as the next version of a task. First the blobs, then one transaction that names them: a process
  * that dies in between leaves blobs that nobody names, and {@link sweepBlobs} takes them.
- * @throws REQUEST_INVALID a name or a figure is malformed
+ * @throws REQUEST_INVALID a name or a figure is malformed; QUOTA_EXCEEDED the tenant would have more than it may
  * @throws ADAPTER_INVALID FILE_NOT_FOUND the folder is no artefact
  */
 export async function publishArtefact(
@@ -64,6 +67,8 @@ function insertOnce(
 ): PublishResult {
   const known = findVersion(database, 'byContent', tenant, task, digest);
   if (known) return { version: known, isNew: false };
+  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  if (info.allowance) requireAllowance(database, tenant, sizeBytes, info.allowance);
   const counter = database.get<{ last_version: number }>(
     `INSERT INTO tasks (tenant, task, last_version) VALUES (?, ?, 1)
      ON CONFLICT (tenant, task) DO UPDATE SET last_version = last_version + 1 RETURNING last_version`,
@@ -83,7 +88,7 @@ function insertOnce(
     info.method,
     info.rank,
     info.parameters,
-    files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    sizeBytes,
     Math.floor(clock.epochMs()),
     JSON.stringify(info.metrics ?? {}),
     JSON.stringify(info.provenance ?? {}),

@@ -10,6 +10,7 @@ import { QUERIES } from './catalog.ts';
 import type { PublishInfo } from './publish.ts';
 import { parseReference } from './reference.ts';
 import { Registry } from './registry.ts';
+import { ROUTING_MIGRATIONS } from './splits.ts';
 import { REGISTRY_MIGRATIONS } from './tables.ts';
 
 const BASE_DIGEST: Digest = `sha256:${'1'.repeat(64)}`;
@@ -40,7 +41,7 @@ before(async () => {
 beforeEach(async () => {
   home = join(folder, `home-${numHomes++}`);
   const clock = countingClock();
-  database = Database.open(join(home, 'espalier.db'), [REGISTRY_MIGRATIONS], clock);
+  database = Database.open(join(home, 'espalier.db'), [REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS], clock);
   registry = await Registry.open(database, home, clock);
 });
 after(() => rm(folder, { recursive: true }));
@@ -66,7 +67,7 @@ const unknown = { code: 'ADAPTER_NOT_FOUND' };
 test('a published version keeps all that was said about it', async () => {
   const version = await publish('acme', 'spam', 'weights');
   const { files, digest, ...rest } = version;
-  assert.deepEqual(rest, { tenant: 'acme', task: 'spam', version: 1, ...INFO, sizeBytes: 27, createdAt: 1_001 });
+  assert.deepEqual(rest, { tenant: 'acme', task: 'spam', version: 1, ...INFO, sizeBytes: 27, createdAt: 1_002 });
   assert.match(digest, /^sha256:[0-9a-f]{64}$/);
   assert.deepEqual(
     files.map(({ name, sizeBytes }) => [name, sizeBytes]),
@@ -96,7 +97,7 @@ test('every form of reference finds its version', async () => {
     assert.equal(registry.resolve(null, reference).version, version, reference);
   }
   assert.deepEqual(registry.aliasesOf(first), ['stable']);
-  assert.equal(registry.route('acme', 'spam').version, 2);
+  assert.equal(registry.route('acme', 'spam', 'anybody').version, 2);
 });
 
 test('unknown, malformed and foreign references are one and the same error', async () => {
@@ -131,7 +132,7 @@ test('unknown, malformed and foreign references are one and the same error', asy
     await assert.rejects(registry.remove('globex', reference), unknown);
     assert.throws(() => registry.promote('globex', reference), unknown);
   }
-  assert.throws(() => registry.route('globex', 'spam'), unknown);
+  assert.throws(() => registry.route('globex', 'spam', 'anybody'), unknown);
   assert.deepEqual(registry.list('globex'), []);
 });
 
@@ -205,6 +206,23 @@ test('rollback goes back step by step, and the history keeps every move', async 
     'a removed version is no way back',
   );
   assert.throws(() => registry.promote('acme', 'acme/spam@2', '7'), { code: 'REQUEST_INVALID', param: 'alias' });
+});
+
+test('a version that a split names is not removed, and the last version takes the split with it', async () => {
+  await publish('acme', 'spam', 'one');
+  await publish('acme', 'spam', 'two');
+  registry.setSplit('acme', 'spam', [
+    { version: '1', weight: 1 },
+    { version: 'latest', weight: 1 },
+  ]);
+  await assert.rejects(registry.remove('acme', 'acme/spam@1'), { code: 'ADAPTER_IN_USE' });
+  registry.setSplit('acme', 'spam', [{ version: '1', weight: 1 }]);
+  assert.equal(registry.route('acme', 'spam', 'anybody').version, 1);
+  registry.promote('acme', 'acme/spam@1');
+  await registry.remove('acme', 'acme/spam@2');
+  await registry.remove('acme', 'acme/spam@1');
+  assert.equal(registry.split('acme', 'spam'), undefined);
+  assert.throws(() => registry.route('acme', 'spam', 'anybody'), unknown);
 });
 
 test('a version in use is not removed, a number is never used again, shared blobs stay', async () => {

@@ -5,11 +5,14 @@ import { BlobStore, sweepTemporaries, type Database } from '../storage/index.ts'
 import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { aliasHistory, checkAlias, LATEST, moveAlias, rollBackAlias, type AliasChange } from './aliases.ts';
 import { findVersion, listVersions, type Page } from './catalog.ts';
+import { holdingsOf, type Holdings } from './holdings.ts';
 import { materialiseVersion, removeFolder } from './materialise.ts';
 import { publishArtefact, type PublishInfo, type PublishResult } from './publish.ts';
 import { failUnknown } from './reference.ts';
-import { resolveReference } from './resolve.ts';
+import { findReference, resolveReference } from './resolve.ts';
 import { listRoutes, routeTask } from './routes.ts';
+import { findSplit, setSplit, type Split, type SplitEntry } from './splits.ts';
+import { changeTags, searchVersions, tagsOf, type Search } from './tags.ts';
 import { sweepBlobs, verifyVersions } from './upkeep.ts';
 
 /**
@@ -48,9 +51,24 @@ export class Registry {
     return resolveReference(this.#database, tenant, reference);
   }
 
+  /** The same, or undefined where {@link resolve} throws. */
+  find(tenant: string | null, reference: string): AdapterVersion | undefined {
+    return findReference(this.#database, tenant, reference);
+  }
+
   /** See {@link routeTask}. @throws ADAPTER_NOT_FOUND */
-  route(tenant: string, task: string): AdapterVersion {
-    return routeTask(this.#database, tenant, task);
+  route(tenant: string, task: string, session: string): AdapterVersion {
+    return routeTask(this.#database, tenant, task, session);
+  }
+
+  /** Who answers a task beside, or instead of, the alias `latest`; undefined: nobody. */
+  split(tenant: string, task: string): Split | undefined {
+    return findSplit(this.#database, tenant, task);
+  }
+
+  /** Takes effect for the next request. See {@link setSplit}. @throws REQUEST_INVALID */
+  setSplit(tenant: string, task: string, entries: readonly SplitEntry[]): void {
+    this.#database.transaction(() => setSplit(this.#database, this.#clock, tenant, task, entries));
   }
 
   /** What answers each task of a tenant, in the order of the tasks, behind `afterTask`. */
@@ -58,8 +76,35 @@ export class Registry {
     return listRoutes(this.#database, tenant, limit, afterTask);
   }
 
+  /** What a tenant has here, in versions and bytes. */
+  holdings(tenant: string): Holdings {
+    return holdingsOf(this.#database, tenant);
+  }
+
   list(tenant: string | null, page: Page = {}): AdapterVersion[] {
     return listVersions(this.#database, tenant, page);
+  }
+
+  /** See {@link searchVersions}. */
+  search(tenant: string | null, search: Search): AdapterVersion[] {
+    return searchVersions(this.#database, tenant, search);
+  }
+
+  tagsOf(version: AdapterVersion): string[] {
+    return tagsOf(this.#database, version);
+  }
+
+  /** See {@link changeTags}. @throws ADAPTER_NOT_FOUND REQUEST_INVALID */
+  tag(
+    tenant: string | null,
+    reference: string,
+    change: { readonly add: readonly string[]; readonly remove: readonly string[] },
+  ): AdapterVersion {
+    return this.#database.transaction(() => {
+      const version = this.resolve(tenant, reference);
+      changeTags(this.#database, this.#clock, version, change);
+      return version;
+    });
   }
 
   /**
@@ -102,7 +147,7 @@ export class Registry {
   /**
    * Removes a version and the blobs that nobody else uses. The task's last version takes the aliases with it.
    * @throws ADAPTER_NOT_FOUND
-   * @throws ADAPTER_IN_USE an alias points at it and the task has other versions: what is served must not change by accident
+   * @throws ADAPTER_IN_USE an alias or the task's split has it and the task has other versions: what is served must not change by accident
    */
   async remove(tenant: string | null, reference: string): Promise<AdapterVersion> {
     const removed = this.#database.transaction(() => {
@@ -120,7 +165,15 @@ export class Registry {
           `${referenceOf(version)} is what ${aliases.map((alias) => `@${alias}`).join(', ')} points at: promote another version first`,
         );
       }
-      if (count?.n === 1) this.#database.run('DELETE FROM aliases WHERE tenant = ? AND task = ?', owner, task);
+      const isRouted = this.split(owner, task)?.entries.some((entry) => entry.version === String(version.version));
+      if (isRouted === true && count?.n !== 1) {
+        fail('ADAPTER_IN_USE', `${referenceOf(version)} answers a part of ${owner}/${task}: change its routes first`);
+      }
+      if (count?.n === 1) {
+        for (const table of ['aliases', 'route_splits']) {
+          this.#database.run(`DELETE FROM ${table} WHERE tenant = ? AND task = ?`, owner, task);
+        }
+      }
       this.#database.run(
         'DELETE FROM adapter_versions WHERE tenant = ? AND task = ? AND version = ?',
         owner,

@@ -9,18 +9,20 @@ import { failUnknown, parseReference } from './reference.ts';
  * @throws ADAPTER_NOT_FOUND it is unknown, malformed, or another tenant's: the three cannot be told apart
  */
 export function resolveReference(database: Database, tenant: string | null, text: string): AdapterVersion {
-  const reference = parseReference(text) ?? failUnknown(text);
+  return findReference(database, tenant, text) ?? failUnknown(text);
+}
+
+/** The same, undefined where it is unknown, malformed or another tenant's. */
+export function findReference(database: Database, tenant: string | null, text: string): AdapterVersion | undefined {
+  const reference = parseReference(text);
+  if (!reference) return undefined;
   if (reference.kind === 'digest') {
-    const found =
-      tenant === null
-        ? findVersion(database, 'byDigest', reference.digest)
-        : findVersion(database, 'byDigestOfTenant', reference.digest, tenant);
-    return found ?? failUnknown(text);
+    return tenant === null
+      ? findVersion(database, 'byDigest', reference.digest)
+      : findVersion(database, 'byDigestOfTenant', reference.digest, tenant);
   }
-  if (tenant !== null && reference.tenant !== tenant) failUnknown(text);
-  const found =
-    reference.kind === 'version'
-      ? findVersion(database, 'byVersion', reference.tenant, reference.task, reference.version)
-      : findVersion(database, 'byAlias', reference.tenant, reference.task, reference.alias ?? LATEST);
-  return found ?? failUnknown(text);
+  if (tenant !== null && reference.tenant !== tenant) return undefined;
+  return reference.kind === 'version'
+    ? findVersion(database, 'byVersion', reference.tenant, reference.task, reference.version)
+    : findVersion(database, 'byAlias', reference.tenant, reference.task, reference.alias ?? LATEST);
 }

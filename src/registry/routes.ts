@@ -2,15 +2,20 @@ import { isName } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { AdapterVersion } from './adapter-version.ts';
 import { LATEST } from './aliases.ts';
-import { findVersion, findVersions, MAX_PAGE } from './catalog.ts';
+import { findVersions, MAX_PAGE } from './catalog.ts';
 import { failUnknown } from './reference.ts';
+import { chooseEntry, findSplit, versionOfEntry } from './splits.ts';
 
 /**
- * The version that answers a tenant's task now: what the task's alias `latest` points at.
+ * The version that answers a session of a tenant's task now: the session's part of the task's split, or, without a split, what the task's
+ * alias `latest` points at.
+ * @param session whose requests go to one version as long as the split stays
  * @throws ADAPTER_NOT_FOUND the tenant has no such task
  */
-export function routeTask(database: Database, tenant: string, task: string): AdapterVersion {
-  const found = isName(task) ? findVersion(database, 'byAlias', tenant, task, LATEST) : undefined;
+export function routeTask(database: Database, tenant: string, task: string, session: string): AdapterVersion {
+  if (!isName(task)) failUnknown(`${tenant}/${task}`);
+  const chosen = chooseEntry(findSplit(database, tenant, task)?.entries ?? [], task, session);
+  const found = versionOfEntry(database, tenant, task, chosen?.version ?? LATEST);
   return found ?? failUnknown(`${tenant}/${task}`);
 }
 

@@ -1,6 +1,6 @@
 import type { CompiledAdapter, TokenRows } from '../adapters/index.ts';
 import { assert, fail } from '../base/index.ts';
-import type { ModelConfig } from '../model/index.ts';
+import type { BaseModel, ModelConfig } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
 import type { KvBlocks } from './cache/kv-blocks.ts';
 import type { Sequence } from './sequence.ts';
@@ -36,12 +36,13 @@ export function checkAdapterRows({ virtual, tokenRows }: CompiledAdapter, config
   }
 }
 
-/** Rows begin..end of a step are the sequence's positions from `position` on. */
+/** Rows of a step from `begin` on, which are the sequence's positions from `position` on. */
 export interface SequenceRows {
   readonly sequence: Sequence;
   readonly begin: number;
-  readonly end: number;
   readonly position: number;
+  /** One for each row; that of a virtual token says nothing. */
+  readonly tokenIds: Int32Array;
 }
 
 /** Writes the rows of virtual embeddings and of trained tokens over the base's embeddings, [T, D]. */
@@ -49,8 +50,9 @@ export function replaceInputRows(hidden: Tensor, rows: readonly SequenceRows[]):
   const width = hidden.shape[1];
   const copy = (row: number, from: Tensor, index: number): void =>
     hidden.data.set(from.data.subarray(index * width, (index + 1) * width), row * width);
-  for (const { sequence, begin, end, position } of rows) {
+  for (const { sequence, begin, position, tokenIds } of rows) {
     const { virtual, tokenRows } = sequence.adapter;
+    const end = begin + tokenIds.length;
     if (virtual?.kind === 'embeddings') {
       for (let row = begin; row < end && position + row - begin < virtual.count; row++) {
         copy(row, virtual.embeddings_ND, position + row - begin);
@@ -58,28 +60,38 @@ export function replaceInputRows(hidden: Tensor, rows: readonly SequenceRows[]):
     }
     if (tokenRows) {
       const indexOf = rowIndex(tokenRows);
-      for (let row = begin; row < end; row++) {
-        const id = sequence.tokenIds[position + row - begin - sequence.numVirtual];
-        const index = indexOf.get(id);
+      for (let row = begin + Math.max(0, sequence.numVirtual - position); row < end; row++) {
+        const index = indexOf.get(tokenIds[row - begin]);
         if (index !== undefined) copy(row, tokenRows.rows_KD, index);
       }
     }
   }
 }
 
-/** Copies the adapter's keys and values of positions begin..end into the sequence's blocks. */
-export function writeGivenKeys(blocks: KvBlocks, sequence: Sequence, begin: number, end: number): void {
+/** Writes the adapter's keys and values of positions begin..end into the sequence's blocks. */
+export function writeGivenKeys(
+  { kernels, config }: BaseModel,
+  blocks: KvBlocks,
+  sequence: Sequence,
+  begin: number,
+  end: number,
+): void {
   const { virtual } = sequence.adapter;
   assert(virtual?.kind === 'key-values', 'the adapter brings keys and values');
   const [numLayers, count, width] = virtual.keys_LNK.shape;
+  const T = end - begin;
+  const shape = { T, H: config.numHeads, G: config.numKeyValueHeads, E: config.headWidth, scale: 1 };
+  const rows = {
+    rowSequences: new Int32Array(T),
+    contextLengths: Int32Array.from({ length: T }, (_, row) => begin + row + 1),
+    blockTables: Int32Array.from(sequence.blocks),
+    maxBlocks: sequence.blocks.length,
+    blockSize: blocks.blockSize,
+  };
   for (let layer = 0; layer < numLayers; layer++) {
-    for (let position = begin; position < end; position++) {
-      const from = (layer * count + position) * width;
-      const block = sequence.blocks[Math.floor(position / blocks.blockSize)];
-      const to = (block * blocks.blockSize + (position % blocks.blockSize)) * width;
-      blocks.keys[layer].set(virtual.keys_LNK.data.subarray(from, from + width), to);
-      blocks.values[layer].set(virtual.values_LNK.data.subarray(from, from + width), to);
-    }
+    const [from, to] = [(layer * count + begin) * width, (layer * count + end) * width];
+    const [k, v] = [virtual.keys_LNK.data.subarray(from, to), virtual.values_LNK.data.subarray(from, to)];
+    kernels.cacheKeyValues(blocks.keys[layer], blocks.values[layer], k, v, rows, shape);
   }
 }
 

@@ -24,7 +24,7 @@ export interface TokenObserver {
   onQueueWait(seconds: number): void;
   /** @param seconds since the submission */
   onFirstToken(seconds: number, hasAdapter: boolean): void;
-  /** @param seconds since the token before */
+  /** @param seconds since the token before; tokens that came together share the time */
   onNextToken(seconds: number): void;
 }
 
@@ -220,8 +220,11 @@ export class EngineClient implements AsyncDisposable {
     if (observer && event.tokenIds.length > 0) {
       const nowMs = this.#clock.nowMs();
       const seconds = (nowMs - flight.sinceMs) / 1000;
-      if (flight.hasToken) observer.onNextToken(seconds);
-      else observer.onFirstToken(seconds, flight.hasAdapter);
+      const numTokens = event.tokenIds.length;
+      if (!flight.hasToken) observer.onFirstToken(seconds, flight.hasAdapter);
+      for (let n = flight.hasToken ? 0 : 1; n < numTokens; n++) {
+        observer.onNextToken(flight.hasToken ? seconds / numTokens : 0);
+      }
       flight.sinceMs = nowMs;
       flight.hasToken = true;
     }

@@ -231,6 +231,46 @@ test('a mix begins when all of its parts are ready, holds them while it runs, an
   assert.equal(stats().residency.ready.heldBytes, 0);
 });
 
+test('a mix is made once: then it is an adapter like others, that has its own bytes and can go', async () => {
+  start(8, 4 * SIZE);
+  submitMix('first', ['a', 'b']);
+  submitMix('waiting', ['a', 'b']);
+  await loader.finish('a');
+  await loader.finish('b');
+  while (step());
+  const { ready, hits } = stats().residency;
+  assert.deepEqual([ready.count, ready.sizeBytes, ready.heldBytes], [3, 4 * SIZE, 0], 'two parts, and their sum');
+  submitMix('again', ['a', 'b']);
+  assert.equal(stats().residency.hits, hits + 1);
+  assert.equal(stats().residency.ready.heldBytes, 2 * SIZE, 'the mix, and not its parts');
+  // Two more adapters: the parts go, while a request still uses the mix.
+  for (const id of ['c', 'd']) {
+    submit(id, id);
+    await loader.finish(id);
+  }
+  assert.equal(stats().residency.ready.numEvicted, 2);
+  while (step());
+  for (const id of ['first', 'waiting', 'again', 'c', 'd']) {
+    assert.deepEqual(outcomeOf(id), { numTokens: 4, end: 'length' });
+  }
+  assert.deepEqual(
+    sent.flatMap((message) => (message.type === 'failed' ? [message.error] : [])),
+    [],
+  );
+  for (const id of ['e', 'f', 'g', 'h']) {
+    submit(id, id);
+    await loader.finish(id);
+  }
+  while (step());
+  assert.deepEqual([stats().residency.ready.count, stats().residency.ready.heldBytes], [4, 0], 'the mix has gone');
+  submitMix('later', ['a', 'b']);
+  assert.deepEqual(loader.running, ['a', 'b']);
+  await loader.finish('a');
+  await loader.finish('b');
+  while (step());
+  assert.deepEqual(outcomeOf('later'), { numTokens: 4, end: 'length' });
+});
+
 test('mixes that need the same memory do not wait for one another for ever', async () => {
   start(8, 2 * SIZE);
   submitMix('first', ['a', 'b']);

@@ -1,7 +1,8 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { EspalierError, type Lease } from '../base/index.ts';
+import { EspalierError, systemClock, type Clock, type Lease } from '../base/index.ts';
 import type { NativeGrammar } from '../numeric/index.ts';
 import { AdapterAdmission, type Admitted } from './residency/adapter-admission.ts';
+import { BeginDeadlines } from './begin-deadlines.ts';
 import type { Engine } from './engine.ts';
 import {
   remoteError,
@@ -26,6 +27,7 @@ interface LoopOptions {
   /** Requests that may wait for their adapters; one more is refused. */
   readonly maxWaiting: number;
   readonly grammars: WorkerGrammars;
+  readonly clock?: Clock;
 }
 
 /**
@@ -42,6 +44,7 @@ export class EngineLoop {
   readonly #leases = new Map<string, readonly Lease<CompiledAdapter>[]>();
   /** Of the requests that wait for their adapters. */
   readonly #tickets = new Map<string, Ticket>();
+  readonly #deadlines: BeginDeadlines;
   #isStepping = false;
   #steps = 0;
   #generatedTokens = 0;
@@ -52,6 +55,7 @@ export class EngineLoop {
     this.#residency = residency;
     this.#admission = new AdapterAdmission(residency);
     this.#options = options;
+    this.#deadlines = new BeginDeadlines(options.clock ?? systemClock);
   }
 
   receive(message: Exclude<ToWorker, { readonly type: 'close' }>): void {
@@ -60,11 +64,7 @@ export class EngineLoop {
         this.#submit(message.request, message.adapter);
         return;
       case 'cancel':
-        this.#tickets.get(message.id)?.cancel();
-        this.#tickets.delete(message.id);
-        this.#options.grammars.cancel(message.id);
-        this.#engine.cancel(message.id);
-        this.#release(message.id);
+        this.#cancel(message.id);
         return;
       case 'ask':
         this.#answer(message.token, message.question);
@@ -74,6 +74,15 @@ export class EngineLoop {
     }
   }
 
+  #cancel(id: string): void {
+    this.#deadlines.forget(id);
+    this.#tickets.get(id)?.cancel();
+    this.#tickets.delete(id);
+    this.#options.grammars.cancel(id);
+    this.#engine.cancel(id);
+    this.#release(id);
+  }
+
   #submit(request: GenerateRequest, adapter: AdapterSource | AdapterMix | null): void {
     const { id } = request;
     if (adapter && this.#tickets.size >= this.#options.maxWaiting) {
@@ -81,6 +90,10 @@ export class EngineLoop {
       this.#fail(id, new EspalierError('OVERLOADED', message));
       return;
     }
+    this.#deadlines.watch(request, (error) => {
+      this.#cancel(id);
+      this.#fail(id, error);
+    });
     const ticket = this.#admission.admit(adapter, {
       onReady: (admitted) => this.#begin(request, admitted),
       onFailed: (error) => this.#fail(id, error),
@@ -109,7 +122,7 @@ export class EngineLoop {
   #start(request: GenerateRequest, adapter: CompiledAdapter, grammar: NativeGrammar | undefined): void {
     const { id } = request;
     try {
-      this.#engine.submit(request, adapter, grammar);
+      this.#engine.submit(this.#deadlines.begin(request), adapter, grammar);
     } catch (error) {
       this.#release(id);
       this.#fail(id, error);
@@ -174,6 +187,8 @@ export class EngineLoop {
       prefixMisses: counts.prefixMisses,
       prefixEvictions: counts.prefixEvictions,
       preemptions: counts.preemptions,
+      draftTokens: counts.draftTokens,
+      acceptedDraftTokens: counts.acceptedDraftTokens,
       residency: this.#residency.stats(),
       steps: this.#steps,
       generatedTokens: this.#generatedTokens,
@@ -183,6 +198,7 @@ export class EngineLoop {
 
   #fail(id: string, error: unknown): void {
     this.#tickets.delete(id);
+    this.#deadlines.forget(id);
     this.#options.send({ type: 'failed', id, error: remoteError(error) });
   }
 

@@ -7,13 +7,16 @@ import { BufferPool, Inference, type Floats, type GrammarProgress, type NativeGr
 import { checkAdapterRows } from './adapter-rows.ts';
 import { checkLength, checkRequest } from './admission-checks.ts';
 import { auditCache } from './cache/audit.ts';
-import { chooseToken } from './sampling/choose.ts';
-import { execute } from './execute.ts';
+import { advance } from './advance.ts';
+import { chooseToken, type ChosenToken } from './sampling/choose.ts';
+import { execute, type LogitsRow, type ReachedSequence } from './execute.ts';
 import { KvBlocks } from './cache/kv-blocks.ts';
 import { KvCache } from './cache/kv-cache.ts';
-import type { FinishReason, GenerateRequest, TokenEvent } from './request.ts';
-import { Scheduler, type PlannedRows, type SchedulerLimits, type StepPlan } from './scheduling/scheduler.ts';
+import type { GenerateRequest, TokenEvent } from './request.ts';
+import { Scheduler } from './scheduling/scheduler.ts';
+import type { PlannedRows, SchedulerLimits, StepPlan } from './scheduling/step-plan.ts';
 import { Sequence } from './sequence.ts';
+import { NO_DRAFT } from './speculation/drafts.ts';
 
 export interface EngineOptions extends SchedulerLimits {
   /** Tokens that the cache of keys and values holds, over all sequences and cached prefixes. */
@@ -29,6 +32,7 @@ export const DEFAULT_ENGINE: EngineOptions = {
   maxWaiting: 1024,
   maxWaitingPerTenant: 256,
   maxWaitMs: 30_000,
+  maxDraftTokens: 4,
 };
 
 /** A request that ended without an answer of its own making. Nothing follows. */
@@ -56,24 +60,15 @@ export interface EngineCounts {
   readonly prefixMisses: number;
   readonly prefixEvictions: number;
   readonly preemptions: number;
+  /** Tokens that were guessed, and those of them that were right. */
+  readonly draftTokens: number;
+  readonly acceptedDraftTokens: number;
 }
 
 export interface EngineParts {
   readonly clock?: Clock;
   /** Chooses a sequence's next token. */
   readonly choose?: typeof chooseToken;
-}
-
-/** A sequence of a step that has reached its last token, with its row of logits; without one if it generates nothing. */
-interface Reached {
-  readonly sequence: Sequence;
-  readonly row: LogitsRow | undefined;
-}
-
-interface LogitsRow {
-  readonly logits_V: Floats;
-  /** The lowest id with the highest logit. */
-  readonly best: number;
 }
 
 /**
@@ -90,6 +85,9 @@ export class Engine {
   readonly #sequences = new Map<string, Sequence>();
   /** The tokens that a grammar allows, a bit each. */
   readonly #mask: Int32Array;
+  readonly #longestDraft: number;
+  #draftTokens = 0;
+  #acceptedDraftTokens = 0;
 
   constructor(base: BaseModel, options: EngineOptions = DEFAULT_ENGINE, parts: EngineParts = {}) {
     this.base = base;
@@ -98,6 +96,7 @@ export class Engine {
     this.#graph = new Inference(base.kernels, new BufferPool());
     this.#clock = parts.clock ?? systemClock;
     this.#choose = parts.choose ?? chooseToken;
+    this.#longestDraft = options.maxDraftTokens ?? 0;
     this.#mask = new Int32Array(Math.ceil(base.config.vocabSize / 32));
   }
 
@@ -121,6 +120,8 @@ export class Engine {
       prefixMisses: numMisses,
       prefixEvictions: prefixes.numEvictions,
       preemptions: this.#scheduler.numPreemptions,
+      draftTokens: this.#draftTokens,
+      acceptedDraftTokens: this.#acceptedDraftTokens,
     };
   }
 
@@ -134,7 +135,7 @@ export class Engine {
     checkAdapterRows(adapter, this.base.config);
     const { blocks } = this.#cache;
     const limit = Math.min(this.base.config.contextLength, blocks.numBlocks * blocks.blockSize);
-    const sequence = new Sequence(request, adapter, limit);
+    const sequence = new Sequence(request, adapter, limit, this.#longestDraft);
     checkLength(sequence, limit);
     sequence.constraint = grammar?.start();
     try {
@@ -178,14 +179,12 @@ export class Engine {
    * Runs a plan and says that its rows are computed. If it throws, its halves run by themselves (a row does not depend on its neighbours, and
    * what was written before is written again the same), down to the sequence that is the cause.
    */
-  #execute(plan: StepPlan, failures: RequestFailure[]): Reached[] {
+  #execute(plan: StepPlan, failures: RequestFailure[]): ReachedSequence[] {
     try {
-      const { sequences, logits, best } = execute(this.#graph, this.base, this.#cache.blocks, plan);
+      const reached = execute(this.#graph, this.base, this.#cache.blocks, plan);
       this.#scheduler.commit(plan);
-      return [
-        ...sequences.map((sequence, n) => ({ sequence, row: { logits_V: logits[n], best: best[n] } })),
-        ...plan.filter(isRead).map(({ sequence }) => ({ sequence, row: undefined })),
-      ];
+      // A request that generates nothing has reached its end without a row of logits.
+      return [...reached, ...plan.filter(isRead).map(({ sequence }) => ({ sequence, draft: NO_DRAFT, rows: [] }))];
     } catch (error) {
       if (plan.length === 1) {
         this.#failed(plan[0].sequence, error, failures);
@@ -196,45 +195,46 @@ export class Engine {
     }
   }
 
-  #commit(reached: readonly Reached[], failures: RequestFailure[]): TokenEvent[] {
+  #commit(reached: readonly ReachedSequence[], failures: RequestFailure[]): TokenEvent[] {
     const events: TokenEvent[] = [];
-    for (const { sequence, row } of reached) {
+    for (const one of reached) {
       try {
-        events.push(row ? this.#advance(sequence, row) : this.#finish(sequence));
+        events.push(one.rows.length > 0 ? this.#advance(one) : this.#finish(one.sequence));
       } catch (error) {
-        this.#failed(sequence, error, failures);
+        this.#failed(one.sequence, error, failures);
       }
     }
     return events;
   }
 
-  #advance(sequence: Sequence, { logits_V, best }: LogitsRow): TokenEvent {
+  #advance(reached: ReachedSequence): TokenEvent {
+    const { sequence, draft } = reached;
+    const isFirst = sequence.numGenerated === 0;
+    const { numRight, ...advanced } = advance(reached, (row) => this.#chooseFrom(row, sequence));
+    if (draft.tokenIds.length > 0) {
+      this.#draftTokens += draft.tokenIds.length;
+      this.#acceptedDraftTokens += numRight;
+      sequence.drafts?.judge(draft, numRight);
+      this.#scheduler.accept(sequence, numRight);
+    }
+    if (advanced.finishReason) this.#drop(sequence);
+    return {
+      id: sequence.request.id,
+      ...advanced,
+      ...(isFirst && firstResults(sequence)),
+      ...(sequence.request.predictionTokenIds && { prediction: triedOf(sequence) }),
+    };
+  }
+
+  #chooseFrom({ logits_V, best }: LogitsRow, sequence: Sequence): ChosenToken {
     const { request, constraint } = sequence;
-    const { id, logprob } = this.#choose(
-      sequence,
-      logits_V,
-      best,
-      constraint && ((row_V) => this.#restrict(row_V, constraint)),
-    );
+    const restrict = constraint && ((row_V: Floats) => this.#restrict(row_V, constraint));
+    const token = this.#choose(sequence, logits_V, best, restrict);
     // A row of NaN has no highest: the first is named then.
-    if (Number.isNaN(logits_V[id]) || Number.isNaN(logits_V[0])) {
+    if (Number.isNaN(logits_V[token.id]) || Number.isNaN(logits_V[0])) {
       fail('ADAPTER_INVALID', `${request.adapter ?? 'the base'} made logits that are not numbers`);
     }
-    const isFirst = sequence.numGenerated === 0;
-    const isStop = request.stopTokenIds.includes(id);
-    if (!isStop) sequence.tokenIds.push(id);
-    // A grammar that nothing can follow ends the answer at once: a stop token would be the only one that may come.
-    const isWhole = isStop || (constraint?.accept(id) ?? false);
-    const isFull = sequence.numTokens >= sequence.maxTokens;
-    const finishReason: FinishReason | null = isWhole ? 'stop' : isFull ? 'length' : null;
-    if (finishReason) this.#drop(sequence);
-    return {
-      id: request.id,
-      tokenIds: isStop ? [] : [id],
-      finishReason,
-      ...(logprob && { logprobs: isStop ? [] : [logprob] }),
-      ...(isFirst && firstResults(sequence)),
-    };
+    return token;
   }
 
   /** Ends a request that asked for its prompt alone. */
@@ -283,4 +283,8 @@ function firstResults({
   if (!promptRows) return { cachedTokens, queuedMs };
   const { logprobs, embedding } = promptRows;
   return { cachedTokens, queuedMs, ...(logprobs && { promptLogprobs: logprobs }), ...(embedding && { embedding }) };
+}
+
+function triedOf({ drafts }: Sequence): TokenEvent['prediction'] {
+  return { numRight: drafts?.numPredictedRight ?? 0, numWrong: drafts?.numPredictedWrong ?? 0 };
 }

@@ -4,21 +4,29 @@ import type { Floats, Inference, PagedRows } from '../numeric/index.ts';
 import { replaceInputRows, replaceTokenLogits, writeGivenKeys, type SequenceRows } from './adapter-rows.ts';
 import type { KvBlocks } from './cache/kv-blocks.ts';
 import { gatherPromptRows, type PromptRow } from './prompt-rows.ts';
-import type { PlannedRows, StepPlan } from './scheduling/scheduler.ts';
+import type { PlannedRows, StepPlan } from './scheduling/step-plan.ts';
 import type { Sequence } from './sequence.ts';
+import type { Draft } from './speculation/drafts.ts';
 
-/** Logits of the sequences that have reached their last token, valid until the graph's step ends. */
-export interface StepResult {
-  readonly sequences: readonly Sequence[];
-  /** One row of V logits for each of `sequences`. */
-  readonly logits: readonly Floats[];
-  /** The lowest id with the highest logit, for each of `sequences`. */
-  readonly best: Int32Array;
+/** A row of logits, valid until the graph's step ends. */
+export interface LogitsRow {
+  readonly logits_V: Floats;
+  /** The lowest id with the highest logit. */
+  readonly best: number;
+}
+
+/** A sequence that has reached its last token. */
+export interface ReachedSequence {
+  readonly sequence: Sequence;
+  /** What was guessed to come after it. */
+  readonly draft: Draft;
+  /** Of the last token, then of each guessed one. */
+  readonly rows: readonly LogitsRow[];
 }
 
 /** One forward pass over the rows of a plan, whatever adapters they use. Writes their keys and values into the cache. */
-export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: StepPlan): StepResult {
-  const rows = layOut(blocks, plan);
+export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: StepPlan): ReachedSequence[] {
+  const rows = layOut(base, blocks, plan);
   const hidden = forward(
     g,
     base,
@@ -31,19 +39,28 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
     spanHooks(rows.spans),
   );
   if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows);
-  if (rows.lastRows.length === 0) return { sequences: [], logits: [], best: new Int32Array(0) };
+  if (rows.lastRows.length === 0) return [];
   const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows));
   const { vocabSize: V, hiddenSize: D } = base.config;
   const logits = g.empty([rows.lastRows.length, V]);
   g.kernels.linearForward(logits.data, last.data, base.head, rows.lastRows.length, false);
-  const logitsOf = rows.finishing.map((sequence, n) => {
-    const logits_V = logits.data.subarray(n * V, (n + 1) * V);
-    replaceTokenLogits(g, logits_V, last.data.subarray(n * D, (n + 1) * D), sequence);
-    return logits_V;
+  const rowOf = (n: number): Floats => logits.data.subarray(n * V, (n + 1) * V);
+  let begin = 0;
+  const reached = rows.finishing.map(({ sequence, draft }) => {
+    const end = begin + 1 + draft.tokenIds.length;
+    const range = { sequence, draft, begin, end };
+    for (; begin < end; begin++) {
+      replaceTokenLogits(g, rowOf(begin), last.data.subarray(begin * D, (begin + 1) * D), sequence);
+    }
+    return range;
   });
-  const best = new Int32Array(rows.finishing.length);
+  const best = new Int32Array(rows.lastRows.length);
   g.kernels.argmaxRows(best, logits.data, best.length);
-  return { sequences: rows.finishing, logits: logitsOf, best };
+  return reached.map(({ sequence, draft, begin: first, end }) => ({
+    sequence,
+    draft,
+    rows: Array.from({ length: end - first }, (_, n) => ({ logits_V: rowOf(first + n), best: best[first + n] })),
+  }));
 }
 
 interface StepRows {
@@ -54,11 +71,12 @@ interface StepRows {
   /** Sequences whose adapter has input rows of its own. */
   readonly ownInputs: SequenceRows[];
   readonly promptRows: PromptRow[];
+  /** Those whose logits are needed. */
   readonly lastRows: number[];
-  readonly finishing: Sequence[];
+  readonly finishing: PlannedRows[];
 }
 
-function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
+function layOut(base: BaseModel, blocks: KvBlocks, plan: StepPlan): StepRows {
   const T = plan.reduce((sum, planned) => sum + numRowsOf(planned), 0);
   const maxBlocks = Math.max(...plan.map(({ sequence }) => sequence.blocks.length));
   const rows: StepRows = {
@@ -79,17 +97,19 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
   };
   let row = 0;
   for (const [index, planned] of plan.entries()) {
-    const { sequence, numNew } = planned;
+    const { sequence, numNew, draft } = planned;
     const { adapter, numComputed, numGiven, numVirtual } = sequence;
     rows.paged.blockTables.set(sequence.blocks, index * maxBlocks);
-    if (numComputed < numGiven) writeGivenKeys(blocks, sequence, numComputed, numGiven);
+    if (numComputed < numGiven) writeGivenKeys(base, blocks, sequence, numComputed, numGiven);
     const numRows = numRowsOf(planned);
-    const [begin, end, first] = [row, row + numRows, numComputed + numNew - numRows];
+    const [begin, end, first] = [row, row + numRows, numComputed + numNew + draft.tokenIds.length - numRows];
     rows.spans.push({ begin, end, adapter });
-    if (adapter.virtual ?? adapter.tokenRows) rows.ownInputs.push({ sequence, begin, end, position: first });
+    if (adapter.virtual ?? adapter.tokenRows) {
+      rows.ownInputs.push({ sequence, begin, position: first, tokenIds: rows.tokenIds_T.subarray(begin, end) });
+    }
     for (let position = first; row < end; row++, position++) {
       // A virtual embedding has no id: whatever stands for it is written over.
-      rows.tokenIds_T[row] = position < numVirtual ? 0 : sequence.tokenIds[position - numVirtual];
+      rows.tokenIds_T[row] = position < numVirtual ? 0 : tokenAt(planned, position - numVirtual);
       rows.positions_T[row] = position;
       rows.paged.rowSequences[row] = index;
       rows.paged.contextLengths[row] = position + 1;
@@ -98,16 +118,21 @@ function layOut(blocks: KvBlocks, plan: StepPlan): StepRows {
       if (promptRows?.has(place)) rows.promptRows.push({ sequence, rows: promptRows, row, index: place });
     }
     if (sequence.request.maxTokens !== 0 && sequence.numComputed + numNew === sequence.numTokens) {
-      rows.lastRows.push(row - 1);
-      rows.finishing.push(sequence);
+      for (let last = end - 1 - draft.tokenIds.length; last < end; last++) rows.lastRows.push(last);
+      rows.finishing.push(planned);
     }
   }
   return { ...rows, spans: joinSpans(rows.spans) };
 }
 
 /** Rows to compute: the positions of a plan without those whose keys and values the adapter brings. */
-function numRowsOf({ sequence, numNew }: PlannedRows): number {
-  return numNew - Math.max(0, sequence.numGiven - sequence.numComputed);
+function numRowsOf({ sequence, numNew, draft }: PlannedRows): number {
+  return numNew - Math.max(0, sequence.numGiven - sequence.numComputed) + draft.tokenIds.length;
+}
+
+/** A token of the sequence, or one that is guessed to follow. */
+function tokenAt({ sequence: { tokenIds }, draft }: PlannedRows, index: number): number {
+  return index < tokenIds.length ? tokenIds[index] : draft.tokenIds[index - tokenIds.length];
 }
 
 /** Neighbouring sequences of one adapter are one span. */

@@ -1,6 +1,6 @@
 /**
  * The engine's law: whatever runs beside a request, whenever it comes and whoever leaves, whether it was preempted or found its prefix in the
- * cache, its tokens, its logits and what it reads of its prompt are those that it gets alone, bit for bit.
+ * cache, whether its tokens were guessed or not, its tokens, its logits and what it reads of its prompt are those that it gets alone, bit for bit.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -45,7 +45,15 @@ function drawOptions(rng: Rng): EngineOptions {
     maxWaiting: 100,
     maxWaitingPerTenant: 100,
     maxWaitMs: pick(rng, [30, 300, Infinity]),
+    maxDraftTokens: pick(rng, [0, 1, 3, 8]),
   };
+}
+
+/** What a request may take for its answer: that, all of it or with a wrong token, or nothing like it. */
+function predict(rng: Rng, answer: readonly number[]): Int32Array {
+  const prediction = Int32Array.from(answer);
+  if (prediction.length > 0 && rng.nextFloat() < 0.5) prediction[rng.nextBelow(prediction.length)] = rng.nextBelow(64);
+  return rng.nextFloat() < 0.2 ? prediction.reverse() : prediction;
 }
 
 type Fate = 'answered' | 'cancelled' | 'broken' | 'expired' | 'refused';
@@ -59,12 +67,16 @@ interface Flight {
   fate: Fate | null;
 }
 
+const COUNTED = ['preemptions', 'prefixHits', 'prefixEvictions', 'draftTokens', 'acceptedDraftTokens'] as const;
+
 /** What happened in some lives. */
 interface Happened {
   numWaited: number;
   preemptions: number;
   prefixHits: number;
   prefixEvictions: number;
+  draftTokens: number;
+  acceptedDraftTokens: number;
   readonly fates: Record<Fate, number>;
 }
 
@@ -91,6 +103,7 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
       weight: pick(rng, [0.5, 1, 3]),
       priority: rng.nextBelow(3) - 1,
       deadlineMs,
+      ...(rng.nextFloat() < 0.4 && { predictionTokenIds: predict(rng, outcomeAlone(p, a).tokenIds) }),
     };
     const outcome = emptyOutcome();
     const flight: Flight = { p, a, outcome, isBroken: chance < 0.02 || chance > 0.98, deadlineMs, fate: null };
@@ -146,6 +159,7 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
       assert.deepEqual(outcome, expected, what);
     } else {
       assert.deepEqual(outcome.tokenIds, expected.tokenIds.slice(0, outcome.tokenIds.length), what);
+      assert.deepEqual(outcome.logprobs, expected.logprobs.slice(0, outcome.logprobs.length), what);
       assert.deepEqual(outcome.digests, expected.digests.slice(0, outcome.digests.length), what);
     }
   }
@@ -153,7 +167,7 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
   assert.deepEqual([counts.numRunning, counts.numWaiting], [0, 0]);
   assert.equal(counts.numFreeBlocks, counts.numBlocks, 'every block came back');
   assert.deepEqual(engine.step(), { events: [], failures: [] });
-  for (const key of ['preemptions', 'prefixHits', 'prefixEvictions'] as const) happened[key] += counts[key];
+  for (const key of COUNTED) happened[key] += counts[key];
 }
 
 const NUM_LIVES = 400;
@@ -161,7 +175,8 @@ const NUM_LIVES = 400;
 for (const popularity of Object.keys(POPULARITY)) {
   test(`random arrivals and departures, ${popularity} adapters: every answer is the one that it is alone`, () => {
     const fates = { answered: 0, cancelled: 0, broken: 0, expired: 0, refused: 0 };
-    const happened: Happened = { numWaited: 0, preemptions: 0, prefixHits: 0, prefixEvictions: 0, fates };
+    const none = { numWaited: 0, preemptions: 0, prefixHits: 0, prefixEvictions: 0 };
+    const happened: Happened = { ...none, draftTokens: 0, acceptedDraftTokens: 0, fates };
     for (let seed = 0; seed < NUM_LIVES; seed++) live(seed, popularity, happened);
     const { fates: ends, ...counts } = happened;
     for (const [what, count] of Object.entries({ ...counts, ...ends })) {

@@ -132,6 +132,9 @@ export interface EngineStats {
   readonly residency: ResidencyStats;
   readonly steps: number;
   readonly generatedTokens: number;
+  /** Tokens that were guessed, and those of them that were right. */
+  readonly draftTokens: number;
+  readonly acceptedDraftTokens: number;
   readonly promptTokens: number;
 }
 

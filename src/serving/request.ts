@@ -63,6 +63,8 @@ export interface GenerateRequest {
   readonly grammar?: AnswerGrammar | undefined;
   /** The prompt's final hidden states, as one vector of length 1. */
   readonly embedding?: Pooling | undefined;
+  /** What the answer may be: where it is right, the answer comes faster. It never changes the answer. */
+  readonly predictionTokenIds?: Int32Array | undefined;
 }
 
 export type FinishReason = 'stop' | 'length';
@@ -91,6 +93,8 @@ export interface TokenEvent {
   readonly logprobs?: readonly RankedLogprob[] | undefined;
   /** On a request's first event, if it asked for them: one for each token of the prompt but the first, which nothing precedes. */
   readonly promptLogprobs?: readonly RankedLogprob[] | undefined;
+  /** If the request came with a prediction: how many of its tokens were tried so far, and right or wrong. */
+  readonly prediction?: { readonly numRight: number; readonly numWrong: number } | undefined;
   /** [D], with the event that ends the request, if it asked for it. */
   readonly embedding?: Float32Array | undefined;
 }

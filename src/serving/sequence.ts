@@ -4,6 +4,7 @@ import type { GrammarProgress } from '../numeric/index.ts';
 import type { PrefixNode } from './cache/prefix-cache.ts';
 import { PromptRows } from './prompt-rows.ts';
 import type { GenerateRequest } from './request.ts';
+import { Drafts } from './speculation/drafts.ts';
 
 /**
  * A request on its way: the scheduler closes the gap between `numComputed` and `numTokens`. There is no prefill and no decode
@@ -18,6 +19,8 @@ export class Sequence {
   readonly maxTokens: number;
   /** What the generated tokens must follow; most sequences have none. Recomputing a sequence does not touch it. Written by the engine. */
   constraint: GrammarProgress | undefined;
+  /** Guesses its next tokens, so that a step can check several; undefined where nothing is guessed. */
+  readonly drafts: Drafts | undefined;
   /** What the request reads of its prompt's rows; most requests read nothing. */
   readonly promptRows: PromptRows | undefined;
   /** Prompt and generated tokens, without the virtual ones. */
@@ -45,11 +48,15 @@ export class Sequence {
   /** Of its prompt's tokens, those that were in the cache when it began. */
   cachedTokens = 0;
 
-  /** @param maxTokens what the server can hold of one sequence; a request without a limit may fill it */
-  constructor(request: GenerateRequest, adapter: CompiledAdapter, maxTokens: number) {
+  /**
+   * @param maxTokens what the server can hold of one sequence; a request without a limit may fill it
+   * @param longestDraft tokens that may be guessed at a time
+   */
+  constructor(request: GenerateRequest, adapter: CompiledAdapter, maxTokens: number, longestDraft = 0) {
     this.request = request;
     this.adapter = adapter;
     this.promptRows = PromptRows.of(request);
+    this.drafts = longestDraft > 0 ? new Drafts(longestDraft, request.predictionTokenIds) : undefined;
     this.rng = Rng.fromSeed(request.sampling.seed, 'sample');
     this.tokenIds = [...request.promptTokenIds];
     this.maxTokens = request.maxTokens === null ? maxTokens : this.numPrompt + request.maxTokens;

@@ -81,12 +81,13 @@ export async function sweepTemporaries(folder: string, clock: Clock): Promise<vo
     const [prefix, host, pid] = name.split('~');
     if (prefix !== PREFIX || host === undefined || pid === undefined) continue;
     const path = join(folder, name);
-    const isOrphan = host === hostname() && !isAlive(Number(pid));
+    const isOrphan = host === hostname() && !isProcessAlive(Number(pid));
     if (isOrphan || (await isOld(path, clock))) await rm(path, { recursive: true, force: true });
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether this host has a process of that number. */
+export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -38,6 +38,11 @@ export class BlobStore {
     return this.#write([typeof bytes === 'string' ? Buffer.from(bytes) : bytes]);
   }
 
+  /** Copies in what comes piece by piece, as fast as it comes. */
+  putChunks(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<BlobInfo> {
+    return this.#write(chunks);
+  }
+
   /** Copies a file in, reading it once. @throws FILE_NOT_FOUND */
   async putFile(path: string): Promise<BlobInfo> {
     try {

@@ -8,4 +8,4 @@
 export { Database, type SqlRow, type SqlValue } from './database.ts';
 export { migrate, type Migration, type MigrationSet } from './migrate.ts';
 export { BlobStore, type BlobInfo, type BlobState } from './blobs.ts';
-export { makeFolderOnce, sweepTemporaries, syncFolder, writeFileAtomic } from './atomic.ts';
+export { isProcessAlive, makeFolderOnce, sweepTemporaries, syncFolder, writeFileAtomic } from './atomic.ts';

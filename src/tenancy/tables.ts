@@ -30,5 +30,17 @@ CREATE TABLE usage (
 ) STRICT, WITHOUT ROWID;
 `,
     },
+    {
+      version: 2,
+      name: 'limits of tenants',
+      sql: `
+ALTER TABLE tenants ADD COLUMN weight REAL;
+ALTER TABLE tenants ADD COLUMN requests_per_minute INTEGER;
+ALTER TABLE tenants ADD COLUMN tokens_per_minute INTEGER;
+ALTER TABLE tenants ADD COLUMN max_priority INTEGER;
+ALTER TABLE tenants ADD COLUMN max_adapters INTEGER;
+ALTER TABLE tenants ADD COLUMN max_adapter_bytes INTEGER;
+`,
+    },
   ],
 };

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { EspalierError, type Clock } from '../base/index.ts';
 import { Database } from '../storage/index.ts';
 import { ApiKeys } from './api-keys.ts';
+import { LIMIT_NAMES, NO_LIMITS } from './limits.ts';
 import { Quotas } from './quotas.ts';
 import { TENANCY_MIGRATIONS } from './tables.ts';
 import { Tenants } from './tenants.ts';
@@ -27,7 +28,7 @@ afterEach(() => database.close());
 
 test('tenants are created once, listed, limited and removed', () => {
   tenants.create('globex', { maxConcurrent: 2 });
-  assert.deepEqual(tenants.create('acme'), { name: 'acme', maxConcurrent: null, createdAt: now });
+  assert.deepEqual(tenants.create('acme'), { name: 'acme', ...NO_LIMITS, createdAt: now });
   assert.deepEqual(
     tenants.list().map(({ name }) => name),
     ['acme', 'globex'],
@@ -37,10 +38,38 @@ test('tenants are created once, listed, limited and removed', () => {
     assert.throws(() => tenants.create(name), { code: 'REQUEST_INVALID', param: 'tenant' }, name);
   }
   assert.throws(() => tenants.create('initech', { maxConcurrent: -1 }), { code: 'REQUEST_INVALID' });
-  assert.equal(tenants.setMaxConcurrent('acme', 5).maxConcurrent, 5);
+  assert.throws(() => tenants.get('initech'), { code: 'TENANT_NOT_FOUND' }, 'what is refused is not created');
+  assert.equal(tenants.setLimits('acme', { maxConcurrent: 5 }).maxConcurrent, 5);
   tenants.remove('acme');
   assert.throws(() => tenants.get('acme'), { code: 'TENANT_NOT_FOUND' });
   assert.throws(() => tenants.remove('acme'), { code: 'TENANT_NOT_FOUND' });
+});
+
+test('each limit is set by itself, and taken away by null', () => {
+  tenants.create('acme', { weight: 0.5 });
+  for (const [n, name] of LIMIT_NAMES.entries()) {
+    assert.deepEqual(tenants.setLimits('acme', { [name]: n + 2 }), tenants.limitsOf('acme'));
+    assert.equal(tenants.get('acme')[name], n + 2);
+  }
+  assert.equal(tenants.setLimits('acme', {}).weight, 2, 'nothing is changed by nothing');
+  assert.deepEqual(
+    LIMIT_NAMES.map((name) => tenants.get('acme')[name]),
+    LIMIT_NAMES.map((_, n) => n + 2),
+  );
+  for (const name of LIMIT_NAMES) assert.equal(tenants.setLimits('acme', { [name]: null })[name], null);
+  for (const [name, value] of [
+    ['weight', 0],
+    ['weight', Infinity],
+    ['weight', NaN],
+    ['tokensPerMinute', 1.5],
+    ['requestsPerMinute', -1],
+    ['maxPriority', -1],
+    ['maxAdapterBytes', 2 ** 60],
+  ] as const) {
+    assert.throws(() => tenants.setLimits('acme', { [name]: value }), { code: 'REQUEST_INVALID', param: name });
+  }
+  assert.throws(() => tenants.setLimits('nobody', { weight: 2 }), { code: 'TENANT_NOT_FOUND' });
+  assert.deepEqual(tenants.limitsOf('nobody'), NO_LIMITS);
 });
 
 test('a key opens its tenant, and only its hash is kept', () => {

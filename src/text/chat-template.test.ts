@@ -4,7 +4,7 @@ import type { ChatMessage, ToolCall } from '../formats/index.ts';
 import { CompiledTemplate } from './chat-template.ts';
 
 const user: ChatMessage = { role: 'user', content: 'hi' };
-const call: ToolCall = { type: 'function', function: { name: 'f', arguments: '{"a": [1, "\u00e9"]}' } };
+const call: ToolCall = { type: 'function', function: { name: 'f', arguments: { a: 1 } } };
 const render = (source: string, messages: readonly ChatMessage[] = [user], tools?: unknown[]): string =>
   new CompiledTemplate(source, { bos_token: '<b>', eos_token: '<e>' }, 'm.gguf').render({
     messages,
@@ -36,22 +36,21 @@ test('what the template refuses is a request error with its own words', () => {
 });
 
 test('tools and tool calls are never silently left out', () => {
-  assert.throws(() => render('{{ messages[0].content }}', [user], [{}]), {
-    code: 'REQUEST_INVALID',
-    message: /does not take tools/,
-    param: 'tools',
-  });
-  assert.throws(() => render('{{ tools }}', [user, { role: 'assistant', content: '', tool_calls: [call] }]), {
+  const called: ChatMessage = { role: 'assistant', content: '', tool_calls: [call] };
+  const contents = '{% for m in messages %}[{{ m.role }}: {{ m.content }}]{% endfor %}';
+  assert.match(render(contents, [user], [{ name: 'f' }]), /^\[system: .*\{"name":"f"\}/s);
+  assert.match(render(contents, [user, called]), /\[assistant: <tool_call>\n\{"name": "f"/);
+  const ownWay = '{{ tools }}{{ messages[1].tool_calls[0].function.name }}';
+  assert.match(render(ownWay, [user, called], [{ name: 'f' }]), /f$/);
+  assert.throws(() => render('{{ tools }}', [user, called]), {
     code: 'REQUEST_INVALID',
     param: 'messages[1].tool_calls',
   });
 });
 
-test('the arguments of a tool call reach the template as an object, and as text when they are no JSON', () => {
-  const source = '{{ messages[0].tool_calls[0].function.arguments | tojson }}';
-  assert.equal(render(source, [{ role: 'assistant', content: '', tool_calls: [call] }]), '{"a": [1, "\u00e9"]}');
-  const broken = { ...call, function: { name: 'f', arguments: '{"a": ' } };
-  assert.equal(render(source, [{ role: 'assistant', content: '', tool_calls: [broken] }]), JSON.stringify('{"a": '));
+test('a conversation without tools reaches every template as it is', () => {
+  const contents = '{% for m in messages %}[{{ m.role }}: {{ m.content }}]{% endfor %}';
+  assert.equal(render(contents, [user, { role: 'tool', content: '7' }]), '[user: hi][tool: 7]');
 });
 
 test('the weight of a training message is not shown to the template', () => {

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { errorMessage, fail, systemClock, type Clock, type Digest } from '../base/index.ts';
-import type { ChatMessage, ToolCall } from '../formats/index.ts';
+import type { ChatMessage } from '../formats/index.ts';
+import { takesTools } from './tool-syntax.ts';
+import { toolsAsText } from './tool-text.ts';
 
 export interface TemplateInput {
   readonly messages: readonly ChatMessage[];
@@ -50,11 +52,12 @@ export class CompiledTemplate {
   }
 
   /**
-   * The prompt as text, control tokens written by their names.
-   * @throws REQUEST_INVALID when the template refuses the messages, or has no place for tools or tool calls that are given
+   * The prompt as text, control tokens written by their names. A template that knows no tools gets them as text (tool-text.ts).
+   * @throws REQUEST_INVALID when the template refuses the messages, or has no place for tool calls that are given
    */
-  render({ messages, tools, addGenerationPrompt }: TemplateInput): string {
-    this.#checkTools(messages, tools);
+  render({ messages: given, tools, addGenerationPrompt }: TemplateInput): string {
+    const messages = this.#needsText(given, tools) ? toolsAsText(given, tools ?? []) : given;
+    this.#checkCalls(messages);
     const environment = new Environment();
     for (const [name, value] of Object.entries(this.#globals())) environment.set(name, value);
     environment.set('messages', messages.map(toTemplateMessage));
@@ -75,17 +78,15 @@ export class CompiledTemplate {
     }
   }
 
-  /** A template that never mentions tools would silently leave them out. */
-  #checkTools(messages: readonly ChatMessage[], tools: readonly unknown[] | undefined): void {
-    if (tools && tools.length > 0 && !/\btools\b/.test(this.source)) {
-      fail(
-        'REQUEST_INVALID',
-        `the chat template of ${this.#where} does not take tools: describe them in a system message`,
-        {
-          param: 'tools',
-        },
-      );
-    }
+  /** Whether the template would leave out tools or calls that are given. Without these it sees every message as it is. */
+  #needsText(messages: readonly ChatMessage[], tools: readonly unknown[] = []): boolean {
+    if (takesTools(this.source)) return false;
+    if (tools.length > 0) return true;
+    return !this.source.includes('tool_calls') && messages.some(({ tool_calls: calls = [] }) => calls.length > 0);
+  }
+
+  /** A template that shows tools but has no place for calls would silently leave them out. */
+  #checkCalls(messages: readonly ChatMessage[]): void {
     const index = messages.findIndex((message) => (message.tool_calls?.length ?? 0) > 0);
     if (index >= 0 && !this.source.includes('tool_calls')) {
       const param = `messages[${index}].tool_calls`;
@@ -139,7 +140,7 @@ function range(first: number, second?: number, step = 1): number[] {
   return numbers;
 }
 
-/** What a template sees of a message: not its weight, and the arguments of tool calls as an object, which OpenAI writes as JSON text. */
+/** What a template sees of a message: not its weight. */
 function toTemplateMessage(message: ChatMessage): Record<string, unknown> {
   const { content, tool_calls: calls, role, name, tool_call_id: callId } = message;
   return {
@@ -147,20 +148,6 @@ function toTemplateMessage(message: ChatMessage): Record<string, unknown> {
     content,
     ...(name === undefined ? {} : { name }),
     ...(callId === undefined ? {} : { tool_call_id: callId }),
-    ...(calls && calls.length > 0 ? { tool_calls: calls.map(toTemplateCall) } : {}),
+    ...(calls && calls.length > 0 ? { tool_calls: calls } : {}),
   };
-}
-
-function toTemplateCall(call: ToolCall): unknown {
-  const { arguments: text } = call.function;
-  return { ...call, function: { ...call.function, arguments: typeof text === 'string' ? parseArguments(text) : text } };
-}
-
-function parseArguments(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Not JSON: the model once wrote it so, and the template shows it as it is.
-    return text;
-  }
 }

@@ -76,10 +76,10 @@ test('stop strings cut exactly where they begin, however the text is cut into pi
 
 test('only what may become a stop string is held back', () => {
   const matcher = new StopMatcher(['END']);
-  assert.deepEqual(matcher.push('the E'), { text: 'the ', isStopped: false });
-  assert.deepEqual(matcher.push('xEN'), { text: 'Ex', isStopped: false });
-  assert.deepEqual(matcher.push('D and more'), { text: '', isStopped: true });
-  assert.deepEqual(matcher.push('more'), { text: '', isStopped: true });
+  assert.deepEqual(matcher.push('the E'), { text: 'the ', numHeld: 1, isStopped: false });
+  assert.deepEqual(matcher.push('xEN'), { text: 'Ex', numHeld: 2, isStopped: false });
+  assert.deepEqual(matcher.push('D and more'), { text: '', numHeld: 12, isStopped: true });
+  assert.deepEqual(matcher.push('more'), { text: '', numHeld: 4, isStopped: true });
   assert.equal(matcher.flush(), '');
 });
 

@@ -21,5 +21,7 @@ export {
   type RenderedExample,
   type WeightSpan,
 } from './render.ts';
+export { callBegin, callEnd, HERMES, LLAMA3_JSON, type ToolSyntax } from './tool-syntax.ts';
+export { ToolCallParser, type AnswerPart, type CallPart } from './tool-call-parser.ts';
 export { StreamDetokenizer } from './detokenize.ts';
 export { StopMatcher, type StopResult } from './stop-matcher.ts';

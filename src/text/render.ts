@@ -3,6 +3,8 @@ import { EspalierError, fail, type Digest } from '../base/index.ts';
 import type { ChatExample, ChatMessage, CompletionExample } from '../formats/index.ts';
 import type { CompiledTemplate, TemplateInput } from './chat-template.ts';
 import { maskSpecial, type MaskedInput } from './mask.ts';
+import { toolSyntaxOf, type ToolSyntax } from './tool-syntax.ts';
+import { shownMessage, shownTool } from './tool-text.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** An example of a training file; `line` is its place in the file, for messages. */
@@ -58,6 +60,11 @@ export class ChatRenderer {
     this.template = template;
     const hash = createHash('sha256').update(tokenizer.digest).update(template.digest);
     this.digest = `sha256:${hash.digest('hex')}`;
+  }
+
+  /** How the model writes tool calls; undefined: its template takes tools in a syntax that is not known here. */
+  get toolSyntax(): ToolSyntax | undefined {
+    return toolSyntaxOf(this.template.source);
   }
 
   /** The tokens of a conversation that the assistant is to continue. @throws REQUEST_INVALID when the template refuses it */
@@ -176,5 +183,6 @@ function templateInput(
   tools: readonly unknown[] | undefined,
   addGenerationPrompt: boolean,
 ): TemplateInput {
-  return tools === undefined ? { messages, addGenerationPrompt } : { messages, tools, addGenerationPrompt };
+  const input = { messages: messages.map(shownMessage), addGenerationPrompt };
+  return tools === undefined ? input : { ...input, tools: tools.map(shownTool) };
 }

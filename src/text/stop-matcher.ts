@@ -3,6 +3,8 @@ import { fail } from '../base/index.ts';
 export interface StopResult {
   /** Text that is certain to be before any stop string. */
   readonly text: string;
+  /** Characters that have come and are not in the text: held back, or cut off. */
+  readonly numHeld: number;
   /** Whether a stop string was met: it and all text after it are gone, and nothing more comes. */
   readonly isStopped: boolean;
 }
@@ -23,17 +25,17 @@ export class StopMatcher {
   }
 
   push(piece: string): StopResult {
-    if (this.#isStopped) return { text: '', isStopped: true };
+    if (this.#isStopped) return { text: '', numHeld: piece.length, isStopped: true };
     const text = this.#held + piece;
     const cut = this.#findStop(text);
     if (cut !== undefined) {
       this.#isStopped = true;
       this.#held = '';
-      return { text: text.slice(0, cut), isStopped: true };
+      return { text: text.slice(0, cut), numHeld: text.length - cut, isStopped: true };
     }
     const certain = text.length - this.#possibleStart(text);
     this.#held = text.slice(certain);
-    return { text: text.slice(0, certain), isStopped: false };
+    return { text: text.slice(0, certain), numHeld: this.#held.length, isStopped: false };
   }
 
   /** The text held back, when the stream ends without a stop string. */

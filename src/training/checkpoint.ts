@@ -13,7 +13,7 @@ export interface RunIdentity {
 }
 
 /** The checkpoint's layout; a file with another number is refused. */
-const VERSION = 1;
+const VERSION = 2;
 
 interface CheckpointState {
   readonly version: number;

@@ -1,7 +1,9 @@
 import { fail, type Problem } from '../base/index.ts';
 import { readTrainingFile, type TrainingFile } from '../formats/index.ts';
-import type { ChatRenderer, RenderedExample } from '../text/index.ts';
+import type { ChatRenderer } from '../text/index.ts';
+import type { ObjectiveName } from './objectives/objective.ts';
 import type { TokenExample } from './pack.ts';
+import { renderPairs, renderRated } from './preference-example.ts';
 
 /** A training file, checked and tokenised. */
 export interface LoadedExamples {
@@ -15,49 +17,119 @@ export interface LoadedExamples {
   readonly warnings: readonly Problem[];
 }
 
+/** The forms of data that an objective learns from; the first is the one that it is made for. */
+const FORMS: Readonly<Record<ObjectiveName, readonly TrainingFile['form'][]>> = {
+  sft: ['chat', 'completion'],
+  dpo: ['preference'],
+  ipo: ['preference'],
+  simpo: ['preference'],
+  orpo: ['preference'],
+  kto: ['rated', 'preference'],
+};
+const FORM_NAMES: Readonly<Record<TrainingFile['form'], string>> = {
+  chat: 'chats',
+  completion: 'prompts with completions',
+  preference: 'preference pairs',
+  rated: 'rated completions',
+};
+
 /**
  * Reads, checks and renders a JSONL file. All problems are reported together, before any compute.
- * @param contextLength the longest example that the base can take, in tokens
- * @throws DATA_INVALID with a problem for each line that is wrong
+ * @param contextLength the longest sequence that the base can take, in tokens
+ * @param objective what the examples are for; the one that the file's form is made for when undefined
+ * @throws DATA_INVALID with a problem for each line that is wrong, or when the file has a form that the objective does not learn from
  */
-export function loadExamples(path: string, renderer: ChatRenderer, contextLength: number): LoadedExamples {
+export function loadExamples(
+  path: string,
+  renderer: ChatRenderer,
+  contextLength: number,
+  objective?: ObjectiveName,
+): LoadedExamples {
   const file = readTrainingFile(path);
-  if (file.form === 'preference') {
-    fail(
-      'DATA_INVALID',
-      `${path}: holds preference pairs, which this method does not train on: use chat or completion lines`,
-    );
-  }
-  const rendered = renderAll(file, renderer);
+  if (objective !== undefined) requireForm(path, file.form, objective);
+  return examplesOf(file, renderer, contextLength, objective);
+}
+
+/** The same for a file that has been read, without a look at its form. */
+export function examplesOf(
+  file: TrainingFile,
+  renderer: ChatRenderer,
+  contextLength: number,
+  objective?: ObjectiveName,
+): LoadedExamples {
+  const { examples, lines } = render(file, renderer, objective);
   const problems: Problem[] = [];
-  for (const [index, { tokenIds, lossWeights }] of rendered.entries()) {
-    const line = (file.examples[index] as { line: number }).line;
+  for (const [index, example] of examples.entries()) {
+    const line = lines[index];
     const where = `${file.name}:${line}`;
-    if (tokenIds.length > contextLength) {
-      const message = `line ${line}: has ${tokenIds.length} tokens, the base takes at most ${contextLength}: shorten or split it`;
-      problems.push({ where, message });
-    }
-    // The first token is never predicted.
-    if (!lossWeights.some((weight, position) => position > 0 && weight !== 0)) {
-      problems.push({ where, message: `line ${line}: every assistant message has weight 0: nothing to learn from` });
+    for (const message of new Set(problemsOf(example, contextLength))) {
+      problems.push({ where, message: `line ${line}: ${message}` });
     }
   }
   if (problems.length > 0) {
     const first = problems[0];
     fail('DATA_INVALID', `${first.where}: ${first.message}`, { problems });
   }
+  return { ...countTokens(examples), examples, lines, digest: file.digest, warnings: file.warnings };
+}
+
+/** A part of loaded examples, in their order. */
+export function selectExamples(loaded: LoadedExamples, isChosen: (index: number) => boolean): LoadedExamples {
+  const examples = loaded.examples.filter((_, index) => isChosen(index));
+  return { ...loaded, ...countTokens(examples), examples, lines: loaded.lines.filter((_, index) => isChosen(index)) };
+}
+
+function countTokens(examples: readonly TokenExample[]): { numTokens: number; numTargets: number } {
   return {
-    examples: rendered,
-    lines: file.examples.map((example) => example.line),
-    numTokens: rendered.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-    numTargets: rendered.reduce((sum, { lossWeights }) => sum + lossWeights.filter((weight) => weight !== 0).length, 0),
-    digest: file.digest,
-    warnings: file.warnings,
+    numTokens: examples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
+    numTargets: examples.reduce((sum, { lossWeights }) => sum + lossWeights.filter((weight) => weight !== 0).length, 0),
   };
 }
 
-function renderAll(file: TrainingFile, renderer: ChatRenderer): RenderedExample[] {
-  if (file.form === 'completion') return file.examples.map((example) => renderer.renderCompletion(example));
-  if (file.form === 'chat') return file.examples.map((example) => renderer.renderExample(example));
-  return [];
+function requireForm(path: string, form: TrainingFile['form'], objective: ObjectiveName): void {
+  if (FORMS[objective].includes(form)) return;
+  const wanted = FORMS[objective].map((one) => FORM_NAMES[one]).join(' or ');
+  const fitting = Object.entries(FORMS).flatMap(([name, forms]) => (forms.includes(form) ? [name] : []));
+  fail(
+    'DATA_INVALID',
+    `${path}: holds ${FORM_NAMES[form]}, and --objective ${objective} learns from ${wanted}: use --objective ${fitting.join(' or ')}, or other data`,
+    { param: 'objective' },
+  );
+}
+
+function render(
+  file: TrainingFile,
+  renderer: ChatRenderer,
+  objective: ObjectiveName | undefined,
+): { examples: TokenExample[]; lines: number[] } {
+  const lines = file.examples.map((example) => example.line);
+  switch (file.form) {
+    case 'chat':
+      return { examples: file.examples.map((example) => renderer.renderExample(example)), lines };
+    case 'completion':
+      return { examples: file.examples.map((example) => renderer.renderCompletion(example)), lines };
+    case 'rated':
+      return renderRated(file.examples, renderer);
+    case 'preference':
+      if (objective === 'kto') return renderRated(file.examples, renderer);
+      return { examples: renderPairs(file.examples, renderer), lines };
+    default:
+      return file satisfies never;
+  }
+}
+
+function* problemsOf(example: TokenExample, contextLength: number): Generator<string> {
+  const { lossWeights, ends = [example.tokenIds.length] } = example;
+  let begin = 0;
+  for (const end of ends) {
+    const length = end - begin;
+    if (length > contextLength) {
+      yield `has ${length} tokens, the base takes at most ${contextLength}: shorten or split it`;
+    }
+    // The first token is never predicted.
+    if (!lossWeights.subarray(begin + 1, end).some((weight) => weight !== 0)) {
+      yield 'every assistant message has weight 0: nothing to learn from';
+    }
+    begin = end;
+  }
 }

@@ -6,7 +6,7 @@ import { openChatRenderer } from '../text/index.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import { TrainingGroup, type GroupEvent } from './group.ts';
 import { finishRun, prepareRun, type PreparedRun } from './job.ts';
-import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob } from './messages.ts';
+import type { FromGroup, FromTrainer, GroupedJob, GroupJob, ToGroup } from './messages.ts';
 
 /** Messages that came while a pass ran; they are read between passes. */
 export class GroupInbox {
@@ -32,7 +32,7 @@ export class GroupInbox {
 }
 
 interface LiveRun {
-  readonly job: TrainJob;
+  readonly job: GroupedJob;
   readonly prepared: PreparedRun;
   readonly startedMs: number;
   readonly start: { readonly step: number; readonly tokens: number };
@@ -70,12 +70,12 @@ export async function runGroup(
     }
   };
 
-  const add = (id: string, job: TrainJob): void => {
+  const add = (id: string, job: GroupedJob): void => {
     const prepared = prepareRun(job, base, renderer, pool);
     const { step, trainedTokens: tokens } = prepared.run.state;
     runs.set(id, { job, prepared, startedMs: clock.nowMs(), start: { step, tokens } });
-    say(id, { type: 'started', started: prepared.started });
     group.add(id, prepared.run);
+    say(id, { type: 'started', started: prepared.started });
   };
   const cancel = (id: string): void => {
     const live = runs.get(id);
@@ -90,7 +90,7 @@ export async function runGroup(
     const live = runs.get(event.id);
     if (!live) return;
     const { job, prepared, startedMs, start } = live;
-    const { run, train, checkpointPath, identity, trainableParameters } = prepared;
+    const { run, checkpointPath, identity, sampleTaker } = prepared;
     const seconds = (clock.nowMs() - startedMs) / 1000;
     const tokensHere = run.state.trainedTokens - start.tokens;
     switch (event.type) {
@@ -101,12 +101,15 @@ export async function runGroup(
         const { report } = event;
         const secondsLeft = ((run.totalSteps - report.step) * seconds) / (report.step - start.step);
         say(event.id, { type: 'step', report, tokensPerSecond: tokensHere / seconds, secondsLeft });
+        if (report.valid && sampleTaker.isWanted) {
+          say(event.id, { type: 'samples', samples: sampleTaker.take(report.step) });
+        }
         if (report.step % job.checkpointEverySteps === 0 && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
         return;
       }
       case 'finished': {
         saveCheckpoint(checkpointPath, run, identity);
-        const result = finishRun(job, base, run, train, { seconds, tokensHere, trainableParameters });
+        const result = finishRun(job, base, prepared, { seconds, tokensHere });
         rmSync(checkpointPath, { force: true });
         runs.delete(event.id);
         say(event.id, { type: 'done', result });

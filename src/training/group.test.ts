@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Rng } from '../base/index.ts';
-import { defaultLoraConfig } from '../formats/index.ts';
+import { defaultLoraConfig, parsePeftConfig, type PeftConfig } from '../formats/index.ts';
 import { openBase } from '../model/index.ts';
 import { BufferPool, loadNativeKernels, Tape } from '../numeric/index.ts';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
@@ -51,17 +51,38 @@ function randomExamples(rng: Rng, count: number): TokenExample[] {
   });
 }
 
+function randomAdapter(rng: Rng): PeftConfig {
+  const target_modules = TARGETS[rng.nextBelow(TARGETS.length)];
+  const r = 1 + rng.nextBelow(9);
+  const shared = { task_type: 'CAUSAL_LM', target_modules };
+  switch (rng.nextBelow(6)) {
+    case 0:
+      return parsePeftConfig({ ...shared, peft_type: 'LORA', r, use_dora: true, lora_alpha: 16 }, 'dora');
+    case 1:
+      return parsePeftConfig(
+        { ...shared, peft_type: 'IA3', feedforward_modules: target_modules.filter((name) => name === 'down_proj') },
+        'ia3',
+      );
+    case 2:
+      return parsePeftConfig({ ...shared, peft_type: 'LOHA', r, alpha: 8 }, 'loha');
+    default:
+      return {
+        ...defaultLoraConfig(),
+        r,
+        lora_alpha: 16,
+        lora_dropout: rng.nextBelow(2) === 0 ? 0 : 0.2,
+        use_rslora: rng.nextBelow(2) === 0,
+        lora_bias: rng.nextBelow(2) === 0,
+        target_modules,
+      };
+  }
+}
+
 function randomCase(rng: Rng): Case {
   const batchTokens = 20 + rng.nextBelow(200);
   const config: RunConfig = {
-    adapter: {
-      ...defaultLoraConfig(),
-      r: 1 + rng.nextBelow(9),
-      lora_alpha: 16,
-      lora_dropout: rng.nextBelow(2) === 0 ? 0 : 0.2,
-      use_rslora: rng.nextBelow(2) === 0,
-      target_modules: TARGETS[rng.nextBelow(TARGETS.length)],
-    },
+    adapter: randomAdapter(rng),
+    recompute: rng.nextBelow(4) === 0,
     maxSteps: 2 + rng.nextBelow(5),
     epochs: 1,
     batchTokens,
@@ -179,8 +200,12 @@ test('a checkpoint that was made in a group goes on alone, and the other way rou
 
 test('whether a run shares the frozen product changes no bit of its gradients', () => {
   const rng = Rng.fromSeed(11, 'sharing');
-  const cases = Array.from({ length: 4 }, () => randomCase(rng));
-  const gradients = (sharing: readonly boolean[]): Float32Array[] => {
+  const cases = Array.from({ length: 4 }, () => {
+    const one = randomCase(rng);
+    const adapter = { ...defaultLoraConfig(), r: 4, lora_alpha: 16, lora_dropout: 0.2, target_modules: TARGETS[1] };
+    return { ...one, config: { ...one.config, adapter } };
+  });
+  const gradients = (sharing: readonly boolean[], recompute = false): Float32Array[] => {
     const pool = new BufferPool();
     const runs = cases.map(({ config, data }) => new TrainingRun(base, data, config, pool));
     const batches = cases.map(({ data }) => packExamples(data.train));
@@ -191,7 +216,8 @@ test('whether a run shares the frozen product changes no bit of its gradients', 
       return { begin, end, hooks: run.openStep().hooks, sharesProduct: sharing[index] };
     });
     const parameters = runs.flatMap((run) => run.parameters);
-    groupStep(new Tape(kernels, pool, parameters), base, spanHooks(spans), joinBatches(batches), batches);
+    const tape = new Tape(kernels, pool, parameters, { recompute });
+    groupStep(tape, base, spanHooks(spans), joinBatches(batches), batches);
     return parameters.map(({ gradient }) => gradient.data as Float32Array);
   };
   const shared = gradients([true, true, true, true]);
@@ -202,4 +228,27 @@ test('whether a run shares the frozen product changes no bit of its gradients', 
     [true, true, false, false],
   ])
     assert.deepEqual(gradients(sharing), shared, sharing.join(' '));
+  for (const sharing of [
+    [true, true, true, true],
+    [true, false, true, true],
+  ])
+    assert.deepEqual(gradients(sharing, true), shared, `computed again, ${sharing.join(' ')}`);
+});
+
+test('a run with another objective is refused by its name', () => {
+  const { config, data } = randomCase(Rng.fromSeed(13, 'objectives'));
+  const pairs = data.train.map((example) => ({ ...example, ends: [1, example.tokenIds.length] }));
+  const objective = { name: 'simpo', beta: 2, gamma: 1 } as const;
+  const pool = new BufferPool();
+  const run = new TrainingRun(base, { train: pairs, valid: [] }, { ...config, objective }, pool);
+  const group = new TrainingGroup(base, pool, 1000);
+  assert.throws(() => group.add('pairs', run), { code: 'CONFIG_INVALID', message: /simpo.*espalier train/ });
+  assert.equal(group.size, 0);
+});
+
+test('joined batches end the rows of their segments where the batches do', () => {
+  const rng = Rng.fromSeed(17, 'joining');
+  const examples = randomExamples(rng, 7);
+  const joined = joinBatches([packExamples(examples.slice(0, 3)), packExamples(examples.slice(3))]);
+  assert.deepEqual(joined, packExamples(examples));
 });

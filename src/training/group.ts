@@ -1,4 +1,4 @@
-import { EspalierError, assert, errorMessage } from '../base/index.ts';
+import { EspalierError, assert, errorMessage, fail } from '../base/index.ts';
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { Tape, type BufferPool } from '../numeric/index.ts';
@@ -45,7 +45,16 @@ export class TrainingGroup {
     return this.#members.length;
   }
 
+  /** @throws CONFIG_INVALID for a run with another objective than sft */
   add(id: string, run: TrainingRun): void {
+    const { name } = run.objective;
+    if (name !== 'sft') {
+      fail(
+        'CONFIG_INVALID',
+        `runs that are trained together have the objective sft, this one has ${name}: train it alone, with espalier train`,
+        { param: 'objective' },
+      );
+    }
     assert(!this.#members.some((member) => member.id === id), `the group has one run ${id}`);
     this.#members.push({ id, run, open: undefined, losses: [] });
   }
@@ -106,7 +115,9 @@ export class TrainingGroup {
       spans.push({ begin, end: begin + batch.tokenIds_T.length, hooks: member.open.hooks, sharesProduct });
     }
     const parameters = taken.flatMap(({ member }) => member.run.parameters);
-    const tape = new Tape(this.#base.kernels, this.#pool, parameters);
+    // It changes no bit of anybody's gradients.
+    const recompute = taken.some(({ member }) => member.run.config.recompute);
+    const tape = new Tape(this.#base.kernels, this.#pool, parameters, { recompute });
     const batches = taken.map(({ batch }) => batch);
     const losses = groupStep(tape, this.#base, spanHooks(spans), joinBatches(batches), batches);
     for (const [index, { member }] of taken.entries()) member.losses.push(losses[index]);

@@ -3,15 +3,31 @@
  * Owns: a run's state and its checkpoint.
  * May import: base numeric formats text model adapters.   Called by: app.
  * Runs on: a child process (child.ts); the types on the main thread.
- * Throws: DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
+ * Throws: CONFIG_INVALID DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
-export { countParameters, runJob } from './job.ts';
-export type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob, TrainResult, TrainStarted } from './messages.ts';
-export { loadExamples, type LoadedExamples } from './example.ts';
+export { countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
+export { STOP } from './messages.ts';
+export type {
+  FromGroup,
+  FromTrainer,
+  GroupJob,
+  Sample,
+  StepRecord,
+  ToGroup,
+  TrainJob,
+  TrainResult,
+  TrainStarted,
+} from './messages.ts';
+export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
+export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
+export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
+export { examplesOf, loadExamples, type LoadedExamples } from './example.ts';
 export { packExamples, groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';
 export { TrainingGroup, type GroupEvent } from './group.ts';
 export { evaluateStep, trainStep, type BatchLoss } from './step.ts';
+export { makeObjective, OBJECTIVES } from './objectives/index.ts';
+export type { MetricSum, Objective, ObjectiveConfig, ObjectiveLoss, ObjectiveName } from './objectives/objective.ts';
 export { ANSWER_METRICS, canStillMatch, scoreAnswers, type Answer, type AnswerMetric } from './score.ts';

@@ -1,14 +1,20 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
 import { type Clock, fail } from '../base/index.ts';
-import { writeArtefact } from '../adapters/index.ts';
+import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
-import { loadExamples, type LoadedExamples } from './example.ts';
-import type { FromTrainer, TrainJob, TrainResult, TrainStarted } from './messages.ts';
+import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
+import { loadRunData, type LoadedRunData } from './run-data.ts';
 import { TrainingRun } from './run.ts';
+import { SampleTaker } from './sample-taker.ts';
+
+/** Beside the adapter's files: what is known of the run that made it. It is no part of the adapter. */
+export const RUN_FOLDER = 'run';
+/** In the run's folder: the adapter after the last step. */
+const LAST_FOLDER = 'last';
 
 /** Weight of the newest step in the shown rate. */
 const RATE_SMOOTHING = 0.2;
@@ -16,22 +22,31 @@ const RATE_SMOOTHING = 0.2;
 /** A run whose files have been read and whose checkpoint, if it resumes, has been loaded. */
 export interface PreparedRun {
   readonly run: TrainingRun;
-  readonly train: LoadedExamples;
+  readonly data: LoadedRunData;
   readonly checkpointPath: string;
   readonly identity: RunIdentity;
   readonly trainableParameters: number;
+  readonly textDigest: string;
+  readonly sampleTaker: SampleTaker;
   readonly started: TrainStarted;
 }
 
 /** @param pool see {@link TrainingRun} @throws DATA_INVALID CONFIG_INVALID CHECKPOINT_INVALID TARGET_UNMATCHED */
 export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRenderer, pool?: BufferPool): PreparedRun {
-  const train = loadExamples(job.dataPath, renderer, base.config.contextLength);
-  const valid =
-    job.validPath === undefined ? undefined : loadExamples(job.validPath, renderer, base.config.contextLength);
+  const objective = job.config.objective?.name ?? 'sft';
+  const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
+  const data = loadRunData(sources, renderer, base.config.contextLength);
+  const { train, valid } = data;
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
-  mkdirSync(job.output, { recursive: true });
-  const checkpointPath = join(job.output, 'checkpoint.safetensors');
-  const identity = { base: base.digest, train: train.digest, valid: valid?.digest ?? null, config: job.config };
+  const folder = job.keeping?.folder ?? job.output;
+  mkdirSync(folder, { recursive: true });
+  const checkpointPath = join(folder, 'checkpoint.safetensors');
+  const identity = {
+    base: `${base.digest} in ${base.format}`,
+    train: train.digest,
+    valid: validDigestOf(job, data),
+    config: job.config,
+  };
   if (job.resume) loadCheckpoint(checkpointPath, run, identity);
   const trainableParameters = run.parameters.reduce((sum, { value }) => sum + value.data.length, 0);
   const started = {
@@ -42,19 +57,42 @@ export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRendere
     trainExamples: train.examples.length,
     trainTokens: train.numTokens,
     validExamples: valid?.examples.length ?? 0,
+    isHeldOut: valid !== undefined && job.validPath === undefined,
+    overlaps: data.overlaps,
     instructionSet: base.kernels.name,
-    warnings: [...train.warnings, ...(valid?.warnings ?? [])],
+    warnings: data.warnings,
+    history: historyOf(run),
   };
-  return { run, train, checkpointPath, identity, trainableParameters, started };
+  const sampleTaker = new SampleTaker(run, valid, renderer.tokenizer, job.samples);
+  return {
+    run,
+    data,
+    checkpointPath,
+    identity,
+    trainableParameters,
+    textDigest: renderer.digest,
+    sampleTaker,
+    started,
+  };
 }
 
-/** Trains one adapter from files to files. Progress goes up through `send`; the checkpoint in the output folder makes it resumable. */
-export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTrainer) => void): Promise<void> {
+/**
+ * Trains one adapter from files to files. Progress goes up through `send`; the checkpoint in the output folder, or where it is to be kept,
+ * makes it resumable. A snapshot is always older than the checkpoint that knows of its step.
+ * @param mustStop asked after each step: whether to leave a checkpoint and go
+ */
+export async function runJob(
+  job: TrainJob,
+  clock: Clock,
+  send: (message: FromTrainer) => void,
+  mustStop: () => boolean = () => false,
+): Promise<void> {
   const kernels = loadNativeKernels(job.threads === undefined ? {} : { threads: job.threads });
   const base = openBase(job.base, kernels);
-  const renderer = openChatRenderer(job.base.path);
-  const { run, train, checkpointPath, identity, trainableParameters, started } = prepareRun(job, base, renderer);
-  send({ type: 'started', started });
+  const prepared = prepareRun(job, base, openChatRenderer(job.base.path));
+  const { run, checkpointPath, identity, sampleTaker } = prepared;
+  const { keeping } = job;
+  send({ type: 'started', started: prepared.started });
   const startedMs = clock.nowMs();
   const start = { step: run.state.step, tokens: run.state.trainedTokens };
   let tokensPerSecond = 0;
@@ -66,42 +104,94 @@ export async function runJob(job: TrainJob, clock: Clock, send: (message: FromTr
     tokensPerSecond = tokensPerSecond === 0 ? rate : tokensPerSecond + RATE_SMOOTHING * (rate - tokensPerSecond);
     const meanSeconds = (clock.nowMs() - startedMs) / 1000 / (report.step - start.step);
     send({ type: 'step', report, tokensPerSecond, secondsLeft: (run.totalSteps - report.step) * meanSeconds });
-    if (report.step % job.checkpointEverySteps === 0 && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
-    // Lets a cancel message or the parent's end be noticed.
+    if (report.valid && sampleTaker.isWanted) send({ type: 'samples', samples: sampleTaker.take(report.step) });
+    const isSnapshot = keeping !== undefined && (report.step % keeping.snapshotEverySteps === 0 || run.isDone);
+    if (isSnapshot) writeSnapshot(job, keeping, base, run, send);
+    const isTime = isSnapshot || report.step % job.checkpointEverySteps === 0;
+    if (isTime && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+    // Lets a message or the parent's end be noticed.
     await new Promise((resolve) => setImmediate(resolve));
+    if (mustStop() && !run.isDone) {
+      saveCheckpoint(checkpointPath, run, identity);
+      send({ type: 'stopped', step: report.step });
+      return;
+    }
   }
   saveCheckpoint(checkpointPath, run, identity);
   const seconds = (clock.nowMs() - startedMs) / 1000;
   const tokensHere = run.state.trainedTokens - start.tokens;
-  const result = finishRun(job, base, run, train, { seconds, tokensHere, trainableParameters });
-  rmSync(checkpointPath, { force: true });
+  const result = finishRun(job, base, prepared, { seconds, tokensHere });
+  if (!keeping) rmSync(checkpointPath, { force: true });
   send({ type: 'done', result });
+}
+
+/** Where the adapter of a step is kept. */
+export function snapshotFolder(folder: string, step: number): string {
+  return join(folder, 'snapshots', `step-${step}`);
+}
+
+function writeSnapshot(
+  job: TrainJob,
+  keeping: TrainKeeping,
+  base: BaseModel,
+  run: TrainingRun,
+  send: (message: FromTrainer) => void,
+): void {
+  const { step } = run.state;
+  const folder = snapshotFolder(keeping.folder, step);
+  writeAdapter(folder, job, base, run, lastValues(run));
+  send({ type: 'snapshot', step, folder });
+}
+
+function historyOf({ state }: TrainingRun): StepRecord[] {
+  const { trainLosses, trainAccuracies, validations } = state;
+  return trainLosses.map((loss, index) => {
+    const found = validations.find(({ step }) => step === index + 1);
+    const valid = found && { loss: found.loss, accuracy: found.accuracy };
+    return { step: index + 1, loss, accuracy: trainAccuracies[index], valid };
+  });
+}
+
+function lastValues(run: TrainingRun): Float32Array[] {
+  return run.parameters.map(({ value }) => value.data as Float32Array);
+}
+
+function writeAdapter(
+  folder: string,
+  job: TrainJob,
+  base: BaseModel,
+  run: TrainingRun,
+  values: readonly Float32Array[],
+): WrittenArtefact {
+  const trained = run.parameters.map(({ name, value }, index) => {
+    const data = values[index];
+    return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
+  });
+  const tensors = new Map([...run.frozen, ...trained]);
+  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
+  return writeArtefact(folder, { config, tensors }, base.digest);
 }
 
 /** Writes the adapter of a run that is done. */
 export function finishRun(
   job: TrainJob,
   base: BaseModel,
-  run: TrainingRun,
-  train: LoadedExamples,
-  { seconds, tokensHere, trainableParameters }: { seconds: number; tokensHere: number; trainableParameters: number },
+  { run, data, trainableParameters, textDigest }: PreparedRun,
+  { seconds, tokensHere }: { readonly seconds: number; readonly tokensHere: number },
 ): TrainResult {
   const { state } = run;
-  const values = run.finalValues();
-  const tensors = new Map(
-    run.parameters.map(({ name, value }, index) => {
-      const data = values[index];
-      return data ? [name, { shape: value.shape, data }] : fail('INTERNAL', `no value for ${name}`);
-    }),
-  );
-  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
-  const artefact = writeArtefact(job.output, { config, tensors }, base.digest);
+  const artefact = writeAdapter(job.output, job, base, run, run.finalValues());
+  const lastOutput = join(job.output, RUN_FOLDER, LAST_FOLDER);
+  const last = state.best ? writeAdapter(lastOutput, job, base, run, lastValues(run)) : undefined;
   const best = state.best ? state.validations.find(({ step }) => step === state.best?.step) : undefined;
   return {
     output: job.output,
     digest: artefact.digest,
     steps: state.step,
     bestStep: state.best?.step ?? state.step,
+    stoppedEarly: state.step < run.totalSteps,
+    lastOutput: last ? lastOutput : null,
+    lastDigest: last?.digest ?? null,
     trainLoss: state.trainLosses.at(-1) ?? NaN,
     validLoss: best?.loss ?? null,
     validAccuracy: best?.accuracy ?? null,
@@ -112,9 +202,22 @@ export function finishRun(
     tokensPerSecond: seconds > 0 ? tokensHere / seconds : 0,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     adapterBytes: artefact.sizeBytes,
-    dataDigest: train.digest,
+    dataDigest: data.train.digest,
     baseDigest: base.digest,
+    baseFormat: base.format,
+    validDigest: validDigestOf(job, data),
+    textDigest,
+    trainExamples: data.train.examples.length,
+    validExamples: data.valid?.examples.length ?? 0,
+    instructionSet: base.kernels.name,
+    trainLosses: [...state.trainLosses],
+    validations: [...state.validations],
   };
+}
+
+/** Of the held-out file; a held-out part of the training file is decided by that and the configuration. */
+function validDigestOf(job: TrainJob, { valid }: LoadedRunData): string | null {
+  return job.validPath === undefined ? null : (valid?.digest ?? null);
 }
 
 /** Parameters of the base; tied embeddings count once. */

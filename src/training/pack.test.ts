@@ -34,3 +34,12 @@ test('groups hold whole examples, in order, none lost, none over the limit but o
   ]);
   assert.deepEqual(groupByTokens([], 10), []);
 });
+
+test('sequences of one example are segments of their own: no row predicts the next sequence', () => {
+  const pair = { ...example([5, 6, 7, 5, 8], [0, 1, 1, 1, 1]), ends: [3, 5] };
+  const batch = packExamples([pair, example([1, 2], [0, 1])]);
+  assert.deepEqual([...batch.positions_T], [0, 1, 2, 0, 1, 0, 1]);
+  assert.deepEqual([...batch.segmentStarts_T], [0, 0, 0, 3, 3, 5, 5]);
+  assert.deepEqual([...batch.lossRows_N], [0, 1, 3, 5]);
+  assert.deepEqual([...batch.lossEnds_S], [2, 3, 4]);
+});

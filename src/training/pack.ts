@@ -1,14 +1,21 @@
 import { assert } from '../base/index.ts';
 
-/** An example as token ids, with the weight of predicting each of them (0 for what is given, such as the prompt). */
+/**
+ * An example as token ids, with the weight of predicting each of them (0 for what is given, such as the prompt). It is one sequence, or
+ * several that must share a batch, laid end to end: a pair of answers, each after the prompt.
+ */
 export interface TokenExample {
   readonly tokenIds: Int32Array;
   readonly lossWeights: Float32Array;
+  /** The index after the last token of each sequence; one sequence when missing. */
+  readonly ends?: readonly number[];
+  /** Of an answer that stands alone: whether it is a good one. */
+  readonly isDesirable?: boolean;
 }
 
 /**
  * Whole examples laid end to end, without padding. Rows attend only inside their own segment, so packing changes no value.
- * T rows, N of them with a target.
+ * T rows in S segments (the examples' sequences), N rows with a target.
  */
 export interface PackedBatch {
   readonly tokenIds_T: Int32Array;
@@ -19,8 +26,11 @@ export interface PackedBatch {
   readonly lossRows_N: Int32Array;
   readonly targets_N: Int32Array;
   readonly weights_N: Float32Array;
+  /** Of `lossRows_N`, the index after the last one of each segment. */
+  readonly lossEnds_S: Int32Array;
   readonly weightSum: number;
   readonly numExamples: number;
+  readonly examples: readonly TokenExample[];
 }
 
 export function packExamples(examples: readonly TokenExample[]): PackedBatch {
@@ -31,18 +41,25 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
   const lossRows: number[] = [];
   const targets: number[] = [];
   const weights: number[] = [];
+  const lossEnds: number[] = [];
   let start = 0;
-  for (const { tokenIds, lossWeights } of examples) {
+  for (const { tokenIds, lossWeights, ends = [tokenIds.length] } of examples) {
     assert(tokenIds.length === lossWeights.length, 'every token has a loss weight');
+    assert(ends.at(-1) === tokenIds.length, 'every token belongs to a sequence');
     tokenIds_T.set(tokenIds, start);
-    segmentStarts_T.fill(start, start, start + tokenIds.length);
-    for (let i = 0; i < tokenIds.length; i++) {
-      positions_T[start + i] = i;
-      const weight = lossWeights[i + 1] ?? 0;
-      if (weight === 0) continue;
-      lossRows.push(start + i);
-      targets.push(tokenIds[i + 1]);
-      weights.push(weight);
+    let begin = 0;
+    for (const end of ends) {
+      segmentStarts_T.fill(start + begin, start + begin, start + end);
+      for (let i = begin; i < end; i++) {
+        positions_T[start + i] = i - begin;
+        const weight = i + 1 < end ? lossWeights[i + 1] : 0;
+        if (weight === 0) continue;
+        lossRows.push(start + i);
+        targets.push(tokenIds[i + 1]);
+        weights.push(weight);
+      }
+      lossEnds.push(lossRows.length);
+      begin = end;
     }
     start += tokenIds.length;
   }
@@ -53,8 +70,10 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
     lossRows_N: Int32Array.from(lossRows),
     targets_N: Int32Array.from(targets),
     weights_N: Float32Array.from(weights),
+    lossEnds_S: Int32Array.from(lossEnds),
     weightSum: weights.reduce((sum, weight) => sum + weight, 0),
     numExamples: examples.length,
+    examples,
   };
 }
 
@@ -66,6 +85,11 @@ export function joinBatches(batches: readonly PackedBatch[]): PackedBatch {
     firstRows.push(numRows);
     numRows += tokenIds_T.length;
   }
+  const lossEnds: number[] = [];
+  for (const { lossEnds_S } of batches) {
+    const before = lossEnds.at(-1) ?? 0;
+    for (const end of lossEnds_S) lossEnds.push(before + end);
+  }
   const ints = (of: (batch: PackedBatch, firstRow: number) => Int32Array): Int32Array =>
     Int32Array.from(batches.flatMap((batch, index) => [...of(batch, firstRows[index])]));
   return {
@@ -75,8 +99,10 @@ export function joinBatches(batches: readonly PackedBatch[]): PackedBatch {
     lossRows_N: ints((batch, firstRow) => batch.lossRows_N.map((row) => row + firstRow)),
     targets_N: ints((batch) => batch.targets_N),
     weights_N: Float32Array.from(batches.flatMap(({ weights_N }) => [...weights_N])),
+    lossEnds_S: Int32Array.from(lossEnds),
     weightSum: batches.reduce((sum, { weightSum }) => sum + weightSum, 0),
     numExamples: batches.reduce((sum, { numExamples }) => sum + numExamples, 0),
+    examples: batches.flatMap(({ examples }) => examples),
   };
 }
 

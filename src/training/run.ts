@@ -2,15 +2,21 @@ import { assert, fail, Rng, type RngState } from '../base/index.ts';
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
 import type { BaseModel, SiteHooks } from '../model/index.ts';
-import { BufferPool, Inference, Tape, type Parameter } from '../numeric/index.ts';
+import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
 import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
-import { groupByTokens, packExamples, type PackedBatch, type TokenExample } from './pack.ts';
+import { MetricMeans } from './metric-means.ts';
+import { makeObjective } from './objectives/index.ts';
+import type { Objective, ObjectiveConfig } from './objectives/objective.ts';
+import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
+import { continueGreedily, type SamplingLimits } from './sample.ts';
 import { scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 
 /** What decides a run's bytes, together with the base and the data. */
 export interface RunConfig {
   readonly adapter: PeftConfig;
+  /** Supervised fine-tuning when missing. */
+  readonly objective?: ObjectiveConfig;
   /** Optimizer steps in all; null means as many as `epochs` take. */
   readonly maxSteps: number | null;
   readonly epochs: number;
@@ -18,6 +24,8 @@ export interface RunConfig {
   readonly batchTokens: number;
   /** Tokens of one forward and backward pass, at most: bounds the memory, changes no result but by rounding. */
   readonly microBatchTokens: number;
+  /** Computes a layer's activations again on the way back instead of keeping them: less memory, the same result bit for bit. */
+  readonly recompute?: boolean | undefined;
   readonly learningRate: number;
   readonly schedule: ScheduleName;
   /** Share of all steps that is warm-up. */
@@ -26,6 +34,10 @@ export interface RunConfig {
   readonly optimizer: OptimizerConfig;
   /** Steps between evaluations on the held-out data. */
   readonly evaluateEverySteps: number;
+  /** The run stops early after so many evaluations in a row that were not the best; never when missing. */
+  readonly patience?: number;
+  /** Share of the training examples that is held out, where there is no held-out file (run-data.ts); none when missing. */
+  readonly validShare?: number;
 }
 
 export interface RunData {
@@ -43,6 +55,8 @@ export interface StepReport {
   readonly gradientNorm: number;
   readonly learningRate: number;
   readonly numTokens: number;
+  /** Means of the objective's own figures, such as `rewards/margins`. */
+  readonly metrics: Readonly<Record<string, number>>;
   /** Set when the held-out data was evaluated after this step. */
   readonly valid: Evaluation | undefined;
 }
@@ -58,6 +72,7 @@ export interface OpenStep {
 export interface Evaluation {
   readonly loss: number;
   readonly accuracy: number;
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 export interface BestAdapter {
@@ -76,7 +91,8 @@ export interface RunState {
   dropoutRng: RngState;
   trainedTokens: number;
   readonly trainLosses: number[];
-  readonly validations: { readonly step: number; readonly loss: number; readonly accuracy: number }[];
+  readonly trainAccuracies: number[];
+  readonly validations: (Evaluation & { readonly step: number })[];
   best: BestAdapter | undefined;
 }
 
@@ -87,9 +103,12 @@ export interface RunState {
 export class TrainingRun {
   readonly config: RunConfig;
   readonly parameters: readonly Parameter[];
+  /** Tensors of the adapter that are not trained, by name: the seed decides them, so no checkpoint has them. */
+  readonly frozen: ReadonlyMap<string, Tensor>;
   readonly moments: readonly Moments[];
   readonly state: RunState;
   readonly totalSteps: number;
+  readonly objective: Objective;
   readonly #base: BaseModel;
   readonly #data: RunData;
   readonly #tape: Tape;
@@ -103,15 +122,20 @@ export class TrainingRun {
     this.#base = base;
     this.#data = data;
     const method = trainableMethodOf(config.adapter);
-    this.parameters = method.parameters(config.adapter, base.sites).map(({ name, shape }): Parameter => {
-      const size = shape.reduce((product, length) => product * length, 1);
-      const value = new Float32Array(size);
-      method.initialise(config.adapter, { name, shape }, value, Rng.fromSeed(config.seed, name));
-      return { name, value: { shape, data: value }, gradient: { shape, data: new Float32Array(size) } };
+    const frozen = new Map<string, Tensor>();
+    this.parameters = method.parameters(config.adapter, base.sites).flatMap((parameter): Parameter[] => {
+      const { name, shape } = parameter;
+      const value = { shape, data: new Float32Array(sizeOf(shape)) };
+      method.initialise(config.adapter, parameter, value.data, Rng.fromSeed(config.seed, name), base);
+      if (!parameter.isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
+      frozen.set(name, value);
+      return [];
     });
+    this.frozen = frozen;
     this.moments = zeroMoments(this.parameters);
-    this.#tape = new Tape(base.kernels, pool, this.parameters);
+    this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
+    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference);
     this.#order = this.#epochOrder(0);
     this.totalSteps = config.maxSteps ?? this.#countSteps();
     this.state = {
@@ -121,6 +145,7 @@ export class TrainingRun {
       dropoutRng: Rng.fromSeed(config.seed, 'dropout').state,
       trainedTokens: 0,
       trainLosses: [],
+      trainAccuracies: [],
       validations: [],
       best: undefined,
     };
@@ -131,8 +156,15 @@ export class TrainingRun {
     return { name, warmupSteps: Math.round(warmup * this.totalSteps), totalSteps: this.totalSteps };
   }
 
+  /** Whether the held-out loss has not become better for as many evaluations as the run is patient. */
+  get hasStoppedEarly(): boolean {
+    const { validations, best } = this.state;
+    if (this.config.patience === undefined || best === undefined) return false;
+    return validations.filter(({ step }) => step > best.step).length >= this.config.patience;
+  }
+
   get isDone(): boolean {
-    return this.state.step >= this.totalSteps;
+    return this.state.step >= this.totalSteps || this.hasStoppedEarly;
   }
 
   /** Trains one step, then evaluates if it is time. @throws TRAINING_DIVERGED leaves the last checkpoint as it was */
@@ -141,7 +173,7 @@ export class TrainingRun {
     const open = this.openStep();
     return this.closeStep(
       open,
-      open.batches.map((batch) => trainStep(this.#tape, this.#base, open.hooks, batch)),
+      open.batches.map((batch) => trainStep(this.#tape, this.#base, open.hooks, batch, this.objective)),
     );
   }
 
@@ -152,7 +184,7 @@ export class TrainingRun {
     const examples = this.#order.groups[state.cursor];
     const dropoutRng = Rng.fromState(state.dropoutRng);
     const batches = groupByTokens(lengthsOf(examples), config.microBatchTokens)
-      .map(([begin, end]) => packExamples(examples.slice(begin, end)))
+      .map(([begin, end]) => this.objective.pack(examples.slice(begin, end)))
       .filter(({ weightSum }) => weightSum !== 0);
     return { batches, hooks: this.#hooks(dropoutRng), dropoutRng };
   }
@@ -164,7 +196,9 @@ export class TrainingRun {
     const epoch = state.epoch;
     const numTokens = batches.reduce((sum, { tokenIds_T }) => sum + tokenIds_T.length, 0);
     let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
+    const metrics = new MetricMeans();
     for (const loss of losses) {
+      metrics.add(loss.metrics);
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
       numTop += loss.numTop;
@@ -193,6 +227,7 @@ export class TrainingRun {
     state.dropoutRng = dropoutRng.state;
     state.trainedTokens += numTokens;
     state.trainLosses.push(loss);
+    state.trainAccuracies.push(numTop / numTargets);
     const isTime = step % config.evaluateEverySteps === 0 || step === this.totalSteps;
     const valid = isTime && this.#data.valid.length > 0 ? this.#validate() : undefined;
     return {
@@ -204,6 +239,7 @@ export class TrainingRun {
       gradientNorm: applied.gradientNorm,
       learningRate,
       numTokens,
+      metrics: metrics.means,
       valid,
     };
   }
@@ -212,16 +248,23 @@ export class TrainingRun {
   evaluate(examples: readonly TokenExample[]): Evaluation {
     const hooks = this.#hooks(undefined);
     let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
+    const metrics = new MetricMeans();
     for (const [begin, end] of groupByTokens(lengthsOf(examples), this.config.microBatchTokens)) {
-      const batch = packExamples(examples.slice(begin, end));
+      const batch = this.objective.pack(examples.slice(begin, end));
       if (batch.weightSum === 0) continue;
-      const loss = evaluateStep(this.#inference, this.#base, hooks, batch);
+      const loss = evaluateStep(this.#inference, this.#base, hooks, batch, this.objective);
+      metrics.add(loss.metrics);
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
       numTop += loss.numTop;
       numTargets += loss.numTargets;
     }
-    return { loss: lossSum / weightSum, accuracy: numTop / numTargets };
+    return { loss: lossSum / weightSum, accuracy: numTop / numTargets, metrics: metrics.means };
+  }
+
+  /** What the adapter as it is now answers to prompts: token ids, greedily. */
+  sample(prompts: readonly Int32Array[], limits: SamplingLimits): number[][] {
+    return continueGreedily(this.#inference, this.#base, this.#hooks(undefined), prompts, limits);
   }
 
   /** The values to publish: the best on held-out data where there is any, otherwise the last. */
@@ -232,6 +275,12 @@ export class TrainingRun {
   #validate(): Evaluation {
     const { state } = this;
     const evaluation = this.evaluate(this.#data.valid);
+    if (!Number.isFinite(evaluation.loss)) {
+      fail(
+        'TRAINING_DIVERGED',
+        `the held-out loss after step ${state.step} is ${evaluation.loss}: start anew with a lower --learning-rate (now ${this.config.learningRate})`,
+      );
+    }
     state.validations.push({ step: state.step, ...evaluation });
     if (state.best === undefined || evaluation.loss < state.best.loss) {
       const values = this.parameters.map(({ value }) => Float32Array.from(value.data));
@@ -241,8 +290,8 @@ export class TrainingRun {
   }
 
   #hooks(dropoutRng: Rng | undefined) {
-    const tensors = new Map(this.parameters.map(({ name, value }) => [name, value]));
-    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base.sites, tensors, { dropoutRng });
+    const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
+    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base, tensors, { dropoutRng });
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */

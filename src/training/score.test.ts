@@ -44,3 +44,16 @@ test('BLEU by hand: precisions 5/6, 3/5, 2/4, 1/3 and equal lengths', () => {
   assert.ok(Math.abs(bleu(short) - Math.exp(1 - 6 / 4)) < 1e-12);
   assert.equal(bleu([{ generated: 'no such words here', expected: 'the cat sat on the mat' }]), 0);
 });
+
+test('macro-F1 weighs every expected label alike; an answer that is no label is a miss of the expected one alone', () => {
+  const answers = [
+    ['spam', 'spam'],
+    ['ham', 'Ham '],
+    ['ham', 'ham'],
+    ['spam', 'ham'],
+    ['a long talk', 'ham'],
+  ].map(([generated, expected]) => ({ generated, expected }));
+  // spam: 1 right of 1 expected and 2 answered; ham: 2 right of 4 expected and 2 answered.
+  assert.equal(scoreAnswers('macro-f1', answers), (2 / 3 + 4 / 6) / 2);
+  assert.equal(canStillMatch('macro-f1', 'wrong', 'ham'), true, 'which wrong label it is counts');
+});

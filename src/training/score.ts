@@ -1,6 +1,6 @@
-/** Scores of generated answers against what was expected. All are shares from 0 to 1; the mean over examples but for BLEU, which is of the whole set. */
-export type AnswerMetric = 'exact-match' | 'accuracy' | 'rouge-l' | 'bleu';
-export const ANSWER_METRICS: readonly AnswerMetric[] = ['exact-match', 'accuracy', 'rouge-l', 'bleu'];
+/** Scores of generated answers against what was expected. All are shares from 0 to 1; the mean over examples but for BLEU and macro-F1, which are of the whole set. */
+export type AnswerMetric = 'exact-match' | 'accuracy' | 'macro-f1' | 'rouge-l' | 'bleu';
+export const ANSWER_METRICS: readonly AnswerMetric[] = ['exact-match', 'accuracy', 'macro-f1', 'rouge-l', 'bleu'];
 
 export interface Answer {
   readonly generated: string;
@@ -13,6 +13,8 @@ export function scoreAnswers(metric: AnswerMetric, answers: readonly Answer[]): 
       return mean(answers.map(({ generated, expected }) => (generated.trim() === expected.trim() ? 1 : 0)));
     case 'accuracy':
       return mean(answers.map(({ generated, expected }) => (labelOf(generated) === labelOf(expected) ? 1 : 0)));
+    case 'macro-f1':
+      return macroF1(answers);
     case 'rouge-l':
       return mean(answers.map(({ generated, expected }) => rougeL(generated, expected)));
     case 'bleu':
@@ -40,6 +42,22 @@ function labelOf(text: string): string {
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/**
+ * The mean of the F1 of every label that is expected anywhere, each counting the same however rare it is. An answer that is no such label
+ * is a miss of the expected one and of no other.
+ */
+export function macroF1(answers: readonly Answer[]): number {
+  const labels = new Map<string, { right: number; expected: number; answered: number }>();
+  for (const { expected } of answers) labels.set(labelOf(expected), { right: 0, expected: 0, answered: 0 });
+  for (const { generated, expected } of answers) {
+    const [wanted, given] = [labels.get(labelOf(expected)), labels.get(labelOf(generated))];
+    if (wanted) wanted.expected++;
+    if (given) given.answered++;
+    if (wanted && wanted === given) wanted.right++;
+  }
+  return mean([...labels.values()].map(({ right, expected, answered }) => (2 * right) / (expected + answered)));
 }
 
 /** Words, numbers and single punctuation marks, in lower case. */

@@ -1,30 +1,34 @@
 import { attendPacked, forward, headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
-import { linearCrossEntropy, type Graph, type Inference, type Tape } from '../numeric/index.ts';
+import { linearCrossEntropy, type Graph, type Inference, type Tape, type Tensor } from '../numeric/index.ts';
+import type { Objective, ObjectiveLoss } from './objectives/objective.ts';
+import { supervised } from './objectives/supervised.ts';
 import type { PackedBatch } from './pack.ts';
 
-/** Sums over a batch's targets; whoever has all of them divides once. */
-export interface BatchLoss {
+/** Sums over a batch; whoever has all batches of a step divides once. */
+export interface BatchLoss extends Omit<ObjectiveLoss, 'lossSum'> {
   readonly lossSum: number;
-  readonly weightSum: number;
-  /** Targets that had the highest logit, of `numTargets`. */
-  readonly numTop: number;
-  readonly numTargets: number;
 }
 
 /** Forward, loss and backward: adds the gradient of the loss *sum* to the parameters' gradients. */
-export function trainStep(tape: Tape, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): BatchLoss {
+export function trainStep(
+  tape: Tape,
+  base: BaseModel,
+  hooks: SiteHooks,
+  batch: PackedBatch,
+  objective: Objective = supervised,
+): BatchLoss {
   try {
-    const { lossSum, numTop } = batchLoss(tape, base, hooks, batch);
-    const value = lossSum.data[0];
-    tape.backward(lossSum);
-    return { lossSum: value, weightSum: batch.weightSum, numTop, numTargets: batch.targets_N.length };
+    const loss = batchLoss(tape, base, hooks, batch, objective);
+    const value = loss.lossSum.data[0];
+    tape.backward(loss.lossSum);
+    return { ...loss, lossSum: value };
   } finally {
     tape.reset();
   }
 }
 
 /**
- * {@link trainStep} for batches that were joined into one.
+ * {@link trainStep} with the supervised loss, for batches that were joined into one.
  * @param joined the `batches` in their order
  * @returns the loss of each, to the bit what it is alone
  */
@@ -36,7 +40,9 @@ export function groupStep(
   batches: readonly PackedBatch[],
 ): BatchLoss[] {
   try {
-    const { lossSum, losses, isTop_N } = batchLoss(tape, base, hooks, joined);
+    const rows = lossRows(tape, base, hooks, joined);
+    const targets = { tokenIds_N: joined.targets_N, weights_N: joined.weights_N };
+    const { lossSum, losses, isTop_N } = linearCrossEntropy(tape, rows, base.head, targets);
     let n = 0;
     const each = batches.map(({ weights_N, weightSum }): BatchLoss => {
       const numTargets = weights_N.length;
@@ -46,7 +52,7 @@ export function groupStep(
         numTop += isTop_N[n];
       }
       // Alone, the sum is a tensor's one value.
-      return { lossSum: Math.fround(sum), weightSum, numTop, numTargets };
+      return { lossSum: Math.fround(sum), weightSum, numTop, numTargets, metrics: {} };
     });
     tape.backward(lossSum);
     return each;
@@ -56,11 +62,17 @@ export function groupStep(
 }
 
 /** The loss alone. */
-export function evaluateStep(g: Inference, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): BatchLoss {
-  const { lossSum, numTop } = batchLoss(g, base, hooks, batch);
-  const value = lossSum.data[0];
+export function evaluateStep(
+  g: Inference,
+  base: BaseModel,
+  hooks: SiteHooks,
+  batch: PackedBatch,
+  objective: Objective = supervised,
+): BatchLoss {
+  const loss = batchLoss(g, base, hooks, batch, objective);
+  const value = loss.lossSum.data[0];
   g.endStep();
-  return { lossSum: value, weightSum: batch.weightSum, numTop, numTargets: batch.targets_N.length };
+  return { ...loss, lossSum: value };
 }
 
 function batchLoss(
@@ -68,10 +80,15 @@ function batchLoss(
   base: BaseModel,
   hooks: SiteHooks,
   batch: PackedBatch,
-): ReturnType<typeof linearCrossEntropy> {
+  objective: Objective,
+): ObjectiveLoss {
+  return objective.loss(g, lossRows(g, base, hooks, batch), base.head, batch);
+}
+
+/** The head's input at the batch's `lossRows_N`, [N, D]. */
+function lossRows(g: Graph, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): Tensor {
   const { tokenIds_T, positions_T } = batch;
   const attend = attendPacked(base.config, batch.segmentStarts_T);
   const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
-  const rows = headRows(g, base, hidden, batch.lossRows_N);
-  return linearCrossEntropy(g, rows, base.head, { tokenIds_N: batch.targets_N, weights_N: batch.weights_N });
+  return headRows(g, base, hidden, batch.lossRows_N);
 }

@@ -34,7 +34,7 @@ for (const name of CASES) {
     });
 
     test('training form: PEFT logits', () => {
-      const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
+      const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base, adapter.tensors, {
         dropoutRng: undefined,
       });
       for (const [index, logits] of forwardLogits(base, ids, hooks).entries()) {
@@ -44,7 +44,7 @@ for (const name of CASES) {
 
     test('serving form: the same bits as the training form', () => {
       const compiled = compileAdapter(adapter, base);
-      const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
+      const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base, adapter.tensors, {
         dropoutRng: undefined,
       });
       const numRows = ids.flat().length;
@@ -58,7 +58,7 @@ for (const name of CASES) {
 
 test('B = 0 gives the base, bit for bit', () => {
   const adapter = readArtefact(join(GOLDEN, 'peft', 'lora-train', 'initial'), base);
-  const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base.sites, adapter.tensors, {
+  const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base, adapter.tensors, {
     dropoutRng: undefined,
   });
   const { sequences } = readGolden<AdapterGolden>('peft', 'lora-attention', 'golden.json');

@@ -31,7 +31,7 @@ function makeParameters(base: BaseModel, rng: Rng): Parameter[] {
 function hooksOf(base: BaseModel, parameters: readonly Parameter[]) {
   const config = { ...defaultLoraConfig(), r: 2, lora_alpha: 4, target_modules: 'all-linear' };
   const tensors = new Map(parameters.map(({ name, value }) => [name, value]));
-  return trainableMethodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
+  return trainableMethodOf(config).bind(config, base, tensors, { dropoutRng: undefined });
 }
 
 function twoSegments(vocabSize: number, rng: Rng): PackedBatch {

@@ -73,9 +73,9 @@ export async function textOf(tenant: string, body: ChatBody): Promise<string> {
   return content ?? '';
 }
 
-export async function metric(name: string, prefix = 'espalier_engine'): Promise<number> {
+export async function metric(name: string, prefix = 'espalier_engine', labels = 'base="tiny"'): Promise<number> {
   const text = await (await fetch(`${server.url}/metrics`)).text();
-  const line = text.split('\n').find((one) => one.startsWith(`${prefix}_${name} `));
+  const line = text.split('\n').find((one) => one.startsWith(`${prefix}_${name}{${labels}} `));
   assert.ok(line, `${name} is in /metrics`);
   return Number(line.split(' ').at(-1));
 }

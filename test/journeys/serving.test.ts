@@ -143,7 +143,7 @@ describe('many at once', () => {
       const steps = (await metric('steps_total')) - stepsBefore;
       share = 1 - steps / ((await metric('generated_tokens_total')) - tokensBefore);
     }
-    assert.equal(await metric('resident{tier="ready"}', 'espalier_adapters'), versions.size);
+    assert.equal(await metric('resident', 'espalier_adapters', 'base="tiny",tier="ready"'), versions.size);
     await untilIdle();
   });
 

@@ -1,11 +1,11 @@
 /** Many runs in one process as a user starts them: a sweep from the command line, and a group that runs join and leave. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readConfig, TRAIN_DEFAULTS, trainGroup, type SweepReport, type TrainOptions } from '../../src/app/index.ts';
 import { digestOfFile } from '../../src/formats/index.ts';
-import { runJson, TemporaryFolder } from '../support/processes.ts';
+import { run as runProgram, runJson, TemporaryFolder } from '../support/processes.ts';
 import { writeTinyBase } from '../support/tiny-base.ts';
 import { writeChats } from '../support/training-files.ts';
 
@@ -69,6 +69,41 @@ test('a sweep trains each point to the bytes of train, marks the best and publis
     );
     assert.equal(result.adapter, name === report.best ? 'acme/words@1' : null);
   }
+});
+
+test('a sweep over methods leaves rank and rate to each of them; methods that need two formats of the base are refused', async () => {
+  const output = folder.join('methods');
+  const report = await runJson<SweepReport>(['sweep', ...SHARED, '--method', 'lora,ia3', '--output', output], { home });
+  assert.deepEqual(
+    report.rows.map(({ name, rank, learningRate, error }) => [name, rank, learningRate, error]),
+    [
+      ['lora', null, null, null],
+      ['ia3', null, null, null],
+    ],
+  );
+  for (const { name } of report.rows) {
+    const alone = folder.join(`alone-${name}`);
+    await runJson(['train', ...SHARED, '--method', name, '--output', alone], { home });
+    assert.equal(adapterDigest(join(output, name)), adapterDigest(alone), name);
+  }
+  const mixed = ['sweep', ...SHARED, '--method', 'lora,qlora', '--output', folder.join('mixed')];
+  const { code, stderr } = await runProgram(mixed, { home });
+  assert.notEqual(code, 0);
+  assert.match(stderr, /qlora trains on a base in nf4.*--format nf4/);
+});
+
+test('a group refuses a run that is not supervised, by the name of its objective; the others go on', async () => {
+  const group = await trainGroup({ ...readConfig(), home }, { base: 'tiny', maxTokens: 400 });
+  const pairs = folder.join('pairs.jsonl');
+  const pair = { prompt: 'Say yes.', chosen: 'yes', rejected: 'no' };
+  writeFileSync(pairs, `${JSON.stringify(pair)}\n`.repeat(4));
+  const one = group.add({ name: 'one', options: optionsFor('supervised', { maxSteps: 2 }) });
+  const other = group.add({ name: 'other', options: optionsFor('pairs', { data: pairs, objective: 'simpo' }) });
+  assert.equal((await one).error, undefined);
+  const { error } = await other;
+  assert.equal(error?.code, 'CONFIG_INVALID');
+  assert.match(error.message, /simpo.*espalier train/);
+  await group.end();
 });
 
 test('runs of several data files join and leave a group; each has its bytes alone; a cancelled one leaves its checkpoint', async () => {

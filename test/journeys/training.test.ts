@@ -203,6 +203,20 @@ test('a wrong call is exit code 2 and prints nothing on standard output', async 
   assert.equal(existsSync(folder.join('never')), false);
 });
 
+test('an adapter that training left without effect is not published, one with an effect is, with its proof', async () => {
+  // Its updates are far below what float32 adds to anything.
+  const args = trainArgs(folder.join('idle'), { 'learning-rate': '1e-30', 'max-steps': '2' });
+  const error = await failing([...args, '--publish', 'acme/idle']);
+  assert.deepEqual([error.code, error.param], ['ADAPTER_INVALID', 'effect']);
+  assert.equal((await run(['adapters', 'show', 'acme/idle'], { home })).code, 1);
+  const moved = trainArgs(folder.join('moved'), { 'max-steps': '2' });
+  await runJson([...moved, '--publish', 'acme/moved'], { home });
+  const { provenance } = await runJson<{ provenance: Record<string, number> }>(['adapters', 'show', 'acme/moved'], {
+    home,
+  });
+  assert.ok(provenance['parityError'] < 2e-2 && provenance['changeOfLogits'] > 0, JSON.stringify(provenance));
+});
+
 test('a target that matches no module is refused by name', async () => {
   const error = await failing(trainArgs(folder.join('never'), { targets: 'q_proj,no_proj' }));
   assert.deepEqual([error.code, error.param], ['TARGET_UNMATCHED', 'target_modules']);

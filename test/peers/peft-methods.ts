@@ -40,6 +40,8 @@ const TOLERANCES: Readonly<Record<WeightFormat, number>> = {
   bf16: 3e-2,
   /** One scale for a row of weights: the base itself is that far from its float32 form. */
   int8: 2e-1,
+  /** Sixteen values in a block of 64: the base itself is that far. */
+  nf4: 5e-1,
 };
 /** Longer ones only take longer. */
 const MAX_TOKENS = 48;

@@ -8,7 +8,8 @@
  * `--softmax=f64` computes PEFT's loss in f64 from its f32 logits. torch's f32 log-softmax over 49152 logits is off by 5e-6, to one
  * side, which is ten times the rest of its rounding: a sharper look at ours, when a figure is near its bar.
  *
- * `--bf16` adds the same comparison in bf16, which torch computes very slowly on a CPU without bf16 instructions.
+ * `--bf16` adds the same comparison in bf16. On a CPU without bf16 instructions torch's products are made from f32 ones there
+ * (bf16_products.py says why); everything else is torch's own bf16.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';

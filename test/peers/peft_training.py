@@ -28,6 +28,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
+from bf16_products import has_bf16_kernels, widen_products
 from peer_io import DTYPES, peak_memory_bytes, versions, write_json
 from reference_training import TrainingSettings, train, trainable
 from smollm2_from_gguf import open_base
@@ -48,6 +49,10 @@ def logits_of(model: torch.nn.Module, token_ids: list[int]) -> torch.Tensor:
 
 def run(job: dict) -> dict:
     torch.set_num_threads(job.get("threads", 2))
+    dtype = job.get("dtype", "f32")
+    is_widened = dtype == "bf16" and not has_bf16_kernels()
+    if is_widened:
+        widen_products()
     output = Path(job["output"])
     output.mkdir(parents=True, exist_ok=True)
     model = open_adapter(job).eval()
@@ -65,7 +70,8 @@ def run(job: dict) -> dict:
         logits = {str(index): logits_of(model, token_ids) for index, token_ids in enumerate(sequences)}
         save_file(logits, output / "logits.safetensors")
     return {
-        "dtype": job.get("dtype", "f32"),
+        "dtype": dtype,
+        "products": "f32, rounded to bf16" if is_widened else "native",
         "seed": job.get("seed", 0),
         "losses": [result.loss for result in results],
         "learningRates": [result.learning_rate for result in results],

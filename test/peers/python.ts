@@ -1,6 +1,6 @@
 /**
- * The Python that the peers run in: the one that ESPALIER_PEER_PYTHON names, or else a virtual environment with the pinned
- * requirements.txt, made at first use in node_modules/.cache (on Linux, torch brings several GB along).
+ * The Pythons that the peers run in: the one that ESPALIER_PEER_PYTHON (or, for the fuzz, ESPALIER_FUZZ_PYTHON) names, or else a virtual
+ * environment with pinned requirements, made at first use in node_modules/.cache (on Linux, torch brings several GB along).
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,38 +9,59 @@ import { digestOfBytes } from '../../src/formats/index.ts';
 import { jsonOf } from './json-child.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const REQUIREMENTS = join(import.meta.dirname, 'requirements.txt');
 /** What the peers need and git does not keep: the environment, bases in the peers' own layout. */
 export const PEER_CACHE = join(ROOT, 'node_modules', '.cache', 'espalier-peers');
 
-/**
- * The interpreter's path. Progress goes to standard error.
- * @throws Error when there is no Python or the packages cannot be installed
- */
+/** An environment: its folder in the cache, what is installed there, and the variable that names another interpreter. */
+interface PeerEnvironment {
+  readonly folder: string;
+  readonly requirements: string;
+  readonly variable: string;
+}
+
+const PEERS: PeerEnvironment = { folder: 'venv', requirements: 'requirements.txt', variable: 'ESPALIER_PEER_PYTHON' };
+const FUZZ: PeerEnvironment = {
+  folder: 'fuzz-venv',
+  requirements: 'fuzz-requirements.txt',
+  variable: 'ESPALIER_FUZZ_PYTHON',
+};
+
+/** The interpreter with PEFT and torch. Progress goes to standard error. @throws as {@link interpreterOf} */
 export function peerPython(): string {
-  const given = process.env['ESPALIER_PEER_PYTHON'];
+  return interpreterOf(PEERS);
+}
+
+/** The interpreter with schemathesis. @throws as {@link interpreterOf} */
+export function fuzzPython(): string {
+  return interpreterOf(FUZZ);
+}
+
+/** @throws Error when there is no Python or the packages cannot be installed */
+function interpreterOf({ folder, requirements, variable }: PeerEnvironment): string {
+  const given = process.env[variable];
   if (given) {
-    if (!existsSync(given)) throw new Error(`ESPALIER_PEER_PYTHON: there is no file ${given}`);
+    if (!existsSync(given)) throw new Error(`${variable}: there is no file ${given}`);
     return given;
   }
-  const venv = join(PEER_CACHE, 'venv');
+  const venv = join(PEER_CACHE, folder);
+  const list = join(import.meta.dirname, requirements);
   const python = process.platform === 'win32' ? join(venv, 'Scripts', 'python.exe') : join(venv, 'bin', 'python');
   // Written last: an environment whose installation was cut off, or of other versions, is made anew.
   const stamp = join(venv, 'espalier-requirements');
-  const wanted = digestOfBytes(readFileSync(REQUIREMENTS));
+  const wanted = digestOfBytes(readFileSync(list));
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return python;
-  console.error(`peers: making ${venv} (torch is large; ESPALIER_PEER_PYTHON names an environment that you have)`);
+  console.error(`peers: making ${venv} (this may be large; ${variable} names an environment that you have)`);
   rmSync(venv, { recursive: true, force: true });
   mkdirSync(PEER_CACHE, { recursive: true });
   install(process.platform === 'win32' ? 'python' : 'python3', ['-m', 'venv', venv]);
-  install(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', REQUIREMENTS]);
+  install(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', list]);
   writeFileSync(stamp, wanted);
   return python;
 }
 
 function install(program: string, args: readonly string[]): void {
   const { error, status } = spawnSync(program, args, { stdio: ['ignore', 2, 2] });
-  const hint = 'install Python 3.11 or later with venv, or name an interpreter in ESPALIER_PEER_PYTHON';
+  const hint = 'install Python 3.11 or later with venv, or name an interpreter (see test/peers/python.ts)';
   if (error) throw new Error(`${program} could not be started (${error.message}): ${hint}`);
   if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed: ${hint}`);
 }

@@ -7,7 +7,13 @@ import { Rng } from '../../src/base/index.ts';
 import { loadBase } from '../../src/model/index.ts';
 import { loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, type EngineParts } from '../../src/serving/engine.ts';
-import { GREEDY, type FinishReason, type GenerateRequest, type TokenEvent } from '../../src/serving/request.ts';
+import {
+  GREEDY,
+  type FinishReason,
+  type GenerateRequest,
+  type RankedLogprob,
+  type TokenEvent,
+} from '../../src/serving/request.ts';
 import { chooseToken } from '../../src/serving/sampling/choose.ts';
 import { argmax } from '../../src/serving/sampling/sampler.ts';
 import { everyKindAdapter, prefixAdapter, promptAdapter, scaleAdapter, tokenAdapter } from './served-adapters.ts';
@@ -65,16 +71,20 @@ export interface Outcome {
   readonly digests: number[];
   /** What the request read of its prompt's rows. */
   ofPrompt: Pick<TokenEvent, 'promptLogprobs' | 'embedding'>;
+  /** Those of the answer's tokens, where the request asked for them. */
+  readonly logprobs: RankedLogprob[];
   finishReason: FinishReason | null;
 }
 
 export function emptyOutcome(): Outcome {
-  return { tokenIds: [], digests: [], ofPrompt: {}, finishReason: null };
+  return { tokenIds: [], digests: [], ofPrompt: {}, logprobs: [], finishReason: null };
 }
 
 /** Adds an event to what its request has got. */
-export function addEvent(outcome: Outcome, { tokenIds, finishReason, promptLogprobs, embedding }: TokenEvent): void {
+export function addEvent(outcome: Outcome, event: TokenEvent): void {
+  const { tokenIds, logprobs = [], finishReason, promptLogprobs, embedding } = event;
   outcome.tokenIds.push(...tokenIds);
+  outcome.logprobs.push(...logprobs);
   outcome.finishReason = finishReason;
   if (promptLogprobs ?? embedding) outcome.ofPrompt = { promptLogprobs, embedding };
 }
@@ -87,14 +97,15 @@ export const MAX_NEW = 20;
 export const MAX_VIRTUAL = 21;
 
 /**
- * Prompt `p` on adapter `a`: a quarter of them sampled, some with tokens that end it early, some that read their
+ * Prompt `p` on adapter `a`: a quarter of them sampled, some with penalties, some with tokens that end it early, some that read their
  * prompt's rows. Prompts of one stem begin alike.
  */
 export function makeRequest(id: string, p: number, a: number): GenerateRequest {
   const rng = Rng.fromSeed(p, 'prompt');
   const ids = (from: Rng, count: number): number[] =>
     Array.from({ length: count }, () => from.nextBelow(tinyBase.config.vocabSize));
-  const sampling = p % 4 === 1 ? { temperature: 1, topP: 0.5, seed: p } : GREEDY;
+  const sampled = p % 4 === 1 ? { temperature: 1, topP: 0.5, seed: p } : GREEDY;
+  const sampling = p % 8 === 5 ? { ...sampled, frequencyPenalty: 0.5, repetitionPenalty: 1.1 } : sampled;
   const length = 1 + rng.nextBelow(LONGEST);
   const stem = ids(Rng.fromSeed(p % NUM_STEMS, 'stem'), Math.min(length - 1, 34));
   return {
@@ -103,6 +114,7 @@ export function makeRequest(id: string, p: number, a: number): GenerateRequest {
     adapter: a === 0 ? null : `adapter ${a}`,
     maxTokens: 1 + rng.nextBelow(MAX_NEW),
     stopTokenIds: p % 3 === 0 ? ids(rng, 120) : [],
+    minTokens: p % 12 === 9 ? 3 : 0,
     sampling,
     ...(p % 8 === 3 && { logprobs: { top: 2, ofPrompt: true } }),
     ...(p % 8 === 6 && { embedding: 'mean' }),
@@ -139,7 +151,7 @@ export function outcomeAlone(p: number, a: number): Outcome {
   if (known) return known;
   const { digests, ...parts } = recorder();
   const cacheTokens = LONGEST + MAX_NEW + MAX_VIRTUAL;
-  const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, maxSequences: 1, cacheTokens }, parts);
+  const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, maxSequences: 1, cacheTokens, maxDraftTokens: 0 }, parts);
   engine.submit(makeRequest('alone', p, a), adapters[a]);
   const outcome = emptyOutcome();
   while (engine.hasWork) for (const event of engine.step().events) addEvent(outcome, event);

@@ -1,8 +1,10 @@
 import { trainableMethodOf, type Adapter } from '../../src/adapters/index.ts';
 import type { BaseModel } from '../../src/model/index.ts';
-import { BufferPool, Tape, type Parameter } from '../../src/numeric/index.ts';
+import { BufferPool, Inference, Tape, type Parameter, type Tensor } from '../../src/numeric/index.ts';
 import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
-import { packExamples, type PackedBatch, type TokenExample } from '../../src/training/pack.ts';
+import { makeObjective } from '../../src/training/objectives/index.ts';
+import type { ObjectiveConfig } from '../../src/training/objectives/objective.ts';
+import type { PackedBatch, TokenExample } from '../../src/training/pack.ts';
 import { trainStep } from '../../src/training/step.ts';
 
 /** The optimizer's settings by the names of `TrainingSettings` in test/peers/reference_training.py. */
@@ -26,6 +28,8 @@ export interface Replay {
   /** One for each step, as the peer's schedule gave them. */
   readonly learningRates: readonly number[];
   readonly settings: ReplaySettings;
+  /** Default: supervised fine-tuning. */
+  readonly objective?: ObjectiveConfig;
   /** Default: a step is one packed batch. */
   readonly microBatches?: (examples: readonly TokenExample[]) => PackedBatch[];
   /** @param step counted from 1 */
@@ -43,14 +47,20 @@ export function replayTraining(
   replay: Replay,
 ): { steps: ReplayedStep[]; trained: Adapter } {
   const { config } = initial;
-  const parameters = [...initial.tensors].map(([name, { shape, data }]): Parameter => {
-    const gradient = { shape, data: new Float32Array(data.length) };
-    return { name, value: { shape, data: Float32Array.from(data) }, gradient };
-  });
-  const tensors = new Map(parameters.map(({ name, value }) => [name, value]));
-  const hooks = trainableMethodOf(config).bind(config, base.sites, tensors, { dropoutRng: undefined });
+  const method = trainableMethodOf(config);
+  const isFrozen = new Map(method.parameters(config, base.sites).map((spec) => [spec.name, spec.isFrozen ?? false]));
+  const parameters: Parameter[] = [];
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { shape, data }] of initial.tensors) {
+    const value = { shape, data: Float32Array.from(data) };
+    tensors.set(name, value);
+    if (!isFrozen.get(name)) parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
+  }
+  const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
   const moments = zeroMoments(parameters);
+  const inference = new Inference(base.kernels, new BufferPool());
+  const objective = makeObjective(replay.objective ?? { name: 'sft' }, base, inference);
   const optimizer = {
     beta1: replay.settings.betas[0],
     beta2: replay.settings.betas[1],
@@ -62,8 +72,8 @@ export function replayTraining(
     const step = index + 1;
     const examples = replay.batches[index % replay.batches.length];
     let [lossSum, weightSum] = [0, 0];
-    for (const batch of replay.microBatches?.(examples) ?? [packExamples(examples)]) {
-      const loss = trainStep(tape, base, hooks, batch);
+    for (const batch of replay.microBatches?.(examples) ?? [objective.pack(examples)]) {
+      const loss = trainStep(tape, base, hooks, batch, objective);
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
     }

@@ -16,6 +16,7 @@ export interface JsonSchema {
   readonly items?: JsonSchema;
   readonly minItems?: number;
   readonly minLength?: number;
+  readonly pattern?: string;
   readonly minimum?: number;
   readonly maximum?: number;
   readonly exclusiveMinimum?: number;
@@ -25,11 +26,13 @@ const TEXTS = [
   '',
   'a',
   'hello dear world',
+  'weather_1',
   '日本語 😀',
   '\u0000\n\t',
   '<|im_end|>',
   '{"a": [1]}',
   '../../etc/passwd',
+  '<tool_call>\n{"name": ',
   'x'.repeat(300),
 ];
 const NUMBERS = [0, -0, 1, -1, 0.5, 2, 7, 40, 1e-300, 1e308, -1e308, 2 ** 31, 2 ** 53, 1e21, 0.1 + 0.2];
@@ -53,7 +56,7 @@ export class SchemaFuzzer {
   readonly #components: Readonly<Record<string, JsonSchema>>;
   readonly #words: Readonly<Record<string, readonly unknown[]>>;
 
-  /** @param words values that mean something, by the name of their field */
+  /** @param words values that mean something, by the name of their field; undefined: one that is made from the schema */
   constructor(
     rng: Rng,
     components: Readonly<Record<string, JsonSchema>>,
@@ -75,7 +78,8 @@ export class SchemaFuzzer {
   /** A value of the schema, but for rules that JSON schema cannot say. @param field its name, for the words */
   valid(schema: JsonSchema, field = ''): unknown {
     const words = this.#words[field];
-    if (words && this.chance(0.9)) return this.pick(words);
+    const word = words && this.chance(0.9) ? this.pick(words) : undefined;
+    if (word !== undefined) return word;
     // What is accepted in one neutral form only says so, and null is neutral everywhere.
     if (schema.description?.startsWith('Only ') && this.chance(0.95)) return null;
     if (schema.$ref !== undefined) return this.valid(this.#target(schema.$ref), field);
@@ -147,8 +151,11 @@ export class SchemaFuzzer {
     return low + this.#rng.nextFloat() * (high - low);
   }
 
-  #text({ minLength = 0 }: JsonSchema): string {
-    return this.pick(TEXTS.filter((text) => text.length >= minLength));
+  #text({ minLength = 0, pattern = '' }: JsonSchema): string {
+    const isRight = new RegExp(pattern, 'u');
+    const texts = TEXTS.filter((text) => text.length >= minLength);
+    const right = texts.filter((text) => isRight.test(text));
+    return this.pick(right.length > 0 ? right : texts);
   }
 
   #target(reference: string): JsonSchema {

@@ -1,7 +1,8 @@
 import { EspalierError, Rng } from '../../src/base/index.ts';
 import { KvBlocks } from '../../src/serving/cache/kv-blocks.ts';
 import { KvCache } from '../../src/serving/cache/kv-cache.ts';
-import { Scheduler, type SchedulerLimits } from '../../src/serving/scheduling/scheduler.ts';
+import { Scheduler } from '../../src/serving/scheduling/scheduler.ts';
+import type { SchedulerLimits } from '../../src/serving/scheduling/step-plan.ts';
 import type { Sequence } from '../../src/serving/sequence.ts';
 import { makeSequence, nothingConfig } from './sequences.ts';
 

@@ -5,6 +5,7 @@ import {
   openPlatform,
   serve,
   type AppConfig,
+  type Platform,
   type ServeOptions,
 } from '../../src/app/index.ts';
 import type { Log } from '../../src/base/index.ts';
@@ -14,26 +15,37 @@ import { tinySites, writeTinyBase } from './tiny-base.ts';
 
 export interface TinyServerOptions {
   readonly contextLength?: number;
-  /** By TENANT/TASK. */
-  readonly adapters: Readonly<Record<string, RandomAdapterOptions>>;
+  /** By TENANT/TASK, on the first base unless told. */
+  readonly adapters: Readonly<Record<string, RandomAdapterOptions & { readonly base?: string }>>;
+  /** Names of bases that differ in their weights; `tiny` unless told. */
+  readonly bases?: readonly string[];
+  /** Of {@link bases}, those that are here and not served. */
+  readonly unserved?: readonly string[];
   readonly serve?: Partial<ServeOptions>;
 }
 
 export interface TinyServer extends AsyncDisposable {
   readonly url: string;
-  /** The base's folder. */
+  /** The first base's folder. */
   readonly basePath: string;
   /** The PEFT folder of an adapter. */
   adapterPath(name: string): string;
   /** A key of a tenant. */
   keyOf(tenant: string): string;
+  /** The state that the server works on. */
+  readonly platform: Platform;
+  readonly config: AppConfig;
   /** What the server has logged as errors. */
   readonly errors: readonly Record<string, unknown>[];
+  /** Its lines about requests. */
+  readonly requests: readonly Record<string, unknown>[];
 }
 
 export async function startTinyServer({
   contextLength = 512,
   adapters,
+  bases = ['tiny'],
+  unserved = [],
   serve: options,
 }: TinyServerOptions): Promise<TinyServer> {
   await using stack = new AsyncDisposableStack();
@@ -46,9 +58,10 @@ export async function startTinyServer({
     hfToken: undefined,
     threads: 1,
   };
-  const basePath = folder.join('tiny');
-  writeTinyBase(basePath, { contextLength });
-  importModel(home, basePath, 'tiny');
+  for (const [index, base] of bases.entries()) {
+    writeTinyBase(folder.join(base), { contextLength, seed: index + 1 });
+    importModel(home, folder.join(base), base);
+  }
   const names = Object.keys(adapters);
   const keys = new Map<string, string>();
   {
@@ -60,17 +73,25 @@ export async function startTinyServer({
   }
   const adapterPath = (name: string): string => folder.join(name.replace('/', '-'));
   for (const name of names) {
-    writeRandomAdapter(adapterPath(name), tinySites(), adapters[name]);
-    await importAdapter(config, adapterPath(name), name, 'tiny');
+    const { base = bases[0], ...adapter } = adapters[name];
+    writeRandomAdapter(adapterPath(name), tinySites(), adapter);
+    await importAdapter(config, adapterPath(name), name, base);
   }
   const errors: Record<string, unknown>[] = [];
-  const log: Log = { info() {}, warn() {}, error: (fields) => void errors.push(fields) };
-  const { url } = stack.use(await serve(config, { base: 'tiny', host: '127.0.0.1', port: 0, ...options }, log));
+  const requests: Record<string, unknown>[] = [];
+  const info: Log['info'] = (fields, message) => void (message === 'request' && requests.push(fields));
+  const log: Log = { info, warn() {}, error: (fields) => void errors.push(fields) };
+  const served = bases.filter((base) => !unserved.includes(base));
+  const address = { host: '127.0.0.1', port: 0 };
+  const { url, platform } = stack.use(await serve(config, { bases: served, ...address, ...options }, log));
   const owned = stack.move();
   return {
     url,
-    basePath,
+    basePath: folder.join(bases[0]),
     adapterPath,
+    platform,
+    config,
+    requests,
     keyOf(tenant) {
       const key = keys.get(tenant);
       if (key === undefined) throw new Error(`no tenant ${tenant}`);

@@ -33,6 +33,8 @@ pub trait Lanes: Copy + 'static {
     /// The even and the odd row of two interleaved rows of bfloat16: the low and the high halves of sixteen words.
     unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self);
     unsafe fn from_i8(source: *const i8) -> Self;
+    /// The entries of a table that the low and the high halves of sixteen bytes number.
+    unsafe fn from_nibbles(source: *const u8, table: &[f32; 16]) -> (Self, Self);
     /// Asks for the cache line at `address`, which need not exist.
     unsafe fn prefetch(address: *const u8);
     /// target[j][i] = source[i][j] for i, j < 16; both dense.
@@ -129,6 +131,12 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn from_nibbles(source: *const u8, table: &[f32; 16]) -> (Self, Self) {
+        let bytes = unsafe { source.cast::<[u8; WIDTH]>().read_unaligned() };
+        (Self(bytes.map(|byte| table[usize::from(byte & 0xf)])), Self(bytes.map(|byte| table[usize::from(byte >> 4)])))
+    }
+
+    #[inline(always)]
     unsafe fn prefetch(_address: *const u8) {}
 
     #[inline(always)]
@@ -151,6 +159,7 @@ mod tests {
         words: &'a [u32; 16],
         halves: &'a [u16; 16],
         bytes: &'a [i8; 16],
+        nibbles: &'a [u8; 16],
     }
 
     impl<L: Lanes> Job<L> for Everything<'_> {
@@ -158,13 +167,15 @@ mod tests {
 
         #[inline(always)]
         unsafe fn run(self) -> Vec<f32> {
-            let mut out = vec![0.0; 256 + 7 * 16];
+            let mut out = vec![0.0; 256 + 9 * 16];
             unsafe {
                 L::transpose(self.x.as_ptr(), out.as_mut_ptr());
                 let (a, b) = (L::load(self.x.as_ptr()), L::load(self.x.as_ptr().add(16)));
                 let (even, odd) = L::from_bf16_pairs(self.words.as_ptr());
                 let (half, byte) = (L::from_bf16(self.halves.as_ptr()), L::from_i8(self.bytes.as_ptr()));
-                let rows = [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, half, byte];
+                let table = std::array::from_fn(|i| self.x[i] / 8.0);
+                let (low, high) = L::from_nibbles(self.nibbles.as_ptr(), &table);
+                let rows = [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, half, byte, low, high];
                 for (i, row) in rows.into_iter().enumerate() {
                     row.store(out.as_mut_ptr().add(256 + 16 * i));
                 }
@@ -180,6 +191,7 @@ mod tests {
         let words: [u32; 16] = std::array::from_fn(|i| 0x3f80_4000 + ((i as u32) << 20) + i as u32);
         let halves: [u16; 16] = std::array::from_fn(|i| 0x3f80 + ((i as u16) << 10) + i as u16);
         let bytes: [i8; 16] = std::array::from_fn(|i| (i as i8) * 16 - 127);
+        let nibbles: [u8; 16] = std::array::from_fn(|i| (i * 0x51 + 0xf) as u8);
         let mut expected: Vec<f32> = (0..256).map(|i| x[i % 16 * 16 + i / 16]).collect();
         expected.extend((0..16).map(|i| x[i] + x[16 + i]));
         expected.extend((0..16).map(|i| x[i] * x[16 + i]));
@@ -188,8 +200,10 @@ mod tests {
         expected.extend(words.map(|word| f32::from_bits(word >> 16 << 16)));
         expected.extend(halves.map(|half| f32::from_bits(u32::from(half) << 16)));
         expected.extend(bytes.map(f32::from));
+        expected.extend(nibbles.map(|byte| x[usize::from(byte & 0xf)] / 8.0));
+        expected.extend(nibbles.map(|byte| x[usize::from(byte >> 4)] / 8.0));
         for isa in Isa::available() {
-            let job = Everything { x: &x, words: &words, halves: &halves, bytes: &bytes };
+            let job = Everything { x: &x, words: &words, halves: &halves, bytes: &bytes, nibbles: &nibbles };
             let actual = with_lanes!(isa, L => unsafe { L::vectorize(job) });
             assert_eq!(actual, expected, "{}", isa.name());
         }

@@ -76,6 +76,25 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn from_nibbles(source: *const u8, table: &[f32; 16]) -> (Self, Self) {
+        unsafe {
+            let table = vld1q_u8_x4(table.as_ptr().cast());
+            let bytes = vld1q_u8(source);
+            // The four bytes of entry n are bytes 4n to 4n + 3 of the table.
+            let in_entry = vreinterpretq_u8_u32(vdupq_n_u32(0x0302_0100));
+            let look_up = |codes: uint8x16_t| {
+                let starts = vshlq_n_u8::<2>(codes);
+                Self(std::array::from_fn(|i| {
+                    let lanes: [u8; 16] = std::array::from_fn(|byte| (4 * i + byte / 4) as u8);
+                    let repeated = vqtbl1q_u8(starts, vld1q_u8(lanes.as_ptr()));
+                    vreinterpretq_f32_u8(vqtbl4q_u8(table, vaddq_u8(repeated, in_entry)))
+                }))
+            };
+            (look_up(vandq_u8(bytes, vdupq_n_u8(0xf))), look_up(vshrq_n_u8::<4>(bytes)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn prefetch(address: *const u8) {
         // The intrinsic is not stable yet.
         unsafe {

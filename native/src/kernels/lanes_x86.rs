@@ -89,6 +89,30 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn from_nibbles(source: *const u8, table: &[f32; 16]) -> (Self, Self) {
+        unsafe {
+            let below = _mm256_loadu_ps(table.as_ptr());
+            let above = _mm256_loadu_ps(table.as_ptr().add(8));
+            // A permutation looks at the lowest three bits of a word, a blend at its highest: no nibble is cut out.
+            let pick = |words: __m256i, fourth_bit_on_top: __m256i| {
+                let low = _mm256_permutevar8x32_ps(below, words);
+                let high = _mm256_permutevar8x32_ps(above, words);
+                _mm256_blendv_ps(low, high, _mm256_castsi256_ps(fourth_bit_on_top))
+            };
+            let (first, second) = (
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64(source.cast())),
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64(source.add(8).cast())),
+            );
+            let low = Self(pick(first, _mm256_slli_epi32::<28>(first)), pick(second, _mm256_slli_epi32::<28>(second)));
+            let high = Self(
+                pick(_mm256_srli_epi32::<4>(first), _mm256_slli_epi32::<24>(first)),
+                pick(_mm256_srli_epi32::<4>(second), _mm256_slli_epi32::<24>(second)),
+            );
+            (low, high)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn prefetch(address: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
@@ -197,6 +221,17 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn from_i8(source: *const i8) -> Self {
         Self(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(source.cast()))) })
+    }
+
+    #[inline(always)]
+    unsafe fn from_nibbles(source: *const u8, table: &[f32; 16]) -> (Self, Self) {
+        unsafe {
+            let table = _mm512_loadu_ps(table.as_ptr());
+            // A permutation looks at the lowest four bits of a word.
+            let words = _mm512_cvtepu8_epi32(_mm_loadu_si128(source.cast()));
+            let high = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(words), table);
+            (Self(_mm512_permutexvar_ps(words, table)), Self(high))
+        }
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use super::codec::Codec;
 use super::lanes::{WIDTH, with_lanes};
 use super::operands::RowMajor;
 #[cfg(target_arch = "x86_64")]
@@ -18,9 +19,6 @@ use super::tile::{Finish, Target};
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 use blocks::{Transposed, Widened};
-
-/// Up to so many rows, widening weights into a buffer costs more than it saves.
-const FEW_ROWS: usize = 12;
 
 /// y [T, out] (+)= x [T, in] · Wᵀ.
 pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
@@ -40,7 +38,7 @@ pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize,
         return product.dot_bf16_pairs(weight);
     }
     with_lanes!(isa, L => with_codec!(weight.format, C => {
-        if rows <= FEW_ROWS {
+        if rows <= C::FEW_ROWS {
             product.stream::<L, C>(weight)
         } else {
             product.in_blocks::<L, _>(&Widened::<C>::new(weight))

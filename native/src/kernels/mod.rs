@@ -16,6 +16,7 @@ pub mod lanes_neon;
 pub mod lanes_x86;
 pub mod linear;
 pub mod math;
+pub mod nf4;
 pub mod operands;
 pub mod packed;
 pub mod rms_norm;

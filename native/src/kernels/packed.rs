@@ -4,8 +4,9 @@
 //! panels of sixteen output rows. A panel holds, for each pair of inputs (2p, 2p + 1), the codes of its sixteen rows: see the
 //! codec. Rows and inputs that do not exist are zero. The layout is the same on every instruction set.
 use super::aligned::Aligned;
-use super::codec::{Bf16, Codec, F32, Int8};
+use super::codec::{Bf16, Codec, Encode, F32, Int8, Nf4};
 use super::lanes::WIDTH;
+use super::nf4::{self, Quantised};
 use crate::pool::{SharedMut, for_rows};
 use memmap2::Mmap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub enum Format {
     F32,
     Bf16,
     Int8,
+    Nf4,
 }
 
 /// Runs `$body` with `$C` bound to the codec of `$format`.
@@ -35,13 +37,17 @@ macro_rules! with_codec {
                 type $C = codec::Int8;
                 $body
             }
+            Format::Nf4 => {
+                type $C = codec::Nf4;
+                $body
+            }
         }
     }};
 }
 pub(crate) use with_codec;
 
 impl Format {
-    pub const ALL: [Format; 3] = [Format::F32, Format::Bf16, Format::Int8];
+    pub const ALL: [Format; 4] = [Format::F32, Format::Bf16, Format::Int8, Format::Nf4];
 
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
@@ -57,6 +63,7 @@ impl Format {
             Format::F32 => "f32-panel16-1",
             Format::Bf16 => "bf16-panel16x2-1",
             Format::Int8 => "int8-panel16-1",
+            Format::Nf4 => "nf4-panel16x2-1",
         }
     }
 }
@@ -74,7 +81,7 @@ pub struct Layout {
 impl Layout {
     pub fn new(out: usize, inputs: usize, format: Format) -> Self {
         let (panels, pairs) = (out.div_ceil(WIDTH), inputs.div_ceil(2));
-        let (row_bytes, pair_bytes) = with_codec!(format, C => (C::ROW_BYTES, C::PAIR_BYTES));
+        let (row_bytes, pair_bytes) = with_codec!(format, C => (C::row_bytes(inputs), C::PAIR_BYTES));
         Self { panels, pairs, header_bytes: panels * WIDTH * row_bytes, panel_bytes: pairs * pair_bytes }
     }
 
@@ -104,6 +111,16 @@ impl Packed {
         let mut memory = Aligned::EMPTY;
         memory.grow(layout.bytes());
         pack(memory.bytes_mut(), weights, out, inputs, format);
+        Self { out, inputs, format, layout, storage: Storage::Owned(memory) }
+    }
+
+    /// The matrix [out, inputs] of NF4 codes that were made before: see [`pack_nf4`].
+    pub fn from_nf4(codes: &[u8], magnitudes: &[f32], out: usize, inputs: usize) -> Self {
+        let format = Format::Nf4;
+        let layout = Layout::new(out, inputs, format);
+        let mut memory = Aligned::EMPTY;
+        memory.grow(layout.bytes());
+        pack_nf4(memory.bytes_mut(), codes, magnitudes, out, inputs);
         Self { out, inputs, format, layout, storage: Storage::Owned(memory) }
     }
 
@@ -141,6 +158,7 @@ impl Packed {
         let bytes = self.bytes();
         let row_bytes = header_bytes / panels.max(1);
         PanelBytes {
+            inputs: self.inputs,
             rows: &bytes[row_bytes * panel..row_bytes * (panel + 1)],
             codes: &bytes[header_bytes + panel_bytes * panel..header_bytes + panel_bytes * (panel + 1)],
         }
@@ -162,15 +180,45 @@ impl Packed {
 
 #[derive(Clone, Copy)]
 pub struct PanelBytes<'a> {
+    pub inputs: usize,
     pub rows: &'a [u8],
     pub codes: &'a [u8],
 }
 
-/// Packs `weights` [out, inputs] into `target`, which has exactly `Layout::bytes` bytes of any alignment.
+/// Packs `weights` [out, inputs] into `target`, which has exactly `Layout::bytes` bytes of any alignment. NF4 is quantised twice.
 pub fn pack(target: &mut [u8], weights: &[f32], out: usize, inputs: usize, format: Format) {
-    let layout = Layout::new(out, inputs, format);
-    assert_eq!(target.len(), layout.bytes());
     assert_eq!(weights.len(), out * inputs);
+    match format {
+        Format::F32 => encode::<F32>(target, weights, out, inputs, format),
+        Format::Bf16 => encode::<Bf16>(target, weights, out, inputs, format),
+        Format::Int8 => encode::<Int8>(target, weights, out, inputs, format),
+        Format::Nf4 => {
+            let Quantised { codes, absmax } = nf4::quantise(weights);
+            pack_nf4(target, &codes, &nf4::nested::nest(&absmax).magnitudes(), out, inputs);
+        }
+    }
+}
+
+fn encode<C: Encode>(target: &mut [u8], weights: &[f32], out: usize, inputs: usize, format: Format) {
+    for_panels(target, &Layout::new(out, inputs, format), |panel, rows, codes| {
+        let last = out.min((panel + 1) * WIDTH);
+        C::encode(rows, codes, &weights[panel * WIDTH * inputs..last * inputs], inputs);
+    });
+}
+
+/// Packs the NF4 `codes` of a flattened matrix [out, inputs], two a byte, with the magnitudes of its blocks as the numbers that they
+/// stand for.
+pub fn pack_nf4(target: &mut [u8], codes: &[u8], magnitudes: &[f32], out: usize, inputs: usize) {
+    let count = out * inputs;
+    assert_eq!((codes.len(), magnitudes.len()), (count.div_ceil(2), count.div_ceil(nf4::BLOCK)));
+    for_panels(target, &Layout::new(out, inputs, Format::Nf4), |panel, rows, panel_codes| {
+        Nf4::arrange((rows, panel_codes), panel * WIDTH, codes, magnitudes, out, inputs);
+    });
+}
+
+/// Calls `body` with each panel's number, what the codec keeps of its rows, and its codes.
+fn for_panels(target: &mut [u8], layout: &Layout, body: impl Fn(usize, &mut [u8], &mut [u8]) + Sync) {
+    assert_eq!(target.len(), layout.bytes());
     target[layout.header_bytes + layout.panels * layout.panel_bytes..].fill(0);
     let shared = SharedMut::new(target);
     let row_bytes = layout.header_bytes / layout.panels.max(1);
@@ -184,13 +232,7 @@ pub fn pack(target: &mut [u8], weights: &[f32], out: usize, inputs: usize, forma
                     shared.slice(begin..begin + layout.panel_bytes),
                 )
             };
-            let last = out.min((panel + 1) * WIDTH);
-            let weights = &weights[panel * WIDTH * inputs..last * inputs];
-            match format {
-                Format::F32 => F32::encode(rows, codes, weights, inputs),
-                Format::Bf16 => Bf16::encode(rows, codes, weights, inputs),
-                Format::Int8 => Int8::encode(rows, codes, weights, inputs),
-            }
+            body(panel, rows, codes);
         }
     });
 }
@@ -239,6 +281,30 @@ mod tests {
         let mut thawed = [1.0; 2];
         Packed::new(&[0.0, -0.0], 1, 2, Format::Int8).thaw(&mut thawed);
         assert_eq!(thawed, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn nf4_is_its_codes_times_the_magnitudes_that_were_quantised_twice() {
+        for (out, inputs) in SHAPES.into_iter().chain([(33, 64), (7, 96), (3, 192), (130, 128)]) {
+            let weights = random(4, out * inputs);
+            let Quantised { codes, absmax } = nf4::quantise(&weights);
+            let magnitudes = nf4::nested::nest(&absmax).magnitudes();
+            let expected: Vec<f32> = (0..out * inputs)
+                .map(|i| nf4::CODE_BOOK[usize::from(nf4::code_at(&codes, i))] * magnitudes[i / nf4::BLOCK])
+                .collect();
+            let mut thawed = vec![f32::NAN; out * inputs];
+            Packed::new(&weights, out, inputs, Format::Nf4).thaw(&mut thawed);
+            assert_eq!(thawed, expected);
+            Packed::from_nf4(&codes, &magnitudes, out, inputs).thaw(&mut thawed);
+            assert_eq!(thawed, expected);
+        }
+    }
+
+    #[test]
+    fn nf4_takes_at_most_six_tenths_of_a_byte_a_weight() {
+        for (out, inputs) in [(576, 576), (192, 576), (1536, 576), (576, 1536)] {
+            assert!(Layout::new(out, inputs, Format::Nf4).bytes() * 10 <= out * inputs * 6);
+        }
     }
 
     #[test]

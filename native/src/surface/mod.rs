@@ -2,5 +2,6 @@
 mod arguments;
 pub mod grammars;
 pub mod matrices;
+pub mod nf4;
 pub mod programs;
 pub mod rows;

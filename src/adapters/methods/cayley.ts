@@ -33,26 +33,29 @@ export function cayley(skew: Floats, B: number): Float64Array {
 }
 
 /**
- * PEFT's truncated Neumann series of the same: with Q for −Q, I + 2·(Q + Q² + …) whose last power counts once. `numTerms` is the config's
- * number; 3 and 4 give the same series in PEFT. In the kernels' precision.
+ * The factors of Q⁰, Q¹, … in PEFT's truncated Neumann series of Cayley's matrix, with Q for −Q: I + 2·(Q + Q² + …), whose last power
+ * counts once. `numTerms` is the config's number; 3 and 4 give the same series in PEFT.
  */
+export function neumannFactors(numTerms: number): readonly number[] {
+  if (numTerms <= 1) return [1];
+  if (numTerms === 2) return [1, 2];
+  const last = Math.max(3, numTerms - 1);
+  return Array.from({ length: last + 1 }, (_, k) => (k === 0 || k === last ? 1 : 2));
+}
+
+/** The matrix of {@link neumannFactors}, in the kernels' precision. */
 export function cayleyNeumann(kernels: Kernels, skew: Floats, B: number, numTerms: number): Floats {
   const sum = zerosLike(skew, B * B);
   for (let i = 0; i < sum.length; i += B + 1) sum[i] = 1;
-  const timesSkew = (power: Floats): Floats => {
-    const next = zerosLike(skew, B * B);
-    kernels.gemm(next, power, skew, { M: B, N: B, K: B });
-    return next;
-  };
-  if (numTerms > 1) kernels.axpy(sum, skew, 2);
-  if (numTerms > 2) {
-    let power = timesSkew(skew);
-    kernels.axpy(sum, power, 2);
-    for (let exponent = 3; exponent < numTerms - 1; exponent++) {
-      power = timesSkew(power);
-      kernels.axpy(sum, power, 2);
+  let power = skew;
+  for (const [exponent, factor] of neumannFactors(numTerms).entries()) {
+    if (exponent === 0) continue;
+    if (exponent > 1) {
+      const next = zerosLike(skew, B * B);
+      kernels.gemm(next, power, skew, { M: B, N: B, K: B });
+      power = next;
     }
-    kernels.axpy(sum, timesSkew(power), 1);
+    kernels.axpy(sum, power, factor);
   }
   return sum;
 }

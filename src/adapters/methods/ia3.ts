@@ -1,14 +1,38 @@
-import { feedforwardMatcher, type Ia3Config } from '../../formats/index.ts';
+import { feedforwardMatcher, tensorName, type Ia3Config } from '../../formats/index.ts';
+import { multiplyColumns } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { scaleColumns, scaleRows } from '../dense.ts';
-import { tensorAt, type Method } from '../method.ts';
+import { tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
 
 /** (IA)³ (Liu et al., 2022): a learned vector scales the output of a layer, its bias included, or the input of a feed-forward layer. */
-export const ia3: Method<Ia3Config> = {
+export const ia3: TrainableMethod<Ia3Config> = {
   name: 'ia3',
   peftType: 'IA3',
+
+  parameters(config, sites) {
+    const isFeedforward = feedforwardMatcher(config);
+    return resolveTargets(config, sites).map((site) => ({
+      name: tensorName(site.path, 'ia3_l'),
+      shape: isFeedforward(site.path) ? [1, site.in] : [site.out, 1],
+    }));
+  },
+
+  /** Ones: a new adapter changes nothing. */
+  initialise: (_config, _parameter, values) => void values.fill(1),
+
+  bind(config, base, tensors) {
+    const isFeedforward = feedforwardMatcher(config);
+    const targets = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
+    return {
+      linear(g, site, x, layer) {
+        if (!targets.has(site.path)) return layer(x);
+        const vector = tensorAt(tensors, site, 'ia3_l');
+        return isFeedforward(site.path) ? layer(multiplyColumns(g, x, vector)) : multiplyColumns(g, layer(x), vector);
+      },
+    };
+  },
 
   compile(config, base, tensors) {
     const isFeedforward = feedforwardMatcher(config);

@@ -28,7 +28,7 @@ export const METHODS: readonly Method[] = [
 ];
 
 /** Those that can be trained too. */
-export const TRAINABLE_METHODS: readonly TrainableMethod[] = [lora];
+export const TRAINABLE_METHODS: readonly TrainableMethod[] = [lora, dora, ia3, vera, loha, lokr, oft];
 
 /** @throws CONFIG_INVALID for a peft_type without a method */
 export function methodOf(config: PeftConfig): Method {
@@ -40,9 +40,8 @@ export function trainableMethodOf(config: PeftConfig): TrainableMethod {
   const method = find(TRAINABLE_METHODS, config);
   const known = TRAINABLE_METHODS.map(({ name }) => name).join(', ');
   if (!method) refuse(methodOf(config).name, `is served, but cannot be trained yet: train one of ${known}`);
-  if (config.peft_type === 'LORA' && config.lora_bias) refuse('lora_bias', 'is served, but cannot be trained yet');
-  if (config.peft_type === 'LORA' && config.trainable_token_indices !== null)
-    refuse('trainable_token_indices', 'is served, but cannot be trained yet');
+  const [untrained] = method.untrained?.(config) ?? [];
+  if (untrained !== undefined) refuse(untrained, 'is served, but cannot be trained yet', untrained);
   return method;
 }
 
@@ -50,6 +49,6 @@ function find<Any extends Method>(methods: readonly Any[], config: PeftConfig): 
   return methods.find((method) => method.peftType === config.peft_type && (method.accepts?.(config) ?? true));
 }
 
-function refuse(what: string, why: string): never {
-  return fail('CONFIG_INVALID', `${what} ${why}`, { param: 'peft_type' });
+function refuse(what: string, why: string, param = 'peft_type'): never {
+  return fail('CONFIG_INVALID', `${what} ${why}`, { param });
 }

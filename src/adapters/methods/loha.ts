@@ -1,11 +1,12 @@
-import { patternMatcher, type LohaConfig, type LokrConfig } from '../../formats/index.ts';
+import { patternMatcher, tensorName, type LohaConfig, type LokrConfig } from '../../formats/index.ts';
 import type { LinearSite } from '../../model/index.ts';
-import type { Kernels, Tensor } from '../../numeric/index.ts';
+import { addDenseDelta, matmul, multiply, type Kernels, type Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { product, zerosLike } from '../dense.ts';
-import { tensorAt, type AdapterTensors, type Method } from '../method.ts';
+import { tensorAt, type AdapterTensors, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { fillKaiming } from './initial-values.ts';
 
 /** `alpha/r` of each module by its path, for LoHa and LoKr. @throws CONFIG_INVALID */
 export function lycorisScales(config: LohaConfig | LokrConfig): (path: string) => number {
@@ -14,10 +15,50 @@ export function lycorisScales(config: LohaConfig | LokrConfig): (path: string) =
   return (path) => (alphaOf(path) ?? config.alpha) / (rankOf(path) ?? config.r);
 }
 
+/** Settings of LoHa and LoKr that drop parts of ΔW during training. */
+export function lycorisDropouts(config: LohaConfig | LokrConfig): readonly string[] {
+  const { rank_dropout, module_dropout } = config;
+  return Object.entries({ rank_dropout, module_dropout }).flatMap(([name, share]) => (share > 0 ? [name] : []));
+}
+
 /** ΔW = s · (w1_a · w1_b) ⊙ (w2_a · w2_b): LoHa (Hyeon-Woo et al., 2022, FedPara; Yeh et al., 2024). */
-export const loha: Method<LohaConfig> = {
+export const loha: TrainableMethod<LohaConfig> = {
   name: 'loha',
   peftType: 'LOHA',
+
+  untrained: lycorisDropouts,
+
+  parameters(config, sites) {
+    const rankOf = patternMatcher(config.rank_pattern, 'rank_pattern');
+    return resolveTargets(config, sites).flatMap((site) => {
+      const rank = rankOf(site.path) ?? config.r;
+      return ['hada_w1', 'hada_w2'].flatMap((factor) => [
+        { name: tensorName(site.path, `${factor}_a`), shape: [site.out, rank] },
+        { name: tensorName(site.path, `${factor}_b`), shape: [rank, site.in] },
+      ]);
+    });
+  },
+
+  /** Kaiming-uniform, and w2_b zero: a new adapter changes nothing. */
+  initialise(_config, { name, shape }, values, rng) {
+    if (name.endsWith('hada_w2_b')) values.fill(0);
+    else fillKaiming(values, shape[1], rng);
+  },
+
+  bind(config, base, tensors) {
+    const scaleOf = lycorisScales(config);
+    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
+    return {
+      linear(g, site, x, layer) {
+        const y = layer(x);
+        if (!bound.has(site.path)) return y;
+        const { firstA, firstB, secondA, secondB } = factorsOf(tensors, site);
+        const delta_OI = multiply(g, matmul(g, firstA, firstB), matmul(g, secondA, secondB));
+        addDenseDelta(g, y, x, delta_OI, scaleOf(site.path));
+        return y;
+      },
+    };
+  },
 
   compile(config, base, tensors) {
     const scaleOf = lycorisScales(config);

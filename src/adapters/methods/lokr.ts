@@ -1,19 +1,48 @@
-import type { LokrConfig } from '../../formats/index.ts';
-import { tensorName } from '../../formats/index.ts';
+import { lokrShapes, tensorName, type LokrConfig } from '../../formats/index.ts';
 import type { LinearSite } from '../../model/index.ts';
-import type { Kernels, Tensor } from '../../numeric/index.ts';
+import { addDenseDelta, kronecker, matmul, type Graph, type Kernels, type Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { product, zerosLike } from '../dense.ts';
-import { tensorAt, type AdapterTensors, type Method } from '../method.ts';
+import { tensorAt, type AdapterTensors, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { kroneckerCost, type KroneckerDelta } from '../rows/kronecker-delta.ts';
 import { resolveTargets } from '../targets.ts';
-import { lycorisScales } from './loha.ts';
+import { fillKaiming } from './initial-values.ts';
+import { lycorisDropouts, lycorisScales } from './loha.ts';
 
 /** ΔW = s · kron(w1, w2), each factor whole or a product: LoKr (Edalati et al., 2022, KronA; Yeh et al., 2024). */
-export const lokr: Method<LokrConfig> = {
+export const lokr: TrainableMethod<LokrConfig> = {
   name: 'lokr',
   peftType: 'LOKR',
+
+  untrained: (config) => [...lycorisDropouts(config), ...(config.init_weights === 'lycoris' ? ['init_weights'] : [])],
+
+  parameters(config, sites) {
+    const shapesOf = lokrShapes(config);
+    return resolveTargets(config, sites).flatMap((site) =>
+      Object.entries(shapesOf(site)).map(([factor, shape]) => ({ name: tensorName(site.path, factor), shape })),
+    );
+  },
+
+  /** Kaiming-uniform, and the left factor (or the first of its two) zero: a new adapter changes nothing. */
+  initialise(_config, { name, shape }, values, rng) {
+    if (name.endsWith('lokr_w1') || name.endsWith('lokr_w1_a')) values.fill(0);
+    else fillKaiming(values, shape[1], rng);
+  },
+
+  bind(config, base, tensors) {
+    const scaleOf = lycorisScales(config);
+    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
+    return {
+      linear(g, site, x, layer) {
+        const y = layer(x);
+        if (!bound.has(site.path)) return y;
+        const factorOf = (name: string): Tensor => factorOnTape(g, tensors, site, name);
+        addDenseDelta(g, y, x, kronecker(g, factorOf('lokr_w1'), factorOf('lokr_w2')), scaleOf(site.path));
+        return y;
+      },
+    };
+  },
 
   compile(config, base, tensors) {
     const scaleOf = lycorisScales(config);
@@ -45,6 +74,13 @@ function factor(kernels: Kernels, tensors: AdapterTensors, site: LinearSite, nam
   return (
     tensors.get(tensorName(site.path, name)) ??
     product(kernels, tensorAt(tensors, site, `${name}_a`), tensorAt(tensors, site, `${name}_b`))
+  );
+}
+
+function factorOnTape(g: Graph, tensors: AdapterTensors, site: LinearSite, name: string): Tensor {
+  return (
+    tensors.get(tensorName(site.path, name)) ??
+    matmul(g, tensorAt(tensors, site, `${name}_a`), tensorAt(tensors, site, `${name}_b`))
   );
 }
 

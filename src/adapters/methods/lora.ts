@@ -1,11 +1,13 @@
+import type { Rng } from '../../base/index.ts';
 import { LORA_TOKEN_ROWS, idsOf, patternMatcher, tensorName, type LoraConfig } from '../../formats/index.ts';
 import type { BaseModel, LinearSite } from '../../model/index.ts';
-import { addLowRankDelta, dropout, type Tensor } from '../../numeric/index.ts';
+import { addColumns, addLowRankDelta, dropout, type Floats, type Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { addProduct } from '../dense.ts';
 import { requireTensor, tensorAt, type AdapterTensors, type ParameterSpec, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive, TokenRows } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { fillKaiming } from './initial-values.ts';
 import { compileTokenRows } from './trainable-tokens.ts';
 
 /** Rank and scale of a module. */
@@ -39,40 +41,27 @@ export const lora: TrainableMethod<LoraConfig> = {
   accepts: ({ use_dora }) => !use_dora,
   sharesProduct: true,
 
+  untrained: ({ trainable_token_indices: ids }) => (ids === null ? [] : ['trainable_token_indices']),
+
   parameters(config, sites) {
-    const scaleOf = loraScales(config);
-    return resolveTargets(config, sites).flatMap((site): ParameterSpec[] => {
-      const { rank } = scaleOf(site.path);
-      return [
-        { name: tensorName(site.path, A), shape: [rank, site.in] },
-        { name: tensorName(site.path, B), shape: [site.out, rank] },
-      ];
-    });
+    return resolveTargets(config, sites).flatMap((site) => [
+      ...loraMatrices(config, site),
+      ...(config.lora_bias ? [{ name: tensorName(site.path, BIAS), shape: [site.out] }] : []),
+    ]);
   },
 
-  /** A as PEFT does it: Kaiming-uniform with a = sqrt(5), which is U(−1/sqrt(in), 1/sqrt(in)); or N(0, 1/r) for `gaussian`. */
-  initialise(config, parameter, values, rng) {
-    if (parameter.name.endsWith(`.${B}`)) {
-      values.fill(0);
-      return;
-    }
-    const [rank, inputs] = parameter.shape as [number, number];
-    const isGaussian = config.init_lora_weights === 'gaussian';
-    const bound = 1 / Math.sqrt(inputs);
-    for (let i = 0; i < values.length; i++) {
-      values[i] = isGaussian ? rng.nextNormal() / rank : (2 * rng.nextFloat() - 1) * bound;
-    }
-  },
+  initialise: initialiseLora,
 
-  bind(config, sites, tensors, { dropoutRng }) {
-    const bound = new Map(loraDeltas(config, sites, tensors).map((delta) => [delta.site.path, delta]));
+  bind(config, base, tensors, { dropoutRng }) {
+    const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
     return {
-      linear(g, site, x, base) {
-        const y = base(x);
+      linear(g, site, x, layer) {
+        const y = layer(x);
         const delta = bound.get(site.path);
         if (delta) {
           const input = dropoutRng ? dropout(g, x, config.lora_dropout, dropoutRng) : x;
           addLowRankDelta(g, y, input, delta.a_RI, delta.b_OR, delta.scale);
+          if (config.lora_bias) addColumns(g, y, tensorAt(tensors, site, BIAS), delta.scale);
         }
         return y;
       },
@@ -102,6 +91,23 @@ export const lora: TrainableMethod<LoraConfig> = {
     for (let o = 0; o < site.out; o++) bias_O[o] = bias_O[o] + scale * data[o];
   },
 };
+
+/** A and B of a module. */
+export function loraMatrices(config: LoraConfig, site: LinearSite): ParameterSpec[] {
+  const { rank } = loraScales(config)(site.path);
+  return [
+    { name: tensorName(site.path, A), shape: [rank, site.in] },
+    { name: tensorName(site.path, B), shape: [site.out, rank] },
+  ];
+}
+
+/** As PEFT does it: A is Kaiming-uniform, or N(0, 1/r) for `gaussian`; B and its bias are zero. */
+export function initialiseLora(config: LoraConfig, parameter: ParameterSpec, values: Floats, rng: Rng): void {
+  const [rank, inputs] = parameter.shape as [number, number];
+  if (!parameter.name.endsWith(`.${A}`)) values.fill(0);
+  else if (config.init_lora_weights !== 'gaussian') fillKaiming(values, inputs, rng);
+  else for (let i = 0; i < values.length; i++) values[i] = rng.nextNormal() / rank;
+}
 
 /** A module's part of a LoRA. */
 export interface LoraDelta {

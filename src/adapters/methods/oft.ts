@@ -1,20 +1,52 @@
-import { oftBlocks, type OftConfig } from '../../formats/index.ts';
+import { oftBlocks, tensorName, type OftConfig } from '../../formats/index.ts';
 import type { LinearSite } from '../../model/index.ts';
-import type { Kernels, Tensor } from '../../numeric/index.ts';
+import { multiplyBlocks, type Kernels, type Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { zerosLike } from '../dense.ts';
-import { tensorAt, type Method } from '../method.ts';
+import { tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
 import { cayley, cayleyNeumann, constrain, skewSymmetric } from './cayley.ts';
+import { rotationsOnTape } from './rotations.ts';
 
 /**
  * Orthogonal fine-tuning (Qiu et al., 2023) in PEFT's input-centric form (Qiu et al., 2025): y = W·(x·R) + bias with a block-diagonal
  * orthogonal R. The blocks are computed once.
  */
-export const oft: Method<OftConfig> = {
+export const oft: TrainableMethod<OftConfig> = {
   name: 'oft',
   peftType: 'OFT',
+
+  /** COFT changes the parameters themselves in each step, and dropout replaces whole blocks: neither is written yet. */
+  untrained: ({ coft, module_dropout }) => [
+    ...(coft ? ['coft'] : []),
+    ...(module_dropout > 0 ? ['module_dropout'] : []),
+  ],
+
+  parameters(config, sites) {
+    return resolveTargets(config, sites).map((site) => {
+      const { blockSize: B, numBlocks } = oftBlocks(config, site.in);
+      return {
+        name: tensorName(site.path, 'oft_R.weight'),
+        shape: [config.block_share ? 1 : numBlocks, (B * (B - 1)) / 2],
+      };
+    });
+  },
+
+  /** Zeros: every block is the identity, and a new adapter changes nothing. */
+  initialise: (_config, _parameter, values) => void values.fill(0),
+
+  bind(config, base, tensors) {
+    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
+    return {
+      linear(g, site, x, layer) {
+        if (!bound.has(site.path)) return layer(x);
+        const { blockSize } = oftBlocks(config, site.in);
+        const blocks = rotationsOnTape(g, config, tensorAt(tensors, site, 'oft_R.weight'), blockSize);
+        return layer(multiplyBlocks(g, x, blocks));
+      },
+    };
+  },
 
   compile(config, base, tensors) {
     const sites = new Map<string, readonly RowPrimitive[]>();

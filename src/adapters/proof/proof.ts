@@ -38,9 +38,14 @@ export interface ParityProbe {
 /**
  * How far the two ways of computing may be apart, by the base's format. In float32 they differ by the order of their sums
  * (up to 4e-5 on a base of 30 layers), a mistake by far more. Kernels for
- * bfloat16 and int8 weights may round a layer's input too, which merged layers, float32 products of the same weights, do not.
+ * bfloat16, int8 and NF4 weights may round a layer's input too, which merged layers, float32 products of the same weights, do not.
  */
-export const PARITY_TOLERANCES: Readonly<Record<WeightFormat, number>> = { f32: 1e-3, bf16: 2e-2, int8: 2e-2 };
+export const PARITY_TOLERANCES: Readonly<Record<WeightFormat, number>> = {
+  f32: 1e-3,
+  bf16: 2e-2,
+  int8: 2e-2,
+  nf4: 2e-2,
+};
 
 /** Rows of the probe: one sequence with the adapter, the same without. */
 const PROBE_TOKENS = 6;

@@ -4,6 +4,7 @@ import { letterTokenizer } from '../../../test/support/letter-tokenizer.ts';
 import { Rng } from '../../base/index.ts';
 import type { AnswerToken } from '../../http/index.ts';
 import type { RankedLogprob } from '../../serving/index.ts';
+import { HERMES, ToolCallParser } from '../../text/index.ts';
 import { AnswerText, promptTokens } from './answer-text.ts';
 
 const tokenizer = letterTokenizer();
@@ -126,4 +127,47 @@ test('the first token of a prompt has no log-probability, each other one its own
     [-2, 1, 1],
   ]);
   assert.deepEqual(told(false)[2], [-2, '<|start|>'.length + 1, 1]);
+});
+
+const CALL = '<tool_call>\n{"name": "f", "arguments": {"a": "th."}}\n</tool_call>';
+
+/** Pushes an answer with calls of `f`. */
+function sayWithCalls(source: string, stops: readonly string[], cut: () => number) {
+  const ids = [...tokenizer.encode(source, { allowSpecial: false })];
+  const answer = new AnswerText(tokenizer, stops, 0, new ToolCallParser(HERMES, ['f'], { onlyCalls: false }));
+  let text = '';
+  let given = '';
+  let numCalls = 0;
+  const tokens: AnswerToken[] = [];
+  for (let at = 0; at < ids.length;) {
+    const next = Math.min(ids.length, at + cut());
+    const piece = answer.push(ids.slice(at, next), logprobsOf(ids.slice(at, next)), next === ids.length);
+    text += piece.text;
+    for (const { name, argumentsText } of piece.calls) {
+      given += argumentsText;
+      numCalls += Number(name !== undefined);
+    }
+    tokens.push(...piece.tokens);
+    if (piece.isStopped) return { text, given, numCalls, tokens, isStopped: true };
+    at = next;
+  }
+  return { text, given, numCalls, tokens, isStopped: false };
+}
+
+test('stop strings end text and not calls; the tokens of all that comes out are told, and of nothing behind the cut', () => {
+  const rng = Rng.fromSeed(6);
+  const shown = (tokens: readonly AnswerToken[]): string =>
+    utf8.decode(Buffer.concat(tokens.map(({ bytes }) => bytes)));
+  for (let n = 0; n < 60; n++) {
+    const cut = (): number => 1 + rng.nextBelow(n < 20 ? 200 : 9);
+    const whole = sayWithCalls(`ab ${CALL}\n${CALL}`, ['th', '"', '\n'], cut);
+    assert.deepEqual([whole.text, whole.given, whole.numCalls], ['ab', '{"a": "th."}{"a": "th."}', 2]);
+    assert.equal(shown(whole.tokens), `ab ${CALL}\n${CALL}`);
+    const stopped = sayWithCalls(`ab${CALL} so th. ${CALL}`, ['th'], cut);
+    assert.deepEqual([stopped.text, stopped.given, stopped.isStopped], ['ab so ', '{"a": "th."}', true]);
+    assert.equal(shown(stopped.tokens), `ab${CALL} so `);
+    // What may begin a stop string is text once a call comes.
+    const held = sayWithCalls(`abt${CALL}h`, ['th'], cut);
+    assert.deepEqual([held.text, held.numCalls, held.isStopped], ['abth', 1, false]);
+  }
 });

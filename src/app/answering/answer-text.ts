@@ -1,10 +1,18 @@
 import type { AnswerToken, TokenLogprob } from '../../http/index.ts';
 import type { RankedLogprob } from '../../serving/index.ts';
-import { StopMatcher, StreamDetokenizer, type Tokenizer } from '../../text/index.ts';
+import {
+  StopMatcher,
+  StreamDetokenizer,
+  type AnswerPart,
+  type CallPart,
+  type ToolCallParser,
+  type Tokenizer,
+} from '../../text/index.ts';
 
-/** Text that is certain, and the tokens that it is made of. */
+/** Text and calls that are certain, and the tokens that they are made of. */
 export interface TextPiece {
   readonly text: string;
+  readonly calls: readonly CallPart[];
   readonly tokens: readonly AnswerToken[];
   /** A stop string was met: nothing more comes. */
   readonly isStopped: boolean;
@@ -18,25 +26,31 @@ interface HeldToken {
 }
 
 /**
- * Turns the tokens of an answer into its text, up to the first stop string. A token whose log-probability is told comes out with its text,
- * so that text and tokens always agree: what a stop string cuts off takes its tokens with it.
+ * Turns the tokens of an answer into its text, up to the first stop string, and its tool calls, in which no stop string is looked for. A
+ * token whose log-probability is told comes out with its text (or its call), so that text and tokens always agree: what a stop
+ * string cuts off takes its tokens with it.
  */
 export class AnswerText {
   readonly #tokenizer: Tokenizer;
   readonly #detokenizer: StreamDetokenizer;
   readonly #matcher: StopMatcher;
+  readonly #parser: ToolCallParser | undefined;
   readonly #offset: number;
   readonly #held: HeldToken[] = [];
-  /** Of the text so far, in UTF-16 units: all of it, and what is out. */
+  /** Of the answer so far, in UTF-16 units: all of it, and what is out. */
   #numDecoded = 0;
   #numOut = 0;
 
-  /** @param offset of the answer in the choice's text */
-  constructor(tokenizer: Tokenizer, stops: readonly string[], offset: number) {
+  /**
+   * @param offset of the answer in the choice's text
+   * @param parser finds the tool calls; undefined: all is text
+   */
+  constructor(tokenizer: Tokenizer, stops: readonly string[], offset: number, parser?: ToolCallParser) {
     this.#tokenizer = tokenizer;
     this.#detokenizer = new StreamDetokenizer(tokenizer, { skipSpecial: true });
     this.#matcher = new StopMatcher(stops);
     this.#offset = offset;
+    this.#parser = parser;
   }
 
   /**
@@ -56,11 +70,37 @@ export class AnswerText {
       this.#held.push({ token, begin, end: isPart ? Infinity : this.#numDecoded });
     }
     if (isLast) piece += this.#decoded(this.#detokenizer.flush());
-    const { text: certain, isStopped } = this.#matcher.push(piece);
-    const text = isLast && !isStopped ? certain + this.#matcher.flush() : certain;
-    this.#numOut += text.length;
+    const { text, calls, isStopped } = this.#certain(this.#partsOf(piece, isLast), isLast);
     if (isLast) this.#closeLetter();
-    return { text, tokens: this.#release(isStopped), isStopped };
+    return { text, calls, tokens: this.#release(isStopped), isStopped };
+  }
+
+  #partsOf(piece: string, isLast: boolean): AnswerPart[] {
+    if (!this.#parser) return [{ kind: 'text', text: piece, end: this.#numDecoded }];
+    const parts = this.#parser.push(piece);
+    return isLast ? [...parts, ...this.#parser.finish()] : parts;
+  }
+
+  /** What of the parts comes out: all before a stop string, but for text that may yet be the beginning of one. */
+  #certain(parts: readonly AnswerPart[], isLast: boolean): Omit<TextPiece, 'tokens'> {
+    let text = '';
+    const calls: CallPart[] = [];
+    for (const part of parts) {
+      if (part.kind === 'call') {
+        // No stop string goes on behind a call.
+        text += this.#matcher.flush();
+        calls.push(part);
+        this.#numOut = part.end;
+        continue;
+      }
+      const { text: certain, numHeld, isStopped } = this.#matcher.push(part.text);
+      text += certain;
+      this.#numOut = part.end - numHeld;
+      if (isStopped) return { text, calls, isStopped };
+    }
+    if (isLast) text += this.#matcher.flush();
+    if (isLast) this.#numOut = this.#numDecoded;
+    return { text, calls, isStopped: false };
   }
 
   #closeLetter(): void {

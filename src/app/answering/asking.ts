@@ -1,6 +1,8 @@
 /** One request to a model: who asks, what answers, and what it has used. */
-import { EspalierError, fail, newId } from '../../base/index.ts';
+import { EspalierError, fail, newId, type Clock } from '../../base/index.ts';
+import type { Scheduling } from '../../http/index.ts';
 import type { AdapterMix, AdapterSource, EngineClient, GenerateRequest, TokenEvent } from '../../serving/index.ts';
+import type { RateLimits, Reservation } from '../../tenancy/index.ts';
 import type { ChatRenderer } from '../../text/index.ts';
 
 /** What answering needs: the engine for tokens, the renderer for text. */
@@ -11,6 +13,8 @@ export interface ChatEngine {
   readonly vocabSize: number;
   /** Numbers of a token's hidden state. */
   readonly hiddenSize: number;
+  /** Tokens of one sequence, prompt and answer, that the base can hold. */
+  readonly contextLength: number;
 }
 
 /** What a request has used so far; also right when the client leaves half way. */
@@ -21,12 +25,79 @@ export interface TokenMeter {
   completionTokens: number;
 }
 
-export interface Asking {
+export interface AskingOptions {
   readonly tenant: string | null;
   /** Null is the base. */
   readonly adapter: AdapterSource | AdapterMix | null;
   readonly signal: AbortSignal;
-  readonly meter: TokenMeter;
+  readonly scheduling: Scheduling;
+  /** The tenant's part of the service. */
+  readonly weight: number;
+  readonly rates: RateLimits;
+  readonly clock: Clock;
+}
+
+export class Asking implements Disposable {
+  readonly tenant: string | null;
+  readonly adapter: AdapterSource | AdapterMix | null;
+  readonly signal: AbortSignal;
+  readonly meter: TokenMeter = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  readonly #options: AskingOptions;
+  readonly #record: (meter: TokenMeter) => void;
+  readonly #sinceMs: number;
+  #hasBegun = false;
+  #reservation: Reservation | undefined;
+
+  /** @param record told, once and at the end, of what was used */
+  constructor(options: AskingOptions, record: (meter: TokenMeter) => void) {
+    this.tenant = options.tenant;
+    this.adapter = options.adapter;
+    this.signal = options.signal;
+    this.#options = options;
+    this.#record = record;
+    this.#sinceMs = options.clock.nowMs();
+  }
+
+  /**
+   * Takes the tokens that the request may use off its tenant's minute, before anything is computed. Where the request leaves the length of
+   * its answers open, they get what a minute holds at most, divided evenly.
+   * @param maxTokens of each answer; null: until the context is full
+   * @param room tokens that the context has left for the longest answer
+   * @returns `maxTokens`, or what takes its place
+   * @throws OVERLOADED REQUEST_INVALID
+   */
+  reserve(promptTokens: number, numAnswers: number, maxTokens: number | null, room: number): number | null {
+    const { rates } = this.#options;
+    const largest = rates.largestReservation(this.tenant);
+    let most = maxTokens;
+    if (most === null && largest !== null) {
+      most = Math.max(1, Math.min(room, Math.floor((largest - promptTokens) / numAnswers)));
+    }
+    this.#reservation = rates.reserve(this.tenant, promptTokens + numAnswers * (most ?? 0));
+    // The context is the shorter of the two: the engine knows that limit better.
+    return maxTokens === null && most === room ? null : most;
+  }
+
+  /** The part of the engine's request that is not about its text. */
+  turn(): Pick<GenerateRequest, 'tenant' | 'weight' | 'priority' | 'deadlineMs'> {
+    const { tenant, weight, scheduling, clock } = this.#options;
+    const { priority, timeoutMs } = scheduling;
+    const leftMs = timeoutMs === null ? undefined : Math.max(0, timeoutMs - (clock.nowMs() - this.#sinceMs));
+    // Of a request that has begun, the sequences that come later wait for the earlier ones.
+    return { tenant, weight, priority, ...(leftMs !== undefined && !this.#hasBegun && { deadlineMs: leftMs }) };
+  }
+
+  /** The first token is there. */
+  begin(): void {
+    this.#hasBegun = true;
+  }
+
+  [Symbol.dispose](): void {
+    const { promptTokens, completionTokens } = this.meter;
+    // What never began has cost nothing.
+    this.#reservation?.settle(this.#hasBegun ? promptTokens + completionTokens : 0);
+    this.#record(this.meter);
+  }
 }
 
 /** Sequences of one request that are with the engine at a time: the others wait here, so that no request fills the engine's queue. */
@@ -39,13 +110,17 @@ export const SEQUENCES_AT_ONCE = 16;
  */
 export async function* ask(
   { engine }: ChatEngine,
-  { tenant, adapter, signal }: Asking,
+  asking: Asking,
   request: Omit<GenerateRequest, 'id' | 'adapter' | 'tenant'>,
   param: string,
 ): AsyncGenerator<TokenEvent, void, undefined> {
-  const whole = { ...request, id: newId('req-'), adapter: adapter?.digest ?? null, tenant };
+  const { adapter, signal } = asking;
+  const whole = { ...request, ...asking.turn(), id: newId('req-'), adapter: adapter?.digest ?? null };
   try {
-    yield* engine.submit(whole, adapter, signal);
+    for await (const event of engine.submit(whole, adapter, signal)) {
+      asking.begin();
+      yield event;
+    }
   } catch (error) {
     // The engine knows no fields: it takes every prompt for a chat's messages.
     if (!(error instanceof EspalierError) || error.param !== 'messages') throw error;

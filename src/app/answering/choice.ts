@@ -1,6 +1,7 @@
 import { newId, Rng } from '../../base/index.ts';
-import type { AnswerDelta, AnswerToken, GenerationOptions } from '../../http/index.ts';
+import type { AnswerDelta, AnswerToken, GenerationOptions, ToolCallDelta } from '../../http/index.ts';
 import type { AnswerGrammar, GenerateRequest, SamplingParams } from '../../serving/index.ts';
+import { ToolCallParser, type CallPart, type ToolSyntax } from '../../text/index.ts';
 import { AnswerText, promptTokens } from './answer-text.ts';
 import { ask, checkTokenIds, type Asking, type ChatEngine } from './asking.ts';
 
@@ -9,6 +10,12 @@ export interface Echo {
   readonly text: string;
   /** Control tokens of the prompt have no part in `text`. */
   readonly skipSpecial: boolean;
+}
+
+export interface CallsOfChoice {
+  readonly syntax: ToolSyntax;
+  readonly names: readonly string[];
+  readonly onlyCalls: boolean;
 }
 
 /** One answer to one prompt. */
@@ -23,6 +30,10 @@ export interface Choice {
   readonly seed: number;
   readonly options: GenerationOptions;
   readonly grammar?: AnswerGrammar | undefined;
+  /** How tools are called, and their names; null: the answer is text. */
+  readonly calls?: CallsOfChoice | null;
+  /** What the answer may be. */
+  readonly prediction?: Iterable<number> | undefined;
   readonly echo: Echo | null;
   /** The field that holds the prompt. */
   readonly param: string;
@@ -55,15 +66,19 @@ export async function* choiceDeltas(
   const { meter } = asking;
   const withTokens = options.topLogprobs !== null;
   const told = (tokens: readonly AnswerToken[]): Pick<AnswerDelta, 'tokens'> => (withTokens ? { tokens } : {});
-  const answer = new AnswerText(tokenizer, options.stop, echo?.text.length ?? 0);
+  const { calls: expected } = choice;
+  const parser = expected ? new ToolCallParser(expected.syntax, expected.names, expected) : undefined;
+  const answer = new AnswerText(tokenizer, options.stop, echo?.text.length ?? 0, parser);
   let completionTokens = 0;
   let cachedTokens = 0;
   let isFirst = true;
+  let queuedMs: number | undefined;
   for await (const event of ask(service, asking, engineRequest(service, choice), choice.param)) {
     const { tokenIds, logprobs, finishReason } = event;
     if (isFirst) {
       isFirst = false;
       cachedTokens = event.cachedTokens ?? 0;
+      queuedMs = event.queuedMs;
       // A prompt counts once, as its first choice found it: the later ones find what the first has left.
       if (number === 0) meter.cachedTokens += cachedTokens;
       if (echo) {
@@ -73,21 +88,32 @@ export async function* choiceDeltas(
     }
     completionTokens += tokenIds.length;
     meter.completionTokens += tokenIds.length;
-    const { text, tokens, isStopped } = answer.push(tokenIds, logprobs, finishReason !== null);
+    const { text, calls, tokens, isStopped } = answer.push(tokenIds, logprobs, finishReason !== null);
+    const toolCalls = calls.length > 0 ? { toolCalls: calls.map(callDelta) } : {};
     const reason = isStopped ? 'stop' : finishReason;
     if (reason !== null) {
-      const usage = { promptTokens: promptTokenIds.length, completionTokens, cachedTokens };
-      yield { index, text, ...told(tokens), finishReason: reason, usage };
+      const usage = {
+        promptTokens: promptTokenIds.length,
+        completionTokens,
+        cachedTokens,
+        ...(event.prediction && { prediction: event.prediction }),
+      };
+      const ended = reason === 'stop' && parser?.endsInCalls ? 'tool_calls' : reason;
+      yield { index, text, ...toolCalls, ...told(tokens), finishReason: ended, usage, queuedMs };
       // Leaving the loop cancels the rest of the sequence.
       return;
     }
-    if (text !== '' || tokens.length > 0) yield { index, text, ...told(tokens) };
+    if (text !== '' || calls.length > 0 || tokens.length > 0) yield { index, text, ...toolCalls, ...told(tokens) };
   }
+}
+
+function callDelta({ index, name, argumentsText }: CallPart): ToolCallDelta {
+  return { index, ...(name !== undefined && { begin: { id: newId('call_'), name } }), argumentsText };
 }
 
 function engineRequest(
   { renderer }: ChatEngine,
-  { promptTokenIds, maxTokens, seed, options, grammar, echo }: Choice,
+  { promptTokenIds, maxTokens, seed, options, grammar, prediction, echo }: Choice,
 ): Omit<GenerateRequest, 'id' | 'adapter' | 'tenant'> {
   const { ignoreEos, stopTokenIds, minTokens, topLogprobs } = options;
   const ofPrompt = echo !== null && topLogprobs !== null;
@@ -98,6 +124,7 @@ function engineRequest(
     stopTokenIds: [...new Set([...(ignoreEos ? [] : renderer.tokenizer.eosIds), ...stopTokenIds])],
     sampling: samplingOf(options, seed),
     ...(grammar && { grammar }),
+    ...(prediction && { predictionTokenIds: Int32Array.from(prediction) }),
     ...(topLogprobs !== null && { logprobs: { top: topLogprobs, ofPrompt } }),
   };
 }

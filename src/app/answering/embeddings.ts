@@ -22,6 +22,7 @@ export async function embedInputs(
     return { param, promptTokenIds: tokensOf(service, input, param) };
   });
   for (const { promptTokenIds } of rendered) asking.meter.promptTokens += promptTokenIds.length;
+  asking.reserve(asking.meter.promptTokens, inputs.length, 0, 0);
   const vectors: Float32Array[] = [];
   const sources = rendered.map(async function* ({ param, promptTokenIds }, index) {
     const request = { promptTokenIds, maxTokens: 0, stopTokenIds: [], sampling: GREEDY, embedding: pooling };

@@ -19,6 +19,8 @@ export async function* textDeltas(service: ChatEngine, asking: Asking, request: 
     return { prompt, param, promptTokenIds: tokensOf(service, prompt, param) };
   });
   for (const { promptTokenIds } of rendered) asking.meter.promptTokens += promptTokenIds.length;
+  const { contextLength } = service;
+  asking.reserve(asking.meter.promptTokens, prompts.length * bestOf, maxTokens, contextLength);
   const sources = rendered.flatMap(({ prompt, param, promptTokenIds }, promptIndex) => {
     const choiceOf = (number: number): Choice => ({
       index: promptIndex * numChoices + number,

@@ -211,6 +211,7 @@ function startEngine({ config, base, options }: Bench, readyBytes: number): Prom
     engine: {
       ...DEFAULT_ENGINE,
       maxSequences: places,
+      maxDraftTokens: 0,
       maxWaiting: 8 * places,
       maxWaitingPerTenant: 8 * places,
       cacheTokens: places * (2 * PROMPT_TOKENS + LONG_ANSWER),

@@ -1,6 +1,7 @@
 import type { CompiledAdapter } from '../../adapters/index.ts';
 import { Rng, systemClock } from '../../base/index.ts';
 import type { BaseModel } from '../../model/index.ts';
+import type { WeightFormat } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY } from '../../serving/index.ts';
 import { BenchAdapters, chooseAdapters, type BenchAdapterOptions, type Popularity } from './adapters.ts';
 import { median, quantile } from './statistics.ts';
@@ -10,7 +11,7 @@ import { openModel } from '../models.ts';
 
 export interface BenchServeOptions extends BenchAdapterOptions {
   readonly base: string;
-  readonly format?: 'f32' | 'bf16' | 'int8' | undefined;
+  readonly format?: WeightFormat | undefined;
   readonly popularities: readonly Popularity[];
   /** Adapters that there are to choose from. */
   readonly adapters: number;
@@ -107,6 +108,7 @@ function serveOnce(
   const engine = new Engine(base, {
     ...DEFAULT_ENGINE,
     maxSequences: requests,
+    maxDraftTokens: 0,
     maxWaiting: requests,
     maxWaitingPerTenant: requests,
     cacheTokens: requests * (promptTokens + newTokens + 16),

@@ -1,6 +1,7 @@
 import { Rng, systemClock } from '../../base/index.ts';
 import { defaultLoraConfig } from '../../formats/index.ts';
 import type { BaseModel } from '../../model/index.ts';
+import type { WeightFormat } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY } from '../../serving/index.ts';
 import {
   DEFAULT_OPTIMIZER,
@@ -26,7 +27,7 @@ export interface BenchCase {
 
 export interface BenchOptions {
   readonly base: string;
-  readonly format?: 'f32' | 'bf16' | 'int8' | undefined;
+  readonly format?: WeightFormat | undefined;
   readonly repetitions: number;
 }
 
@@ -49,7 +50,7 @@ export async function benchTrain(
   const examples =
     options.data === undefined
       ? randomExamples(base, options.batch * (options.repetitions + 1), options.seq)
-      : loadExamples(options.data, renderer, base.config.contextLength).examples;
+      : loadExamples(options.data, renderer, base.config.contextLength, 'sft').examples;
   const perStep = tokensOf(examples, options.batch);
   const run = new TrainingRun(base, { train: examples, valid: [] }, benchConfig(options, perStep));
   const rates: number[] = [];
@@ -79,6 +80,8 @@ export async function benchDecode(
   const engine = new Engine(base, {
     ...DEFAULT_ENGINE,
     maxStepTokens: 2048,
+    // What a token costs, not how well an untrained text can be guessed.
+    maxDraftTokens: 0,
     cacheTokens: options.batch * (options.promptTokens + options.newTokens + 16),
   });
   const rates: number[] = [];

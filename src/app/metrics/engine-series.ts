@@ -7,14 +7,32 @@ type Series = readonly [
   values: number | Readonly<Record<string, number>>,
 ];
 
-/** The engine's state in Prometheus' text format. Its counters begin again when the engine does. */
-export function engineSeries(stats: EngineStats): string {
+/** The state of one base's engine. */
+export interface BaseStats {
+  readonly base: string;
+  readonly stats: EngineStats;
+}
+
+/** The engines' state in Prometheus' text format, by base. An engine's counters begin again when it does. */
+export function engineSeries(engines: readonly BaseStats[]): string {
+  const all = engines.map(({ base, stats }) => ({ label: `base="${escaped(base)}"`, series: seriesOf(stats) }));
+  const [first] = all;
+  if (!first) return '';
+  return first.series
+    .map(([name, type, help], n) => {
+      const lines = all.flatMap(({ label, series }) => samplesOf(name, label, series[n][3]));
+      return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('\n')}\n`;
+    })
+    .join('');
+}
+
+function seriesOf(stats: EngineStats): readonly Series[] {
   const { residency } = stats;
   const tiers = (value: (tier: TierStats) => number): Record<string, number> => ({
     'tier="ready"': value(residency.ready),
     'tier="host"': value(residency.host),
   });
-  const series: readonly Series[] = [
+  return [
     ['espalier_engine_running_sequences', 'gauge', 'Sequences that take part in steps', stats.numRunning],
     ['espalier_engine_waiting_sequences', 'gauge', 'Sequences that wait for their turn', stats.numWaiting],
     [
@@ -32,6 +50,8 @@ export function engineSeries(stats: EngineStats): string {
     ['espalier_engine_preemptions_total', 'counter', 'Sequences that were computed again', stats.preemptions],
     ['espalier_engine_steps_total', 'counter', 'Forward passes', stats.steps],
     ['espalier_engine_generated_tokens_total', 'counter', 'Tokens generated', stats.generatedTokens],
+    ['espalier_engine_draft_tokens_total', 'counter', 'Tokens that were guessed', stats.draftTokens],
+    ['espalier_engine_accepted_draft_tokens_total', 'counter', 'Guesses that were right', stats.acceptedDraftTokens],
     ['espalier_engine_prompt_tokens_total', 'counter', 'Tokens of admitted prompts', stats.promptTokens],
     ['espalier_adapters_resident', 'gauge', 'Adapters in memory', tiers(({ count }) => count)],
     ['espalier_adapters_resident_bytes', 'gauge', 'Bytes of adapters in memory', tiers(({ sizeBytes }) => sizeBytes)],
@@ -61,13 +81,14 @@ export function engineSeries(stats: EngineStats): string {
       tiers((tier) => tier.numEvicted),
     ],
   ];
-  return series.map(textOf).join('');
 }
 
-function textOf([name, type, help, values]: Series): string {
-  const lines =
-    typeof values === 'number'
-      ? [`${name} ${values}`]
-      : Object.entries(values).map(([labels, value]) => `${name}{${labels}} ${value}`);
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('\n')}\n`;
+function samplesOf(name: string, label: string, values: Series[3]): string[] {
+  if (typeof values === 'number') return [`${name}{${label}} ${values}`];
+  return Object.entries(values).map(([more, value]) => `${name}{${label},${more}} ${value}`);
+}
+
+/** A base can be named by its folder, which may hold anything. */
+function escaped(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }

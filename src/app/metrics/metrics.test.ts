@@ -30,6 +30,8 @@ const STATS: EngineStats = {
   },
   steps: 11,
   generatedTokens: 12,
+  draftTokens: 34,
+  acceptedDraftTokens: 35,
   promptTokens: 13,
 };
 
@@ -57,14 +59,22 @@ test('tokens are counted by tenant and by adapter, latencies and loads in histog
   metrics.onUsage('acme', 'sha256:a', { promptTokens: 5, cachedTokens: 2, completionTokens: 7 });
   metrics.onUsage('acme', null, { promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
   metrics.onUsage(null, null, { promptTokens: 3, cachedTokens: 0, completionTokens: 0 });
-  metrics.onQueueWait(0.1);
-  metrics.onFirstToken(0.2, true);
-  metrics.onNextToken(0.03);
-  metrics.onNextToken(0.04);
-  metrics.onLoad({ digest: 'sha256:a', from: 'disk', seconds: 0.02, isLoaded: true });
-  metrics.onLoad({ digest: 'sha256:b', from: 'host', seconds: 0.02, isLoaded: false });
-  metrics.onCrash();
-  const samples = samplesOf(await metrics.text(STATS));
+  const tiny = metrics.ofBase('tiny');
+  const other = metrics.ofBase('a "b"');
+  other.onNextToken(1);
+  tiny.onQueueWait(0.1);
+  tiny.onFirstToken(0.2, true);
+  tiny.onNextToken(0.03);
+  tiny.onNextToken(0.04);
+  tiny.onLoad({ digest: 'sha256:a', from: 'disk', seconds: 0.02, isLoaded: true });
+  tiny.onLoad({ digest: 'sha256:b', from: 'host', seconds: 0.02, isLoaded: false });
+  tiny.onCrash();
+  const samples = samplesOf(
+    await metrics.text([
+      { base: 'tiny', stats: STATS },
+      { base: 'a "b"', stats: { ...STATS, steps: 99 } },
+    ]),
+  );
   for (const [sample, value] of [
     ['espalier_tenant_requests_total{tenant="acme"}', 2],
     ['espalier_tenant_tokens_total{tenant="acme",kind="prompt"}', 6],
@@ -73,26 +83,36 @@ test('tokens are counted by tenant and by adapter, latencies and loads in histog
     ['espalier_tenant_tokens_total{tenant="operator",kind="prompt"}', 3],
     ['espalier_adapter_tokens_total{adapter="sha256:a",kind="completion"}', 7],
     ['espalier_adapter_tokens_total{adapter="base",kind="prompt"}', 4],
-    ['espalier_time_to_first_token_seconds_count{adapter="yes"}', 1],
-    ['espalier_time_per_output_token_seconds_count', 2],
-    ['espalier_queue_wait_seconds_sum', 0.1],
-    ['espalier_adapter_load_seconds_count{from="disk"}', 1],
-    ['espalier_adapter_load_failures_total', 1],
-    ['espalier_engine_crashes_total', 1],
-    ['espalier_engine_running_sequences', 3],
-    ['espalier_engine_adapter_waiting_requests', 1],
-    ['espalier_engine_prefix_hits_total', 30],
-    ['espalier_engine_preemptions_total', 33],
-    ['espalier_adapters_resident{tier="ready"}', 2],
-    ['espalier_adapters_resident_bytes{tier="host"}', 60],
-    ['espalier_adapter_hits_total', 90],
-    ['espalier_adapter_misses_total', 10],
-    ['espalier_adapter_loads_total{from="host"}', 4],
-    ['espalier_adapter_evictions_total{tier="ready"}', 7],
+    ['espalier_time_to_first_token_seconds_count{base="tiny",adapter="yes"}', 1],
+    ['espalier_time_per_output_token_seconds_count{base="tiny"}', 2],
+    [String.raw`espalier_time_per_output_token_seconds_count{base="a \"b\""}`, 1],
+    [String.raw`espalier_engine_crashes_total{base="a \"b\""}`, 0],
+    [String.raw`espalier_engine_steps_total{base="a \"b\""}`, 99],
+    ['espalier_engine_steps_total{base="tiny"}', 11],
+    ['espalier_queue_wait_seconds_sum{base="tiny"}', 0.1],
+    ['espalier_adapter_load_seconds_count{base="tiny",from="disk"}', 1],
+    ['espalier_adapter_load_failures_total{base="tiny"}', 1],
+    ['espalier_engine_crashes_total{base="tiny"}', 1],
+    ['espalier_engine_running_sequences{base="tiny"}', 3],
+    ['espalier_engine_adapter_waiting_requests{base="tiny"}', 1],
+    ['espalier_engine_prefix_hits_total{base="tiny"}', 30],
+    ['espalier_engine_preemptions_total{base="tiny"}', 33],
+    ['espalier_engine_draft_tokens_total{base="tiny"}', 34],
+    ['espalier_engine_accepted_draft_tokens_total{base="tiny"}', 35],
+    ['espalier_adapters_resident{base="tiny",tier="ready"}', 2],
+    ['espalier_adapters_resident_bytes{base="tiny",tier="host"}', 60],
+    ['espalier_adapter_hits_total{base="tiny"}', 90],
+    ['espalier_adapter_misses_total{base="tiny"}', 10],
+    ['espalier_adapter_loads_total{base="tiny",from="host"}', 4],
+    ['espalier_adapter_evictions_total{base="tiny",tier="ready"}', 7],
   ] as const) {
     assert.equal(samples.get(sample), value, sample);
   }
-  assert.equal(samples.get('espalier_adapter_load_seconds_count{from="host"}'), undefined, 'failures are not timed');
+  assert.equal(
+    samples.get('espalier_adapter_load_seconds_count{base="tiny",from="host"}'),
+    undefined,
+    'failures are not timed',
+  );
 });
 
 test('thousands of adapters and tenants make a bounded number of series, and no token is lost to counting', async () => {
@@ -100,7 +120,7 @@ test('thousands of adapters and tenants make a bounded number of series, and no 
   for (let n = 0; n < 5_000; n++) {
     metrics.onUsage(`tenant-${n}`, `sha256:${n}`, { promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
   }
-  const samples = samplesOf(await metrics.text(undefined));
+  const samples = samplesOf(await metrics.text([]));
   assert.ok(samples.size < 400, `${samples.size} series`);
   const sum = (name: string): number =>
     [...samples].reduce((total, [sample, value]) => total + (sample.startsWith(`${name}{`) ? value : 0), 0);
@@ -110,7 +130,9 @@ test('thousands of adapters and tenants make a bounded number of series, and no 
 });
 
 test('while the engine is down the rest is still told', async () => {
-  const samples = samplesOf(await new ServingMetrics().text(undefined));
-  assert.equal(samples.get('espalier_engine_crashes_total'), 0);
+  const metrics = new ServingMetrics();
+  metrics.ofBase('tiny');
+  const samples = samplesOf(await metrics.text([]));
+  assert.equal(samples.get('espalier_engine_crashes_total{base="tiny"}'), 0);
   assert.equal(samples.get('espalier_engine_steps_total'), undefined);
 });

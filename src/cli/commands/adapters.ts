@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import {
+  collectAdapters,
+  EXPORT_FORMATS,
   exportAdapter,
   importAdapter,
   listAdapters,
@@ -7,20 +9,31 @@ import {
   removeAdapter,
   rollbackAdapter,
   showAdapter,
+  tagAdapter,
   verifyAdapters,
   type AdapterVersion,
   type AppConfig,
+  type ExportFormat,
 } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { positiveInteger } from '../options.ts';
+import { oneOf, positiveInteger } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
+
+interface ListOptions extends OutputOptions {
+  readonly limit: number;
+  readonly search?: string;
+  readonly tag?: string;
+}
 
 export function adaptersCommand(config: AppConfig): Command {
   const list = json('list', 'published adapters')
     .argument('[tenant]', 'only this tenant')
     .option('--limit <n>', 'at most so many', positiveInteger, 100)
-    .action(async (tenant: string | undefined, options: { limit: number } & OutputOptions) => {
-      const versions = await listAdapters(config, tenant, options.limit);
+    .option('--search <text>', 'with this in the name of task, method or base')
+    .option('--tag <tag>', 'with this tag')
+    .action(async (tenant: string | undefined, options: ListOptions) => {
+      const { limit, search, tag } = options;
+      const versions = await listAdapters(config, tenant, { limit, text: search, tag });
       const rows = versions.map((version) => [
         nameOf(version),
         version.method,
@@ -61,12 +74,34 @@ export function adaptersCommand(config: AppConfig): Command {
         if (warning) output.line(`warning: ${warning}`);
         output.result(version, `published ${nameOf(version)} (${version.digest})`);
       });
-  const exported = json('export', 'write a version out as a PEFT folder')
+  const exported = json('export', 'write a version out as a PEFT folder, or as a GGUF adapter for llama.cpp')
     .argument('<ref>')
-    .argument('<dir>', 'a folder that does not exist yet')
-    .action(async (reference: string, directory: string, options: OutputOptions) => {
-      const version = await exportAdapter(config, reference, directory);
-      new Output(options).result({ ...version, directory }, `wrote ${nameOf(version)} to ${directory}`);
+    .argument('<path>', 'a folder, or a file with --format gguf, that does not exist yet')
+    .option('--format <name>', EXPORT_FORMATS.join(' or '), oneOf(EXPORT_FORMATS), 'peft')
+    .action(async (reference: string, path: string, options: { format: ExportFormat } & OutputOptions) => {
+      const version = await exportAdapter(config, reference, path, options.format);
+      new Output(options).result({ ...version, path }, `wrote ${nameOf(version)} to ${path}`);
+    });
+  const tag = json('tag', 'add tags to a version, to find it by')
+    .argument('<ref>')
+    .argument('<tags...>')
+    .option('--remove', 'take them away instead', false)
+    .action(async (reference: string, tags: string[], options: { remove: boolean } & OutputOptions) => {
+      const change = options.remove ? { add: [], remove: tags } : { add: tags, remove: [] };
+      const version = await tagAdapter(config, reference, change);
+      new Output(options).result(version, `${nameOf(version)}: ${version.tags.join(' ') || 'no tags'}`);
+    });
+  const gc = json('gc', 'remove old versions that no alias, split, tag or fine-tuning job names')
+    .argument('[tenant]', 'only this tenant')
+    .requiredOption('--keep <n>', 'newest versions of each task that stay in any case', positiveInteger)
+    .option('--dry-run', 'say what would go', false)
+    .action(async (tenant: string | undefined, options: { keep: number; dryRun: boolean } & OutputOptions) => {
+      const { keep, dryRun: isDryRun } = options;
+      const report = await collectAdapters(config, { tenant, keep, isDryRun });
+      const { removed, sizeBytes } = report;
+      const what = `${removed.length} versions, ${formatBytes(sizeBytes)}`;
+      const text = [...removed, isDryRun ? `would remove ${what}` : `removed ${what}`].join('\n');
+      new Output(options).result(report, text);
     });
   const promote = json('promote', 'make an alias point at a version')
     .argument('<ref>', 'TENANT/TASK@VERSION or sha256:…')
@@ -111,7 +146,9 @@ export function adaptersCommand(config: AppConfig): Command {
     exported,
     promote,
     rollback,
+    tag,
     remove,
+    gc,
     verify,
   ]) {
     command.addCommand(child);
@@ -122,7 +159,8 @@ export function adaptersCommand(config: AppConfig): Command {
 Examples:
   espalier adapters publish ./my-adapter acme/triage --base smollm2-135m-instruct
   espalier adapters promote acme/triage@1
-  espalier adapters export acme/triage ./triage`,
+  espalier adapters export acme/triage ./triage
+  espalier adapters export acme/triage ./triage.gguf --format gguf`,
   );
 }
 

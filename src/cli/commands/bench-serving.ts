@@ -8,9 +8,10 @@ import {
   type AppConfig,
   type LoadCase,
   type ServeCase,
+  type WeightFormat,
 } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { listOf, oneOf, positiveInteger } from '../options.ts';
+import { listOf, positiveInteger, weightsOption } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 
 interface ServingFlags extends OutputOptions {
@@ -25,7 +26,7 @@ interface ServingFlags extends OutputOptions {
 export function benchServeCommand(config: AppConfig): Command {
   return common('serve', 'requests for a mix of adapters, all at once, on an engine of this process', 64)
     .addOption(listOption('--popularity <list>', POPULARITIES, ['none', 'identical', 'distinct']))
-    .option('--format <format>', 'weights: f32, bf16 or int8', oneOf(['f32', 'bf16', 'int8']), 'bf16')
+    .addOption(weightsOption())
     .option('--prompt-tokens <n>', 'tokens of each prompt', positiveInteger, 64)
     .option('--new-tokens <n>', 'tokens generated for each', positiveInteger, 64)
     .option('--repetitions <n>', 'measured repetitions, after one to warm up', positiveInteger, 3)
@@ -34,7 +35,7 @@ export function benchServeCommand(config: AppConfig): Command {
       async (
         options: ServingFlags & {
           popularity: (typeof POPULARITIES)[number][];
-          format: 'f32' | 'bf16' | 'int8';
+          format: WeightFormat;
           promptTokens: number;
           newTokens: number;
           repetitions: number;

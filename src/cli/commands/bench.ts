@@ -1,13 +1,20 @@
 import { Command } from 'commander';
-import { benchDecode, benchTrain, parseTargets, type AppConfig, type BenchCase } from '../../app/index.ts';
+import {
+  benchDecode,
+  benchTrain,
+  parseTargets,
+  type AppConfig,
+  type BenchCase,
+  type WeightFormat,
+} from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { oneOf, positiveInteger } from '../options.ts';
+import { positiveInteger, weightsOption } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 import { benchLoadCommand, benchServeCommand } from './bench-serving.ts';
 
 interface BenchFlags extends OutputOptions {
   readonly base: string;
-  readonly format: 'f32' | 'bf16' | 'int8';
+  readonly format: WeightFormat;
   readonly batch: number;
   readonly repetitions: number;
 }
@@ -42,7 +49,7 @@ function common(name: string, description: string, batch: number): Command {
   return new Command(name)
     .description(description)
     .option('--base <name>', 'base model', 'smollm2-135m-instruct')
-    .option('--format <format>', 'weights: f32, bf16 or int8', oneOf(['f32', 'bf16', 'int8']), 'bf16')
+    .addOption(weightsOption())
     .option('--batch <n>', 'sequences at once', positiveInteger, batch)
     .option('--repetitions <n>', 'measured repetitions, after one to warm up', positiveInteger, 5)
     .option('--json', 'print one JSON document')

@@ -1,20 +1,27 @@
 import { Command } from 'commander';
-import { checkData, type AppConfig } from '../../app/index.ts';
-import { wholeNumber } from '../options.ts';
+import { checkData, OBJECTIVES, type AppConfig, type CheckOptions } from '../../app/index.ts';
+import { oneOf, wholeNumber } from '../options.ts';
 import { Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
+import { previewText } from '../preview.ts';
 
 export function dataCommand(config: AppConfig): Command {
   const check = new Command('check')
-    .description('validate a training file, count its tokens, show what would be learned')
-    .argument('<file>', 'a JSONL file')
+    .description('validate a training file, count its tokens and what it repeats, show what would be learned')
+    .argument('<file>', 'a JSONL file: chats, completions, preference pairs or rated completions')
     .requiredOption('--base <name>', 'base model whose tokenizer and chat template apply')
+    .option('--valid <file>', 'held-out examples, to be looked for in the file')
+    .option('--objective <name>', `what it is for: ${OBJECTIVES.join(', ')}`, oneOf(OBJECTIVES))
     .option('--preview <n>', 'examples to show; [[double brackets]] mark what is learned', wholeNumber, 2)
     .option('--json', 'print one JSON document')
-    .addHelpText('after', '\nExample:\n  espalier data check train.jsonl --base smollm2-135m-instruct')
-    .action(async (file: string, options: { base: string; preview: number } & OutputOptions) => {
+    .addHelpText(
+      'after',
+      '\nExamples:\n  espalier data check train.jsonl --base smollm2-135m-instruct\n' +
+        '  espalier data check pairs.jsonl --base smollm2-135m-instruct --valid valid.jsonl --objective dpo',
+    )
+    .action(async (file: string, options: Omit<CheckOptions, 'file'> & OutputOptions) => {
       const output = new Output(options);
-      const report = await checkData(config, { file, ...options }, modelProgress(output));
+      const report = await checkData(config, { ...options, file }, modelProgress(output));
       const text = [
         table([
           ['file', report.file],
@@ -27,10 +34,7 @@ export function dataCommand(config: AppConfig): Command {
           ],
         ]),
         ...report.warnings.map(({ where, message }) => `warning: ${where}: ${message}`),
-        ...report.preview.map(
-          ({ line, spans }) =>
-            `\nline ${line}:\n${spans.map(({ text: part, weight }) => (weight === 0 ? part : `[[${part}]]`)).join('')}`,
-        ),
+        previewText(report.preview),
       ];
       output.result(report, text.join('\n'));
     });

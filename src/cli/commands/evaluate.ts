@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { evaluateFile, METRICS, type AppConfig, type EvaluateOptions } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { oneOf, positiveInteger } from '../options.ts';
+import { oneOf, positiveInteger, weightsOption } from '../options.ts';
 import { Output, table, type OutputOptions } from '../output.ts';
 
 export function evaluateCommand(config: AppConfig): Command {
@@ -9,6 +9,7 @@ export function evaluateCommand(config: AppConfig): Command {
     .description('score the base or an adapter on held-out examples')
     .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
     .option('--adapter <ref>', 'TENANT/TASK[@VERSION], sha256:… or a PEFT folder; the base alone without it')
+    .addOption(weightsOption())
     .requiredOption('--data <file>', 'examples; the last assistant message of each is what is expected')
     .requiredOption('--metric <name>', METRICS.join(', '), oneOf(METRICS))
     .option('--max-tokens <n>', 'tokens of an answer, at most', positiveInteger, 128)

@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { generateText, parseMessages, type AppConfig } from '../../app/index.ts';
+import { generateText, parseMessages, type AppConfig, type WeightFormat } from '../../app/index.ts';
 import { fail } from '../../base/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { fraction, nonNegativeNumber, positiveInteger, wholeNumber } from '../options.ts';
+import { fraction, nonNegativeNumber, positiveInteger, weightsOption, wholeNumber } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 
 interface GenerateFlags extends OutputOptions {
   readonly base: string;
   readonly adapter?: string;
+  readonly format: WeightFormat;
   readonly prompt?: string;
   readonly messages?: string;
   readonly maxTokens: number;
@@ -22,6 +23,7 @@ export function generateCommand(config: AppConfig): Command {
     .description('one answer, without a server')
     .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
     .option('--adapter <ref>', 'TENANT/TASK[@VERSION], sha256:… or a PEFT folder')
+    .addOption(weightsOption())
     .option('--prompt <text>', 'what the user says')
     .option('--messages <file>', 'a JSON array of {role, content}, instead of --prompt')
     .option('--max-tokens <n>', 'tokens of the answer, at most', positiveInteger, 256)

@@ -3,6 +3,7 @@ import {
   importModel,
   listModels,
   pullModel,
+  quantiseBase,
   removeModel,
   showModel,
   type AppConfig,
@@ -52,8 +53,22 @@ export function modelsCommand(config: AppConfig): Command {
       removeModel(home, name);
       new Output(options).result({ removed: name }, `removed ${name}`);
     });
+  const quantise = json(
+    'quantise',
+    'write a base in NF4, as a Hugging Face folder that Transformers and bitsandbytes open',
+  )
+    .argument('<name>', 'a name, or a Hugging Face folder')
+    .requiredOption('--output <dir>', 'the folder')
+    .action(async (base: string, options: { output: string } & OutputOptions) => {
+      const output = new Output(options);
+      const written = await quantiseBase(config, { base, output: options.output }, modelProgress(output));
+      output.result(
+        written,
+        `${written.output}: ${written.numMatrices} matrices in NF4, ${formatBytes(written.sizeBytes)}`,
+      );
+    });
   const command = new Command('models').description('base models');
-  for (const child of [pull, list, show, imported, remove]) command.addCommand(child);
+  for (const child of [pull, list, show, imported, quantise, remove]) command.addCommand(child);
   return command.addHelpText(
     'after',
     '\nExamples:\n  espalier models pull smollm2-135m-instruct\n  espalier models import ./model.gguf --name mine',

@@ -40,7 +40,7 @@ export function startCommand(config: AppConfig): Command {
 
 /** After minutes of training, a port that somebody else has must not be the end: another one is taken unless it was asked for by number. */
 async function serveAt(config: AppConfig, port: number, mayMove: boolean, log: Log): Promise<Serving> {
-  const options = { base: START_BASE, host: '127.0.0.1', port };
+  const options = { bases: [START_BASE], host: '127.0.0.1', port };
   try {
     return await serve(config, options, log);
   } catch (error) {
@@ -116,7 +116,7 @@ interface Completion {
   readonly choices: readonly { readonly message: { readonly content: string } }[];
 }
 
-async function askOnce({ url, baseName }: Serving, tenants: readonly StartedTenant[]) {
+async function askOnce({ url, baseNames }: Serving, tenants: readonly StartedTenant[]) {
   const answered = await Promise.all(
     tenants.map(async (tenant) => {
       const response = await fetch(`${url}/v1/chat/completions`, {
@@ -130,5 +130,5 @@ async function askOnce({ url, baseName }: Serving, tenants: readonly StartedTena
       return { ...rest, answer: choices[0].message.content };
     }),
   );
-  return { base: baseName, tenants: answered };
+  return { base: baseNames[0], tenants: answered };
 }

@@ -6,8 +6,9 @@ import {
   type AppConfig,
   type SweepOptions,
   type SweepReport,
+  WEIGHT_FORMATS,
 } from '../../app/index.ts';
-import { listOf, numbersOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
+import { listOf, numbersOf, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
 
@@ -16,9 +17,9 @@ const GROUP_TOKENS = 2048;
 
 interface SweepFlags extends Omit<SweepOptions, 'methods' | 'ranks' | 'learningRates'>, OutputOptions {
   readonly threads?: number | undefined;
-  readonly method: string[];
-  readonly rank: number[];
-  readonly learningRate: number[];
+  readonly method: SweepOptions['methods'];
+  readonly rank?: number[];
+  readonly learningRate?: number[];
 }
 
 export function sweepCommand(config: AppConfig): Command {
@@ -28,22 +29,25 @@ export function sweepCommand(config: AppConfig): Command {
     )
     .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
     .requiredOption('--data <file>', 'training examples, one JSON object a line')
-    .option('--valid <file>', 'held-out examples: the best adapter is the best on them')
+    .option('--valid <file>', 'held-out examples: the best adapter is the best on them (default: a part of --data)')
     .option('--method <names>', `PEFT methods, with commas: ${TRAINING_METHODS.join(', ')}`, listOf(TRAINING_METHODS), [
       DEFAULTS.method,
     ])
-    .option('--rank <list>', 'ranks, with commas', numbersOf(positiveInteger), [DEFAULTS.rank])
-    .option('--learning-rate <list>', 'peak learning rates, with commas', numbersOf(positiveNumber), [
-      DEFAULTS.learningRate,
-    ])
-    .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, DEFAULTS.alpha)
-    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, module names, or /regex/', DEFAULTS.targets)
+    .option('--rank <list>', "ranks, with commas (default: the method's)", numbersOf(positiveInteger))
+    .option('--learning-rate <list>', 'peak learning rates, with commas (default: as train)', numbersOf(positiveNumber))
+    .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber)
+    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, module names, or /regex/')
+    .option(
+      '--format <format>',
+      `the base's weights: ${WEIGHT_FORMATS.join(', ')} (default: bf16, nf4 for qlora alone)`,
+      oneOf(WEIGHT_FORMATS),
+    )
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps of each run, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step of a run', positiveInteger, DEFAULTS.batchTokens)
     .option('--group-tokens <n>', 'tokens held in memory at once, of all runs together', positiveInteger, GROUP_TOKENS)
     .option('--seed <n>', 'decides initial values, order and dropout of every run', wholeNumber, DEFAULTS.seed)
-    .option('--evaluate-every <n>', 'steps between evaluations on --valid (default: 25)', positiveInteger)
+    .option('--evaluate-every <n>', 'steps between evaluations on held-out data (default: 25)', positiveInteger)
     .requiredOption('--output <dir>', 'folder for the adapters, one folder each')
     .option(
       '--threads <n>',
@@ -70,7 +74,8 @@ Examples:
         ...DEFAULTS,
         ...shared,
         microBatchTokens: Math.min(shared.batchTokens, shared.groupTokens),
-        methods: method as SweepOptions['methods'],
+        methods: method,
+        samples: 0,
         ranks: rank,
         learningRates: learningRate,
       };

@@ -1,46 +1,89 @@
 import { Command, Option } from 'commander';
 import {
+  DEFAULT_VALID_SHARE,
+  dryRun,
+  OBJECTIVES,
+  repeatRun,
   SCHEDULE_NAMES,
   trainAdapter,
   TRAIN_DEFAULTS as DEFAULTS,
   TRAINING_METHODS,
   type AppConfig,
+  type RepeatOptions,
   type TrainOptions,
+  WEIGHT_FORMATS,
 } from '../../app/index.ts';
-import { fraction, nonNegativeNumber, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
-import { formatBytes, formatSeconds, Output, table, type OutputOptions } from '../output.ts';
+import { fail } from '../../base/index.ts';
+import {
+  byteSize,
+  fraction,
+  nonNegativeNumber,
+  oneOf,
+  positiveInteger,
+  positiveNumber,
+  wholeNumber,
+} from '../options.ts';
+import { Output, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
+import { methodOptions } from '../method-options.ts';
+import { dryRunText, outcomeText, trainEvents } from '../train-report.ts';
 
-export function trainCommand(config: AppConfig): Command {
-  return new Command('train')
-    .description('train an adapter on a JSONL file of chats or prompt/completion pairs; writes a PEFT folder')
-    .requiredOption('--base <name>', 'base model: a name, a folder or a .gguf file')
-    .requiredOption('--data <file>', 'training examples, one JSON object a line')
+/** What may be said beside --from-run, which says everything else. */
+const REPEAT_OPTIONS =
+  'fromRun base data valid checkpointEvery samples tensorboard threads output publish resume json'.split(' ');
+const REQUIRED = { base: '--base <name>', data: '--data <file>', output: '--output <dir>' } as const;
+
+export function trainCommand(baseConfig: AppConfig): Command {
+  const command = new Command('train')
+    .description('train an adapter on a JSONL file of chats, completions or preferences; writes a PEFT folder')
+    .option('--base <name>', 'base model: a name, a folder or a .gguf file')
+    .option('--data <file>', 'training examples, one JSON object a line')
     .option('--valid <file>', 'held-out examples: the adapter that is best on them is kept')
+    .option(
+      '--valid-share <share>',
+      `share of --data that is held out without --valid, by content; 0 for none (default: ${DEFAULT_VALID_SHARE}, at most 256 examples)`,
+      fraction,
+    )
     .addOption(
       new Option('--method <name>', `PEFT method that can be trained: ${TRAINING_METHODS.join(', ')}`)
         .default(DEFAULTS.method)
         .argParser(oneOf(TRAINING_METHODS)),
     )
-    .option('--rank <n>', 'rank of the update', positiveInteger, DEFAULTS.rank)
-    .option('--alpha <x>', 'the update is scaled by alpha/rank', positiveNumber, DEFAULTS.alpha)
-    .option('--dropout <p>', 'dropout on the input of the update', fraction, DEFAULTS.dropout)
-    .option('--rslora', 'scale by alpha/sqrt(rank) instead', DEFAULTS.rslora)
-    .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, module names, or /regex/', DEFAULTS.targets)
+    .addOption(
+      new Option(
+        '--format <format>',
+        "the base's weights: " + `${WEIGHT_FORMATS.join(', ')} (default: bf16, nf4 for qlora)`,
+      ).argParser(oneOf(WEIGHT_FORMATS)),
+    )
+    .option('--objective <name>', `what is made small: ${OBJECTIVES.join(', ')} (default: sft)`, oneOf(OBJECTIVES))
+    .option('--beta <x>', 'preference objectives: how strongly (default: 0.1; simpo: 2)', positiveNumber)
+    .option('--gamma <x>', 'simpo: the margin between the rewards (default: 1)', nonNegativeNumber)
+    .option('--label-smoothing <p>', 'dpo: the share of labels that are wrong (default: 0)', fraction)
+    .option('--desirable-weight <x>', 'kto: weight of good answers (default: 1)', positiveNumber)
+    .option('--undesirable-weight <x>', 'kto: weight of bad answers (default: 1)', positiveNumber)
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)
     .option('--micro-batch-tokens <n>', 'tokens held in memory at once (default: --batch-tokens)', positiveInteger)
-    .option('--learning-rate <x>', 'peak learning rate', positiveNumber, DEFAULTS.learningRate)
+    .option('--memory <size>', 'picks the micro-batch so that the run takes no more, for example 2GiB', byteSize)
+    .option('--recompute', 'compute activations again on the way back: less memory, more time, the same result')
+    .option(
+      '--learning-rate <x>',
+      'peak learning rate (default: 2e-4 · 4096/width · 16/alpha · √(batch/2048), a tenth for preferences)',
+      positiveNumber,
+    )
     .addOption(
       new Option('--schedule <name>', 'how the rate falls').default(DEFAULTS.schedule).argParser(oneOf(SCHEDULE_NAMES)),
     )
     .option('--warmup <share>', 'share of the steps in which the rate rises', fraction, DEFAULTS.warmup)
     .option('--weight-decay <x>', 'decoupled weight decay', nonNegativeNumber, DEFAULTS.weightDecay)
     .option('--seed <n>', 'decides initial values, order and dropout', wholeNumber, DEFAULTS.seed)
-    .option('--evaluate-every <n>', 'steps between evaluations on --valid (default: 25)', positiveInteger)
+    .option('--evaluate-every <n>', 'steps between evaluations on held-out data (default: 25)', positiveInteger)
+    .option('--patience <n>', 'stop after so many evaluations in a row that were not the best', positiveInteger)
+    .option('--samples <n>', 'held-out prompts that are answered at every evaluation', wholeNumber, DEFAULTS.samples)
     .option('--checkpoint-every <n>', 'steps between checkpoints', positiveInteger, DEFAULTS.checkpointEvery)
-    .requiredOption('--output <dir>', 'folder for the adapter (and the checkpoint while it trains)')
+    .option('--output <dir>', 'folder for the adapter; what is known of the run goes into its folder run/')
+    .option('--tensorboard <dir>', 'folder for TensorBoard event files')
     .option(
       '--threads <n>',
       'cores to use (default: ESPALIER_THREADS, or all): leave some to a server',
@@ -48,50 +91,89 @@ export function trainCommand(config: AppConfig): Command {
     )
     .option('--publish <tenant/task>', 'publish the result in the registry')
     .option('--resume', 'go on from the checkpoint in --output', false)
-    .option('--json', 'print one JSON document')
+    .option('--from-run <file>', 'repeat the run of a record (run/run.json), to the same bytes')
+    .option('--dry-run', 'check data and settings, show what would be learned, and train nothing', false)
+    .option('--json', 'print one JSON document');
+  for (const option of methodOptions()) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
 Examples:
   espalier train --base smollm2-135m-instruct --data train.jsonl --valid valid.jsonl --output my-adapter
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --rank 16 --targets all-linear \\
-    --learning-rate 1e-3 --epochs 3 --publish acme/triage`,
+    --learning-rate 1e-3 --epochs 3 --publish acme/triage
+  espalier train --base smollm2-135m-instruct --data pairs.jsonl --output preferred --objective dpo --beta 0.1
+  espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --dry-run
+  espalier train --base smollm2-135m-instruct --data train.jsonl --output my-vectors --method ia3 --learning-rate 3e-3
+  espalier train --from-run my-adapter/run/run.json --output again`,
     )
-    .action(async ({ threads = config.threads, ...options }: TrainOptions & OutputOptions & { threads?: number }) => {
+    .action(async (flags: TrainOptions & OutputOptions & TrainFlags, command: Command) => {
+      const { threads = baseConfig.threads, ...options } = flags;
+      const config = { ...baseConfig, threads };
+      if (options.fromRun !== undefined) requireRepeatable(command);
+      requireOptions(options, options.fromRun === undefined ? ['base', 'data', 'output'] : ['output']);
       const output = new Output(options);
+      const onModelProgress = modelProgress(output);
+      if (options.dryRun) {
+        const dry = await dryRun(config, { ...options, preview: PREVIEWED }, onModelProgress);
+        output.result(dry, dryRunText(dry));
+        return;
+      }
       const progress = output.progress('training');
+      const events = { onModelProgress, ...trainEvents(output, progress) };
       try {
-        const outcome = await trainAdapter({ ...config, threads }, options, {
-          onModelProgress: modelProgress(output),
-          onStarted(started) {
-            for (const { where, message } of started.warnings) output.line(`warning: ${where}: ${message}`);
-            const share = (100 * started.trainableParameters) / started.totalParameters;
-            output.line(
-              `${started.trainExamples} examples, ${started.trainTokens} tokens; ${started.trainableParameters} trainable parameters (${share.toFixed(2)} % of ${started.totalParameters})`,
-            );
-            if (started.startStep > 0) output.line(`resumed after step ${started.startStep}`);
-          },
-          onStep({ report, tokensPerSecond, secondsLeft }) {
-            const valid = report.valid ? `, held-out ${report.valid.loss.toFixed(4)}` : '';
-            const note = `loss ${report.loss.toFixed(4)}${valid}, ${Math.round(tokensPerSecond)} tokens/s, ${formatSeconds(secondsLeft)} left`;
-            progress.update(report.step, report.totalSteps, note);
-          },
-        });
+        if (options.fromRun === undefined) {
+          const outcome = await trainAdapter(config, options, events);
+          progress.stop();
+          output.result(outcome, outcomeText(outcome));
+          return;
+        }
+        const outcome = await repeatRun(
+          config,
+          { ...options, fromRun: options.fromRun } satisfies RepeatOptions,
+          events,
+        );
         progress.stop();
-        const text = table([
-          ['adapter', outcome.adapter ?? outcome.output],
-          ['digest', outcome.digest],
-          ['steps', `${outcome.steps} (best: ${outcome.bestStep})`],
-          ['train loss', outcome.trainLoss.toFixed(4)],
-          ['held-out loss', outcome.validLoss?.toFixed(4) ?? 'none (give --valid)'],
-          ['tokens', `${outcome.trainedTokens} at ${Math.round(outcome.tokensPerSecond)}/s`],
-          ['time', formatSeconds(outcome.seconds)],
-          ['size', formatBytes(outcome.adapterBytes)],
-          ['peak memory', formatBytes(outcome.peakMemoryBytes)],
-        ]);
-        output.result(outcome, text);
+        const same = outcome.isSame ? 'the same bytes as the first run' : 'other bytes than the first run';
+        output.result(outcome, [outcomeText(outcome), same, ...outcome.differences].join('\n'));
       } finally {
         progress.stop();
       }
     });
+}
+
+interface TrainFlags {
+  readonly threads?: number | undefined;
+  readonly fromRun?: string | undefined;
+  readonly dryRun: boolean;
+}
+
+/** Examples that --dry-run shows. */
+const PREVIEWED = 2;
+
+/** The record says all that decides the bytes: an option that says it again would be dropped, or would not repeat the run. */
+function requireRepeatable(command: Command): void {
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (REPEAT_OPTIONS.includes(name) || command.getOptionValueSource(name) !== 'cli') continue;
+    fail(
+      'USAGE_INVALID',
+      `${option.long ?? name} cannot be given with --from-run, whose record decides it: leave it out`,
+      {
+        param: option.long ?? name,
+      },
+    );
+  }
+}
+
+/** With --from-run fewer options are needed, which commander cannot say. */
+function requireOptions(options: Partial<TrainOptions>, names: readonly (keyof typeof REQUIRED)[]): void {
+  for (const name of names) {
+    if (options[name] === undefined) {
+      fail('USAGE_INVALID', `required option '${REQUIRED[name]}' not specified (espalier train --help)`, {
+        param: REQUIRED[name],
+      });
+    }
+  }
 }

@@ -7,6 +7,7 @@ import { show } from '../json.ts';
 import { failOnLines, LineProblems, lineProblem, readRecords, type JsonRecord } from './jsonl.ts';
 import { MAX_TRAINING_FILE_BYTES } from '../limits.ts';
 import { parsePreference, PREFERENCE_KEYS, type PreferenceExample } from './preference-jsonl.ts';
+import { isRatedRecord, parseRated, RATED_KEYS, type RatedExample } from './rated-jsonl.ts';
 
 /** OpenAI's chat form: `{messages, tools?, parallel_tool_calls?}`. */
 export interface ChatExample {
@@ -26,7 +27,8 @@ export interface CompletionExample {
 export type TrainingExamples =
   | { readonly form: 'chat'; readonly examples: readonly ChatExample[] }
   | { readonly form: 'completion'; readonly examples: readonly CompletionExample[] }
-  | { readonly form: 'preference'; readonly examples: readonly PreferenceExample[] };
+  | { readonly form: 'preference'; readonly examples: readonly PreferenceExample[] }
+  | { readonly form: 'rated'; readonly examples: readonly RatedExample[] };
 
 export type TrainingFile = TrainingExamples & {
   /** The file's name without its folder: errors begin with it. */
@@ -48,10 +50,11 @@ const FORM_KEYS: Readonly<Record<Form, readonly string[]>> = {
   chat: CHAT_KEYS,
   completion: COMPLETION_KEYS,
   preference: PREFERENCE_KEYS,
+  rated: RATED_KEYS,
 };
 
 /**
- * Reads a training file: JSON Lines of chat, completion or preference examples, one form in a file.
+ * Reads a training file: JSON Lines of chat, completion, preference or rated examples, one form in a file.
  * @throws FILE_NOT_FOUND FILE_INVALID DATA_INVALID, the last with all problems of the file: file, line, field, what was expected
  */
 export function readTrainingFile(path: string): TrainingFile {
@@ -68,7 +71,7 @@ export function parseTrainingFile(bytes: Uint8Array, name: string): TrainingFile
   }
   const first = records.find(({ value }) => formOf(value) !== undefined);
   const form = first && formOf(first.value);
-  const examples: (ChatExample | CompletionExample | PreferenceExample)[] = [];
+  const examples: (ChatExample | CompletionExample | PreferenceExample | RatedExample)[] = [];
   for (const record of records) {
     if (problems.isFull) break;
     const reports: Reports = {
@@ -97,6 +100,7 @@ function formOf(value: JsonRecord['value']): Form | undefined {
   const has = (key: string): boolean => Object.hasOwn(value, key);
   if (has('messages')) return 'chat';
   if (['input', 'preferred_output', 'preferred_completion', 'chosen', 'rejected'].some(has)) return 'preference';
+  if (isRatedRecord(value)) return 'rated';
   return has('completion') || has('prompt') ? 'completion' : undefined;
 }
 
@@ -105,8 +109,8 @@ function parseRecord(record: JsonRecord, firstLine: number | undefined, form: Fo
   if (!own || !form) {
     const keys = Object.keys(record.value);
     return reports.problem(
-      `has the keys ${show(keys)}: expected messages (chat), or prompt and completion, or input, preferred_output and ` +
-        'non_preferred_output (preference)',
+      `has the keys ${show(keys)}: expected messages (chat), or prompt and completion (with label: rated), or input, ` +
+        'preferred_output and non_preferred_output, or prompt, chosen and rejected (preference)',
     );
   }
   if (own !== form) {
@@ -118,6 +122,7 @@ function parseRecord(record: JsonRecord, firstLine: number | undefined, form: Fo
   const unknown = Object.keys(record.value).filter((key) => !FORM_KEYS[own].includes(key));
   for (const key of unknown) reports.problem(`${key} is an unknown key, expected ${FORM_KEYS[own].join('|')}`);
   if (own === 'preference') return parsePreference(record, reports);
+  if (own === 'rated') return parseRated(record, reports.problem);
   return own === 'chat' ? parseChat(record, reports) : parseCompletion(record, reports);
 }
 

@@ -30,7 +30,8 @@ interface Reports {
 }
 
 /**
- * One record of OpenAI's form `{input: {messages}, preferred_output, non_preferred_output}` or TRL's `{prompt, chosen, rejected}`.
+ * One record of OpenAI's form `{input: {messages}, preferred_output, non_preferred_output}` or TRL's `{prompt, chosen, rejected}`,
+ * where the prompt may also be the beginning of both conversations.
  * What is wrong is reported, and nothing is returned.
  */
 export function parsePreference(record: JsonRecord, reports: Reports): PreferenceExample | undefined {
@@ -75,13 +76,36 @@ function parseTrl({ value, line }: JsonRecord, report: Report): PreferenceExampl
     if (prompt === undefined || chosen === undefined || rejected === undefined) return undefined;
     return { line, prompt, chosen, rejected };
   }
+  if (value['prompt'] === undefined) return parseImplicitPrompt({ value, line }, report);
   const prompt = parsePrompt(value['prompt'], 'prompt', report);
   const chosen = parseAnswer(value['chosen'], 'chosen', report);
   const rejected = parseAnswer(value['rejected'], 'rejected', report);
   return prompt && chosen && rejected ? { line, prompt, chosen, rejected } : undefined;
 }
 
-function parsePrompt(value: unknown, at: string, report: Report): ChatMessage[] | undefined {
+/** Two whole conversations that part at their last message: TRL's form without a prompt. */
+function parseImplicitPrompt({ value, line }: JsonRecord, report: Report): PreferenceExample | undefined {
+  if (typeof value['chosen'] === 'string') {
+    return report('prompt is missing: where chosen and rejected are texts it cannot be told where the answers begin');
+  }
+  const good = parseMessages(value['chosen'], 'chosen', report);
+  const bad = parseMessages(value['rejected'], 'rejected', report);
+  if (!good || !bad) return undefined;
+  const prompt = good.slice(0, -1);
+  if (prompt.length === 0 || JSON.stringify(prompt) !== JSON.stringify(bad.slice(0, -1))) {
+    return report(
+      'chosen and rejected must be the same conversation up to their last messages, or prompt must be given',
+    );
+  }
+  if (prompt.at(-1)?.role === 'assistant') {
+    return report('chosen ends with two assistant messages: expected a user or tool message before the answer');
+  }
+  const chosen = requireAnswer(good[prompt.length], `chosen[${prompt.length}]`, report);
+  const rejected = requireAnswer(bad[prompt.length], `rejected[${prompt.length}]`, report);
+  return chosen && rejected ? { line, prompt, chosen, rejected } : undefined;
+}
+
+export function parsePrompt(value: unknown, at: string, report: Report): ChatMessage[] | undefined {
   const messages = parseMessages(value, at, report);
   if (messages?.at(-1)?.role === 'assistant') {
     return report(
@@ -91,10 +115,13 @@ function parsePrompt(value: unknown, at: string, report: Report): ChatMessage[] 
   return messages;
 }
 
-function parseAnswer(value: unknown, at: string, report: Report): ChatMessage | undefined {
+export function parseAnswer(value: unknown, at: string, report: Report): ChatMessage | undefined {
   const [message, ...more] = parseMessages(value, at, report) ?? [];
   if (!message) return undefined;
   if (more.length > 0) return report(`${at} has ${more.length + 1} messages, expected one assistant message`);
-  if (message.role !== 'assistant') return report(`${at}[0].role must be assistant, got ${show(message.role)}`);
-  return message;
+  return requireAnswer(message, `${at}[0]`, report);
+}
+
+function requireAnswer(message: ChatMessage, at: string, report: Report): ChatMessage | undefined {
+  return message.role === 'assistant' ? message : report(`${at}.role must be assistant, got ${show(message.role)}`);
 }

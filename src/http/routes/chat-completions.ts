@@ -1,9 +1,10 @@
 import { parseBody, readJson } from '../body.ts';
-import { answerGeneration, modelErrorDocs, taskHeader } from '../generation.ts';
+import { answerGeneration, modelErrorDocs, modelHeaders } from '../generation.ts';
 import type { Route } from '../route.ts';
 import { chatCompletionRequest, chatRequestOf } from '../wire/chat-request.ts';
 import { chatCompletion, chatCompletionChunk, chatShape } from '../wire/chat-response.ts';
 import { selectionOf } from '../wire/model-fields.ts';
+import { tierOf } from '../wire/scheduling-fields.ts';
 
 export const chatCompletionsRoute: Route = {
   method: 'post',
@@ -13,7 +14,7 @@ export const chatCompletionsRoute: Route = {
     summary: 'Answer a conversation, whole or as a stream',
     operationId: 'createChatCompletion',
     request: {
-      headers: taskHeader,
+      headers: modelHeaders,
       body: { required: true, content: { 'application/json': { schema: chatCompletionRequest } } },
     },
     responses: {
@@ -30,7 +31,7 @@ export const chatCompletionsRoute: Route = {
   async handle(context) {
     const { request: http, services, principal } = context;
     const body = parseBody(chatCompletionRequest, await readJson(http, context.maxBodyBytes));
-    const request = chatRequestOf(body, services.maxChoices);
+    const request = chatRequestOf(body, services.maxChoices, http.headers);
     return answerGeneration(context, {
       selection: selectionOf(body, http.headers),
       idPrefix: 'chatcmpl-',
@@ -38,7 +39,8 @@ export const chatCompletionsRoute: Route = {
       numChoices: request.numChoices,
       stream: body.stream === true,
       withUsage: body.stream_options?.include_usage === true,
-      shape: (head) => chatShape(head, request.numChoices),
+      shape: (head) =>
+        chatShape(head, request.numChoices, { tier: tierOf(body.service_tier), canCall: request.toolUse !== null }),
       deltas: (model, signal) => services.chat(principal, model, request, signal),
     });
   },

@@ -1,5 +1,5 @@
 import { parseBody, readJson } from '../body.ts';
-import { answerGeneration, modelErrorDocs, taskHeader } from '../generation.ts';
+import { answerGeneration, modelErrorDocs, modelHeaders } from '../generation.ts';
 import type { Route } from '../route.ts';
 import { selectionOf } from '../wire/model-fields.ts';
 import { completionRequest, textRequestOf } from '../wire/text-request.ts';
@@ -13,7 +13,7 @@ export const completionsRoute: Route = {
     summary: 'Continue texts, whole or as a stream',
     operationId: 'createCompletion',
     request: {
-      headers: taskHeader,
+      headers: modelHeaders,
       body: { required: true, content: { 'application/json': { schema: completionRequest } } },
     },
     responses: {
@@ -30,7 +30,7 @@ export const completionsRoute: Route = {
   async handle(context) {
     const { request: http, services, principal } = context;
     const body = parseBody(completionRequest, await readJson(http, context.maxBodyBytes));
-    const request = textRequestOf(body, services.maxChoices);
+    const request = textRequestOf(body, services.maxChoices, http.headers);
     return answerGeneration(context, {
       selection: selectionOf(body, http.headers),
       idPrefix: 'cmpl-',

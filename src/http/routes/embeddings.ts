@@ -1,5 +1,5 @@
 import { parseBody, readJson } from '../body.ts';
-import { digestHeader, modelErrorDocs, taskHeader } from '../generation.ts';
+import { digestHeader, modelErrorDocs, modelHeaders } from '../generation.ts';
 import { jsonContent, type Route } from '../route.ts';
 import { embeddingList, embeddingListOf, embeddingRequest, embeddingRequestOf } from '../wire/embedding.ts';
 import { selectionOf } from '../wire/model-fields.ts';
@@ -12,7 +12,7 @@ export const embeddingsRoute: Route = {
     summary: 'Turn texts into vectors of length 1',
     operationId: 'createEmbedding',
     request: {
-      headers: taskHeader,
+      headers: modelHeaders,
       body: { required: true, content: { 'application/json': { schema: embeddingRequest } } },
     },
     responses: {
@@ -23,11 +23,13 @@ export const embeddingsRoute: Route = {
   async handle(context) {
     const { request: http, services, principal, signal } = context;
     const body = parseBody(embeddingRequest, await readJson(http, context.maxBodyBytes));
-    const request = embeddingRequestOf(body);
+    const request = embeddingRequestOf(body, http.headers);
     const selection = selectionOf(body, http.headers);
     using _admission = services.admit(principal);
     const model = await services.resolveModel(principal, selection);
+    context.note({ model: model.modelName, adapter: model.adapter?.digest ?? null });
     const embeddings = await services.embed(principal, model, request, signal);
+    context.note({ promptTokens: embeddings.promptTokens });
     const answer = embeddingListOf(model, embeddings, body.encoding_format ?? 'float');
     return Response.json(answer, { headers: digestHeader(model) });
   },

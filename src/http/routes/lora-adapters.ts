@@ -1,8 +1,9 @@
 import { z } from '@hono/zod-openapi';
 import { assert } from '../../base/index.ts';
 import { parseBody, readJson } from '../body.ts';
-import { HttpError } from '../error-response.ts';
-import { errorDocs, jsonContent, type KeyedContext, type Route } from '../route.ts';
+import { taggedJson } from '../entity-tag.ts';
+import { requireWriter } from '../role.ts';
+import { errorDocs, jsonContent, type Route } from '../route.ts';
 import {
   loadLoraAdapterRequest,
   loraAdapterList,
@@ -100,7 +101,8 @@ export const listLoraAdaptersRoute: Route = {
     operationId: 'listLoraAdapters',
     request: { query: z.object({ limit: z.coerce.number().int().min(1).max(MAX_LISTED).optional() }) },
     responses: {
-      200: jsonContent('The adapters', loraAdapterList),
+      200: jsonContent('The adapters; ETag says whether they have changed', loraAdapterList),
+      304: { description: 'They are as If-None-Match has them' },
       ...errorDocs({ 400: 'limit is no number', 401: 'The API key is missing or wrong' }),
     },
   },
@@ -109,13 +111,8 @@ export const listLoraAdaptersRoute: Route = {
     const { limit } = parseBody(query, Object.fromEntries(new URL(request.url).searchParams));
     const residences = await services.adapters.list(principal, limit);
     const list = { object: 'list', data: residences.map(residenceOf) };
-    if (principal.tenant !== null) return Response.json(list);
+    if (principal.tenant !== null) return taggedJson(request, list);
     const { ready, host } = await services.adapters.tiers();
-    return Response.json({ ...list, tiers: { ready: tierOf(ready), host: tierOf(host) } });
+    return taggedJson(request, { ...list, tiers: { ready: tierOf(ready), host: tierOf(host) } });
   },
 };
-
-function requireWriter({ principal }: KeyedContext): void {
-  if (principal.role !== 'reader') return;
-  throw new HttpError(403, 'role_insufficient', 'a reader’s key asks models: loading and unloading need a writer’s');
-}

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi';
 import type { ResolvedModel } from '../services.ts';
 
 export const finishReason = z.enum(['stop', 'length']);
+export const chatFinishReason = z.enum(['stop', 'length', 'tool_calls']);
 
 /** What an answer and each of its chunks begin with. */
 export const headFields = {

@@ -9,7 +9,7 @@ import { selectionOf } from './model-fields.ts';
 const HELLO = { model: 'tiny', messages: [{ role: 'user', content: 'hello' }] };
 
 function read(body: unknown): ChatRequest {
-  return chatRequestOf(parseBody(chatCompletionRequest, body), 2);
+  return chatRequestOf(parseBody(chatCompletionRequest, body), 2, new Headers());
 }
 
 function problemOf(body: unknown): { param: string | undefined; message: string } {
@@ -26,6 +26,7 @@ function problemOf(body: unknown): { param: string | undefined; message: string 
 const DEFAULTS: ChatRequest = {
   messages: [{ role: 'user', content: 'hello' }],
   format: null,
+  toolUse: null,
   maxTokens: null,
   temperature: 1,
   topP: 1,
@@ -42,6 +43,8 @@ const DEFAULTS: ChatRequest = {
   minTokens: 0,
   numChoices: 1,
   topLogprobs: null,
+  scheduling: { priority: 0, timeoutMs: null },
+  prediction: null,
 };
 
 test('a short request gets the defaults', () => {
@@ -68,10 +71,13 @@ test('every field that is obeyed is passed on', () => {
     n: 2,
     logprobs: true,
     top_logprobs: 20,
+    priority: -2,
+    timeout: 1.5,
   };
   assert.deepEqual(read(body), {
     messages: DEFAULTS.messages,
     format: null,
+    toolUse: null,
     maxTokens: 7,
     temperature: 0,
     topP: 0.5,
@@ -91,6 +97,8 @@ test('every field that is obeyed is passed on', () => {
     minTokens: 2,
     numChoices: 2,
     topLogprobs: 20,
+    scheduling: { priority: 2, timeoutMs: 1500 },
+    prediction: null,
   });
   assert.equal(read({ ...HELLO, logprobs: true }).topLogprobs, 0);
   assert.equal(read({ ...HELLO, top_k: -1 }).topK, 0);
@@ -142,7 +150,6 @@ test('what cannot change the answer is accepted, and so are neutral values', () 
     top_logprobs: 0,
     presence_penalty: 0,
     frequency_penalty: 0,
-    prediction: { type: 'content', content: 'x' },
     reasoning_effort: 'none',
     verbosity: 'medium',
     modalities: ['text'],
@@ -153,10 +160,17 @@ test('what cannot change the answer is accepted, and so are neutral values', () 
   assert.deepEqual(read({ ...HELLO, ...nulls }), read(HELLO), 'null is the same as leaving it out');
 });
 
+test('a prediction is one text', () => {
+  const prediction = (content: unknown): unknown =>
+    read({ ...HELLO, prediction: { type: 'content', content } }).prediction;
+  assert.equal(prediction('x'), 'x');
+  const parts = ['x', 'y'].map((text) => ({ type: 'text', text }));
+  assert.equal(prediction(parts), 'x\ny');
+  assert.equal(problemOf({ ...HELLO, prediction: { type: 'other', content: 'x' } }).param, 'prediction.type');
+});
+
 test('what would change the answer and is not there yet is refused by name', () => {
   const refused = {
-    tools: [{ type: 'function', function: { name: 'f' } }],
-    tool_choice: 'required',
     functions: [{ name: 'f' }],
     function_call: { name: 'f' },
     reasoning_effort: 'high',
@@ -164,7 +178,6 @@ test('what would change the answer and is not there yet is refused by name', () 
     modalities: ['text', 'audio'],
     audio: { voice: 'a' },
     web_search_options: {},
-    service_tier: 'flex',
   };
   for (const [param, value] of Object.entries(refused)) {
     const problem = problemOf({ ...HELLO, [param]: value });
@@ -215,13 +228,13 @@ test('each problem says where it is, what is expected and what was found', () =>
     [
       { ...HELLO, messages: [user, { role: 'bot', content: 'x' }] },
       'messages[1].role',
-      'messages[1].role must be one of system|developer|user|assistant, got "bot"',
+      'messages[1].role must be one of system|developer|user|assistant|tool, got "bot"',
     ],
-    [{ ...HELLO, messages: [{ role: 'tool', content: 'x' }] }, 'messages[0].role', undefined],
+    [{ ...HELLO, messages: [{ role: 'function', content: 'x' }] }, 'messages[0].role', undefined],
     [
       { ...HELLO, messages: [{ content: 'x' }] },
       'messages[0].role',
-      'messages[0].role is missing: it must be one of system|developer|user|assistant',
+      'messages[0].role is missing: it must be one of system|developer|user|assistant|tool',
     ],
     [{ ...HELLO, messages: [] }, 'messages', 'messages must be at least 1 long, got []'],
     [{ model: 'tiny' }, 'messages', 'messages is missing: it must be an array'],
@@ -254,7 +267,7 @@ test('each problem says where it is, what is expected and what was found', () =>
     [{ ...HELLO, messages: [{ role: 'assistant', content: null }] }, 'messages[0].content', undefined],
     [
       { ...HELLO, messages: [{ role: 'assistant', content: 'x', tool_calls: [{}] }] },
-      'messages[0].tool_calls',
+      'messages[0].tool_calls[0].id',
       undefined,
     ],
     [{ ...HELLO, messages: [{ role: 'user', content: '\ud800' }] }, 'messages[0].content', undefined],

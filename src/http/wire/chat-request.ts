@@ -1,10 +1,13 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
-import type { ChatMessage, ChatRequest } from '../services.ts';
+import type { ChatMessage, ToolCall } from '../../formats/index.ts';
+import type { AnswerFormat, ChatRequest, ToolUse } from '../services.ts';
 import { answerFormatFields, answerFormatOf } from './answer-format.ts';
-import { IGNORED, isEmpty, never, unsupported, wellFormed } from './fates.ts';
+import { IGNORED, never, onlyList, onlyWords, SESSION, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
+import { schedulingOf, serviceTier } from './scheduling-fields.ts';
+import { assistantToolCalls, checkToolResults, toolFields, toolUseOf } from './tools.ts';
 
 /** The body of `POST /v1/chat/completions`. Every field of OpenAI's is here, with its fate (fates.ts). */
 
@@ -16,14 +19,21 @@ const message = z.discriminatedUnion('role', [
   z.strictObject({ role: z.enum(['system', 'developer', 'user']), content, name: never }),
   z.strictObject({
     role: z.literal('assistant'),
-    content,
+    content: content.nullish().openapi({ description: 'May be left out beside tool_calls.' }),
     name: never,
+    tool_calls: assistantToolCalls,
     // What our own answers hold, so that they can be sent back as they came.
     refusal: never,
     audio: never,
     function_call: never,
-    tool_calls: unsupported(z.array(z.unknown()), isEmpty, '[]'),
-    annotations: unsupported(z.array(z.unknown()), isEmpty, '[]'),
+    annotations: onlyList(),
+    parsed: z.unknown().optional().openapi({ description: 'Accepted; content is what counts.' }),
+  }),
+  z.strictObject({
+    role: z.literal('tool'),
+    content,
+    tool_call_id: z.string().openapi({ description: 'The call, of an earlier message, that this is the result of.' }),
+    name: never,
   }),
 ]);
 
@@ -42,7 +52,7 @@ export const chatCompletionRequest = z
       .nullish()
       .openapi({ description: 'With logprobs: so many of the most probable tokens in each one’s place.' }),
 
-    user: z.string().nullish().openapi({ description: IGNORED }),
+    user: z.string().nullish().openapi({ description: SESSION }),
     safety_identifier: z.string().nullish().openapi({ description: IGNORED }),
     store: z.boolean().nullish().openapi({ description: IGNORED }),
     prompt_cache_key: z.string().nullish().openapi({ description: IGNORED }),
@@ -50,18 +60,18 @@ export const chatCompletionRequest = z
     prediction: z
       .strictObject({ type: z.literal('content'), content })
       .nullish()
-      .openapi({ description: IGNORED }),
-    parallel_tool_calls: z.boolean().nullish().openapi({ description: IGNORED }),
+      .openapi({
+        description: 'What the answer may be: where it is right the answer comes faster. It never changes it.',
+      }),
 
-    service_tier: unsupported(z.string(), (tier) => tier === 'auto' || tier === 'default', '"auto" or "default"'),
-    tools: unsupported(z.array(z.unknown()), isEmpty, '[]'),
-    tool_choice: unsupported(z.unknown(), (choice) => choice === 'none' || choice === 'auto', '"none" or "auto"'),
-    functions: unsupported(z.array(z.unknown()), isEmpty, '[]'),
-    function_call: unsupported(z.unknown(), (call) => call === 'none' || call === 'auto', '"none" or "auto"'),
+    service_tier: serviceTier,
+    ...toolFields,
+    functions: onlyList(),
+    function_call: onlyWords(z.unknown(), ['none', 'auto']),
     ...answerFormatFields,
-    reasoning_effort: unsupported(z.string(), (effort) => effort === 'none', '"none"'),
-    verbosity: unsupported(z.string(), (verbosity) => verbosity === 'medium', '"medium"'),
-    modalities: unsupported(z.array(z.string()), (kinds) => kinds.length === 1 && kinds[0] === 'text', '["text"]'),
+    reasoning_effort: onlyWords(z.string(), ['none']),
+    verbosity: onlyWords(z.string(), ['medium']),
+    modalities: onlyList('text'),
     audio: never,
     web_search_options: never,
   })
@@ -69,8 +79,8 @@ export const chatCompletionRequest = z
 
 export type ChatCompletionRequest = z.output<typeof chatCompletionRequest>;
 
-/** The checked body as the engine's side sees it. @throws REQUEST_INVALID fields that contradict one another */
-export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): ChatRequest {
+/** The checked body and its headers as the engine's side sees them. @throws REQUEST_INVALID fields that contradict one another */
+export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number, headers: Headers): ChatRequest {
   const { max_completion_tokens, max_tokens, logprobs, top_logprobs } = body;
   if (max_completion_tokens != null && max_tokens != null && max_completion_tokens !== max_tokens) {
     fail(
@@ -86,28 +96,57 @@ export function chatRequestOf(body: ChatCompletionRequest, maxChoices: number): 
   }
   const maxTokens = max_completion_tokens ?? max_tokens ?? null;
   const format = answerFormatOf(body);
+  const toolUse = toolUseOf(body);
+  checkForms(body, format, toolUse);
+  const messages = body.messages.map(messageOf);
+  checkToolResults(messages);
+  return {
+    ...generationOf(body, maxChoices, maxTokens),
+    format,
+    toolUse,
+    messages,
+    prediction: body.prediction ? textOf(body.prediction.content) : null,
+    maxTokens,
+    topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
+    scheduling: schedulingOf(body, headers),
+  };
+}
+
+/** @throws REQUEST_INVALID when the answer's form contradicts another field */
+function checkForms(body: ChatCompletionRequest, format: AnswerFormat | null, toolUse: ToolUse | null): void {
+  const form = format?.param ?? (toolUse ? 'tools' : null);
+  if (form === null) return;
   // An answer of a form ends where the form does.
   for (const [param, isSet] of [
     ['ignore_eos', body.ignore_eos === true],
     ['min_tokens', (body.min_tokens ?? 0) > 0],
   ] as const) {
-    if (format && isSet) {
-      fail('REQUEST_INVALID', `${param} and ${format.param} contradict each other: send one`, { param });
-    }
+    if (isSet) fail('REQUEST_INVALID', `${param} and ${form} contradict each other: send one`, { param });
   }
-  return {
-    ...generationOf(body, maxChoices, maxTokens),
-    format,
-    messages: body.messages.map(messageOf),
-    maxTokens,
-    topLogprobs: logprobs === true ? (top_logprobs ?? 0) : null,
-  };
+  if (format && toolUse && toolUse.choice !== 'auto') {
+    const message = `${format.param} is about an answer of text, and tool_choice asks for calls: send one`;
+    fail('REQUEST_INVALID', message, { param: format.param });
+  }
 }
 
-function messageOf({ role, content: parts }: ChatCompletionRequest['messages'][number]): ChatMessage {
-  return {
-    // OpenAI's newer name for the same thing.
-    role: role === 'developer' ? 'system' : role,
-    content: typeof parts === 'string' ? parts : parts.map((part) => part.text).join('\n'),
-  };
+function messageOf(message: ChatCompletionRequest['messages'][number], index: number): ChatMessage {
+  const { role, content: parts } = message;
+  const content = textOf(parts ?? []);
+  if (role === 'tool') return { role, content, tool_call_id: message.tool_call_id };
+  // OpenAI's newer name for the same thing.
+  if (role !== 'assistant') return { role: role === 'developer' ? 'system' : role, content };
+  const calls = (message.tool_calls ?? []).map(({ id, function: { name, arguments: text } }): ToolCall => ({
+    id,
+    type: 'function',
+    function: { name, arguments: text },
+  }));
+  if (parts == null && calls.length === 0) {
+    const param = `messages[${index}].content`;
+    fail('REQUEST_INVALID', `${param} is missing: an assistant's message has content, tool_calls or both`, { param });
+  }
+  return { role, content, ...(calls.length > 0 && { tool_calls: calls }) };
+}
+
+function textOf(parts: z.output<typeof content>): string {
+  return typeof parts === 'string' ? parts : parts.map((part) => part.text).join('\n');
 }

@@ -1,11 +1,27 @@
 import { z } from '@hono/zod-openapi';
-import type { AnswerDelta, FinishReason, Usage } from '../services.ts';
-import type { AnswerShape, WholeChoice } from '../shape.ts';
-import { finishReason, headFields, type AnswerHead } from './answer-head.ts';
+import type { AnswerDelta, FinishReason, ToolCallDelta, Usage } from '../services.ts';
+import type { AnswerShape, WholeCall, WholeChoice } from '../shape.ts';
+import { chatFinishReason, headFields, type AnswerHead } from './answer-head.ts';
 import { chatLogprobs, chatLogprobsOf } from './logprobs.ts';
 import { usage, usageOf } from './usage.ts';
 
-const head = { ...headFields, service_tier: z.literal('default') };
+/** Of a message; of a chunk the first piece of a call has everything, the others only parts of the arguments. */
+const toolCall = z.object({
+  id: z.string(),
+  type: z.literal('function'),
+  function: z.object({ name: z.string(), arguments: z.string().openapi({ description: 'JSON as text.' }) }),
+});
+const toolCallPiece = z.object({
+  index: z.int(),
+  id: z.string().optional(),
+  type: z.literal('function').optional(),
+  function: z.object({ name: z.string().optional(), arguments: z.string() }),
+});
+
+const servedTier = z.enum(['default', 'flex', 'priority']);
+type ServedTier = z.output<typeof servedTier>;
+
+const head = { ...headFields, service_tier: servedTier };
 
 export const chatCompletion = z
   .object({
@@ -14,9 +30,14 @@ export const chatCompletion = z
     choices: z.array(
       z.object({
         index: z.int(),
-        message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
+        message: z.object({
+          role: z.literal('assistant'),
+          content: z.string().nullable().openapi({ description: 'Null: calls and no text.' }),
+          refusal: z.null(),
+          tool_calls: z.array(toolCall).min(1).optional(),
+        }),
         logprobs: chatLogprobs,
-        finish_reason: finishReason,
+        finish_reason: chatFinishReason,
       }),
     ),
     usage,
@@ -30,9 +51,13 @@ export const chatCompletionChunk = z
     choices: z.array(
       z.object({
         index: z.int(),
-        delta: z.object({ role: z.literal('assistant').optional(), content: z.string().optional() }),
+        delta: z.object({
+          role: z.literal('assistant').optional(),
+          content: z.string().nullable().optional(),
+          tool_calls: z.array(toolCallPiece).optional(),
+        }),
         logprobs: chatLogprobs,
-        finish_reason: finishReason.nullable(),
+        finish_reason: chatFinishReason.nullable(),
       }),
     ),
     usage: usage.optional(),
@@ -43,8 +68,15 @@ export type ChatCompletion = z.output<typeof chatCompletion>;
 export type ChatCompletionChunk = z.output<typeof chatCompletionChunk>;
 type ChunkDelta = ChatCompletionChunk['choices'][number]['delta'];
 
+/** What a chat's answer tells of its request. */
+interface ChatTerms {
+  readonly tier: ServedTier;
+  /** Tools may be called: then a stream does not begin with text, of which there may be none. */
+  readonly canCall: boolean;
+}
+
 /** A chat's answer on the wire. */
-export function chatShape(answer: AnswerHead, numChoices: number): AnswerShape {
+export function chatShape(answer: AnswerHead, numChoices: number, { tier, canCall }: ChatTerms): AnswerShape {
   const chunk = (
     index: number,
     delta: ChunkDelta,
@@ -52,41 +84,68 @@ export function chatShape(answer: AnswerHead, numChoices: number): AnswerShape {
     tokens?: AnswerDelta['tokens'],
   ): ChatCompletionChunk => ({
     ...answer,
-    service_tier: 'default',
+    service_tier: tier,
     object: 'chat.completion.chunk',
     choices: [{ index, delta, logprobs: chatLogprobsOf(tokens), finish_reason: reason }],
   });
   return {
-    opening: () => Array.from({ length: numChoices }, (_, index) => chunk(index, { role: 'assistant', content: '' })),
-    chunksOf({ index, text, tokens = [], finishReason: reason }) {
-      const hasContent = text !== '' || tokens.length > 0;
+    opening: () =>
+      Array.from({ length: numChoices }, (_, index) =>
+        chunk(index, { role: 'assistant', content: canCall ? null : '' }),
+      ),
+    chunksOf({ index, text, toolCalls = [], tokens = [], finishReason: reason }) {
+      const told = tokens.length > 0 ? tokens : undefined;
+      // Log-probabilities come once, with the text if there is some.
+      const isText = text !== '' || (told !== undefined && toolCalls.length === 0);
       return [
-        ...(hasContent ? [chunk(index, { content: text }, null, tokens.length > 0 ? tokens : undefined)] : []),
+        ...(isText ? [chunk(index, text === '' && canCall ? {} : { content: text }, null, told)] : []),
+        ...toolCalls.map((call, n) =>
+          chunk(index, { tool_calls: [pieceOf(call)] }, null, isText || n > 0 ? undefined : told),
+        ),
         ...(reason ? [chunk(index, {}, reason)] : []),
       ];
     },
     usageChunk: (used): ChatCompletionChunk => ({
       ...answer,
-      service_tier: 'default',
+      service_tier: tier,
       object: 'chat.completion.chunk',
       choices: [],
       usage: usageOf(used),
     }),
-    whole: (choices, used) => chatCompletionOf(answer, choices, used),
+    whole: (choices, used) => chatCompletionOf(answer, tier, choices, used),
   };
 }
 
-function chatCompletionOf(answer: AnswerHead, choices: readonly WholeChoice[], used: Usage): ChatCompletion {
+function chatCompletionOf(
+  answer: AnswerHead,
+  tier: ServedTier,
+  choices: readonly WholeChoice[],
+  used: Usage,
+): ChatCompletion {
   return {
     ...answer,
-    service_tier: 'default',
+    service_tier: tier,
     object: 'chat.completion',
-    choices: choices.map(({ text, tokens, finishReason: reason }, index) => ({
+    choices: choices.map(({ text, toolCalls, tokens, finishReason: reason }, index) => ({
       index,
-      message: { role: 'assistant', content: text, refusal: null },
+      message: {
+        role: 'assistant',
+        content: text === '' && toolCalls.length > 0 ? null : text,
+        refusal: null,
+        ...(toolCalls.length > 0 && { tool_calls: toolCalls.map(callOf) }),
+      },
       logprobs: chatLogprobsOf(tokens),
       finish_reason: reason,
     })),
     usage: usageOf(used),
   };
+}
+
+function callOf({ id, name, argumentsText }: WholeCall): z.output<typeof toolCall> {
+  return { id, type: 'function', function: { name, arguments: argumentsText } };
+}
+
+function pieceOf({ index, begin, argumentsText }: ToolCallDelta): z.output<typeof toolCallPiece> {
+  if (!begin) return { index, function: { arguments: argumentsText } };
+  return { index, id: begin.id, type: 'function', function: { name: begin.name, arguments: argumentsText } };
 }

@@ -1,7 +1,8 @@
 import { z } from '@hono/zod-openapi';
 import { POOLINGS, type EmbeddingRequest, type Embeddings, type ResolvedModel } from '../services.ts';
-import { IGNORED } from './fates.ts';
+import { SESSION } from './fates.ts';
 import { modelFields } from './model-fields.ts';
+import { schedulingFields, schedulingOf } from './scheduling-fields.ts';
 import { inputsOf, textInputs } from './text-request.ts';
 
 /** The body of `POST /v1/embeddings`. */
@@ -22,7 +23,8 @@ export const embeddingRequest = z
       .enum(POOLINGS)
       .nullish()
       .openapi({ description: 'How the vectors of the tokens become one: their mean unless told, or the last.' }),
-    user: z.string().nullish().openapi({ description: IGNORED }),
+    ...schedulingFields,
+    user: z.string().nullish().openapi({ description: SESSION }),
   })
   .openapi('EmbeddingRequest');
 
@@ -42,11 +44,12 @@ export const embeddingList = z
   .openapi('EmbeddingList');
 
 /** @throws REQUEST_INVALID an input is empty */
-export function embeddingRequestOf(body: z.output<typeof embeddingRequest>): EmbeddingRequest {
+export function embeddingRequestOf(body: z.output<typeof embeddingRequest>, headers: Headers): EmbeddingRequest {
   return {
     inputs: inputsOf(body.input, 'input'),
     dimensions: body.dimensions ?? null,
     pooling: body.pooling ?? 'mean',
+    scheduling: schedulingOf(body, headers),
   };
 }
 

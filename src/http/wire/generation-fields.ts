@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import type { GenerationOptions } from '../services.ts';
 import { wellFormed } from './fates.ts';
+import { schedulingFields } from './scheduling-fields.ts';
 
 const MAX_STOPS = 4;
 const MAX_STOP_TOKENS = 128;
@@ -52,20 +53,22 @@ export const generationFields = {
     .max(MAX_STOP_TOKENS)
     .nullish()
     .openapi({ description: 'Tokens that end the answer, beside those that end a text.' }),
+  ...schedulingFields,
 };
 
 const generationBody = z.object(generationFields);
 type GenerationBody = z.output<typeof generationBody>;
 
 /**
- * The fields above as the engine's side sees them, but for log-probabilities, which each endpoint asks for in its own way.
+ * The fields above as the engine's side sees them, but for log-probabilities, which each endpoint asks for in its own way, and
+ * scheduling, of which headers speak too.
  * @throws REQUEST_INVALID fields that contradict one another, or more choices than the server gives
  */
 export function generationOf(
   body: GenerationBody,
   maxChoices: number,
   maxTokens: number | null,
-): Omit<GenerationOptions, 'topLogprobs'> {
+): Omit<GenerationOptions, 'topLogprobs' | 'scheduling'> {
   const { n, stream, stream_options, stop, min_tokens, logit_bias } = body;
   if (stream_options != null && stream !== true) {
     fail('REQUEST_INVALID', 'stream_options has a meaning only with "stream": true', { param: 'stream_options' });

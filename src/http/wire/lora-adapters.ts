@@ -49,6 +49,7 @@ const residence = z
   .object({
     object: z.literal('lora_adapter'),
     digest: z.string(),
+    base: z.string(),
     names: z.array(z.string()),
     state: z.enum(['waiting', 'loading', 'ready', 'in-use', 'evicting', 'host', 'failed']),
     ready_bytes: bytes,
@@ -76,6 +77,7 @@ export function residenceOf(of: NamedResidence): z.output<typeof residence> {
   return {
     object: 'lora_adapter',
     digest: of.digest,
+    base: of.base,
     names: [...of.names],
     state: of.state,
     ready_bytes: of.readyBytes,

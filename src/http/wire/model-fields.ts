@@ -27,6 +27,8 @@ export const modelFields = {
 interface ModelFields {
   readonly model: string;
   readonly metadata?: Readonly<Record<string, string>> | null | undefined;
+  /** Of the bodies that have it. */
+  readonly user?: string | null | undefined;
   readonly adapters?:
     readonly { readonly id: string; readonly weight?: number | null | undefined }[] | null | undefined;
 }
@@ -43,7 +45,13 @@ export function selectionOf(body: ModelFields, headers: Headers): ModelSelection
       param: 'adapters',
     });
   }
-  return { model: body.model, task, ...(adapters.length > 0 && { adapters }) };
+  const session = headers.get('x-session-id') ?? body.user ?? undefined;
+  return {
+    model: body.model,
+    task,
+    ...(task !== null && session !== undefined && { session }),
+    ...(adapters.length > 0 && { adapters }),
+  };
 }
 
 /** The task that `metadata.task` or the header `X-Task` names. @throws REQUEST_INVALID they differ, or it is no name */

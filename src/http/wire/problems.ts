@@ -79,10 +79,14 @@ function describeUnion(
   if (closest && depth(closest) > 0) {
     return closest.flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, body));
   }
-  const types = issue.errors
-    .flat()
-    .map((inner) => (inner.code === 'invalid_type' ? (TYPE_NAMES[inner.expected] ?? inner.expected) : inner.message));
+  const types = issue.errors.flat().map(alternative);
   return must([...new Set(types)].join(' or '));
+}
+
+/** What one of several alternatives asks for. */
+function alternative(issue: Issue): string {
+  if (issue.code === 'invalid_type') return TYPE_NAMES[issue.expected] ?? issue.expected;
+  return issue.code === 'invalid_value' ? oneOf(issue.values) : issue.message;
 }
 
 function sizeRule(bound: string, origin: string, limit: number): string {

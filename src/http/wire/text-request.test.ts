@@ -9,7 +9,7 @@ import { completionRequest, textRequestOf } from './text-request.ts';
 const HELLO = { model: 'tiny', prompt: 'hello' };
 
 function read(body: unknown): TextRequest {
-  return textRequestOf(parseBody(completionRequest, body), 4);
+  return textRequestOf(parseBody(completionRequest, body), 4, new Headers());
 }
 
 function problemOf(ask: () => unknown): { param: string | undefined; message: string } {
@@ -81,6 +81,7 @@ test('every field that is obeyed is passed on', () => {
     seed: 9,
     temperature: 0,
     top_p: 0.5,
+    priority: 3,
   };
   assert.deepEqual(read(body), {
     prompts: ['hello'],
@@ -105,6 +106,7 @@ test('every field that is obeyed is passed on', () => {
     seed: 9,
     temperature: 0,
     topP: 0.5,
+    scheduling: { priority: -3, timeoutMs: null },
   });
   const known = Object.keys(completionRequest.shape).filter((field) => !(field in HELLO));
   assert.deepEqual(read({ ...HELLO, ...Object.fromEntries(known.map((field) => [field, null])) }), read(HELLO));
@@ -137,12 +139,18 @@ test('what contradicts itself, or is not there, is refused by name', () => {
 });
 
 test('embeddings: the same kinds of input, and their own options', () => {
-  const asked = (body: unknown): unknown => embeddingRequestOf(parseBody(embeddingRequest, body));
-  assert.deepEqual(asked({ model: 'tiny', input: 'a' }), { inputs: ['a'], dimensions: null, pooling: 'mean' });
+  const asked = (body: unknown): unknown => embeddingRequestOf(parseBody(embeddingRequest, body), new Headers());
+  assert.deepEqual(asked({ model: 'tiny', input: 'a' }), {
+    inputs: ['a'],
+    dimensions: null,
+    pooling: 'mean',
+    scheduling: { priority: 0, timeoutMs: null },
+  });
   assert.deepEqual(asked({ model: 'tiny', input: [[1], [2, 3]], dimensions: 8, pooling: 'last', user: 'u' }), {
     inputs: [[1], [2, 3]],
     dimensions: 8,
     pooling: 'last',
+    scheduling: { priority: 0, timeoutMs: null },
   });
   for (const [body, param] of [
     [{ input: '' }, 'input'],

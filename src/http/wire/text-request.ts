@@ -1,9 +1,10 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import type { TextInput, TextRequest } from '../services.ts';
-import { IGNORED, never, wellFormed } from './fates.ts';
+import { never, SESSION, wellFormed } from './fates.ts';
 import { count, generationFields, generationOf, tokenId } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
+import { schedulingOf } from './scheduling-fields.ts';
 
 /** The body of `POST /v1/completions`. Every field of OpenAI's is here, with its fate (fates.ts). */
 
@@ -13,11 +14,13 @@ const MAX_LOGPROBS = 5;
 const MAX_INPUTS = 2048;
 
 const tokens = z.array(tokenId).min(1);
+/** The description says it; {@link inputsOf} refuses an empty one in its own words. */
+const text = wellFormed.openapi({ minLength: 1 });
 
 /** One text or several, each as text or as token ids. */
 export const textInputs = z.union([
-  wellFormed,
-  z.array(wellFormed).min(1).max(MAX_INPUTS),
+  text,
+  z.array(text).min(1).max(MAX_INPUTS),
   tokens,
   z.array(tokens).min(1).max(MAX_INPUTS),
 ]);
@@ -40,14 +43,14 @@ export const completionRequest = z
       description: 'Each token with its log-probability, and so many of the most probable tokens in its place.',
     }),
     suffix: never,
-    user: z.string().nullish().openapi({ description: IGNORED }),
+    user: z.string().nullish().openapi({ description: SESSION }),
   })
   .openapi('CompletionRequest');
 
 export type CompletionRequest = z.output<typeof completionRequest>;
 
-/** The checked body as the engine's side sees it. @throws REQUEST_INVALID fields that contradict one another */
-export function textRequestOf(body: CompletionRequest, maxChoices: number): TextRequest {
+/** The checked body and its headers as the engine's side sees them. @throws REQUEST_INVALID fields that contradict one another */
+export function textRequestOf(body: CompletionRequest, maxChoices: number, headers: Headers): TextRequest {
   const { best_of, logprobs, stream } = body;
   const maxTokens = body.max_tokens ?? DEFAULT_MAX_TOKENS;
   const echo = body.echo ?? false;
@@ -64,7 +67,8 @@ export function textRequestOf(body: CompletionRequest, maxChoices: number): Text
   if (prompts.length * bestOf > MAX_INPUTS) {
     refuse(`${prompts.length} prompts with ${bestOf} answers each: at most ${MAX_INPUTS} in all`, 'prompt');
   }
-  return { ...options, prompts, maxTokens, bestOf, echo, topLogprobs: logprobs ?? null };
+  const scheduling = schedulingOf(body, headers);
+  return { ...options, prompts, maxTokens, bestOf, echo, topLogprobs: logprobs ?? null, scheduling };
 }
 
 /** The texts of a field. @throws REQUEST_INVALID one is empty */

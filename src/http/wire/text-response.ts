@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import type { AnswerDelta } from '../services.ts';
+import { assert } from '../../base/index.ts';
+import type { AnswerDelta, FinishReason } from '../services.ts';
 import type { AnswerShape } from '../shape.ts';
 import { finishReason, headFields, type AnswerHead } from './answer-head.ts';
 import { textLogprobs, textLogprobsOf } from './logprobs.ts';
@@ -33,7 +34,7 @@ export function textShape(answer: AnswerHead): AnswerShape {
   const chunk = ({ index, text, tokens, finishReason: reason }: AnswerDelta): TextCompletionChunk => ({
     ...answer,
     object: 'text_completion',
-    choices: [{ index, text, logprobs: textLogprobsOf(tokens), finish_reason: reason ?? null }],
+    choices: [{ index, text, logprobs: textLogprobsOf(tokens), finish_reason: reason ? reasonOf(reason) : null }],
   });
   return {
     opening: () => [],
@@ -51,9 +52,14 @@ export function textShape(answer: AnswerHead): AnswerShape {
         index,
         text,
         logprobs: textLogprobsOf(tokens),
-        finish_reason: reason,
+        finish_reason: reasonOf(reason),
       })),
       usage: usageOf(used),
     }),
   };
+}
+
+function reasonOf(reason: FinishReason): z.output<typeof finishReason> {
+  assert(reason !== 'tool_calls', 'a text has no tools');
+  return reason;
 }

@@ -1,7 +1,7 @@
-import { assert } from '../../base/index.ts';
 import type { Graph } from '../graph.ts';
 import type { AttentionShape, Floats } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
+import { wholeGradient } from './contribution.ts';
 
 /** Rotates x [T, heads·E] in place by its rows' positions (Su et al., 2021). The way back is the inverse rotation. */
 export function rotate(g: Graph, x: Tensor, positions_T: Int32Array, cosSin: Floats, headWidth: number): void {
@@ -24,12 +24,10 @@ export function packedAttention(
   const lse = g.empty([shape.T, shape.H]);
   g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
   g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
-    const inputs = [q, k, v];
-    const [dq, dk, dv] = inputs.map((input) => gradientOf(g, input));
     g.kernels.attentionBackward(
-      dq.data,
-      dk.data,
-      dv.data,
+      wholeGradient(g, q),
+      wholeGradient(g, k),
+      wholeGradient(g, v),
       dout.data,
       out.data,
       lse.data,
@@ -39,17 +37,6 @@ export function packedAttention(
       segmentStarts_T,
       shape,
     );
-    for (const [index, gradient] of [dq, dk, dv].entries()) {
-      if (!g.needsGradient(inputs[index])) g.release(gradient);
-    }
   });
   return out;
-}
-
-/** The kernel writes all three gradients; one that nobody needs (adapters on q and v alone: k of the first layer) goes to a buffer. */
-function gradientOf(g: Graph, input: Tensor): Tensor {
-  if (!g.needsGradient(input)) return g.empty(input.shape);
-  const { tensor, accumulate } = g.gradient(input);
-  assert(!accumulate, 'attention is the only reader of q, k and v');
-  return tensor;
 }

@@ -1,6 +1,7 @@
 import { assert, type Rng } from '../../base/index.ts';
 import type { Graph } from '../graph.ts';
 import type { Tensor } from '../tensor.ts';
+import { wholeGradient } from './contribution.ts';
 
 /** y += x, in place on y: the residual connection. */
 export function addInPlace(g: Graph, y: Tensor, x: Tensor): void {
@@ -19,9 +20,7 @@ export function swiglu(g: Graph, gate: Tensor, up: Tensor): Tensor {
   const y = g.empty(gate.shape);
   g.kernels.swigluForward(y.data, gate.data, up.data);
   g.record(y, [gate, up], [gate, up], (dy) => {
-    const [dgate, dup] = [g.gradient(gate), g.gradient(up)];
-    assert(!dgate.accumulate && !dup.accumulate, 'swiglu is the only reader of gate and up');
-    g.kernels.swigluBackward(dgate.tensor.data, dup.tensor.data, dy.data, gate.data, up.data);
+    g.kernels.swigluBackward(wholeGradient(g, gate), wholeGradient(g, up), dy.data, gate.data, up.data);
   });
   return y;
 }
@@ -50,8 +49,9 @@ export function dropout(g: Graph, x: Tensor, probability: number, rng: Rng): Ten
   const mask = g.empty(x.shape);
   const kept = 1 / (1 - probability);
   const threshold = probability * 2 ** 32;
+  const source = g.replayed(rng);
   for (let i = 0; i < x.data.length; i++) {
-    const factor = rng.nextUint32() < threshold ? 0 : kept;
+    const factor = source.nextUint32() < threshold ? 0 : kept;
     mask.data[i] = factor;
     y.data[i] = x.data[i] * factor;
   }

@@ -85,11 +85,24 @@ test('paged attention is attention, with blocks in any order', () => {
   // Segments of 3, 1, 2 and 1 rows in blocks of 2: the last two blocks of the cache are nobody's.
   const [blockSize, maxBlocks] = [2, 2];
   const blockTables = Int32Array.of(4, 1, 0, -1, 3, -1, 2, -1);
-  const cacheRows = [8, 9, 2, 0, 6, 7, 4];
+  // Keys stand transposed in their block, [G, E, blockSize]; values are [G, blockSize, E].
+  const places = [
+    [4, 0],
+    [4, 1],
+    [1, 0],
+    [0, 0],
+    [3, 0],
+    [3, 1],
+    [2, 0],
+  ];
   const [kCache, vCache] = [new Float64Array(14 * G * E).fill(NaN), new Float64Array(14 * G * E).fill(NaN)];
-  for (const [t, row] of cacheRows.entries()) {
-    kCache.set(k.subarray(t * G * E, (t + 1) * G * E), row * G * E);
-    vCache.set(v.subarray(t * G * E, (t + 1) * G * E), row * G * E);
+  for (const [t, [block, place]] of places.entries()) {
+    for (let g = 0; g < G; g++) {
+      for (let e = 0; e < E; e++) {
+        kCache[((block * G + g) * E + e) * blockSize + place] = k[(t * G + g) * E + e];
+        vCache[((block * G + g) * blockSize + place) * E + e] = v[(t * G + g) * E + e];
+      }
+    }
   }
   const rowSequences = Int32Array.of(0, 0, 0, 1, 2, 2, 3);
   const contextLengths = Int32Array.of(1, 2, 3, 1, 1, 2, 1);

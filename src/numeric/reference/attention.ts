@@ -76,10 +76,15 @@ export function attentionBackward(
   dv_TGE.set(dv);
 }
 
-/** The row of the cache that holds a position of row t's sequence. */
-function placeOf({ rowSequences, blockTables, maxBlocks, blockSize }: PagedRows, t: number, position: number): number {
+/** Where element e of key-value head g lies in the caches, for a position of row t's sequence. */
+function placeOf(rows: PagedRows, { G, E }: AttentionShape, t: number, position: number) {
+  const { rowSequences, blockTables, maxBlocks, blockSize } = rows;
   const block = blockTables[rowSequences[t] * maxBlocks + Math.floor(position / blockSize)];
-  return block * blockSize + (position % blockSize);
+  const place = position % blockSize;
+  return {
+    key: (g: number, e: number) => ((block * G + g) * E + e) * blockSize + place,
+    value: (g: number, e: number) => ((block * G + g) * blockSize + place) * E + e,
+  };
 }
 
 /** Row t's key and value become those of position contextLengths[t] − 1 of its sequence. */
@@ -98,10 +103,11 @@ export function cacheKeyValues(
   requireLength('rowSequences', rowSequences, T);
   requireLength('contextLengths', contextLengths, T);
   for (let t = 0; t < T; t++) {
-    const slot = placeOf(rows, t, contextLengths[t] - 1) * G * E;
+    const place = placeOf(rows, shape, t, contextLengths[t] - 1);
     for (let i = 0; i < G * E; i++) {
-      kCache[slot + i] = k_TGE[t * G * E + i];
-      vCache[slot + i] = v_TGE[t * G * E + i];
+      const [g, e] = [Math.floor(i / E), i % E];
+      kCache[place.key(g, e)] = k_TGE[t * G * E + i];
+      vCache[place.value(g, e)] = v_TGE[t * G * E + i];
     }
   }
 }
@@ -115,16 +121,25 @@ export function attentionPaged(
   rows: PagedRows,
   shape: AttentionShape,
 ): void {
-  const { T, H, E } = shape;
+  const { T, H, G, E } = shape;
   const { rowSequences, contextLengths } = rows;
   requireLength('out', out_THE, T * H * E);
   requireLength('q', q_THE, T * H * E);
   requireLength('rowSequences', rowSequences, T);
   requireLength('contextLengths', contextLengths, T);
   for (let t = 0; t < T; t++) {
-    const keyRows: number[] = [];
-    for (let position = 0; position < contextLengths[t]; position++) keyRows.push(placeOf(rows, t, position));
-    for (let h = 0; h < H; h++) attendHead(out_THE, q_THE, kCache, vCache, t, h, keyRows, shape);
+    const length = contextLengths[t];
+    const [keys, values] = [new Float64Array(length * G * E), new Float64Array(length * G * E)];
+    for (let position = 0; position < length; position++) {
+      const place = placeOf(rows, shape, t, position);
+      for (let i = 0; i < G * E; i++) {
+        const [g, e] = [Math.floor(i / E), i % E];
+        keys[position * G * E + i] = kCache[place.key(g, e)];
+        values[position * G * E + i] = vCache[place.value(g, e)];
+      }
+    }
+    const keyRows = Array.from({ length }, (_, position) => position);
+    for (let h = 0; h < H; h++) attendHead(out_THE, q_THE, keys, values, t, h, keyRows, shape);
   }
 }
 

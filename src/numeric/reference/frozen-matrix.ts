@@ -1,7 +1,8 @@
 /** What a stored weight stands for: every format, rounded one element at a time. O outputs, I inputs, V vocabulary, D width. */
 import { assert, bf16FromFloat, floatFromBf16 } from '../../base/index.ts';
-import type { Floats, FrozenMatrix, WeightFormat } from '../kernels.ts';
+import type { Floats, FrozenMatrix, Nf4Codes, WeightFormat } from '../kernels.ts';
 import { requireLength } from './lengths.ts';
+import { quantiseNf4, valuesOfNf4 } from './nf4.ts';
 
 /** A frozen matrix that keeps the dense values which its format can hold, and nothing of the format's storage. */
 class ReferenceMatrix implements FrozenMatrix {
@@ -20,7 +21,7 @@ class ReferenceMatrix implements FrozenMatrix {
 
 /**
  * The matrix whose values are those of `weight_OI` in `format`. `f32` keeps the numbers as they are given (also float64),
- * `bf16` takes the nearest bfloat16 of each, `int8` follows {@link quantiseRow}.
+ * `bf16` takes the nearest bfloat16 of each, `int8` follows {@link quantiseRow}, `nf4` {@link quantiseNf4}.
  */
 export function freeze(weight_OI: Floats, out: number, inputs: number, format: WeightFormat): FrozenMatrix {
   requireLength('weight', weight_OI, out * inputs);
@@ -29,8 +30,15 @@ export function freeze(weight_OI: Floats, out: number, inputs: number, format: W
     for (let i = 0; i < values_OI.length; i++) values_OI[i] = floatFromBf16(bf16FromFloat(values_OI[i]));
   } else if (format === 'int8') {
     for (let o = 0; o < out; o++) quantiseRow(values_OI.subarray(o * inputs, (o + 1) * inputs));
+  } else if (format === 'nf4') {
+    values_OI.set(quantiseNf4(weight_OI));
   }
   return new ReferenceMatrix(values_OI, out, inputs, format);
+}
+
+/** The matrix whose values NF4 codes stand for. */
+export function freezeNf4(weight: Nf4Codes, out: number, inputs: number): FrozenMatrix {
+  return new ReferenceMatrix(valuesOfNf4(weight, out * inputs), out, inputs, 'nf4');
 }
 
 /** A copy of the dense values, [out, in]. */

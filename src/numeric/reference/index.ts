@@ -9,7 +9,7 @@ import { attentionBackward, attentionForward, attentionPaged, cacheKeyValues } f
 import { linearCrossEntropy } from './cross-entropy.ts';
 import { argmaxRows, axpy, sumSquares } from './elementwise.ts';
 import { embeddingForward } from './embedding.ts';
-import { freeze, thaw } from './frozen-matrix.ts';
+import { freeze, freezeNf4, thaw } from './frozen-matrix.ts';
 import { gemm } from './gemm.ts';
 import { linearBackward, linearForward } from './linear.ts';
 import { rmsNormBackward, rmsNormForward } from './rms-norm.ts';
@@ -25,6 +25,7 @@ export function referenceKernels(): Kernels {
   return {
     name: 'reference',
     freeze,
+    freezeNf4,
     thaw,
     linearForward,
     linearBackward,

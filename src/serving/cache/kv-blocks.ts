@@ -8,7 +8,7 @@ import type { ModelConfig } from '../../model/index.ts';
 export class KvBlocks {
   readonly blockSize: number;
   readonly numBlocks: number;
-  /** Per layer, [numBlocks · blockSize, G · E]. */
+  /** Per layer, [numBlocks, G, E, blockSize]; values [numBlocks, G, blockSize, E]: as `attentionPaged` reads them. */
   readonly keys: readonly Float32Array[];
   readonly values: readonly Float32Array[];
   readonly #free: number[];

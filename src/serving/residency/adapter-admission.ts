@@ -17,7 +17,7 @@ interface Admitting {
 }
 
 /**
- * Gets requests their adapters: none, one, or the parts of a mix. Of the mixes that have to wait, one at a time holds some parts while it
+ * Gets requests their adapters: none, one, or a mix, which is made once and then kept like any adapter. Of the mixes that have to wait, one at a time holds some parts while it
  * waits for others: two that each held what the other needs room for would wait for ever.
  */
 export class AdapterAdmission {
@@ -38,6 +38,11 @@ export class AdapterAdmission {
         onReady: (lease) => on.onReady({ adapter: lease.value, leases: [lease] }),
         onFailed: (error) => on.onFailed(error),
       });
+    }
+    const made = this.#residency.acquireReady(adapter.digest, adapter.parts[0].source.tenant);
+    if (made) {
+      on.onReady({ adapter: made.value, leases: [made] });
+      return undefined;
     }
     const mix = new WaitingMix(this.#residency, adapter, on, () => this.#afterMix(mix));
     // Nothing to wait for: it holds all of its parts, or none.
@@ -101,15 +106,30 @@ class WaitingMix implements Ticket {
     this.#leases[index] = lease;
     const leases = this.#leases.filter((held) => held !== undefined);
     if (leases.length < this.#leases.length) return;
-    let adapter: CompiledAdapter;
+    let admitted: Admitted;
     try {
-      adapter = composeAdapters(leases.map((held, n) => ({ adapter: held.value, weight: this.#mix.parts[n].weight })));
+      admitted = this.#compose(leases);
     } catch (error) {
       this.#fail(error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error)));
       return;
     }
     this.#end();
-    this.#on.onReady({ adapter, leases });
+    this.#on.onReady(admitted);
+  }
+
+  /** The mix under a lease of its own, or, where there is no room for it beside its parts, on theirs. */
+  #compose(leases: readonly Lease<CompiledAdapter>[]): Admitted {
+    const { digest, parts } = this.#mix;
+    const { tenant } = parts[0].source;
+    // Another request that waited for the same mix may have made it.
+    let lease = this.#residency.acquireReady(digest, tenant);
+    if (!lease) {
+      const adapter = composeAdapters(leases.map((held, n) => ({ adapter: held.value, weight: parts[n].weight })));
+      lease = this.#residency.keep(digest, tenant, adapter);
+      if (!lease) return { adapter, leases };
+    }
+    this.#letGo();
+    return { adapter: lease.value, leases: [lease] };
   }
 
   #fail(error: EspalierError): void {

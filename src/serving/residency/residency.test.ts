@@ -380,3 +380,22 @@ async function live(
 test('adapters of the test have the bytes that they say', () => {
   assert.equal(sizeOfBuffers(adapterOf(SIZE)), SIZE);
 });
+
+test('what was made from others stays whole when they go, and is refused where nothing idle makes room for it', async () => {
+  const residency = residencyOf();
+  await warm(residency, 'a');
+  const part = new Request(residency, sourceOf('a'));
+  const shared = part.lease?.value.sites ?? assert.fail('it is ready');
+  const made = residency.keep('made', 'acme', { sites: new Map(shared), sizeBytes: 0 }) ?? assert.fail('there is room');
+  assert.equal(residency.stats().ready.sizeBytes, 2 * SIZE, 'it is counted');
+  part.end();
+  await warm(residency, 'b', 'c');
+  assert.deepEqual(statesOf(residency), { made: 'in-use', b: 'ready', c: 'ready', a: 'host' });
+  assert.equal(sizeOfBuffers(made.value), SIZE, 'its memory is its own');
+  const held = ['b', 'c'].map((digest) => new Request(residency, sourceOf(digest)));
+  assert.equal(residency.keep('second', 'acme', adapterOf(SIZE)), undefined);
+  assert.equal(residency.acquireReady('second', 'acme'), undefined);
+  for (const request of held) request.end();
+  made[Symbol.dispose]();
+  assert.deepEqual(residency.unload('made', 'acme'), { freedBytes: SIZE, inUseBytes: 0, sharedBytes: 0 });
+});

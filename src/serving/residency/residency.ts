@@ -81,6 +81,23 @@ export class AdapterResidency {
     return this.#want(source, { tenant, isPin: true, onReady, onFailed });
   }
 
+  /**
+   * Takes in an adapter that was made from others here. It is counted and evicted like one that was loaded, and does not need the others.
+   * @param adapter its program is its own; what else it shares with others is copied
+   * @returns undefined when it does not fit beside what is in use
+   */
+  keep(digest: string, tenant: string | null, adapter: CompiledAdapter): Lease<CompiledAdapter> | undefined {
+    assert(!this.#slots.has(digest), `${digest} is made once`);
+    const sizeBytes = sizeOfBuffers(adapter);
+    if (!this.#ready.makeRoom(this.#reservedBytes + sizeBytes, this.#afterEviction)) return undefined;
+    const slot = new Slot({ digest, directory: '', tenant, sizeBytes });
+    // Each buffer is copied once, however many tensors view it.
+    slot.adapter = { ...adapter, sites: structuredClone(adapter.sites), sizeBytes };
+    this.#slots.set(digest, slot);
+    this.#ready.add(digest, { sizeBytes, cost: loadCost(sizeBytes) });
+    return this.#lease(slot, { tenant, isPin: false });
+  }
+
   isReady(digest: string): boolean {
     return this.#slots.get(digest)?.adapter !== undefined;
   }
@@ -143,13 +160,23 @@ export class AdapterResidency {
     };
   }
 
+  /** A lease on an adapter that is ready; undefined when it is not, and then nothing is loaded. */
+  acquireReady(digest: string, tenant: string | null): Lease<CompiledAdapter> | undefined {
+    const slot = this.#slots.get(digest);
+    return slot?.adapter && this.#leaseAgain(slot, { tenant, isPin: false });
+  }
+
+  #leaseAgain(slot: Slot, by: Pick<Waiter, 'tenant' | 'isPin'>): Lease<CompiledAdapter> {
+    if (!by.isPin) this.#counts.hits++;
+    slot.isLeaving = false;
+    return this.#lease(slot, by);
+  }
+
   #want(source: AdapterSource, waiter: Waiter): Ticket {
     const { digest, tenant } = source;
     const known = this.#slots.get(digest);
     if (known?.adapter) {
-      if (!waiter.isPin) this.#counts.hits++;
-      known.isLeaving = false;
-      waiter.onReady(this.#lease(known, waiter));
+      waiter.onReady(this.#leaseAgain(known, waiter));
       return DONE;
     }
     const error = this.#failures.check(digest);
@@ -247,7 +274,7 @@ export class AdapterResidency {
     for (const waiter of waiters) waiter.onFailed(error);
   }
 
-  #lease(slot: Slot, { tenant, isPin }: Waiter): Lease<CompiledAdapter> {
+  #lease(slot: Slot, { tenant, isPin }: Pick<Waiter, 'tenant' | 'isPin'>): Lease<CompiledAdapter> {
     assert(slot.adapter, `${slot.digest} is ready`);
     this.#ready.hold(slot.digest);
     slot.numLeases++;

@@ -5,7 +5,8 @@ import { BASE_ADAPTER, type CompiledAdapter } from '../../adapters/index.ts';
 import { auditCache } from '../cache/audit.ts';
 import { KvBlocks } from '../cache/kv-blocks.ts';
 import { KvCache } from '../cache/kv-cache.ts';
-import { Scheduler, type SchedulerLimits } from './scheduler.ts';
+import { Scheduler } from './scheduler.ts';
+import type { SchedulerLimits } from './step-plan.ts';
 
 const WIDE: SchedulerLimits = {
   maxStepTokens: 64,

@@ -1,36 +1,18 @@
 import { assert } from '../../base/index.ts';
-import { FairQueue, type GivenUp } from './fair-queue.ts';
+import { planDrafts } from './draft-rows.ts';
+import { FairQueue } from './fair-queue.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
-import type { QueueLimits } from './queue-limits.ts';
 import type { Sequence } from '../sequence.ts';
+import { NO_DRAFT } from '../speculation/drafts.ts';
+import type { PlannedRows, Schedule, SchedulerLimits, StepPlan } from './step-plan.ts';
 import { isServedLess, type Tenant } from './tenant.ts';
-
-export interface SchedulerLimits extends QueueLimits {
-  /** Rows of one step. */
-  readonly maxStepTokens: number;
-}
-
-/** `numNew` positions of a sequence, from `numComputed` on. */
-export interface PlannedRows {
-  readonly sequence: Sequence;
-  readonly numNew: number;
-}
-
-/** One step's rows, grouped by adapter. */
-export type StepPlan = readonly PlannedRows[];
-
-export interface Schedule {
-  readonly plan: StepPlan;
-  /** Requests that are not scheduled any more. */
-  readonly givenUp: readonly GivenUp[];
-}
 
 /** Service counts as in the Virtual Token Counter's paper: a prompt's token 1, a generated one, which costs a step, 2. */
 const PROMPT_COST = 1;
 const GENERATED_COST = 2;
 
 /** The plan while it is made. */
-interface Draft {
+interface Planning {
   readonly nowMs: number;
   budget: number;
   readonly rows: Map<Sequence, number>;
@@ -40,7 +22,8 @@ interface Draft {
  * Which rows the next step computes. Pure and synchronous: time comes in, the cache is only counted. There are no phases:
  * 1. every running sequence that waits for its next token gets one row, in order of arrival: a long prompt delays nobody's tokens;
  * 2. waiting ones begin, in the order of {@link FairQueue}, while their tokens fit into the blocks that are left;
- * 3. what is left of the step goes to the longer gaps, shared among tenants: one tenant's long prompts delay nobody's first token.
+ * 3. what is left of the step goes to the longer gaps, shared among tenants: one tenant's long prompts delay nobody's first token;
+ * 4. a step of few rows gets more: guesses of what comes next, in equal parts, in blocks that nobody else needs.
  *
  * Blocks are taken as rows are planned. When there is none, a cached one that nobody reads goes, then a running sequence: its blocks go
  * back, and it waits at the head of its tenant's queue to be computed again. The sequence that came first of those that run never
@@ -93,11 +76,17 @@ export class Scheduler {
 
   schedule(nowMs: number): Schedule {
     const tooLate = this.#queue.giveUpLate(nowMs);
-    const draft: Draft = { nowMs, budget: this.#limits.maxStepTokens, rows: new Map() };
-    for (const sequence of this.#running) if (sequence.numMissing === 1) this.#give(draft, sequence, 1);
-    this.#admit(draft);
-    this.#shareRest(draft);
-    const plan = [...draft.rows].map(([sequence, numNew]): PlannedRows => ({ sequence, numNew }));
+    const planning: Planning = { nowMs, budget: this.#limits.maxStepTokens, rows: new Map() };
+    for (const sequence of this.#running) if (sequence.numMissing === 1) this.#give(planning, sequence, 1);
+    this.#admit(planning);
+    this.#shareRest(planning);
+    const numRows = this.#limits.maxStepTokens - planning.budget;
+    const drafts = planDrafts(planning.rows, { numRows, numLeft: planning.budget }, this.#cache, this.#running.length);
+    const plan = [...planning.rows].map(([sequence, numNew]): PlannedRows => ({
+      sequence,
+      numNew,
+      draft: drafts.get(sequence) ?? NO_DRAFT,
+    }));
     for (const { sequence, numNew } of plan) {
       if (sequence.numComputed + numNew === sequence.numTokens) this.#queue.charge(sequence, GENERATED_COST);
     }
@@ -113,23 +102,34 @@ export class Scheduler {
     }
   }
 
+  /**
+   * Says that the first `numRight` tokens that were guessed are the sequence's, so that their rows are in the cache. A last token stays to
+   * be computed, as after any step.
+   */
+  accept(sequence: Sequence, numRight: number): void {
+    const { numComputed, numTokens } = sequence;
+    sequence.numComputed = Math.max(numComputed, Math.min(numComputed + numRight, numTokens - 1));
+    this.#cache.settle(sequence);
+    this.#queue.charge(sequence, GENERATED_COST * numRight);
+  }
+
   /** Plans up to `numRows` rows of a running sequence, as far as there is budget and blocks. @returns how many */
-  #give(draft: Draft, sequence: Sequence, numRows: number): number {
+  #give(planning: Planning, sequence: Sequence, numRows: number): number {
     if (!this.#running.includes(sequence)) return 0;
-    const before = draft.rows.get(sequence) ?? 0;
+    const before = planning.rows.get(sequence) ?? 0;
     const begin = Math.max(sequence.numComputed + before, sequence.numGiven);
-    const wanted = Math.min(numRows, draft.budget, sequence.numTokens - begin);
+    const wanted = Math.min(numRows, planning.budget, sequence.numTokens - begin);
     if (wanted <= 0) return 0;
     while (!this.#cache.extend(sequence, begin + wanted)) {
       const victim = this.#victimFor(sequence);
       if (!victim) break;
-      this.#preempt(draft, victim);
+      this.#preempt(planning, victim);
     }
     const numHeld = sequence.blocks.length * this.#cache.blocks.blockSize;
     const numNew = Math.min(wanted, numHeld - begin);
     if (numNew <= 0) return 0;
-    draft.budget -= numNew;
-    draft.rows.set(sequence, begin + numNew - sequence.numComputed);
+    planning.budget -= numNew;
+    planning.rows.set(sequence, begin + numNew - sequence.numComputed);
     return numNew;
   }
 
@@ -153,52 +153,52 @@ export class Scheduler {
     return least;
   }
 
-  #preempt(draft: Draft, victim: Sequence): void {
-    const planned = draft.rows.get(victim) ?? 0;
+  #preempt(planning: Planning, victim: Sequence): void {
+    const planned = planning.rows.get(victim) ?? 0;
     const begin = Math.max(victim.numComputed, victim.numGiven);
-    if (planned > 0) draft.budget += victim.numComputed + planned - begin;
-    draft.rows.delete(victim);
+    if (planned > 0) planning.budget += victim.numComputed + planned - begin;
+    planning.rows.delete(victim);
     this.#running = this.#running.filter((other) => other !== victim);
     this.#cache.release(victim);
-    this.#queue.putBack(victim, draft.nowMs);
+    this.#queue.putBack(victim, planning.nowMs);
     this.numPreemptions++;
   }
 
-  #admit(draft: Draft): void {
-    this.#makeRoom(draft);
+  #admit(planning: Planning): void {
+    this.#makeRoom(planning);
     const passed = new Set<Tenant>();
     while (this.#running.length < this.#numPlaces) {
-      const sequence = this.#queue.next(draft.nowMs, passed);
+      const sequence = this.#queue.next(planning.nowMs, passed);
       if (!sequence) return;
       const tenant = this.#queue.tenantOf(sequence);
-      if (!this.#hasUse(draft, sequence)) {
+      if (!this.#hasUse(planning, sequence)) {
         passed.add(tenant);
       } else if (this.#fits(sequence)) {
-        this.#begin(sequence, draft.nowMs);
+        this.#begin(sequence, planning.nowMs);
       } else {
         // Smaller ones of other tenants may pass it, but not for ever.
-        if (this.#queue.isOverdue(sequence, draft.nowMs)) return;
+        if (this.#queue.isOverdue(sequence, planning.nowMs)) return;
         passed.add(tenant);
       }
     }
   }
 
   /** Whether the step has rows for one more: some that nobody needs, or some of its tenant's part of them. */
-  #hasUse(draft: Draft, sequence: Sequence): boolean {
+  #hasUse(planning: Planning, sequence: Sequence): boolean {
     // What is being computed already is worth waiting for: the choices of one request, many questions to one document.
     if (this.#cache.isBeingComputed(sequence, this.#running)) return false;
     const tenant = this.#queue.tenantOf(sequence);
     let [numMissing, numOwn] = [0, 0];
     const hungry = new Set([tenant]);
     for (const other of this.#running) {
-      if (draft.rows.has(other)) continue;
+      if (planning.rows.has(other)) continue;
       numMissing += other.numMissing;
       if (other.tenant === tenant.id) numOwn += other.numMissing;
       else hungry.add(this.#queue.tenantOf(other));
     }
     let weight = 0;
     for (const other of hungry) weight += other.weight;
-    return numMissing < draft.budget || numOwn < (draft.budget * tenant.weight) / weight;
+    return numMissing < planning.budget || numOwn < (planning.budget * tenant.weight) / weight;
   }
 
   /**
@@ -225,13 +225,13 @@ export class Scheduler {
   }
 
   /** Somebody has waited too long while others hold more places than their part: sequences of those go for it. */
-  #makeRoom(draft: Draft): void {
-    const overdue = this.#queue.overdue(draft.nowMs, new Set());
-    if (!overdue || !this.#hasUse(draft, overdue)) return;
+  #makeRoom(planning: Planning): void {
+    const overdue = this.#queue.overdue(planning.nowMs, new Set());
+    if (!overdue || !this.#hasUse(planning, overdue)) return;
     while (this.#running.length >= this.#numPlaces || !this.#fits(overdue)) {
       const victim = this.#leastOfGreedy();
       if (!victim) return;
-      this.#preempt(draft, victim);
+      this.#preempt(planning, victim);
     }
   }
 
@@ -251,25 +251,25 @@ export class Scheduler {
   }
 
   /** Shares the rows that are left among tenants by weight; inside a tenant by priority, then in order of arrival. */
-  #shareRest(draft: Draft): void {
-    let hungry = this.#hungryTenants(draft);
-    while (draft.budget > 0 && hungry.length > 0) {
-      const { budget } = draft;
+  #shareRest(planning: Planning): void {
+    let hungry = this.#hungryTenants(planning);
+    while (planning.budget > 0 && hungry.length > 0) {
+      const { budget } = planning;
       const weight = hungry.reduce((sum, { tenant }) => sum + tenant.weight, 0);
       hungry = hungry.filter(({ tenant, sequences }) => {
         const part = Math.max(1, Math.floor((budget * tenant.weight) / weight));
-        let left = Math.min(part, draft.budget);
-        for (const sequence of sequences) left -= this.#give(draft, sequence, left);
+        let left = Math.min(part, planning.budget);
+        for (const sequence of sequences) left -= this.#give(planning, sequence, left);
         // A tenant that could not use its part is satisfied, or waits for blocks.
         return left === 0;
       });
     }
   }
 
-  #hungryTenants(draft: Draft): { readonly tenant: Tenant; readonly sequences: Sequence[] }[] {
+  #hungryTenants(planning: Planning): { readonly tenant: Tenant; readonly sequences: Sequence[] }[] {
     const byTenant = new Map<Tenant, Sequence[]>();
     for (const sequence of this.#running) {
-      if (draft.rows.has(sequence)) continue;
+      if (planning.rows.has(sequence)) continue;
       const tenant = this.#queue.tenantOf(sequence);
       const sequences = byTenant.get(tenant);
       if (sequences) sequences.push(sequence);

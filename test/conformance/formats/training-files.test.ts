@@ -250,3 +250,37 @@ test('one form in a file', () => {
   secondRefused({ prompt: 'a', chosen: 'b', rejected: 'c' }, 'preference example');
   refused(`{"prompt":"a","completion":"b"}\n${good}`, 'line 2', 'chat example');
 });
+
+test('preference files without a prompt part at the last message', () => {
+  const worse = { role: 'assistant', content: 'Stones.' };
+  const record = { chosen: [user, assistant], rejected: [user, worse] };
+  assert.deepEqual(parse(JSON.stringify(record)).examples, [
+    { line: 1, prompt: [user], chosen: assistant, rejected: worse },
+  ]);
+  const bad = (changes: object, ...texts: string[]) =>
+    refused(JSON.stringify({ ...record, ...changes }), 'line 1', ...texts);
+  bad({ rejected: [{ role: 'user', content: 'other' }, worse] }, 'the same conversation up to their last messages');
+  bad({ rejected: [assistant] }, 'the same conversation');
+  bad({ chosen: [user, user], rejected: [user, worse] }, 'chosen[1].role must be assistant');
+  bad({ chosen: [user, assistant, assistant], rejected: [user, assistant, worse] }, 'two assistant messages');
+  bad({ chosen: 'a', rejected: 'b' }, 'prompt is missing');
+});
+
+test('rated files', () => {
+  const texts = { prompt: 'a', completion: 'b', label: true };
+  const messages = { prompt: [user], completion: [assistant], label: false };
+  const { form, examples } = parse(`${JSON.stringify(texts)}\n${JSON.stringify(messages)}`);
+  assert.equal(form, 'rated');
+  assert.deepEqual(examples, [
+    { line: 1, isDesirable: true, prompt: 'a', completion: 'b' },
+    { line: 2, isDesirable: false, prompt: [user], completion: assistant },
+  ]);
+  const bad = (changes: object, ...more: string[]) =>
+    refused(JSON.stringify({ ...texts, ...changes }), 'line 1', ...more);
+  bad({ label: 1 }, 'label must be true', '1');
+  bad({ completion: '' }, 'completion is empty');
+  bad({ completion: [assistant] }, 'completion must be a text');
+  bad({ prompt: [user, assistant], completion: [assistant] }, 'prompt end with an assistant message');
+  bad({ score: 1 }, 'score');
+  secondRefused(texts, 'rated example', 'line 1');
+});

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Rng } from '../../../src/base/index.ts';
-import { ANY_OBJECT, engineForm, GrammarCompiler, maskLogits, type Grammar } from '../../../src/grammar/index.ts';
-import { loadNativeGrammars } from '../../../src/numeric/index.ts';
-import { loadTokenizerJson, vocabularyBytes, type Tokenizer } from '../../../src/text/index.ts';
+import { ANY_OBJECT, engineForm, maskLogits, type Grammar } from '../../../src/grammar/index.ts';
+import { loadTokenizerJson } from '../../../src/text/index.ts';
+import { compilerFor, idsIn, wayThrough } from '../../support/grammar-acceptance.ts';
 import { jsonObjectState } from '../../support/json-prefix.ts';
 import { letterTokenizer } from '../../support/letter-tokenizer.ts';
 
@@ -14,32 +14,9 @@ const tiny = loadTokenizerJson(readFileSync(tinyJson), 'tiny', {
 });
 const letters = letterTokenizer();
 
-function compilerFor(tokenizer: Tokenizer, vocabSize = tokenizer.vocabSize): GrammarCompiler {
-  return new GrammarCompiler(loadNativeGrammars(vocabularyBytes(tokenizer, vocabSize)));
-}
-
-/** The tokens that a mask allows. */
-function idsIn(mask: Int32Array): Set<number> {
-  const ids = new Set<number>();
-  for (const [word, bits] of mask.entries()) {
-    for (let bit = 0; bit < 32; bit++) if ((bits >>> bit) & 1) ids.add(word * 32 + bit);
-  }
-  return ids;
-}
-
-/** Follows texts token by token; tells which of them the grammar takes whole. */
-async function accepts(grammar: Grammar, tokenizer = letters): Promise<(text: string) => boolean> {
-  const compiler = compilerFor(tokenizer);
-  const compiled = await compiler.compile(engineForm(grammar, 'test'), 'test');
-  return (text) => {
-    using progress = compiled.start();
-    const mask = new Int32Array(compiler.maskWords);
-    for (const id of tokenizer.encode(text, { allowSpecial: false })) {
-      if (!progress.mask(mask) || !idsIn(mask).has(id)) return false;
-      progress.accept(id);
-    }
-    return progress.mask(mask) && tokenizer.eosIds.every((id) => idsIn(mask).has(id));
-  };
+async function accepts(grammar: Grammar): Promise<(text: string) => boolean> {
+  const wayOf = await wayThrough(grammar);
+  return (text) => wayOf(text) === 'whole';
 }
 
 for (const [name, tokenizer] of [

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { APICallError, embed, embedMany, generateText, streamText } from 'ai';
+import { APICallError, embed, embedMany, generateObject, generateText, stepCountIs, streamText, tool } from 'ai';
+import { z } from 'zod';
 import { startTinyServer, type TinyServer } from '../../support/tiny-server.ts';
 
 let server: TinyServer;
@@ -10,6 +11,7 @@ let provider: ReturnType<typeof createOpenAICompatible<string, string, string, s
 
 before(async () => {
   server = await startTinyServer({
+    contextLength: 2048,
     adapters: {
       'acme/reply': { seed: 2, rank: 8, targets: 'all-linear' },
       'globex/label': { seed: 3, rank: 2, targets: ['o_proj'] },
@@ -20,6 +22,7 @@ before(async () => {
     baseURL: `${server.url}/v1`,
     apiKey: server.keyOf('acme'),
     includeUsage: true,
+    supportsStructuredOutputs: true,
   });
 });
 after(() => server?.[Symbol.asyncDispose]());
@@ -97,4 +100,64 @@ test('errors keep their status and message', async () => {
       (error) => APICallError.isInstance(error) && error.statusCode === status && message.test(error.message),
     );
   }
+});
+
+const City = z.object({ city: z.enum(['Rome', 'Oslo']), days: z.int().min(1).max(9) });
+const asking = { maxRetries: 0, maxOutputTokens: 400, temperature: 1, prompt: 'how warm will it be?' } as const;
+
+test('tools: called, run, their results sent back; whole and streamed', async () => {
+  const seen: unknown[] = [];
+  const weather = tool({
+    description: 'The weather of a city',
+    inputSchema: City,
+    execute: (given) => {
+      seen.push(given);
+      return { degrees: given.days };
+    },
+  });
+  const body = {
+    ...asking,
+    model: provider.chatModel('acme/reply'),
+    tools: { weather },
+    toolChoice: 'required',
+    stopWhen: stepCountIs(2),
+    seed: 3,
+    providerOptions: { espalier: { parallel_tool_calls: false } },
+  } as const;
+  const { steps } = await generateText(body);
+  assert.equal(steps.length, 2, 'the second request has the first one’s result');
+  for (const { finishReason, toolCalls, toolResults } of steps) {
+    assert.equal(finishReason, 'tool-calls');
+    assert.equal(toolCalls.length, 1);
+    const [call] = toolCalls;
+    City.parse(call.input);
+    assert.deepEqual(toolResults[0].output, { degrees: City.parse(call.input).days });
+  }
+  assert.deepEqual(
+    seen,
+    steps.map(({ toolCalls }) => toolCalls[0].input),
+  );
+  const stream = streamText(body);
+  let numPieces = 0;
+  for await (const part of stream.fullStream) {
+    if (part.type === 'error') throw part.error;
+    if (part.type === 'tool-input-delta') numPieces++;
+  }
+  const streamed = await stream.steps;
+  assert.deepEqual(
+    streamed.map(({ toolCalls }) => toolCalls[0].input),
+    seen.slice(0, 2),
+  );
+  assert.ok(numPieces > streamed.length, 'arguments come in pieces');
+  const named = await generateText({
+    ...body,
+    toolChoice: { type: 'tool', toolName: 'weather' },
+    stopWhen: stepCountIs(1),
+  });
+  assert.equal(named.toolCalls[0].toolName, 'weather');
+});
+
+test('objects of a schema', async () => {
+  const { object } = await generateObject({ ...asking, seed: 1, model: provider.chatModel('tiny'), schema: City });
+  City.parse(object);
 });

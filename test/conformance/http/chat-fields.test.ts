@@ -42,6 +42,21 @@ describe('log-probabilities of a chat', () => {
     assert.equal(bytes.toString(), message.content);
   });
 
+  test('of an answer that is held to a form they are those of the free model', async () => {
+    const { message, logprobs } = await chat(ask('pear', { logprobs: true, guided_choice: ['zebra, quite'] }));
+    assert.equal(message.content, 'zebra, quite');
+    const ids = [...renderer.renderPrompt([{ role: 'user', content: 'pear' }])];
+    let product = 0;
+    for (const { bytes, logprob } of logprobs?.content ?? []) {
+      const row = plainLogprobs(ids).at(-1) ?? new Float64Array();
+      const id = idOf(bytes, row);
+      assert.ok(Math.abs(logprob - row[id]) < 1e-3, `${logprob} of ${row[id]}`);
+      product += logprob;
+      ids.push(id);
+    }
+    assert.ok(product < -10, 'the free model would not say this');
+  });
+
   test('a stream tells the same, each token with the text that it completes', async () => {
     const body = ask('plum', { logprobs: true, top_logprobs: 2, temperature: 1, seed: 3, max_completion_tokens: 40 });
     const whole = await chat(body);
@@ -153,9 +168,20 @@ describe('how tokens are chosen', () => {
     assert.equal(foreign.param, 'stop_token_ids');
   });
 
-  test('prediction is accepted and changes nothing', async () => {
-    const prediction = { type: 'content' as const, content: 'anything' };
-    assert.equal((await chat(ask('pear', { prediction }))).message.content, (await chat(ask('pear'))).message.content);
+  test('a prediction changes the speed and not the answer, and usage tells what of it was tried', async () => {
+    const answer = (await chat(ask('pear'))).message.content ?? '';
+    for (const content of [answer, 'anything']) {
+      const predicted = await client.chat.completions.create(
+        ask('pear', { prediction: { type: 'content' as const, content } }),
+      );
+      assert.equal(predicted.choices[0].message.content, answer);
+      const { accepted_prediction_tokens: accepted = 0, rejected_prediction_tokens: rejected = 0 } =
+        predicted.usage?.completion_tokens_details ?? {};
+      assert.ok(accepted <= (predicted.usage?.completion_tokens ?? 0));
+      if (content === answer) assert.ok(accepted > 0, `${accepted} tokens were right, ${rejected} wrong`);
+      else assert.equal(accepted, 0);
+    }
+    assert.equal((await client.chat.completions.create(ask('pear'))).usage?.completion_tokens_details, undefined);
   });
 });
 

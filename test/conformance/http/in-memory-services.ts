@@ -6,17 +6,22 @@ import type {
   ChatRequest,
   EmbeddingRequest,
   Embeddings,
+  FileServices,
   GenerationOptions,
+  JobServices,
   LoadRequest,
   ModelEntry,
   ModelSelection,
   NamedResidence,
   ResolvedModel,
   Services,
+  TaskServices,
+  TenantServices,
   TextRequest,
   Unloaded,
 } from '../../../src/http/index.ts';
-import type { Principal } from '../../../src/tenancy/index.ts';
+import { NO_LIMITS } from '../../../src/tenancy/index.ts';
+import type { Principal, RateState, Tenant, TenantLimits } from '../../../src/tenancy/index.ts';
 
 export const OPERATOR_KEY = 'esp_operator';
 export const ACME_KEY = 'esp_acme';
@@ -63,6 +68,7 @@ export class EchoAdapters implements AdapterServices {
     const mine = [...this.#names].filter(([key]) => tenant === null || key.startsWith(`${tenant} `));
     return mine.slice(0, limit).map(([, { name }]) => ({
       digest: ACME_DIGEST,
+      base: BASE.name,
       names: [name],
       state: 'ready',
       readyBytes: 100,
@@ -79,6 +85,73 @@ export class EchoAdapters implements AdapterServices {
   }
 }
 
+const noFile = (): never => fail('STORED_FILE_NOT_FOUND', 'there are no files');
+const noUpload = (): never => fail('UPLOAD_NOT_FOUND', 'there are no uploads');
+const noJob = (): never => fail('JOB_NOT_FOUND', 'there are no jobs');
+const noTask = (): never => fail('ADAPTER_NOT_FOUND', 'there are no tasks');
+const nothing = () => ({ items: [], hasMore: false });
+
+/** A tenant without files: those of the real store are tested with the real server. */
+const NO_FILES: FileServices = {
+  create: async () => fail('REQUEST_INVALID', 'nothing is stored here'),
+  get: noFile,
+  list: nothing,
+  delete: noFile,
+  content: noFile,
+  createUpload: () => fail('REQUEST_INVALID', 'nothing is stored here'),
+  addPart: async () => noUpload(),
+  completeUpload: async () => noUpload(),
+  cancelUpload: noUpload,
+};
+const NO_TASKS: TaskServices = {
+  list: () => [],
+  get: noTask,
+  setSplit: noTask,
+  promote: noTask,
+  rollback: noTask,
+};
+const NO_JOBS: JobServices = {
+  create: noFile,
+  get: noJob,
+  list: nothing,
+  command: noJob,
+  events: noJob,
+  checkpoints: noJob,
+};
+/** Acme and globex, with their limits. */
+export class EchoTenants implements TenantServices {
+  readonly #tenants = new Map(['acme', 'globex'].map((name) => [name, { name, ...NO_LIMITS, createdAt: 1_999 }]));
+
+  list({ tenant }: Principal): Tenant[] {
+    return [...this.#tenants.values()].filter(({ name }) => tenant === null || name === tenant);
+  }
+
+  show({ tenant: asking }: Principal, name: string): ReturnType<TenantServices['show']> {
+    if (asking !== null && asking !== name) fail('TENANT_NOT_FOUND', `no tenant "${name}"`);
+    const usage = {
+      requestsInFlight: 1,
+      requestsRemaining: null,
+      tokensRemaining: 7,
+      adapters: 2,
+      adapterBytes: 300,
+      requestsToday: 4,
+      promptTokensToday: 5,
+      completionTokensToday: 6,
+    };
+    return { tenant: this.#find(name), usage };
+  }
+
+  change(name: string, limits: Partial<TenantLimits>): Tenant {
+    const changed = { ...this.#find(name), ...limits };
+    this.#tenants.set(name, changed);
+    return changed;
+  }
+
+  #find(name: string): Tenant {
+    return this.#tenants.get(name) ?? fail('TENANT_NOT_FOUND', `no tenant "${name}"`);
+  }
+}
+
 /**
  * Services of one base that repeats the last message, word by word. Tenant acme has an adapter `acme/spam` that answers in capital
  * letters. Everything that the HTTP face must give back is counted.
@@ -86,10 +159,15 @@ export class EchoAdapters implements AdapterServices {
 export class EchoServices implements Services {
   readonly maxChoices = 3;
   readonly adapters = new EchoAdapters();
+  readonly files = NO_FILES;
+  readonly jobs = NO_JOBS;
+  readonly tasks = NO_TASKS;
+  readonly tenants = new EchoTenants();
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
   limit = 100;
   isUp = true;
+  rateState: RateState | null = null;
   numAdmitted = 0;
   numAnswering = 0;
   numDeltas = 0;
@@ -184,7 +262,7 @@ export class EchoServices implements Services {
         const finishReason = numWords < words.length ? 'length' : 'stop';
         for (let choice = 0; choice < numChoices; choice++) {
           await next();
-          yield { index: prompt * numChoices + choice, text: '', finishReason, usage };
+          yield { index: prompt * numChoices + choice, text: '', finishReason, usage, queuedMs: 250 };
         }
       }
     } finally {
@@ -208,8 +286,12 @@ export class EchoServices implements Services {
     return '# TYPE espalier_engine_steps_total counter\nespalier_engine_steps_total 3\n';
   }
 
-  isReady(): boolean {
-    return this.isUp;
+  bases(): { readonly name: string; readonly isReady: boolean }[] {
+    return [{ name: BASE.name, isReady: this.isUp }];
+  }
+
+  rates(): RateState | null {
+    return this.rateState;
   }
 }
 

@@ -135,8 +135,8 @@ test('every error is the class that the client has for it', async () => {
     (error) => error instanceof OpenAI.AuthenticationError && error.code === 'invalid_api_key',
   );
   await assert.rejects(
-    ask(client, BASE.name, { tools: [{ type: 'function', function: { name: 'f', parameters: {} } }] }),
-    (error) => error instanceof OpenAI.BadRequestError && error.param === 'tools',
+    ask(client, BASE.name, { functions: [{ name: 'f', parameters: {} }] }),
+    (error) => error instanceof OpenAI.BadRequestError && error.param === 'functions',
   );
   services.limit = 0;
   await assert.rejects(

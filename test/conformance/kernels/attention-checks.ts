@@ -112,9 +112,12 @@ function page(
   for (const [sequence, length] of lengths.entries()) {
     for (let position = 0; position < length; position++) {
       const block = blockTables[sequence * maxBlocks + Math.floor(position / blockSize)];
-      const target = (block * blockSize + (position % blockSize)) * width;
-      kCache.set(rowOf(k, rowSequences.length, width), target);
-      vCache.set(rowOf(v, rowSequences.length, width), target);
+      const place = position % blockSize;
+      for (let i = 0; i < width; i++) {
+        const [head, e] = [block * shape.G + Math.floor(i / shape.E), i % shape.E];
+        kCache[(head * shape.E + e) * blockSize + place] = k[rowSequences.length * width + i];
+        vCache[(head * blockSize + place) * shape.E + e] = v[rowSequences.length * width + i];
+      }
       rowSequences.push(sequence);
       contextLengths.push(position + 1);
     }

@@ -71,6 +71,9 @@ export const matrixFaults: readonly Fault[] = [
       return values.map((value, i) => (w.format === 'int8' && Math.floor(i / w.in) === 1 ? value * 2 : value));
     },
   })),
+  fault('freeze', 'stores int8 for nf4', /exactly the values/, (k) => ({
+    freeze: (w, out, inputs, format) => k.freeze(w, out, inputs, format === 'nf4' ? 'int8' : format),
+  })),
   fault('linearForward', 'multiplies by int8 codes that are not rounded to the format', /thawed copy/, (k) => ({
     linearForward(y, x, w, T, accumulate) {
       k.linearForward(y, x, w, T, accumulate);

@@ -8,11 +8,19 @@ import { withMethods } from './check.ts';
 import type { Fault } from './fault.ts';
 import { matrixFaults } from './matrix-faults.ts';
 import { nativeSubject } from './native-subject.ts';
+import { nf4Faults } from './nf4-faults.ts';
 import { outputFaults } from './output-faults.ts';
 import { programFaults } from './program-faults.ts';
 import { rowFaults } from './row-faults.ts';
 
-const FAULTS: readonly Fault[] = [...outputFaults, ...matrixFaults, ...rowFaults, ...attentionFaults, ...programFaults];
+const FAULTS: readonly Fault[] = [
+  ...outputFaults,
+  ...matrixFaults,
+  ...nf4Faults,
+  ...rowFaults,
+  ...attentionFaults,
+  ...programFaults,
+];
 
 const subject = nativeSubject();
 const rejecting = new Set<string>();

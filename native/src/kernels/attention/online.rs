@@ -1,8 +1,9 @@
 //! Attention without a T×T matrix (Dao et al., 2022): keys pass by in tiles, and each query keeps a running maximum, the sum
 //! of its exponentials and its weighted sum of values. The same code serves packed segments and paged caches, so that a row's
-//! result is the same bits in both.
+//! result is the same bits in both. Packed segments are copied into tiles; pages lie in the cache as the products read them.
 use super::product::{LANES, Left, Right, Terms, product};
-use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries};
+use super::paged::Pages;
+use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries, prefetch};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::kernels::math::{exp, larger, reduce};
 use crate::kernels::split::for_units;
@@ -18,8 +19,8 @@ const TILES: usize = 4;
 pub enum Context<'a> {
     /// Rows `start..=t` of k and v.
     Segment { start: usize },
-    /// The first `lengths[t]` keys of a sequence whose blocks `table` lists.
-    Paged { table: &'a [i32], block_size: usize, lengths: &'a [i32] },
+    /// The first `lengths[t]` keys of a sequence's pages.
+    Paged { pages: Pages<'a>, lengths: &'a [i32] },
 }
 
 impl Context<'_> {
@@ -28,16 +29,6 @@ impl Context<'_> {
         match self {
             Context::Segment { start } => t + 1 - start,
             Context::Paged { lengths, .. } => lengths[t] as usize,
-        }
-    }
-
-    /// The row of k and v that holds a key.
-    fn row(&self, key: usize) -> usize {
-        match self {
-            Context::Segment { start } => start + key,
-            Context::Paged { table, block_size, .. } => {
-                table[key / block_size] as usize * block_size + key % block_size
-            }
         }
     }
 }
@@ -54,6 +45,17 @@ struct Unit<'a> {
     kv_head: usize,
     /// Pairs of a row and a key.
     pairs: usize,
+}
+
+impl Unit<'_> {
+    /// Asks for cached keys (or values) some time before they are read: a few queries would wait for each line of memory.
+    fn fetch(&self, cache: &[f32], keys: Range<usize>, shape: Shape) {
+        if let Context::Paged { pages, .. } = self.context {
+            for first in keys.step_by(pages.block_size) {
+                prefetch(&cache[pages.head(first, self.kv_head, shape)]);
+            }
+        }
+    }
 }
 
 /// Attention of every run's rows over the run's keys.
@@ -95,19 +97,31 @@ pub fn attend<'a>(
     );
 }
 
+/// Where a tile's keys or values are.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// In the scratch memory.
+    Packed,
+    /// In the cache, where a panel of [`LANES`] keys begins at `starts` (`value_starts`); `term` is the distance of two terms of a product.
+    Cached { data: &'a [f32], term: usize },
+}
+
 /// One thread's memory. Queries are those of a unit, tiles as in `tiles`.
 struct Scratch {
     /// How many keys each row sees.
     lengths: Vec<usize>,
     queries: Vec<f32>,
-    /// Of the tile of keys: where each begins in k and v, and packed copies.
+    /// Of the tile of keys: where each begins in k and v, or each panel in the cache; and packed copies.
     starts: Vec<usize>,
+    value_starts: Vec<usize>,
     keys_transposed: Vec<f32>,
     values: Vec<f32>,
     /// Of one tile: scores, then exponentials [queries, KEYS].
     scores: Vec<f32>,
     /// Of one tile: keys seen by each query, what its old sums are multiplied by, and its part of the weighted values.
     visible: Vec<usize>,
+    /// The same of one panel.
+    panel_visible: Vec<usize>,
     corrections: Vec<f32>,
     part: Vec<f32>,
     /// Of each query: the largest score so far, the sum of exp(score − largest), and the values weighted so.
@@ -123,10 +137,12 @@ impl Scratch {
             lengths: Vec::with_capacity(rows),
             queries: vec![0.0; queries * shape.padded()],
             starts: Vec::with_capacity(KEYS),
+            value_starts: Vec::with_capacity(KEYS),
             keys_transposed: vec![0.0; KEYS * shape.width],
             values: vec![0.0; KEYS * shape.padded()],
             scores: vec![0.0; tile * KEYS],
             visible: vec![0; tile],
+            panel_visible: vec![0; tile],
             corrections: vec![0.0; tile],
             part: vec![0.0; tile * shape.padded()],
             largest: vec![0.0; queries],
@@ -145,17 +161,18 @@ impl Scratch {
         self.weighted[..rows * group * padded].fill(0.0);
 
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
+        let tile = |first_key: usize| first_key.min(longest)..longest.min(first_key + KEYS);
+        unit.fetch(k, tile(0), shape);
         for first_key in (0..longest).step_by(KEYS) {
-            let keys = first_key..longest.min(first_key + KEYS);
-            self.starts.clear();
-            self.starts.extend(keys.map(|key| shape.key_elements(unit.context.row(key), unit.kv_head).start));
-            pack_keys_transposed(isa, &mut self.keys_transposed, k, &self.starts, shape.width);
-            pack_keys(&mut self.values, v, &self.starts, shape);
+            let keys = tile(first_key);
+            unit.fetch(v, keys.clone(), shape);
+            unit.fetch(k, tile(first_key + KEYS), shape);
+            let (keys, values) = self.find_keys(isa, unit, k, v, keys, shape);
             for first_row in (0..rows).step_by(tile_rows) {
                 let rows = first_row..rows.min(first_row + tile_rows);
                 let most = self.see_keys(rows.clone(), group, first_key);
                 if most > 0 {
-                    self.attend_tile(isa, rows.start * group..rows.end * group, most.div_ceil(LANES), shape);
+                    self.attend_tile(isa, keys, values, rows.start * group..rows.end * group, most, shape);
                 }
             }
         }
@@ -172,9 +189,60 @@ impl Scratch {
         most
     }
 
-    /// Brings the packed keys to a tile of queries; no query sees more of them than `panels` panels.
-    fn attend_tile(&mut self, isa: Isa, queries: Range<usize>, panels: usize, shape: Shape) {
+    /// Finds a tile of keys and values where they lie, or packs them.
+    fn find_keys<'a>(
+        &mut self,
+        isa: Isa,
+        unit: &Unit,
+        k: &'a [f32],
+        v: &'a [f32],
+        keys: Range<usize>,
+        shape: Shape,
+    ) -> (Place<'a>, Place<'a>) {
+        self.starts.clear();
+        self.value_starts.clear();
+        match unit.context {
+            Context::Segment { start } => {
+                let row = |key| shape.key_elements(start + key, unit.kv_head).start;
+                self.starts.extend(keys.map(row));
+                pack_keys_transposed(isa, &mut self.keys_transposed, k, &self.starts, shape.width);
+                pack_keys(&mut self.values, v, &self.starts, shape);
+                (Place::Packed, Place::Packed)
+            }
+            Context::Paged { pages, .. } => {
+                let has_panels = pages.block_size.is_multiple_of(LANES);
+                let of_keys = if has_panels {
+                    let panels = keys.clone().step_by(LANES);
+                    self.starts.extend(panels.map(|key| pages.key(key, unit.kv_head, shape)));
+                    Place::Cached { data: k, term: pages.block_size }
+                } else {
+                    pages.pack_keys_transposed(&mut self.keys_transposed, k, keys.clone(), unit.kv_head, shape);
+                    Place::Packed
+                };
+                let are_whole = has_panels && shape.width == shape.padded();
+                let step = if are_whole { LANES } else { 1 };
+                self.value_starts.extend(keys.step_by(step).map(|key| pages.value(key, unit.kv_head, shape)));
+                if are_whole {
+                    return (of_keys, Place::Cached { data: v, term: shape.width });
+                }
+                pack_keys(&mut self.values, v, &self.value_starts, shape);
+                (of_keys, Place::Packed)
+            }
+        }
+    }
+
+    /// Brings a tile of keys to a tile of queries; no query sees more than the first `most` of them.
+    fn attend_tile(
+        &mut self,
+        isa: Isa,
+        keys: Place,
+        values: Place,
+        queries: Range<usize>,
+        most: usize,
+        shape: Shape,
+    ) {
         let (width, padded, count) = (shape.width, shape.padded(), queries.len());
+        let panels = most.div_ceil(LANES);
         let visible = &self.visible[..count];
         let scores = &mut self.scores[..count * KEYS];
         let part = &mut self.part[..count * padded];
@@ -182,15 +250,41 @@ impl Scratch {
         part.fill(0.0);
 
         let left = Left { data: &self.queries[queries.start * padded..], row: padded, term: 1 };
-        let right = Right { data: &self.keys_transposed, panel: width * LANES, term: LANES };
-        product(isa, scores, KEYS, left, right, count, panels, Terms::All(width));
+        match keys {
+            Place::Packed => {
+                let right = Right { data: &self.keys_transposed, panel: width * LANES, term: LANES };
+                product(isa, scores, KEYS, left, right, count, panels, Terms::All(width));
+            }
+            Place::Cached { data, term } => {
+                for (panel, start) in self.starts[..panels].iter().enumerate() {
+                    let right = Right { data: &data[*start..], panel: 0, term };
+                    product(isa, &mut scores[panel * LANES..], KEYS, left, right, count, 1, Terms::All(width));
+                }
+            }
+        }
 
         let (largest, sums) = (&mut self.largest[queries.clone()], &mut self.sums[queries.clone()]);
         exponentiate(isa, scores, visible, largest, sums, &mut self.corrections);
 
-        let left = Left { data: scores, row: KEYS, term: 1 };
-        let right = Right { data: &self.values, panel: LANES, term: padded };
-        product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(visible));
+        match values {
+            Place::Packed => {
+                let left = Left { data: scores, row: KEYS, term: 1 };
+                let right = Right { data: &self.values, panel: LANES, term: padded };
+                product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(visible));
+            }
+            Place::Cached { data, term } => {
+                let ends = &mut self.panel_visible[..count];
+                // The sums go on from one panel to the next: the chain of a sum is the same as over packed values.
+                for (panel, start) in self.value_starts[..panels].iter().enumerate() {
+                    for (end, visible) in ends.iter_mut().zip(visible) {
+                        *end = visible.saturating_sub(panel * LANES).min(LANES);
+                    }
+                    let left = Left { data: &scores[panel * LANES..], row: KEYS, term: 1 };
+                    let right = Right { data: &data[*start..], panel: LANES, term };
+                    product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(ends));
+                }
+            }
+        }
 
         let weighted = &mut self.weighted[queries.start * padded..queries.end * padded];
         correct(isa, weighted, part, &self.corrections, visible);

@@ -1,7 +1,61 @@
 //! Attention of new rows over a paged cache of keys and values, with the sums of `online`.
+//!
+//! A block holds its keys transposed, [G, E, block_size], and its values as [G, block_size, E]: what one key-value head reads lies
+//! together, and a product reads it where it lies. With so few queries as a step of decoding has, copying would take most of the time.
 use super::online::{Context, Run, attend};
+use super::product::LANES;
 use super::tiles::Shape;
+use crate::kernels::split::for_units;
+use crate::pool::SharedMut;
 use crate::simd::Isa;
+use std::ops::Range;
+
+/// Fewer rows are written by the calling thread.
+const FEW_ROWS: usize = 16;
+
+/// The blocks of one sequence.
+#[derive(Clone, Copy)]
+pub struct Pages<'a> {
+    pub table: &'a [i32],
+    pub block_size: usize,
+}
+
+impl Pages<'_> {
+    /// The part of the block of `key` that belongs to a key-value head.
+    pub fn head(&self, key: usize, kv_head: usize, shape: Shape) -> Range<usize> {
+        let (block, size) = (self.table[key / self.block_size] as usize, self.block_size * shape.width);
+        let start = (block * shape.kv_heads + kv_head) * size;
+        start..start + size
+    }
+
+    /// Where the first element of a key lies; the others follow at distances of `block_size`.
+    pub fn key(&self, key: usize, kv_head: usize, shape: Shape) -> usize {
+        self.head(key, kv_head, shape).start + key % self.block_size
+    }
+
+    /// Where a value begins.
+    pub fn value(&self, key: usize, kv_head: usize, shape: Shape) -> usize {
+        self.head(key, kv_head, shape).start + key % self.block_size * shape.width
+    }
+
+    /// Copies keys to panels of [`LANES`] keys, each [E, LANES], for blocks that are not made of whole panels.
+    pub fn pack_keys_transposed(
+        &self,
+        target: &mut [f32],
+        k_cache: &[f32],
+        keys: Range<usize>,
+        kv_head: usize,
+        shape: Shape,
+    ) {
+        for (i, key) in keys.enumerate() {
+            let start = self.key(key, kv_head, shape);
+            let panel = i / LANES * shape.width * LANES;
+            for element in 0..shape.width {
+                target[panel + element * LANES + i % LANES] = k_cache[start + element * self.block_size];
+            }
+        }
+    }
+}
 
 /// Which cached keys each row sees: the first `context_lengths[t]` of the sequence `row_sequences[t]`, whose blocks are row
 /// `row_sequences[t]` of `block_tables` [sequences, max_blocks].
@@ -33,15 +87,14 @@ impl PagedRows<'_> {
         Ok(())
     }
 
-    /// Where the last key that row t sees lies in the cache; `None` if it sees none.
-    fn last_slot(&self, t: usize) -> Option<usize> {
-        let position = (self.context_lengths[t] as usize).checked_sub(1)?;
-        let block = self.block_tables[self.row_sequences[t] as usize * self.max_blocks + position / self.block_size];
-        Some(block as usize * self.block_size + position % self.block_size)
+    fn pages(&self, t: usize) -> Pages<'_> {
+        let start = self.row_sequences[t] as usize * self.max_blocks;
+        Pages { table: &self.block_tables[start..start + self.max_blocks], block_size: self.block_size }
     }
 }
 
-/// Writes the key and the value of each row, [G, E], as the last ones that it sees. `rows` must have passed [`PagedRows::check`].
+/// Writes the key and the value of each row, [G, E], as the last ones that it sees. `rows` must have passed [`PagedRows::check`], and no two
+/// of them may have the same place.
 pub fn cache_keys_and_values(
     k_cache: &mut [f32],
     v_cache: &mut [f32],
@@ -50,16 +103,30 @@ pub fn cache_keys_and_values(
     rows: PagedRows,
     shape: Shape,
 ) {
-    let width = shape.kv_heads * shape.width;
-    for t in 0..rows.row_sequences.len() {
-        if let Some(slot) = rows.last_slot(t) {
-            k_cache[slot * width..(slot + 1) * width].copy_from_slice(&k[t * width..(t + 1) * width]);
-            v_cache[slot * width..(slot + 1) * width].copy_from_slice(&v[t * width..(t + 1) * width]);
-        }
-    }
+    let (k_cache, v_cache) = (SharedMut::new(k_cache), SharedMut::new(v_cache));
+    let units: Vec<usize> = (0..rows.row_sequences.len()).filter(|t| rows.context_lengths[*t] > 0).collect();
+    for_units(
+        &units,
+        units.len() < FEW_ROWS,
+        || (),
+        |t, ()| {
+            let (pages, key) = (rows.pages(*t), rows.context_lengths[*t] as usize - 1);
+            for kv_head in 0..shape.kv_heads {
+                let source = shape.key_elements(*t, kv_head);
+                let (key_start, value_start) = (pages.key(key, kv_head, shape), pages.value(key, kv_head, shape));
+                // SAFETY: the cache has the place, and no other row writes to it.
+                unsafe {
+                    for (element, value) in k[source.clone()].iter().enumerate() {
+                        *k_cache.as_ptr().add(key_start + element * rows.block_size) = *value;
+                    }
+                    v_cache.slice(value_start..value_start + shape.width).copy_from_slice(&v[source]);
+                }
+            }
+        },
+    );
 }
 
-/// Attention over cached keys. Caches are [blocks · block_size, G, E]; rows of one sequence that stand together share its
+/// Attention over cached keys. Caches are [blocks, G, E, block_size] for keys and [blocks, G, block_size, E] for values; rows of one sequence that stand together share its
 /// tiles. `rows` must have passed [`PagedRows::check`].
 pub fn attention_paged(
     isa: Isa,
@@ -74,8 +141,10 @@ pub fn attention_paged(
     let runs = rows.row_sequences.chunk_by(|a, b| a == b).map(|sequences| {
         let range = begin..begin + sequences.len();
         begin = range.end;
-        let table = &rows.block_tables[sequences[0] as usize * rows.max_blocks..][..rows.max_blocks];
-        let context = Context::Paged { table, block_size: rows.block_size, lengths: rows.context_lengths };
+        let start = sequences[0] as usize * rows.max_blocks;
+        let pages =
+            Pages { table: &rows.block_tables[start..start + rows.max_blocks], block_size: rows.block_size };
+        let context = Context::Paged { pages, lengths: rows.context_lengths };
         Run { rows: range, context }
     });
     attend(isa, out, None, q, k_cache, v_cache, runs, shape);
@@ -93,7 +162,8 @@ mod tests {
 
     /// The example's segments as sequences in a cache whose unused places hold NaN: (k cache, v cache, block tables).
     fn cache(example: &Example, lengths: &[usize]) -> (Vec<f32>, Vec<f32>, Vec<i32>) {
-        let row = example.shape.kv_heads * example.shape.width;
+        let width = example.shape.width;
+        let row = example.shape.kv_heads * width;
         let num_blocks = lengths.len() * MAX_BLOCKS;
         let mut caches = [&example.k, &example.v].map(|_| vec![f32::NAN; num_blocks * BLOCK_SIZE * row]);
         // A stride that has no divisor in common with the number of blocks scatters them.
@@ -102,9 +172,12 @@ mod tests {
         for (sequence, length) in lengths.iter().enumerate() {
             for key in 0..*length {
                 let block = tables[sequence * MAX_BLOCKS + key / BLOCK_SIZE] as usize;
-                let target = (block * BLOCK_SIZE + key % BLOCK_SIZE) * row;
-                for (cache, values) in caches.iter_mut().zip([&example.k, &example.v]) {
-                    cache[target..target + row].copy_from_slice(&values[source * row..(source + 1) * row]);
+                for i in 0..row {
+                    let (head, element) = (i / width, i % width);
+                    let start = (block * example.shape.kv_heads + head) * width * BLOCK_SIZE;
+                    let place = key % BLOCK_SIZE;
+                    caches[0][start + element * BLOCK_SIZE + place] = example.k[source * row + i];
+                    caches[1][start + place * width + element] = example.v[source * row + i];
                 }
                 source += 1;
             }

@@ -9,6 +9,9 @@ use std::ops::Range;
 
 /// Keys in a tile.
 pub const KEYS: usize = 64;
+/// Floats of a cache line.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
 /// Fewer multiply-adds than this stay on the calling thread.
 pub const LITTLE: usize = 1 << 19;
 
@@ -53,6 +56,18 @@ impl Shape {
         let start = (row * self.kv_heads + kv_head) * self.width;
         start..start + self.width
     }
+}
+
+/// Asks for the cache lines of `values`, without waiting for them.
+pub fn prefetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 has the instruction, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
 }
 
 /// Copies keys (or values) to rows of `shape.padded()` elements. The tile's j-th key begins at element `starts[j]` of `source`.

@@ -1,6 +1,6 @@
 //! bfloat16, rounded to nearest even: [in / 2][16][2]. A pair of inputs shares a 32-bit word, so that a shift and a mask widen
 //! it, and so that AVX-512's dot product of bfloat16 pairs can take it as it is.
-use super::Codec;
+use super::{Codec, Encode};
 use crate::kernels::lanes::{Lanes, WIDTH};
 use crate::kernels::operands::Panel;
 use crate::kernels::packed::PanelBytes;
@@ -9,19 +9,12 @@ pub struct Bf16;
 
 impl Codec for Bf16 {
     const NAME: &'static str = "bf16";
-    const ROW_BYTES: usize = 0;
     const PAIR_BYTES: usize = 2 * WIDTH * 2;
 
     type Reader<L: Lanes> = Bf16Panel;
 
-    fn encode(_rows: &mut [u8], codes: &mut [u8], weights: &[f32], inputs: usize) {
-        for (pair, codes) in codes.chunks_exact_mut(Self::PAIR_BYTES).enumerate() {
-            for (position, code) in codes.chunks_exact_mut(2).enumerate() {
-                let (row, i) = (position / 2, 2 * pair + position % 2);
-                let weight = if i < inputs { weights.get(row * inputs + i).copied().unwrap_or(0.0) } else { 0.0 };
-                code.copy_from_slice(&round_to_bf16(weight).to_le_bytes());
-            }
-        }
+    fn row_bytes(_inputs: usize) -> usize {
+        0
     }
 
     fn decode_row(panel: PanelBytes<'_>, row: usize, target: &mut [f32]) {
@@ -36,6 +29,18 @@ impl Codec for Bf16 {
     #[inline(always)]
     fn reader<L: Lanes>(panel: PanelBytes<'_>, first_pair: usize) -> Bf16Panel {
         Bf16Panel(panel.codes.as_ptr().wrapping_add(first_pair * Self::PAIR_BYTES).cast())
+    }
+}
+
+impl Encode for Bf16 {
+    fn encode(_rows: &mut [u8], codes: &mut [u8], weights: &[f32], inputs: usize) {
+        for (pair, codes) in codes.chunks_exact_mut(Self::PAIR_BYTES).enumerate() {
+            for (position, code) in codes.chunks_exact_mut(2).enumerate() {
+                let (row, i) = (position / 2, 2 * pair + position % 2);
+                let weight = if i < inputs { weights.get(row * inputs + i).copied().unwrap_or(0.0) } else { 0.0 };
+                code.copy_from_slice(&round_to_bf16(weight).to_le_bytes());
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! int8 with one float32 scale per output row, symmetric: scale = max|w| / 127, code = round(w / scale) with ties to even;
 //! [in][16]. The weight is code · scale rounded to float32.
-use super::Codec;
+use super::{Codec, Encode};
 use crate::kernels::lanes::{Lanes, WIDTH};
 use crate::kernels::operands::Panel;
 use crate::kernels::packed::PanelBytes;
@@ -9,11 +9,30 @@ pub struct Int8;
 
 impl Codec for Int8 {
     const NAME: &'static str = "int8";
-    const ROW_BYTES: usize = 4;
     const PAIR_BYTES: usize = 2 * WIDTH;
 
     type Reader<L: Lanes> = Int8Panel;
 
+    fn row_bytes(_inputs: usize) -> usize {
+        4
+    }
+
+    fn decode_row(panel: PanelBytes<'_>, row: usize, target: &mut [f32]) {
+        let bytes = &panel.rows[4 * row..4 * row + 4];
+        let scale = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        for (target, codes) in target.iter_mut().zip(panel.codes.chunks_exact(WIDTH)) {
+            *target = f32::from(codes[row] as i8) * scale;
+        }
+    }
+
+    #[inline(always)]
+    fn reader<L: Lanes>(panel: PanelBytes<'_>, first_pair: usize) -> Int8Panel {
+        let codes = panel.codes.as_ptr().wrapping_add(first_pair * Self::PAIR_BYTES).cast();
+        Int8Panel { codes, scales: panel.rows.as_ptr().cast() }
+    }
+}
+
+impl Encode for Int8 {
     fn encode(rows: &mut [u8], codes: &mut [u8], weights: &[f32], inputs: usize) {
         let mut scales = [0.0_f32; WIDTH];
         if inputs > 0 {
@@ -31,20 +50,6 @@ impl Codec for Int8 {
                 *code = steps.round_ties_even().clamp(-127.0, 127.0) as i8 as u8;
             }
         }
-    }
-
-    fn decode_row(panel: PanelBytes<'_>, row: usize, target: &mut [f32]) {
-        let bytes = &panel.rows[4 * row..4 * row + 4];
-        let scale = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        for (target, codes) in target.iter_mut().zip(panel.codes.chunks_exact(WIDTH)) {
-            *target = f32::from(codes[row] as i8) * scale;
-        }
-    }
-
-    #[inline(always)]
-    fn reader<L: Lanes>(panel: PanelBytes<'_>, first_pair: usize) -> Int8Panel {
-        let codes = panel.codes.as_ptr().wrapping_add(first_pair * Self::PAIR_BYTES).cast();
-        Int8Panel { codes, scales: panel.rows.as_ptr().cast() }
     }
 }
 

@@ -3,10 +3,12 @@
 pub mod bf16;
 mod f32;
 mod int8;
+mod nf4;
 
 pub use bf16::Bf16;
 pub use f32::F32;
 pub use int8::Int8;
+pub use nf4::Nf4;
 
 use super::lanes::Lanes;
 use super::operands::Panel;
@@ -14,17 +16,23 @@ use super::packed::PanelBytes;
 
 pub trait Codec: 'static {
     const NAME: &'static str;
-    /// Bytes of what is kept for each output row, such as its scale.
-    const ROW_BYTES: usize;
     /// Bytes of the codes of sixteen output rows at two inputs.
     const PAIR_BYTES: usize;
+    /// Up to so many rows, widening weights into a buffer costs more than it saves.
+    const FEW_ROWS: usize = 12;
 
     type Reader<L: Lanes>: Panel<L>;
 
-    /// Encodes one panel: `weights` holds up to sixteen rows of `inputs`. Writes every byte.
-    fn encode(rows: &mut [u8], codes: &mut [u8], weights: &[f32], inputs: usize);
+    /// Bytes of what is kept for each output row, such as its scale.
+    fn row_bytes(inputs: usize) -> usize;
     /// The values of output row `row` (0 to 15) of a panel.
     fn decode_row(panel: PanelBytes<'_>, row: usize, target: &mut [f32]);
     /// Reads a panel from input `2 · first_pair` on.
     fn reader<L: Lanes>(panel: PanelBytes<'_>, first_pair: usize) -> Self::Reader<L>;
+}
+
+/// A format in which rows are encoded without a look at others.
+pub trait Encode: Codec {
+    /// Encodes one panel: `weights` holds up to sixteen rows of `inputs`. Writes every byte.
+    fn encode(rows: &mut [u8], codes: &mut [u8], weights: &[f32], inputs: usize);
 }

@@ -109,9 +109,9 @@ fn a_row_alone_equals_the_row_in_any_batch_bit_for_bit() {
 /// Formats differ only in what their codes stand for.
 #[test]
 fn a_format_gives_the_bits_of_its_thawed_copy() {
-    let (rows, out, inputs) = (29, 83, 335);
-    let (x, dy) = (random(2, rows * inputs), random(3, rows * out));
-    for format in [Format::Bf16, Format::Int8] {
+    for (format, inputs) in [(Format::Bf16, 335), (Format::Int8, 335), (Format::Nf4, 335), (Format::Nf4, 384)] {
+        let (rows, out) = (29, 83);
+        let (x, dy) = (random(2, rows * inputs), random(3, rows * out));
         let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
         let exact = Packed::new(&thawed(&weight), out, inputs, Format::F32);
         each_setting(|isa| {

@@ -94,10 +94,17 @@ export function lohaLayout(config: LohaConfig): TensorLayout {
 
 const LOKR_SUFFIXES = ['lokr_w1', 'lokr_w1_a', 'lokr_w1_b', 'lokr_w2', 'lokr_w2_a', 'lokr_w2_b'];
 
-/** kron(w1 [a, c], w2 [b, d]) with out = a·b and in = c·d; a factor that is large beside the rank is stored as a product. */
 export function lokrLayout(config: LokrConfig): TensorLayout {
+  return perModule(LOKR_SUFFIXES, lokrShapes(config));
+}
+
+/**
+ * The factors of a module by the last part of their names: kron(w1 [a, c], w2 [b, d]) with out = a·b and in = c·d; a factor that is
+ * large beside the rank is stored as a product.
+ */
+export function lokrShapes(config: LokrConfig): (site: AdapterSite) => ModuleShapes {
   const rankOf = rankMatcher(config);
-  return perModule(LOKR_SUFFIXES, (site) => {
+  return (site) => {
     const r = rankOf(site.path);
     const [a, b] = factorise(site.out, config.decompose_factor);
     const [c, d] = factorise(site.in, config.decompose_factor);
@@ -107,7 +114,7 @@ export function lokrLayout(config: LokrConfig): TensorLayout {
       ...(isFirstWhole ? { lokr_w1: [a, c] } : { lokr_w1_a: [a, r], lokr_w1_b: [r, c] }),
       ...(isSecondWhole ? { lokr_w2: [b, d] } : { lokr_w2_a: [b, r], lokr_w2_b: [r, d] }),
     };
-  });
+  };
 }
 
 /**

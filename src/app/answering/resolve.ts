@@ -1,0 +1,127 @@
+/** From what a request names to the base, the adapter version or the mix that answers it. */
+import { fail } from '../../base/index.ts';
+import type { ModelEntry, ModelSelection, ResolvedModel } from '../../http/index.ts';
+import type { TunedModel } from '../../jobs/index.ts';
+import { referenceOf, type AdapterVersion } from '../../registry/index.ts';
+import type { AdapterMix, AdapterSource } from '../../serving/index.ts';
+import type { Principal } from '../../tenancy/index.ts';
+import { adapterSource } from '../adapter-loading.ts';
+import type { LoadedNames } from '../loaded-names.ts';
+import type { Platform } from '../platform.ts';
+import type { ServedBase, ServedBases } from '../served-bases.ts';
+import { resolveMix } from './mixes.ts';
+
+export class ModelResolver {
+  readonly #platform: Platform;
+  readonly #bases: ServedBases;
+  readonly #names: LoadedNames;
+
+  constructor(platform: Platform, bases: ServedBases, names: LoadedNames) {
+    this.#platform = platform;
+    this.#bases = bases;
+    this.#names = names;
+  }
+
+  /** @throws ADAPTER_NOT_FOUND also of what is another tenant's, or another base's; REQUEST_INVALID */
+  resolve(principal: Principal, selection: ModelSelection): ResolvedModel {
+    const { model, adapters } = selection;
+    const base = this.#bases.find(model);
+    if (adapters) {
+      return resolveMix(model, adapters, base && baseOf(base), (reference) =>
+        this.#resolveOne(principal, { model: reference, task: null }),
+      );
+    }
+    return this.#resolveOne(principal, selection);
+  }
+
+  /** Where the adapter of a resolved model, or each of its mix, is on disk. */
+  async sourceOf({ tenant }: Principal, { adapter, mix }: ResolvedModel): Promise<AdapterSource | AdapterMix | null> {
+    if (!adapter) return null;
+    const platform = this.#platform;
+    const sourceOfReference = (reference: string): Promise<AdapterSource> =>
+      adapterSource(platform, tenant, platform.registry.resolve(tenant, reference));
+    if (!mix) return sourceOfReference(adapter.reference);
+    const parts = mix.map(async ({ reference, weight }) => ({ source: await sourceOfReference(reference), weight }));
+    return { digest: adapter.digest, parts: await Promise.all(parts) };
+  }
+
+  /** The bases, the names that the tenant has loaded, and its adapters on these bases. */
+  list({ tenant }: Principal): ModelEntry[] {
+    return [
+      ...this.#bases.all.map(baseEntry),
+      ...this.#names.of(tenant).map(([name, version]) => ({ ...adapterEntry(version), id: name })),
+      ...this.#platform.registry
+        .list(tenant)
+        .filter((version) => this.#bases.has(version))
+        .map(adapterEntry),
+      ...this.#platform.jobs
+        .models(tenant)
+        .filter((model) => this.#bases.find(model.base))
+        .map(tunedEntry),
+    ];
+  }
+
+  /** @throws ADAPTER_NOT_FOUND */
+  show(principal: Principal, id: string): ModelEntry {
+    const named = this.#names.find(principal.tenant, id);
+    if (named) return { ...adapterEntry(named), id };
+    const tuned = this.#platform.jobs.findModel(principal.tenant, id);
+    if (tuned) return tunedEntry(tuned);
+    const { adapter, base } = this.resolve(principal, { model: id, task: null });
+    if (!adapter) return baseEntry(this.#bases.ofDigest(base.digest));
+    return adapterEntry(this.#platform.registry.resolve(principal.tenant, adapter.reference));
+  }
+
+  #resolveOne({ tenant, keyId }: Principal, { model, task, session }: ModelSelection): ResolvedModel {
+    const named = this.#bases.find(model);
+    if (named && task === null) return { modelName: named.name, base: baseOf(named), adapter: null };
+    if (task !== null) {
+      if (!named) this.#refuseTask(model);
+      if (tenant === null) {
+        const message =
+          'a task is chosen for the key’s tenant, and an operator’s key has none: name the adapter in model';
+        fail('REQUEST_INVALID', message, { param: 'metadata.task' });
+      }
+    }
+    const { jobs, registry } = this.#platform;
+    // An `ft:` name is the name of one version for ever, so the answer can go by it.
+    const tuned = task === null && model.startsWith('ft:') ? jobs.findModel(tenant, model) : undefined;
+    const version =
+      task !== null && tenant !== null
+        ? registry.route(tenant, task, session ?? keyId)
+        : (this.#names.find(tenant, model) ?? registry.resolve(tenant, tuned?.reference ?? model));
+    const base = this.#bases.ofVersion(version);
+    if (named && named !== base) {
+      const what = `the task "${task}" is answered by ${referenceOf(version)}, which belongs to the base ${base.name}`;
+      fail('ADAPTER_NOT_FOUND', `${what}, and model is ${named.name}`, { param: 'model' });
+    }
+    const reference = referenceOf(version);
+    return { modelName: tuned?.name ?? reference, base: baseOf(base), adapter: { digest: version.digest, reference } };
+  }
+
+  #refuseTask(model: string): never {
+    const message = `a task is chosen on a base: model must be ${this.#bases.names}, got ${JSON.stringify(model)}`;
+    return fail('REQUEST_INVALID', message, { param: 'model' });
+  }
+}
+
+function baseOf({ name, digest }: ServedBase): ResolvedModel['base'] {
+  return { name, digest };
+}
+
+function baseEntry(base: ServedBase): ModelEntry {
+  return { id: base.name, created: base.created, ownedBy: 'espalier', parent: null };
+}
+
+function adapterEntry(version: AdapterVersion): ModelEntry {
+  return {
+    id: referenceOf(version),
+    created: Math.floor(version.createdAt / 1000),
+    ownedBy: version.tenant,
+    parent: version.base.name,
+  };
+}
+
+function tunedEntry({ name, tenant, base, createdAt }: TunedModel): ModelEntry {
+  return { id: name, created: Math.floor(createdAt / 1000), ownedBy: tenant, parent: base };
+}

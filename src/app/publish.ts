@@ -1,0 +1,65 @@
+import { compileAdapter, methodOf, probeAdapter, readArtefact } from '../adapters/index.ts';
+import type { PeftConfig } from '../formats/index.ts';
+import { openBase, type BaseModel } from '../model/index.ts';
+import { loadNativeKernels } from '../numeric/index.ts';
+import type { AdapterVersion, JsonValue } from '../registry/index.ts';
+import type { Base } from './bases.ts';
+import type { AppConfig } from './config.ts';
+import { openPlatform } from './platform.ts';
+import { probeRows } from './row-probe.ts';
+
+/** What the artefact itself does not say. */
+export interface PublicationFacts {
+  readonly metrics?: Readonly<Record<string, number>>;
+  readonly provenance: Readonly<Record<string, JsonValue>>;
+}
+
+export interface Published {
+  readonly version: AdapterVersion;
+  readonly config: PeftConfig;
+}
+
+/**
+ * The one way into the registry. First the proof (adapters/proof): the adapter fits the base, it has an effect, and it gives in a batch what an
+ * independent pass gives. Then the tenant's quotas, in the transaction that adds the version.
+ * @throws ADAPTER_INVALID QUOTA_EXCEEDED leave the registry as it was
+ */
+export async function publishProven(
+  config: AppConfig,
+  base: Base,
+  folder: string,
+  { tenant, task }: { readonly tenant: string; readonly task: string },
+  { metrics, provenance }: PublicationFacts,
+): Promise<Published> {
+  const model = openModel(config, base);
+  const adapter = readArtefact(folder, model);
+  const { parity } = probeAdapter(model, adapter);
+  const rows = probeRows(model, compileAdapter(adapter, model));
+  let parameters = 0;
+  for (const { data } of adapter.tensors.values()) parameters += data.length;
+  await using platform = await openPlatform(config);
+  const { maxAdapters, maxAdapterBytes } = platform.tenants.limitsOf(tenant);
+  const { version } = await platform.registry.publish(tenant, task, folder, {
+    base: { name: base.name, digest: base.digest },
+    method: methodOf(adapter.config).name,
+    rank: rankOf(adapter.config),
+    parameters,
+    ...(metrics && { metrics }),
+    provenance: {
+      ...provenance,
+      ...(parity && { parityError: parity.error, changeOfLogits: parity.change }),
+      ...(rows && { rowParityError: rows.error }),
+    },
+    allowance: { maxAdapters, maxBytes: maxAdapterBytes },
+  });
+  return { version, config: adapter.config };
+}
+
+function openModel({ threads }: AppConfig, base: Base): BaseModel {
+  return openBase(base.open, loadNativeKernels(threads === undefined ? {} : { threads }));
+}
+
+/** Null for a method without a rank. OFT's `r` is a number of blocks. */
+export function rankOf(config: PeftConfig): number | null {
+  return 'r' in config && config.peft_type !== 'OFT' ? config.r : null;
+}

@@ -1,0 +1,45 @@
+import { fail } from '../../base/index.ts';
+import type { ObjectiveConfig, ObjectiveName } from '../../training/index.ts';
+
+/** What a caller may say of an objective; the rest is {@link OBJECTIVE_DEFAULTS}'. */
+export interface ObjectiveOptions {
+  readonly objective?: ObjectiveName | undefined;
+  readonly beta?: number | undefined;
+  readonly gamma?: number | undefined;
+  readonly labelSmoothing?: number | undefined;
+  readonly desirableWeight?: number | undefined;
+  readonly undesirableWeight?: number | undefined;
+}
+
+/** TRL's defaults; for SimPO its authors' (β 2, γ 1), since TRL's β there is another objective's. */
+const OBJECTIVE_DEFAULTS: Readonly<{ [Name in ObjectiveName]: Extract<ObjectiveConfig, { name: Name }> }> = {
+  sft: { name: 'sft' },
+  dpo: { name: 'dpo', beta: 0.1, labelSmoothing: 0 },
+  ipo: { name: 'ipo', beta: 0.1 },
+  simpo: { name: 'simpo', beta: 2, gamma: 1 },
+  orpo: { name: 'orpo', beta: 0.1 },
+  kto: { name: 'kto', beta: 0.1, desirableWeight: 1, undesirableWeight: 1 },
+};
+
+const FLAGS = {
+  beta: '--beta',
+  gamma: '--gamma',
+  labelSmoothing: '--label-smoothing',
+  desirableWeight: '--desirable-weight',
+  undesirableWeight: '--undesirable-weight',
+} as const;
+
+/** @throws USAGE_INVALID names an option that the objective does not have */
+export function objectiveConfig(options: ObjectiveOptions): ObjectiveConfig {
+  const defaults = OBJECTIVE_DEFAULTS[options.objective ?? 'sft'];
+  const given: Record<string, number> = {};
+  for (const [name, flag] of Object.entries(FLAGS)) {
+    const value = options[name as keyof typeof FLAGS];
+    if (value === undefined) continue;
+    if (!Object.hasOwn(defaults, name)) {
+      fail('USAGE_INVALID', `${flag} has no meaning for --objective ${defaults.name}: leave it out`, { param: flag });
+    }
+    given[name] = value;
+  }
+  return { ...defaults, ...given };
+}

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { resolveTargets, targetsOf, TRAINABLE_METHODS, trainableMethodOf } from '../adapters/index.ts';
+import { EspalierError } from '../base/index.ts';
+import { defaultLoraConfig } from '../formats/index.ts';
+import { linearSites } from '../model/index.ts';
+import { presetModel } from '../planning/presets.ts';
+import { flagOf, methodConfig, methodDefaults, TRAINING_METHODS, type MethodOption } from './train-methods.ts';
+
+const sites = linearSites(presetModel('smollm2-135m').config);
+
+test('the command line trains every method that can be trained', () => {
+  assert.deepEqual(
+    TRAINING_METHODS,
+    TRAINABLE_METHODS.map(({ name }) => name),
+  );
+  for (const name of TRAINING_METHODS) {
+    const config = methodConfig(name, {});
+    assert.equal(trainableMethodOf(config).name, name);
+    assert.ok(targetsOf(config, sites).length > 0);
+  }
+});
+
+test('LoRA’s config is that of the library’s default with the given values', () => {
+  assert.deepEqual(methodConfig('lora', { rank: 4, targets: 'mlp', rslora: true }), {
+    ...defaultLoraConfig(),
+    r: 4,
+    lora_alpha: 16,
+    use_rslora: true,
+    target_modules: ['gate_proj', 'up_proj', 'down_proj'],
+  });
+});
+
+test('an option of another method is refused by its name', () => {
+  const all = new Set(TRAINING_METHODS.flatMap((name) => Object.keys(methodDefaults(name)) as MethodOption[]));
+  let refused = 0;
+  for (const method of TRAINING_METHODS) {
+    const own = Object.keys(methodDefaults(method));
+    for (const option of [...all].filter((name) => !own.includes(name))) {
+      const isRefusal = (error: unknown): boolean =>
+        error instanceof EspalierError && error.code === 'USAGE_INVALID' && error.message.includes(flagOf(option));
+      assert.throws(() => methodConfig(method, { [option]: 1 }), isRefusal, `${method} ${option}`);
+      refused++;
+    }
+  }
+  assert.ok(refused > 20);
+});
+
+test('every option of a method changes its config', () => {
+  const values: Readonly<Record<MethodOption, string | number | boolean>> = {
+    targets: 'down_proj',
+    rank: 3,
+    alpha: 5,
+    dropout: 0.25,
+    rslora: true,
+    loraBias: true,
+    feedforward: 'v_proj',
+    dInitial: 0.5,
+    decomposeBoth: true,
+    decomposeFactor: 3,
+    blockSize: 4,
+    blockShare: true,
+    exactCayley: true,
+  };
+  for (const method of TRAINING_METHODS) {
+    for (const option of Object.keys(methodDefaults(method)) as MethodOption[]) {
+      const changed = methodConfig(method, { [option]: values[option] });
+      assert.notDeepEqual(changed, methodConfig(method, {}), `${method} ${option}`);
+    }
+  }
+});
+
+test('IA3 scales the input of down_proj where that is a target, as its paper does', () => {
+  const config = methodConfig('ia3', { targets: 'q_proj' });
+  assert.ok(config.peft_type === 'IA3');
+  assert.deepEqual(config.feedforward_modules, []);
+  const all = methodConfig('ia3', { targets: 'all-linear' });
+  assert.ok(all.peft_type === 'IA3');
+  assert.deepEqual(all.feedforward_modules, ['down_proj']);
+  assert.equal(resolveTargets(all, sites).length, sites.length);
+});

@@ -1,0 +1,157 @@
+import { fail } from '../base/index.ts';
+import { TARGET_PRESETS } from '../adapters/index.ts';
+import { parsePeftConfig, PEFT_VERSION, type PeftConfig } from '../formats/index.ts';
+
+/** Options that belong to a method. One that is not set has the method's default; one that is another method's is refused. */
+export interface MethodOptions {
+  /** A preset of {@link TARGET_PRESETS}, module names separated by commas, or a regular expression between slashes. */
+  readonly targets?: string | undefined;
+  readonly rank?: number | undefined;
+  readonly alpha?: number | undefined;
+  readonly dropout?: number | undefined;
+  readonly rslora?: boolean | undefined;
+  readonly loraBias?: boolean | undefined;
+  /** Module names separated by commas: those of the targets whose input IA3 scales. */
+  readonly feedforward?: string | undefined;
+  readonly dInitial?: number | undefined;
+  readonly decomposeBoth?: boolean | undefined;
+  readonly decomposeFactor?: number | undefined;
+  readonly blockSize?: number | undefined;
+  readonly blockShare?: boolean | undefined;
+  readonly exactCayley?: boolean | undefined;
+}
+
+export type MethodOption = keyof MethodOptions;
+
+type Targets = string | readonly string[];
+
+interface MethodForm {
+  /** Every option of the method with its default; null where the method decides by the others. */
+  readonly defaults: Readonly<Partial<Record<MethodOption, string | number | boolean | null>>>;
+  /** The fields of PEFT's config, as its file would have them. */
+  fields(options: MethodOptions, targets: Targets): Readonly<Record<string, unknown>>;
+}
+
+const LOW_RANK = { targets: 'attention', rank: 8, alpha: 16, dropout: 0, rslora: false } as const;
+const loraFields = ({ rank, alpha, dropout, rslora }: MethodOptions) => ({
+  peft_type: 'LORA',
+  r: rank,
+  lora_alpha: alpha,
+  lora_dropout: dropout,
+  use_rslora: rslora,
+});
+
+/** One line a method: its own options. */
+const FORMS = {
+  lora: {
+    defaults: { ...LOW_RANK, loraBias: false },
+    fields: (options) => ({ ...loraFields(options), lora_bias: options.loraBias }),
+  },
+  // On a base in NF4, which the run sees to.
+  qlora: {
+    defaults: { ...LOW_RANK, loraBias: false },
+    fields: (options) => ({ ...loraFields(options), lora_bias: options.loraBias }),
+  },
+  dora: {
+    defaults: LOW_RANK,
+    fields: (options) => ({ ...loraFields(options), use_dora: true }),
+  },
+  ia3: {
+    defaults: { targets: 'k_proj,v_proj,down_proj', feedforward: null },
+    fields: ({ feedforward }, targets) => ({
+      peft_type: 'IA3',
+      feedforward_modules: feedforward === undefined ? feedforwardOf(targets) : namesIn(feedforward),
+    }),
+  },
+  vera: {
+    defaults: { targets: 'attention', rank: 256, dropout: 0, dInitial: 0.1 },
+    fields: ({ rank, dropout, dInitial }) => ({
+      peft_type: 'VERA',
+      r: rank,
+      vera_dropout: dropout,
+      d_initial: dInitial,
+    }),
+  },
+  loha: {
+    defaults: { targets: 'attention', rank: 8, alpha: 8 },
+    fields: ({ rank, alpha }) => ({ peft_type: 'LOHA', r: rank, alpha }),
+  },
+  lokr: {
+    defaults: { targets: 'attention', rank: 8, alpha: 8, decomposeBoth: false, decomposeFactor: -1 },
+    fields: ({ rank, alpha, decomposeBoth, decomposeFactor }) => ({
+      peft_type: 'LOKR',
+      r: rank,
+      alpha,
+      decompose_both: decomposeBoth,
+      decompose_factor: decomposeFactor,
+    }),
+  },
+  oft: {
+    defaults: { targets: 'attention', blockSize: 32, blockShare: false, exactCayley: false },
+    fields: ({ blockSize, blockShare, exactCayley }) => ({
+      peft_type: 'OFT',
+      r: 0,
+      oft_block_size: blockSize,
+      block_share: blockShare,
+      use_cayley_neumann: !exactCayley,
+      // The series is that of PEFT from 0.18 on.
+      peft_version: PEFT_VERSION,
+    }),
+  },
+} as const satisfies Record<string, MethodForm>;
+
+/** A method that `espalier train` takes; more can be served. */
+export type TrainMethod = keyof typeof FORMS;
+
+export const TRAINING_METHODS = Object.keys(FORMS) as readonly TrainMethod[];
+
+/** The options of a method, with their defaults. */
+export function methodDefaults(method: TrainMethod): MethodForm['defaults'] {
+  return FORMS[method].defaults;
+}
+
+/**
+ * The config of a new adapter.
+ * @throws USAGE_INVALID for an option of another method; ADAPTER_INVALID for values that PEFT refuses too
+ */
+export function methodConfig(method: TrainMethod, options: MethodOptions): PeftConfig {
+  const form: MethodForm = FORMS[method];
+  const own = Object.keys(form.defaults) as MethodOption[];
+  for (const name of foreignOptions(options, own)) {
+    const known = own.map(flagOf).join(', ');
+    fail('USAGE_INVALID', `${flagOf(name)} is no option of --method ${method}, which has ${known}`, { param: name });
+  }
+  const set = Object.fromEntries(own.map((name) => [name, options[name] ?? form.defaults[name] ?? undefined]));
+  const { targets: text = 'attention' } = set as MethodOptions;
+  const targets = parseTargets(text);
+  const json = { task_type: 'CAUSAL_LM', target_modules: targets, ...form.fields(set, targets) };
+  return parsePeftConfig(json, `--method ${method}`);
+}
+
+function foreignOptions(options: MethodOptions, own: readonly MethodOption[]): MethodOption[] {
+  const all = new Set(Object.values(FORMS).flatMap(({ defaults }) => Object.keys(defaults) as MethodOption[]));
+  return [...all].filter((name) => options[name] !== undefined && !own.includes(name));
+}
+
+/** `decomposeFactor` is `--decompose-factor`. */
+export function flagOf(option: MethodOption): string {
+  return `--${option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** `attention`, `all-linear`, `q_proj,v_proj` or `/regular expression/`. */
+export function parseTargets(text: string): string | string[] {
+  const preset = TARGET_PRESETS[text];
+  if (preset) return typeof preset === 'string' ? preset : [...preset];
+  const pattern = /^\/(.+)\/$/.exec(text)?.[1];
+  if (pattern) return pattern;
+  return namesIn(text);
+}
+
+function namesIn(text: string): string[] {
+  return text.split(',').map((name) => name.trim());
+}
+
+/** The paper's choice: of the feed-forward layers, the one that gets the activation. */
+function feedforwardOf(targets: Targets): string[] {
+  return typeof targets === 'string' || targets.includes('down_proj') ? ['down_proj'] : [];
+}

@@ -1,0 +1,92 @@
+import { fork } from 'node:child_process';
+import { EspalierError } from '../base/index.ts';
+import {
+  STOP,
+  type FromTrainer,
+  type Sample,
+  type TrainJob,
+  type TrainResult,
+  type TrainStarted,
+} from '../training/index.ts';
+
+export interface TrainerEvents {
+  onStarted?(started: TrainStarted): void;
+  onStep?(event: Extract<FromTrainer, { type: 'step' }>): void;
+  onSamples?(samples: readonly Sample[]): void;
+  onSnapshot?(event: Extract<FromTrainer, { type: 'snapshot' }>): void;
+}
+
+export interface TrainerSignals {
+  /** Ends the process at once. */
+  readonly abort?: AbortSignal | undefined;
+  /** Lets it save after the step that it is in, and go. */
+  readonly stop?: AbortSignal | undefined;
+}
+
+/**
+ * Trains in a process of its own.
+ * @returns undefined when it was stopped: its checkpoint is there for another to go on
+ * @throws what the run throws; CANCELLED; TRAINER_DIED something else has ended the process: the last checkpoint stays
+ */
+export function runTrainer(
+  job: TrainJob,
+  events: TrainerEvents = {},
+  { abort, stop }: TrainerSignals = {},
+): Promise<TrainResult | undefined> {
+  const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
+  const onAbort = (): void => void child.kill('SIGKILL');
+  // It may be gone already, and then needs no telling.
+  const onStop = (): void => void (child.connected && child.send(STOP, () => undefined));
+  abort?.addEventListener('abort', onAbort, { once: true });
+  stop?.addEventListener('abort', onStop, { once: true });
+  const finished = new Promise<TrainResult | undefined>((settle, reject) => {
+    child.on('message', (message: FromTrainer) => {
+      switch (message.type) {
+        case 'started':
+          events.onStarted?.(message.started);
+          return;
+        case 'step':
+          events.onStep?.(message);
+          return;
+        case 'samples':
+          events.onSamples?.(message.samples);
+          return;
+        case 'snapshot':
+          events.onSnapshot?.(message);
+          return;
+        case 'stopped':
+          settle(undefined);
+          return;
+        case 'done':
+          settle(message.result);
+          return;
+        case 'failed': {
+          const { code, message: text, param, problems } = message.error;
+          reject(new EspalierError(code, text, param === undefined ? { problems } : { param, problems }));
+          return;
+        }
+        default:
+          message satisfies never;
+      }
+    });
+    child.once('error', reject);
+    // Not `exit`, which can come before the last message has been read.
+    child.once('close', (code, killedBy) => {
+      const reason = abort?.aborted ? 'CANCELLED' : 'TRAINER_DIED';
+      const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
+      reject(
+        new EspalierError(
+          reason,
+          `the training process ${what}: run again with --resume to go on from the last checkpoint`,
+        ),
+      );
+    });
+  });
+  child.send(job);
+  if (abort?.aborted) onAbort();
+  if (stop?.aborted) onStop();
+  return finished.finally(() => {
+    abort?.removeEventListener('abort', onAbort);
+    stop?.removeEventListener('abort', onStop);
+  });
+}

@@ -1,0 +1,31 @@
+/** A thread that reads training files, so that a large one holds up no request. Started by {@link DataChecker}. */
+import { readFileSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { assert, EspalierError, errorMessage } from '../../base/index.ts';
+import { parseTrainingFile } from '../../formats/index.ts';
+import { openChatRenderer } from '../../text/index.ts';
+import { examplesOf } from '../../training/index.ts';
+import type { CheckAnswer, CheckedData, CheckRequest } from './check-messages.ts';
+
+const port = parentPort;
+assert(port, 'this file runs on a thread of its own');
+port.on('message', (request: CheckRequest) => {
+  port.postMessage(answerTo(request));
+});
+
+function answerTo(request: CheckRequest): CheckAnswer {
+  const { id } = request;
+  try {
+    return { id, data: check(request) };
+  } catch (error) {
+    const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
+    return { id, error: { code: known.code, message: known.message, problems: known.problems } };
+  }
+}
+
+function check({ path, name, base }: CheckRequest): CheckedData {
+  const file = parseTrainingFile(readFileSync(path), name);
+  const counted = { form: file.form, examples: file.examples.length, tokens: 0 };
+  if (!base) return counted;
+  return { ...counted, tokens: examplesOf(file, openChatRenderer(base.path), base.contextLength).numTokens };
+}

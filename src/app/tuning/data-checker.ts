@@ -1,0 +1,56 @@
+import { Worker } from 'node:worker_threads';
+import { EspalierError } from '../../base/index.ts';
+import type { CheckAnswer, CheckedData, CheckRequest } from './check-messages.ts';
+
+interface Waiting {
+  resolve(data: CheckedData): void;
+  reject(error: unknown): void;
+}
+
+/** Looks at training files on a thread of its own, one after the other. The thread starts with the first. */
+export class DataChecker implements AsyncDisposable {
+  #worker: Worker | undefined;
+  readonly #waiting = new Map<number, Waiting>();
+  #lastId = 0;
+
+  /** @throws DATA_INVALID with every line that is wrong */
+  check(request: Omit<CheckRequest, 'id'>): Promise<CheckedData> {
+    const id = ++this.#lastId;
+    const answered = new Promise<CheckedData>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const message: CheckRequest = { id, ...request };
+    this.#start().postMessage(message);
+    return answered;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    if (this.#worker) return this.#worker;
+    const worker = new Worker(new URL('./check-worker.ts', import.meta.url), { execArgv: [] });
+    worker.on('message', (answer: CheckAnswer) => this.#settle(answer));
+    worker.on('error', (cause) => this.#end(worker, new EspalierError('INTERNAL', 'the check broke off', { cause })));
+    worker.on('exit', () => this.#end(worker, new EspalierError('CANCELLED', 'the check was broken off')));
+    worker.unref();
+    this.#worker = worker;
+    return worker;
+  }
+
+  #settle(answer: CheckAnswer): void {
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if ('data' in answer) waiting?.resolve(answer.data);
+    else {
+      const { code, message, problems } = answer.error;
+      waiting?.reject(new EspalierError(code, message, { problems }));
+    }
+  }
+
+  #end(worker: Worker, error: EspalierError): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    this.#waiting.clear();
+  }
+}

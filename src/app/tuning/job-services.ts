@@ -1,0 +1,88 @@
+import { fail, Rng, newId } from '../../base/index.ts';
+import type { JobRequest, JobServices } from '../../http/index.ts';
+import type { JobFile, JobMethod } from '../../jobs/index.ts';
+import type { Digest } from '../../base/index.ts';
+import type { Platform } from '../platform.ts';
+import { ownTenant } from './file-services.ts';
+
+/** The methods that the trainer has. */
+export const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
+
+/** Fine-tuning jobs of tenants, on the bases of this server. @param wake is told of work */
+export function makeJobServices(
+  { files, jobs }: Pick<Platform, 'files' | 'jobs'>,
+  bases: readonly { readonly name: string; readonly digest: string }[],
+  wake: () => void,
+): JobServices {
+  return {
+    create(principal, request) {
+      const tenant = ownTenant(principal);
+      const base = requireSupported(request, bases);
+      const fileOf = (id: string, param: string): JobFile => trainableFile(files, tenant, id, request.method, param);
+      const job = jobs.create({
+        tenant,
+        base: { name: base.name, digest: base.digest as Digest },
+        method: request.method,
+        hyperparameters: request.hyperparameters,
+        suffix: request.suffix,
+        seed: request.seed ?? drawSeed(),
+        training: fileOf(request.trainingFile, 'training_file'),
+        validation: request.validationFile === null ? null : fileOf(request.validationFile, 'validation_file'),
+        metadata: request.metadata,
+      });
+      wake();
+      return job;
+    },
+    get: ({ tenant }, id) => jobs.get(tenant, id),
+    list: ({ tenant }, page) => jobs.list(tenant, page),
+    command({ tenant }, id, command) {
+      const job = jobs.command(tenant, id, command);
+      wake();
+      return job;
+    },
+    events: ({ tenant }, id, limit, after) => jobs.events(tenant, id, limit, after),
+    checkpoints: ({ tenant }, id, limit, after) => jobs.checkpoints(tenant, id, limit, after),
+  };
+}
+
+function requireSupported<Base extends { readonly name: string }>(
+  { model, method }: JobRequest,
+  bases: readonly Base[],
+): Base {
+  const base = bases.find(({ name }) => name === model);
+  if (!base) {
+    const rule = 'a job begins from a base of this server';
+    const names = bases.map(({ name }) => name).join(', ');
+    return fail('MODEL_NOT_FOUND', `model must be ${names}, got ${JSON.stringify(model)}: ${rule}`, { param: 'model' });
+  }
+  if (!TUNING_METHODS.includes(method)) {
+    fail('REQUEST_INVALID', `method.type ${method} is not supported: this server has ${TUNING_METHODS.join(', ')}`, {
+      param: 'method.type',
+    });
+  }
+  return base;
+}
+
+/** @throws STORED_FILE_NOT_FOUND; REQUEST_INVALID the file is no data of this method */
+function trainableFile(
+  files: Platform['files'],
+  tenant: string,
+  id: string,
+  method: JobMethod,
+  param: string,
+): JobFile {
+  const file = files.get(tenant, id);
+  const refuse = (why: string): never => fail('REQUEST_INVALID', `${param} ${id} (${file.filename}) ${why}`, { param });
+  if (file.purpose !== 'fine-tune') refuse(`has the purpose ${file.purpose}: it must be fine-tune`);
+  if (file.problem !== null) refuse(`cannot be trained on:\n${file.problem}`);
+  const forms = method === 'dpo' ? ['preference'] : ['chat', 'completion'];
+  if (!forms.some((form) => form === file.form)) {
+    refuse(`has ${file.form} examples: ${method} takes ${forms.join(' or ')} examples`);
+  }
+  return { id, digest: file.digest };
+}
+
+/** Jobs that were not given one differ: a second try is not the first again. */
+function drawSeed(): number {
+  return Rng.fromSeed(0, newId('')).nextUint32() >>> 1;
+}

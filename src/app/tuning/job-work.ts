@@ -1,0 +1,176 @@
+import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { EspalierError, fail, systemClock, type Log } from '../../base/index.ts';
+import {
+  DEFAULT_TASK,
+  resolveHyperparameters,
+  type CheckpointMetrics,
+  type DataSize,
+  type Job,
+  type JobLease,
+  type JobWork,
+} from '../../jobs/index.ts';
+import { referenceOf, type PublishResult } from '../../registry/index.ts';
+import type { TrainResult } from '../../training/index.ts';
+import { describeBase, resolveBase, type Base } from '../bases.ts';
+import type { AppConfig } from '../config.ts';
+import type { Platform } from '../platform.ts';
+import { metricsOf } from '../train.ts';
+import { runTrainer } from '../trainer-process.ts';
+import { VERSION } from '../version.ts';
+import type { DataChecker } from './data-checker.ts';
+import { estimateSeconds } from './estimate.ts';
+import { JobReporter } from './job-reporter.ts';
+import { jobFolder, RECIPE_METHOD, RECIPE_RANK, trainJobOf } from './recipe.ts';
+import { stepMetricsCsv } from './step-metrics.ts';
+
+/** The task of checkpoints, so that they take no numbers of the tenant's own tasks. */
+const CHECKPOINT_TASK = 'ft-checkpoints';
+
+/** What a runner does with a job: checks its data, trains it in a process of its own, publishes what comes of it. */
+export class TuningWork implements JobWork {
+  readonly #config: AppConfig;
+  readonly #platform: Platform;
+  readonly #checker: DataChecker;
+  readonly #log: Log;
+
+  constructor(config: AppConfig, platform: Platform, checker: DataChecker, log: Log) {
+    this.#config = config;
+    this.#platform = platform;
+    this.#checker = checker;
+    this.#log = log;
+  }
+
+  async validate(lease: JobLease): Promise<void> {
+    const { job } = lease;
+    const base = await this.#base(job);
+    const size = await this.#check(base, job.training, 'training_file');
+    if (job.validation) await this.#check(base, job.validation, 'validation_file');
+    const resolved = resolveHyperparameters(job.hyperparameters, job.method, size);
+    const seconds = estimateSeconds(describeBase(base).config, resolved);
+    this.#platform.leases.validated(lease, resolved, systemClock.epochMs() + 1000 * seconds);
+  }
+
+  async train(lease: JobLease, signal: AbortSignal): Promise<void> {
+    const { job } = lease;
+    const { leases, registry, files } = this.#platform;
+    const base = await this.#base(job);
+    const folder = jobFolder(this.#config, job.id);
+    const resume = existsSync(join(folder, 'checkpoint.safetensors'));
+    const trainJob = trainJobOf(this.#config, files, base, job, resume);
+    const reporter: JobReporter = new JobReporter(leases, lease, folder, async (metrics, directory) => {
+      if (leases.heartbeat(lease) !== 'running' || leases.hasCheckpoint(lease, metrics.step)) return;
+      const parameters = reporter.trainableParameters;
+      const published = await this.#publish(base, job, CHECKPOINT_TASK, directory, parameters, scoresOf(metrics));
+      const gone = leases.addCheckpoint(lease, metrics, referenceOf(published.version));
+      if (gone) for (const reference of gone) await registry.remove(job.tenant, reference);
+      else await this.#retract(published);
+    });
+    let result: TrainResult | undefined;
+    try {
+      result = await this.#run(trainJob, reporter, signal);
+    } finally {
+      await reporter.finish();
+    }
+    // Whoever has lost the lease, or was told to stop, publishes nothing.
+    if (!result || leases.heartbeat(lease) !== 'running') return;
+    const task = job.suffix ?? DEFAULT_TASK;
+    const { trainableParameters, trainedTokens } = result;
+    const published = await this.#publish(base, job, task, result.output, trainableParameters, metricsOf(result));
+    const csv = Buffer.from(stepMetricsCsv(leases.stepMetrics(lease)));
+    const reference = referenceOf(published.version);
+    const counts = await files.stage([csv], csv.length, (results) =>
+      leases.succeeded(lease, { reference, trainedTokens, results }),
+    );
+    if (!counts) await this.#retract(published);
+  }
+
+  /** Takes back what was published for a job that was stopped in that moment. */
+  async #retract({ version, isNew }: PublishResult): Promise<void> {
+    const reference = referenceOf(version);
+    this.#log.info({ reference }, 'a job was stopped while this was published');
+    if (isNew) await this.#platform.registry.remove(version.tenant, reference);
+  }
+
+  /** Removes the working folders of jobs that have ended. */
+  async cleanUp(): Promise<void> {
+    const root = join(this.#config.home, 'jobs');
+    const ids = existsSync(root) ? await readdir(root) : [];
+    for (const id of this.#platform.leases.finished(ids)) await rm(join(root, id), { recursive: true, force: true });
+  }
+
+  async #run(
+    trainJob: Parameters<typeof runTrainer>[0],
+    reporter: JobReporter,
+    signal: AbortSignal,
+  ): Promise<TrainResult | undefined> {
+    // Work that is of no use ends at once; other work is saved first.
+    const abort = new AbortController();
+    const stop = new AbortController();
+    const onSignal = (): void =>
+      signal.reason === 'paused' || signal.reason === 'closing' ? stop.abort() : abort.abort();
+    signal.addEventListener('abort', onSignal, { once: true });
+    if (signal.aborted) onSignal();
+    try {
+      return await runTrainer(trainJob, reporter, { abort: abort.signal, stop: stop.signal });
+    } finally {
+      signal.removeEventListener('abort', onSignal);
+    }
+  }
+
+  async #base({ base }: Job): Promise<Base> {
+    const found = await resolveBase(this.#config, base.name);
+    if (found.digest === base.digest) return found;
+    return fail('MODEL_INVALID', `the base ${base.name} is no longer the one that the job was made for: make it anew`);
+  }
+
+  async #check(base: Base, file: Job['training'], param: string): Promise<DataSize> {
+    try {
+      const { contextLength } = describeBase(base).config;
+      const path = this.#platform.files.path(file.digest);
+      return await this.#checker.check({ path, name: file.id, base: { path: base.open.path, contextLength } });
+    } catch (error) {
+      if (!(error instanceof EspalierError && error.code === 'DATA_INVALID')) throw error;
+      return fail('DATA_INVALID', error.message, { param, problems: error.problems, cause: error });
+    }
+  }
+
+  /** Equal content of a task is one version: what is published again after a crash is what was published before. */
+  #publish(
+    base: Base,
+    job: Job,
+    task: string,
+    folder: string,
+    parameters: number,
+    metrics: Readonly<Record<string, number>>,
+  ): Promise<PublishResult> {
+    const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
+    return this.#platform.registry.publish(job.tenant, task, folder, {
+      base: { name: base.name, digest: base.digest },
+      method: RECIPE_METHOD,
+      rank: RECIPE_RANK,
+      parameters,
+      metrics,
+      provenance: {
+        job: job.id,
+        trainingData: job.training.digest,
+        validationData: job.validation?.digest ?? null,
+        seed: job.seed,
+        hyperparameters: { ...job.resolved, size: { ...job.resolved?.size } },
+        codeVersion: VERSION,
+      },
+      // What a task answers with is changed by a promotion and by nothing else.
+      alias: null,
+      allowance: { maxAdapters, maxBytes: maxAdapterBytes },
+    });
+  }
+}
+
+function scoresOf({ trainLoss, validLoss, validAccuracy }: CheckpointMetrics): Record<string, number> {
+  return {
+    trainLoss,
+    ...(validLoss !== null && { validLoss }),
+    ...(validAccuracy !== null && { validAccuracy }),
+  };
+}

@@ -1,0 +1,49 @@
+import { errorMessage, type Log } from '../../base/index.ts';
+import type { Services } from '../../http/index.ts';
+import { JobRunner } from '../../jobs/index.ts';
+import type { AppConfig } from '../config.ts';
+import type { Platform } from '../platform.ts';
+import { DataChecker } from './data-checker.ts';
+import { makeFileServices } from './file-services.ts';
+import { makeJobServices } from './job-services.ts';
+import { TuningWork } from './job-work.ts';
+
+/** Between two removals of what has expired. */
+const UPKEEP_MS = 60_000;
+
+/** Fine-tuning as a service. Disposing of it saves the runs that are on their way and gives their jobs back. */
+export interface Tuning extends Pick<Services, 'files' | 'jobs'>, AsyncDisposable {}
+
+/** Starts the runner of fine-tuning jobs. @param maxConcurrent jobs at once; with 0 they are only queued, for another process */
+export async function startTuning(
+  config: AppConfig,
+  platform: Platform,
+  bases: readonly { readonly name: string; readonly digest: string }[],
+  maxConcurrent: number,
+  log: Log,
+): Promise<Tuning> {
+  await using stack = new AsyncDisposableStack();
+  const checker = stack.use(new DataChecker());
+  const work = new TuningWork(config, platform, checker, log);
+  const runner = stack.use(new JobRunner(platform.leases, work, { maxConcurrent, log }));
+  const keepUp = async (): Promise<void> => {
+    try {
+      platform.files.removeExpired();
+      platform.uploads.removeExpired();
+      await work.cleanUp();
+    } catch (error) {
+      log.error({ error: errorMessage(error) }, 'expired files could not be removed');
+    }
+  };
+  await platform.files.sweep();
+  await keepUp();
+  const upkeep = setInterval(() => void keepUp(), UPKEEP_MS);
+  stack.defer(() => clearInterval(upkeep));
+  runner.start();
+  const owned = stack.move();
+  return {
+    files: makeFileServices(platform, checker),
+    jobs: makeJobServices(platform, bases, () => runner.wake()),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,59 @@
+import { InvalidArgumentError, Option } from 'commander';
+import { flagOf, methodDefaults, TRAINING_METHODS, type MethodOption } from '../app/index.ts';
+import { fraction, positiveInteger, positiveNumber } from './options.ts';
+
+type Parser = (text: string) => unknown;
+
+/** An option's argument, what it says, and how it is read; none of both for a switch. */
+const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?: string, parse?: Parser]>> = {
+  targets: ['attention, attention-qv, mlp, all-linear, module names, or /regex/', 'which'],
+  rank: ['rank of the update', 'n', positiveInteger],
+  alpha: ['the update is scaled by alpha/rank', 'x', positiveNumber],
+  dropout: ['dropout on the input of the update', 'p', fraction],
+  rslora: ['scale by alpha/sqrt(rank) instead'],
+  loraBias: ['train a bias with B'],
+  feedforward: ['targets whose input is scaled instead of the output (default: down_proj)', 'names'],
+  dInitial: ['first value of the inner vector', 'x', positiveNumber],
+  decomposeBoth: ['store the left factor as a product too'],
+  decomposeFactor: ['size of the left factor; -1 is next to the square root', 'n', decomposition],
+  blockSize: ['size of the rotated blocks', 'n', positiveInteger],
+  blockShare: ['one rotation for all blocks of a module'],
+  exactCayley: ["Cayley's matrix instead of its series"],
+};
+
+/** The options of the methods, a group of the help for what several share and one for each method's own. */
+export function methodOptions(): Option[] {
+  return (Object.keys(OPTIONS) as MethodOption[]).map((name) => {
+    const [about, argument, parse] = OPTIONS[name];
+    const methods = TRAINING_METHODS.filter((method) => name in methodDefaults(method));
+    const option = new Option(
+      `${flagOf(name)}${argument === undefined ? '' : ` <${argument}>`}`,
+      about + defaultsOf(name),
+    );
+    if (parse) option.argParser(parse);
+    const [only] = methods;
+    return option.helpGroup(methods.length === 1 ? `Options of --method ${only}:` : 'Options of several methods:');
+  });
+}
+
+/** ` (lora, dora: 8; vera: 256)` */
+function defaultsOf(name: MethodOption): string {
+  const byValue = new Map<string, string[]>();
+  for (const method of TRAINING_METHODS) {
+    const { [name]: value } = methodDefaults(method);
+    if (value === undefined || value === null) continue;
+    const key = String(value);
+    byValue.set(key, [...(byValue.get(key) ?? []), method]);
+  }
+  if (byValue.size === 0) return '';
+  const parts = [...byValue].map(([value, methods]) => `${methods.join(', ')}: ${value}`);
+  return ` (${parts.join('; ')})`;
+}
+
+function decomposition(text: string): number {
+  if (text === '-1') return -1;
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError('expected -1 or a whole number from 1.');
+  return value;
+}

@@ -1,0 +1,26 @@
+import type { Principal, Tenant, TenantLimits } from '../tenancy/index.ts';
+
+/** What a tenant has in use, and what is left to it. */
+export interface TenantUsage {
+  /** Requests in flight on this server. */
+  readonly requestsInFlight: number;
+  /** Of the minute that runs; null: no limit. */
+  readonly requestsRemaining: number | null;
+  readonly tokensRemaining: number | null;
+  /** Versions in the registry, and the bytes of their files. */
+  readonly adapters: number;
+  readonly adapterBytes: number;
+  /** Since midnight, UTC. */
+  readonly requestsToday: number;
+  readonly promptTokensToday: number;
+  readonly completionTokensToday: number;
+}
+
+/** Who may use the server, and how much of it. A tenant sees itself; the operator sees and changes all. */
+export interface TenantServices {
+  list(principal: Principal): readonly Tenant[];
+  /** @throws TENANT_NOT_FOUND also of what is not the key's own */
+  show(principal: Principal, name: string): { readonly tenant: Tenant; readonly usage: TenantUsage };
+  /** The caller is the operator. @throws TENANT_NOT_FOUND REQUEST_INVALID */
+  change(name: string, limits: Partial<TenantLimits>): Tenant;
+}

@@ -1,0 +1,84 @@
+import type {
+  FilePage,
+  FilePurpose,
+  Job,
+  JobCheckpoint,
+  JobCommand,
+  JobEvent,
+  JobMethod,
+  JobPage,
+  Listed,
+  RequestedHyperparameters,
+  StoredFile,
+  Upload,
+  UploadPart,
+} from '../jobs/index.ts';
+import type { Principal } from '../tenancy/index.ts';
+
+/** What is told of a file beside its bytes. */
+export interface FileFields {
+  readonly filename: string;
+  readonly purpose: FilePurpose;
+  /** Null: it is kept until it is deleted. */
+  readonly lifetimeMs: number | null;
+}
+
+export interface UploadRequest extends FileFields {
+  readonly mimeType: string;
+  readonly sizeBytes: number;
+}
+
+/** A tenant's files. All throw STORED_FILE_NOT_FOUND or UPLOAD_NOT_FOUND for what is another tenant's, as for what is not there. */
+export interface FileServices {
+  /** Stores a file as it comes; `fields` are asked for behind its last byte. @throws REQUEST_INVALID it is too large */
+  create(
+    principal: Principal,
+    chunks: AsyncIterable<Uint8Array>,
+    fields: () => Promise<FileFields>,
+  ): Promise<StoredFile>;
+  get(principal: Principal, id: string): StoredFile;
+  list(principal: Principal, page: FilePage): Listed<StoredFile>;
+  delete(principal: Principal, id: string): StoredFile;
+  content(principal: Principal, id: string): { readonly file: StoredFile; readonly stream: ReadableStream<Uint8Array> };
+  createUpload(principal: Principal, upload: UploadRequest): Upload;
+  /** @param isWhole settles when nothing more comes; the part counts only then */
+  addPart(
+    principal: Principal,
+    upload: string,
+    chunks: AsyncIterable<Uint8Array>,
+    isWhole: Promise<unknown>,
+  ): Promise<UploadPart>;
+  /** @throws REQUEST_INVALID the parts do not make what was announced */
+  completeUpload(
+    principal: Principal,
+    upload: string,
+    partIds: readonly string[],
+    md5: string | null,
+  ): Promise<{ readonly upload: Upload; readonly file: StoredFile }>;
+  cancelUpload(principal: Principal, upload: string): Upload;
+}
+
+/** A job as it is asked. */
+export interface JobRequest {
+  readonly model: string;
+  readonly method: JobMethod;
+  readonly hyperparameters: RequestedHyperparameters;
+  readonly trainingFile: string;
+  readonly validationFile: string | null;
+  readonly suffix: string | null;
+  /** Null: one is drawn. */
+  readonly seed: number | null;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Fine-tuning jobs. All throw JOB_NOT_FOUND for another tenant's, as for what is not there. */
+export interface JobServices {
+  /** @throws REQUEST_INVALID MODEL_NOT_FOUND STORED_FILE_NOT_FOUND */
+  create(principal: Principal, request: JobRequest): Job;
+  get(principal: Principal, id: string): Job;
+  list(principal: Principal, page: JobPage): Listed<Job>;
+  /** @throws REQUEST_INVALID the job’s state does not let it */
+  command(principal: Principal, id: string, command: JobCommand): Job;
+  events(principal: Principal, id: string, limit: number, after: string | undefined): Listed<JobEvent>;
+  checkpoints(principal: Principal, id: string, limit: number, after: string | undefined): Listed<JobCheckpoint>;
+}

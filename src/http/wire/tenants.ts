@@ -1,0 +1,91 @@
+import { z } from '@hono/zod-openapi';
+import type { Tenant, TenantLimits } from '../../tenancy/index.ts';
+import type { TenantUsage } from '../tenant-services.ts';
+
+const count = z.int().min(0);
+const weight = z.number().gt(0).max(1000);
+
+const limit = (schema: z.ZodNumber, description: string) => schema.nullable().openapi({ description });
+
+const limits = {
+  weight: limit(weight, 'Its part of the service, relative to the others’; null is 1.'),
+  max_concurrency: limit(count, 'Requests in flight, those that wait included; null is the server’s own limit.'),
+  requests_per_minute: limit(count, 'null is no limit, as below.'),
+  tokens_per_minute: limit(count, 'Tokens of prompts and answers.'),
+  max_priority: limit(count, 'How far below 0 "priority" of its requests may be.'),
+  max_adapters: limit(count, 'Adapter versions in the registry.'),
+  max_adapter_bytes: limit(count, 'Bytes of their files.'),
+};
+
+export const tenant = z
+  .object({
+    object: z.literal('tenant'),
+    name: z.string(),
+    created_at: z.int().openapi({ description: 'Seconds since 1970.' }),
+    ...limits,
+  })
+  .openapi('Tenant');
+
+export const tenantWithUsage = tenant
+  .extend({
+    usage: z.object({
+      requests_in_flight: count,
+      requests_remaining: count.nullable(),
+      tokens_remaining: count.nullable(),
+      adapters: count,
+      adapter_bytes: count,
+      requests_today: count,
+      prompt_tokens_today: count,
+      completion_tokens_today: count,
+    }),
+  })
+  .openapi('TenantWithUsage');
+
+export const tenantList = z.object({ object: z.literal('list'), data: z.array(tenant) }).openapi('TenantList');
+
+/** The body of `PATCH /api/tenants/{tenant}`: what is absent stays as it is. */
+export const tenantChange = z.strictObject(limits).partial().openapi('TenantChange');
+
+export function tenantOf(of: Tenant): z.output<typeof tenant> {
+  return {
+    object: 'tenant',
+    name: of.name,
+    created_at: Math.floor(of.createdAt / 1000),
+    weight: of.weight,
+    max_concurrency: of.maxConcurrent,
+    requests_per_minute: of.requestsPerMinute,
+    tokens_per_minute: of.tokensPerMinute,
+    max_priority: of.maxPriority,
+    max_adapters: of.maxAdapters,
+    max_adapter_bytes: of.maxAdapterBytes,
+  };
+}
+
+export function tenantWithUsageOf(of: Tenant, usage: TenantUsage): z.output<typeof tenantWithUsage> {
+  return {
+    ...tenantOf(of),
+    usage: {
+      requests_in_flight: usage.requestsInFlight,
+      requests_remaining: usage.requestsRemaining,
+      tokens_remaining: usage.tokensRemaining,
+      adapters: usage.adapters,
+      adapter_bytes: usage.adapterBytes,
+      requests_today: usage.requestsToday,
+      prompt_tokens_today: usage.promptTokensToday,
+      completion_tokens_today: usage.completionTokensToday,
+    },
+  };
+}
+
+export function limitsOf(change: z.output<typeof tenantChange>): Partial<TenantLimits> {
+  const named = {
+    weight: change.weight,
+    maxConcurrent: change.max_concurrency,
+    requestsPerMinute: change.requests_per_minute,
+    tokensPerMinute: change.tokens_per_minute,
+    maxPriority: change.max_priority,
+    maxAdapters: change.max_adapters,
+    maxAdapterBytes: change.max_adapter_bytes,
+  };
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined));
+}

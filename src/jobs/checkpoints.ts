@@ -1,0 +1,86 @@
+import { newId, type Clock } from '../base/index.ts';
+import type { Database } from '../storage/index.ts';
+import type { Listed } from './files.ts';
+import { checkpointNameOf, type CheckpointMetrics, type Job, type JobCheckpoint } from './job.ts';
+
+interface CheckpointRow {
+  readonly seq: number;
+  readonly id: string;
+  readonly job: string;
+  readonly step: number;
+  readonly created_at: number;
+  readonly model_name: string;
+  readonly reference: string;
+  readonly metrics: string;
+}
+
+/** Checkpoints of a job that can be asked; older ones go. OpenAI keeps three as well. */
+export const KEPT_CHECKPOINTS = 3;
+
+/** Whether a job has this checkpoint, or had it: one that went is not made again. */
+export function hasCheckpoint(database: Database, job: string, step: number): boolean {
+  const sql = 'SELECT 1 FROM job_checkpoints WHERE job = ? AND step >= ?';
+  return database.get(sql, job, step) !== undefined;
+}
+
+/** Inside a transaction. @returns the references of those that went and that no other job's checkpoint has */
+export function addCheckpoint(
+  database: Database,
+  clock: Clock,
+  job: Job,
+  metrics: CheckpointMetrics,
+  reference: string,
+): string[] {
+  if (hasCheckpoint(database, job.id, metrics.step)) return [];
+  database.run(
+    'INSERT INTO job_checkpoints (id, job, step, created_at, model_name, reference, metrics) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    newId('ftckpt_'),
+    job.id,
+    metrics.step,
+    Math.floor(clock.epochMs()),
+    checkpointNameOf(job.modelName, metrics.step),
+    reference,
+    JSON.stringify(metrics),
+  );
+  const old = database.all<{ reference: string }>(
+    `DELETE FROM job_checkpoints WHERE job = ?1 AND step NOT IN
+       (SELECT step FROM job_checkpoints WHERE job = ?1 ORDER BY step DESC LIMIT ?2) RETURNING reference`,
+    job.id,
+    KEPT_CHECKPOINTS,
+  );
+  const isShared = (gone: string): boolean =>
+    database.get('SELECT 1 FROM job_checkpoints WHERE reference = ?', gone) !== undefined;
+  return old.map(({ reference: gone }) => gone).filter((gone) => !isShared(gone));
+}
+
+/** The latest first, behind `after`; an unknown `after` gives undefined. */
+export function listCheckpoints(
+  database: Database,
+  job: string,
+  limit: number,
+  after: string | undefined,
+): Listed<JobCheckpoint> | undefined {
+  const start =
+    after === undefined
+      ? { step: Number.MAX_SAFE_INTEGER }
+      : database.get<{ step: number }>('SELECT step FROM job_checkpoints WHERE id = ? AND job = ?', after, job);
+  if (!start) return undefined;
+  const rows = database.all<CheckpointRow>(
+    'SELECT * FROM job_checkpoints WHERE job = ? AND step < ? ORDER BY step DESC LIMIT ?',
+    job,
+    start.step,
+    limit + 1,
+  );
+  return { items: rows.slice(0, limit).map(checkpointOf), hasMore: rows.length > limit };
+}
+
+function checkpointOf(row: CheckpointRow): JobCheckpoint {
+  return {
+    id: row.id,
+    job: row.job,
+    createdAt: row.created_at,
+    modelName: row.model_name,
+    reference: row.reference,
+    metrics: JSON.parse(row.metrics) as CheckpointMetrics,
+  };
+}

@@ -1,0 +1,260 @@
+import { join } from 'node:path';
+import { assert, fail, newId, type Clock, type Digest } from '../base/index.ts';
+import { BlobStore, type BlobInfo, type Database } from '../storage/index.ts';
+
+export const FILE_PURPOSES = ['fine-tune', 'fine-tune-results'] as const;
+export type FilePurpose = (typeof FILE_PURPOSES)[number];
+
+/** What a file's content has been found to be. */
+export interface FileVerdict {
+  /** `chat`, `completion`, `preference`; null for a file that is no training data. */
+  readonly form: string | null;
+  readonly examples: number | null;
+  /** What is wrong with it, with lines; null: nothing is. */
+  readonly problem: string | null;
+}
+
+export interface StoredFile extends FileVerdict {
+  /** `file-…`. */
+  readonly id: string;
+  readonly tenant: string;
+  readonly filename: string;
+  readonly purpose: FilePurpose;
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly expiresAt: number | null;
+}
+
+export interface NewFile {
+  readonly tenant: string;
+  readonly filename: string;
+  readonly purpose: FilePurpose;
+  /** How long it is kept; null: until it is deleted. */
+  readonly lifetimeMs: number | null;
+  readonly verdict: FileVerdict;
+}
+
+export interface FilePage {
+  readonly purpose?: FilePurpose | undefined;
+  readonly limit: number;
+  readonly order: 'asc' | 'desc';
+  /** The last file of the page before. */
+  readonly after?: string | undefined;
+}
+
+interface FileRow {
+  readonly seq: number;
+  readonly id: string;
+  readonly tenant: string;
+  readonly filename: string;
+  readonly purpose: FilePurpose;
+  readonly digest: Digest;
+  readonly size_bytes: number;
+  readonly created_at: number;
+  readonly expires_at: number | null;
+  readonly form: string | null;
+  readonly examples: number | null;
+  readonly problem: string | null;
+}
+
+/** A page that was asked with one more than it holds, so that it is known whether there are more. */
+export interface Listed<T> {
+  readonly items: readonly T[];
+  readonly hasMore: boolean;
+}
+
+/**
+ * Tenants' files. The bytes lie in a content-addressed store of their own, once however many files have them; they go when no file, no
+ * part of an upload and no unfinished job names them.
+ */
+export class FileStore {
+  readonly #database: Database;
+  readonly #blobs: BlobStore;
+  readonly #clock: Clock;
+  /** Blobs that are written and not named yet. */
+  readonly #staged = new Map<Digest, number>();
+
+  private constructor(database: Database, blobs: BlobStore, clock: Clock) {
+    this.#database = database;
+    this.#blobs = blobs;
+    this.#clock = clock;
+  }
+
+  /** @param home its sub-folder `files` belongs to the store */
+  static async open(database: Database, home: string, clock: Clock): Promise<FileStore> {
+    return new FileStore(database, await BlobStore.open(join(home, 'files'), clock), clock);
+  }
+
+  /** Where the bytes of a digest are, for reading. */
+  path(digest: Digest): string {
+    return this.#blobs.path(digest);
+  }
+
+  /**
+   * Writes bytes and lets `use` name them; they are not swept meanwhile. What `use` does not name is removed.
+   * @throws REQUEST_INVALID there are more than `maxBytes`
+   */
+  async stage<T>(
+    chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    maxBytes: number,
+    use: (blob: BlobInfo) => T | Promise<T>,
+  ): Promise<T> {
+    const blob = await this.#blobs.putChunks(limited(chunks, maxBytes));
+    this.#staged.set(blob.digest, (this.#staged.get(blob.digest) ?? 0) + 1);
+    try {
+      return await use(blob);
+    } finally {
+      const left = (this.#staged.get(blob.digest) ?? 1) - 1;
+      if (left === 0) this.#staged.delete(blob.digest);
+      else this.#staged.set(blob.digest, left);
+      this.#removeUnnamed([blob.digest]);
+    }
+  }
+
+  /** Names staged bytes. @param id of the caller's making, so that a repetition adds nothing; random unless told */
+  add(file: NewFile, { digest, sizeBytes }: BlobInfo, id = newId('file-')): StoredFile {
+    return this.#database.transaction(() => this.insert(file, { digest, sizeBytes }, id));
+  }
+
+  /** {@link add} inside a transaction. */
+  insert(file: NewFile, { digest, sizeBytes }: BlobInfo, id: string): StoredFile {
+    // Another process of this home sweeps when it starts.
+    if (!this.#blobs.has(digest)) fail('STORAGE_BUSY', `the bytes of ${file.filename} were swept: send it again`);
+    const now = Math.floor(this.#clock.epochMs());
+    const { tenant, filename, purpose, lifetimeMs, verdict } = file;
+    this.#database.run(
+      `INSERT INTO stored_files (id, tenant, filename, purpose, digest, size_bytes, created_at, expires_at, form, examples, problem)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+      id,
+      tenant,
+      filename,
+      purpose,
+      digest,
+      sizeBytes,
+      now,
+      lifetimeMs === null ? null : now + lifetimeMs,
+      verdict.form,
+      verdict.examples,
+      verdict.problem,
+    );
+    return this.get(tenant, id);
+  }
+
+  /** @param tenant null: the operator, who sees all @throws STORED_FILE_NOT_FOUND also for another tenant's and for an expired one */
+  get(tenant: string | null, id: string): StoredFile {
+    return fileOf(this.#row(tenant, id) ?? failUnknownFile(id));
+  }
+
+  /** @throws STORED_FILE_NOT_FOUND for an unknown `after` */
+  list(tenant: string | null, { purpose, limit, order, after }: FilePage): Listed<StoredFile> {
+    const isDown = order === 'desc';
+    const start = after === undefined ? null : (this.#row(tenant, after) ?? failUnknownFile(after)).seq;
+    const rows = this.#database.all<FileRow>(
+      `SELECT * FROM stored_files
+       WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR purpose = ?2) AND (expires_at IS NULL OR expires_at > ?3)
+         AND (?4 IS NULL OR seq ${isDown ? '<' : '>'} ?4)
+       ORDER BY seq ${isDown ? 'DESC' : 'ASC'} LIMIT ?5`,
+      tenant,
+      purpose ?? null,
+      Math.floor(this.#clock.epochMs()),
+      start,
+      limit + 1,
+    );
+    return { items: rows.slice(0, limit).map(fileOf), hasMore: rows.length > limit };
+  }
+
+  /** Jobs that use it keep its bytes until they end. @throws STORED_FILE_NOT_FOUND */
+  delete(tenant: string | null, id: string): StoredFile {
+    const file = this.get(tenant, id);
+    this.#database.run('DELETE FROM stored_files WHERE id = ?', id);
+    this.#removeUnnamed([file.digest]);
+    return file;
+  }
+
+  /** Removes files whose time is over. @returns how many */
+  removeExpired(): number {
+    const rows = this.#database.all<{ digest: Digest }>(
+      'DELETE FROM stored_files WHERE expires_at IS NOT NULL AND expires_at <= ? RETURNING digest',
+      Math.floor(this.#clock.epochMs()),
+    );
+    this.#removeUnnamed(rows.map(({ digest }) => digest));
+    return rows.length;
+  }
+
+  /** Removes those bytes that nothing names any more. */
+  release(digests: readonly Digest[]): void {
+    this.#removeUnnamed(digests);
+  }
+
+  /** Removes whatever nothing names: what interrupted requests left. @returns how many blobs */
+  async sweep(): Promise<number> {
+    return this.#removeUnnamed(await this.#blobs.list());
+  }
+
+  #removeUnnamed(candidates: readonly Digest[]): number {
+    let numRemoved = 0;
+    for (const digest of candidates) {
+      this.#database.transaction(() => {
+        if (this.#staged.has(digest) || this.#isNamed(digest)) return;
+        this.#blobs.remove(digest);
+        numRemoved++;
+      });
+    }
+    return numRemoved;
+  }
+
+  #isNamed(digest: Digest): boolean {
+    const row = this.#database.get<{ named: number }>(
+      `SELECT EXISTS (SELECT 1 FROM stored_files WHERE digest = ?1) OR EXISTS (SELECT 1 FROM upload_parts WHERE digest = ?1)
+         OR EXISTS (SELECT 1 FROM jobs WHERE (training_digest = ?1 OR validation_digest = ?1) AND finished_at IS NULL) AS named`,
+      digest,
+    );
+    assert(row, 'a query without FROM has one row');
+    return row.named === 1;
+  }
+
+  #row(tenant: string | null, id: string): FileRow | undefined {
+    return this.#database.get<FileRow>(
+      'SELECT * FROM stored_files WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2) AND (expires_at IS NULL OR expires_at > ?3)',
+      id,
+      tenant,
+      Math.floor(this.#clock.epochMs()),
+    );
+  }
+}
+
+export function failUnknownFile(id: string): never {
+  return fail('STORED_FILE_NOT_FOUND', `no file "${id}": upload it with POST /v1/files`, { param: 'file_id' });
+}
+
+async function* limited(
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let numBytes = 0;
+  for await (const chunk of chunks) {
+    numBytes += chunk.byteLength;
+    if (numBytes > maxBytes) {
+      fail('REQUEST_INVALID', `the file is larger than ${maxBytes} bytes: split it, or upload less`, { param: 'file' });
+    }
+    yield chunk;
+  }
+}
+
+function fileOf(row: FileRow): StoredFile {
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    filename: row.filename,
+    purpose: row.purpose,
+    digest: row.digest,
+    sizeBytes: row.size_bytes,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    form: row.form,
+    examples: row.examples,
+    problem: row.problem,
+  };
+}

@@ -1,0 +1,228 @@
+/** The queue from both sides: tenants order, runners take, and whoever has lost a job changes nothing. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { EspalierError, silentLog, type Clock, type Digest } from '../base/index.ts';
+import { Database } from '../storage/index.ts';
+import { FileStore } from './files.ts';
+import { ALL_AUTO, resolveHyperparameters } from './hyperparameters.ts';
+import { JobLeases, type JobLease } from './job-leases.ts';
+import { JobQueue } from './job-queue.ts';
+import type { Job, NewJob } from './job.ts';
+import { JobRunner, type JobWork } from './runner.ts';
+import { JOBS_MIGRATIONS } from './tables.ts';
+
+let now = 1_000_000;
+const clock: Clock = { nowMs: () => now, epochMs: () => now };
+const digest: Digest = `sha256:${'1'.repeat(64)}`;
+const resolved = resolveHyperparameters(ALL_AUTO, 'supervised', { examples: 10, tokens: 100 });
+
+let home: string;
+let database: Database;
+let files: FileStore;
+let queue: JobQueue;
+let leases: JobLeases;
+
+beforeEach(async () => {
+  home = mkdtempSync(join(tmpdir(), 'espalier-jobs-'));
+  now = 1_000_000;
+  database = Database.open(join(home, 'espalier.db'), [JOBS_MIGRATIONS], clock);
+  files = await FileStore.open(database, home, clock);
+  queue = new JobQueue(database, clock);
+  leases = new JobLeases(database, files, clock);
+});
+afterEach(() => {
+  database.close();
+  rmSync(home, { recursive: true });
+});
+
+function create(tenant = 'acme', more: Partial<NewJob> = {}): Job {
+  return queue.create({
+    tenant,
+    base: { name: 'tiny', digest },
+    method: 'supervised',
+    hyperparameters: ALL_AUTO,
+    suffix: null,
+    seed: 0,
+    training: { id: 'file-1', digest },
+    validation: null,
+    metadata: {},
+    ...more,
+  });
+}
+
+function take(): JobLease {
+  const lease = leases.take();
+  assert.ok(lease, 'there is a job');
+  return lease;
+}
+
+/** A job whose files have been checked, in a runner's hands. */
+function running(): JobLease {
+  create();
+  const checking = take();
+  assert.equal(leases.validated(checking, resolved, now), true);
+  leases.release(checking);
+  return take();
+}
+
+async function succeed(lease: JobLease, reference = 'acme/fine-tuned@1'): Promise<boolean> {
+  return files.stage([Buffer.from('step\n')], 100, (results) =>
+    leases.succeeded(lease, { reference, trainedTokens: 9, results }),
+  );
+}
+
+const statusOf = (id: string): string => queue.get(null, id).status;
+const told = (id: string): string[] => queue.events(null, id, 100).items.map(({ message }) => message);
+
+test('a job goes from validation to its model, one lease after the other', async () => {
+  const lease = running();
+  assert.equal(leases.take(), undefined, 'it is in one runner’s hands');
+  assert.equal(lease.job.status, 'running');
+  const metrics = { step: 1, trainLoss: 2, trainAccuracy: 0.5, validLoss: null, validAccuracy: null };
+  const event = { level: 'info', message: 'Step 1/2', metrics: { ...metrics, totalSteps: 2 } } as const;
+  for (let twice = 0; twice < 2; twice++) assert.equal(leases.tell(lease, [event], now + 5), true);
+  assert.deepEqual(leases.stepMetrics(lease), [{ ...metrics, totalSteps: 2 }], 'a step is told once');
+  assert.equal(queue.get('acme', lease.job.id).estimatedFinish, now + 5);
+  assert.equal(await succeed(lease), true);
+  assert.equal(await succeed(lease), false, 'it has ended');
+  leases.release(lease);
+  const job = queue.get('acme', lease.job.id);
+  assert.deepEqual([job.status, job.reference, job.trainedTokens], ['succeeded', 'acme/fine-tuned@1', 9]);
+  assert.equal(files.get('acme', job.resultFile ?? '').purpose, 'fine-tune-results');
+  assert.equal(queue.findModel('acme', job.modelName)?.reference, 'acme/fine-tuned@1');
+  assert.equal(queue.findModel('globex', job.modelName), undefined);
+  assert.deepEqual(told(job.id).filter((message) => /completed/.test(message)).length, 1);
+  assert.equal(leases.take(), undefined);
+});
+
+test('a command of the tenant takes effect at once, and the runner’s report does not count then', async () => {
+  const lease = running();
+  const { id } = lease.job;
+  assert.equal(queue.command('acme', id, 'pause').status, 'paused');
+  assert.equal(leases.heartbeat(lease), 'paused');
+  assert.equal(await succeed(lease), false);
+  assert.equal(leases.tell(lease, [{ level: 'info', message: 'late' }], null), false);
+  assert.equal(queue.command('acme', id, 'resume').status, 'queued');
+  assert.equal(leases.take(), undefined, 'not before the run has been saved');
+  leases.release(lease);
+  const again = take();
+  assert.equal(again.job.id, id);
+  assert.equal(queue.command('acme', id, 'cancel').status, 'cancelled');
+  assert.equal(leases.failed(again, { code: 'x', message: 'x', param: null }), false);
+  leases.release(again);
+  assert.equal(statusOf(id), 'cancelled');
+  assert.throws(() => queue.command('acme', id, 'resume'), { code: 'REQUEST_INVALID' });
+  assert.throws(() => queue.command('globex', id, 'cancel'), { code: 'JOB_NOT_FOUND' });
+});
+
+test('a lease that nobody keeps up is another’s, and the first holder changes nothing any more', async () => {
+  const lost = running();
+  now += 60_001;
+  const next = take();
+  assert.equal(next.job.id, lost.job.id);
+  assert.ok(told(next.job.id).some((message) => /interrupted/.test(message)));
+  assert.equal(leases.heartbeat(lost), undefined);
+  assert.equal(await succeed(lost, 'acme/fine-tuned@7'), false);
+  assert.equal(leases.failed(lost, { code: 'x', message: 'x', param: null }), false);
+  leases.release(lost);
+  assert.equal(leases.heartbeat(next), 'running', 'also a lost lease that is given back takes nothing away');
+  assert.equal(await succeed(next), true);
+  assert.equal(queue.get('acme', next.job.id).reference, 'acme/fine-tuned@1');
+});
+
+test('the lease of a process that is gone is free at once', () => {
+  const lease = running();
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  database.run('UPDATE jobs SET lease_pid = ?', pid);
+  assert.equal(take().job.id, lease.job.id);
+  const other = running();
+  const restarted = new JobLeases(database, files, clock);
+  // The same number as before the restart, as in a container.
+  assert.ok([other.job.id, lease.job.id].includes(restarted.take()?.job.id ?? ''));
+});
+
+test('files that an unfinished job needs stay when they are deleted, and go when it ends', async () => {
+  const blob = await files.stage([Buffer.from('{}')], 10, (staged) => {
+    const verdict = { form: 'chat', examples: 1, problem: null };
+    const file = files.add(
+      { tenant: 'acme', filename: 'a.jsonl', purpose: 'fine-tune', lifetimeMs: 1000, verdict },
+      staged,
+    );
+    create('acme', { training: { id: file.id, digest: file.digest } });
+    return file;
+  });
+  now += 1001;
+  assert.equal(files.removeExpired(), 1);
+  assert.throws(() => files.get('acme', blob.id), { code: 'STORED_FILE_NOT_FOUND' });
+  assert.equal(await files.sweep(), 0);
+  assert.ok(existsSync(files.path(blob.digest)), 'the job needs it');
+  const lease = take();
+  leases.failed(lease, { code: 'x', message: 'x', param: null });
+  leases.release(lease);
+  assert.equal(statusOf(lease.job.id), 'failed');
+  assert.equal(await files.sweep(), 0, 'it went with the job');
+  assert.throws(() => rmSync(files.path(blob.digest)), { code: 'ENOENT' });
+});
+
+test('bytes that are too many, or that nobody names, leave nothing', async () => {
+  const large = [Buffer.alloc(6), Buffer.alloc(6)];
+  await assert.rejects(
+    files.stage(large, 10, () => assert.fail('it is too large')),
+    { code: 'REQUEST_INVALID' },
+  );
+  const { digest: unnamed } = await files.stage([Buffer.from('x')], 10, (blob) => blob);
+  assert.throws(() => rmSync(files.path(unnamed)), { code: 'ENOENT' });
+  assert.equal(await files.sweep(), 0);
+});
+
+const OPTIONS = { log: silentLog, pollMs: 5, heartbeatMs: 5 };
+
+test('a runner works on as many jobs as it may, and gives back what it cannot finish', async () => {
+  const ids = [create('acme').id, create('globex').id, create('initech').id];
+  let [active, most] = [0, 0];
+  const { promise: begun, resolve: onBegun } = Promise.withResolvers<void>();
+  const work: JobWork = {
+    async validate(lease) {
+      leases.validated(lease, resolved, now);
+    },
+    async train(_, signal) {
+      most = Math.max(most, ++active);
+      if (active === 2) onBegun();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      active--;
+    },
+  };
+  {
+    await using runner = new JobRunner(leases, work, { ...OPTIONS, maxConcurrent: 2 });
+    runner.start();
+    await begun;
+  }
+  assert.deepEqual([most, active], [2, 0]);
+  assert.equal(ids.filter((id) => statusOf(id) === 'running').length, 0, 'another may go on');
+  for (const _ of ids) assert.ok(leases.take(), 'they are free');
+});
+
+test('a job that meets with an error fails without telling our own trouble; one that another can cure is tried again', async () => {
+  const { id } = create('acme');
+  let numTries = 0;
+  const work: JobWork = {
+    async validate() {
+      if (++numTries < 3) throw new EspalierError('TRAINER_DIED', 'ended by SIGKILL');
+      throw new Error('/secret/path is broken');
+    },
+    train: () => assert.fail('it is not valid'),
+  };
+  await using runner = new JobRunner(leases, work, { ...OPTIONS, maxConcurrent: 1 });
+  runner.start();
+  while (statusOf(id) !== 'failed') await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(numTries, 3);
+  assert.deepEqual(queue.get(null, id).error, {
+    code: 'internal_error',
+    message: 'the server failed to run the job; its log tells why',
+    param: null,
+  });
+});

@@ -1,0 +1,247 @@
+import { hostname } from 'node:os';
+import { assert, newId, type Clock, type Digest } from '../base/index.ts';
+import { isProcessAlive, type BlobInfo, type Database } from '../storage/index.ts';
+import { addCheckpoint, hasCheckpoint } from './checkpoints.ts';
+import { chooseJob, type TenantShare } from './fair-choice.ts';
+import type { FileStore } from './files.ts';
+import type { ResolvedHyperparameters } from './hyperparameters.ts';
+import { addEvent, stepMetrics } from './job-events.ts';
+import { jobOf, type JobRow } from './job-rows.ts';
+import { isFinal, nextStatus, type JobReport, type JobStatus } from './job-status.ts';
+import type { CheckpointMetrics, Job, JobError, NewJobEvent } from './job.ts';
+
+/** The right to work on a job. Whoever has lost it changes nothing any more. */
+export interface JobLease {
+  readonly token: string;
+  readonly job: Job;
+}
+
+/** What a job has become when it succeeds. */
+export interface JobSuccess {
+  readonly reference: string;
+  readonly trainedTokens: number;
+  readonly results: BlobInfo;
+}
+
+/** How long a lease lasts without a heartbeat: what a host that disappears costs. */
+const LEASE_MS = 60_000;
+
+interface ShareRow {
+  readonly tenant: string;
+  readonly last: number | null;
+}
+
+/**
+ * The queue from the side of those that run jobs. A lease is taken, kept up by heartbeats, and given back; that of a process of this host
+ * that is gone is free at once, another one when its time is over. Every report is one transaction that does nothing unless the lease is
+ * still held and the job's state lets it: so a job ends once, whoever else believed to run it.
+ */
+export class JobLeases {
+  readonly #database: Database;
+  readonly #files: FileStore;
+  readonly #clock: Clock;
+  /** Leases that this object has given out and not taken back. */
+  readonly #held = new Set<string>();
+
+  constructor(database: Database, files: FileStore, clock: Clock) {
+    this.#database = database;
+    this.#files = files;
+    this.#clock = clock;
+  }
+
+  /** Takes the job whose turn it is, see {@link chooseJob}; undefined: there is none. */
+  take(): JobLease | undefined {
+    return this.#database.transaction(() => {
+      const now = Math.floor(this.#clock.epochMs());
+      const rows = this.#database.all<JobRow>(
+        "SELECT * FROM jobs WHERE status IN ('validating_files', 'queued', 'running') OR lease_token IS NOT NULL ORDER BY seq",
+      );
+      const isFree = (row: JobRow): boolean => row.lease_token === null || this.#isOver(row, now);
+      const isWaiting = ({ status }: JobRow): boolean => !isFinal(status) && status !== 'paused';
+      const candidates = rows.filter((row) => isFree(row) && isWaiting(row));
+      const running = rows.filter((row) => !isFree(row));
+      const chosen = chooseJob(candidates, this.#shares(running));
+      const row = rows.find(({ id }) => id === chosen?.id);
+      if (!row) return undefined;
+      const token = newId('lease_');
+      const status = row.status === 'queued' ? 'running' : row.status;
+      this.#database.run(
+        `UPDATE jobs SET lease_token = ?, lease_host = ?, lease_pid = ?, lease_until = ?, status = ?, started_at = ? WHERE id = ?`,
+        token,
+        hostname(),
+        process.pid,
+        now + LEASE_MS,
+        status,
+        status === 'running' ? now : row.started_at,
+        row.id,
+      );
+      if (row.status === 'queued') this.#tell(row.id, 'info', 'Fine-tuning job started.');
+      else if (row.lease_token !== null) this.#tell(row.id, 'warn', 'The job was interrupted and goes on.');
+      this.#held.add(token);
+      return { token, job: jobOf(this.#require(row.id)) };
+    });
+  }
+
+  /** Extends the lease. @returns the job's state, or undefined when the lease is lost */
+  heartbeat(lease: JobLease): JobStatus | undefined {
+    return this.#holding(lease, (row) => {
+      this.#database.run(
+        'UPDATE jobs SET lease_until = ? WHERE id = ?',
+        Math.floor(this.#clock.epochMs()) + LEASE_MS,
+        row.id,
+      );
+      return row.status;
+    });
+  }
+
+  /** The job's files are good. @returns whether that counts */
+  validated(lease: JobLease, resolved: ResolvedHyperparameters, estimatedFinish: number): boolean {
+    return this.#report(lease, 'validated', (id) => {
+      const sql = 'UPDATE jobs SET resolved = ?, estimated_finish = ? WHERE id = ?';
+      this.#database.run(sql, JSON.stringify(resolved), Math.floor(estimatedFinish), id);
+      this.#tell(id, 'info', 'Files validated, moving job to queued state.');
+    });
+  }
+
+  /** Adds events while the job runs. @returns whether they count */
+  tell(lease: JobLease, events: readonly NewJobEvent[], estimatedFinish: number | null): boolean {
+    const told = this.#holding(lease, (row) => {
+      if (row.status !== 'running') return false;
+      for (const event of events) addEvent(this.#database, this.#clock, row.id, event);
+      if (estimatedFinish !== null) {
+        this.#database.run('UPDATE jobs SET estimated_finish = ? WHERE id = ?', Math.floor(estimatedFinish), row.id);
+      }
+      return true;
+    });
+    return told ?? false;
+  }
+
+  hasCheckpoint({ job }: JobLease, step: number): boolean {
+    return hasCheckpoint(this.#database, job.id, step);
+  }
+
+  /** @returns the registry's versions that no checkpoint has any more, or undefined when it does not count */
+  addCheckpoint(lease: JobLease, metrics: CheckpointMetrics, reference: string): string[] | undefined {
+    return this.#holding(lease, (row) => {
+      if (row.status !== 'running') return undefined;
+      const gone = addCheckpoint(this.#database, this.#clock, lease.job, metrics, reference);
+      this.#tell(row.id, 'info', `Checkpoint created at step ${metrics.step}.`);
+      return gone;
+    });
+  }
+
+  /** The figures of the steps until now, in order. */
+  stepMetrics({ job }: JobLease): CheckpointMetrics[] {
+    return stepMetrics(this.#database, job.id);
+  }
+
+  /** Ends the job, with its result file. @returns whether that counts */
+  succeeded(lease: JobLease, { reference, trainedTokens, results }: JobSuccess): boolean {
+    return this.#report(lease, 'succeeded', (id) => {
+      const { job } = lease;
+      const file = this.#files.insert(
+        {
+          tenant: job.tenant,
+          filename: 'step_metrics.csv',
+          purpose: 'fine-tune-results',
+          lifetimeMs: null,
+          verdict: { form: null, examples: null, problem: null },
+        },
+        results,
+        // The job's own: were it reported twice, there would still be one.
+        id.replace('ftjob-', 'file-'),
+      );
+      const sql = 'UPDATE jobs SET reference = ?, trained_tokens = ?, result_file = ? WHERE id = ?';
+      this.#database.run(sql, reference, trainedTokens, file.id, id);
+      this.#tell(id, 'info', `New fine-tuned model created: ${job.modelName} (${reference})`);
+      this.#tell(id, 'info', 'The job has successfully completed.');
+    });
+  }
+
+  /** @returns whether that counts */
+  failed(lease: JobLease, error: JobError): boolean {
+    return this.#report(lease, lease.job.resolved ? 'failed' : 'rejected', (id) => {
+      this.#database.run('UPDATE jobs SET error = ? WHERE id = ?', JSON.stringify(error), id);
+      this.#tell(id, 'error', `The job has failed: ${error.message}`);
+    });
+  }
+
+  /** Gives the lease back; a job that still waits for its end can be taken by the next. */
+  release(lease: JobLease): void {
+    this.#holding(lease, (row) => {
+      const next = nextStatus(row.status, 'released', row.resolved !== null) ?? row.status;
+      this.#database.run(
+        'UPDATE jobs SET status = ?, lease_token = NULL, lease_host = NULL, lease_pid = NULL, lease_until = NULL WHERE id = ?',
+        next,
+        row.id,
+      );
+    });
+    this.#held.delete(lease.token);
+    if (isFinal(this.#require(lease.job.id).status)) this.#files.release(digestsOf(lease.job));
+  }
+
+  /** Of these jobs, those whose working folder nobody needs any more: ended, unknown, and in nobody's hands. */
+  finished(ids: readonly string[]): string[] {
+    return ids.filter((id) => {
+      const row = this.#database.get<JobRow>('SELECT * FROM jobs WHERE id = ?', id);
+      return row === undefined || (isFinal(row.status) && row.lease_token === null);
+    });
+  }
+
+  #report(lease: JobLease, report: JobReport, change: (id: string) => void): boolean {
+    const reported = this.#holding(lease, (row) => {
+      const next = nextStatus(row.status, report, row.resolved !== null);
+      if (next === undefined) return false;
+      const finishedAt = isFinal(next) ? Math.floor(this.#clock.epochMs()) : null;
+      this.#database.run(
+        'UPDATE jobs SET status = ?, finished_at = ?, estimated_finish = NULL WHERE id = ?',
+        next,
+        finishedAt,
+        row.id,
+      );
+      change(row.id);
+      return true;
+    });
+    return reported ?? false;
+  }
+
+  #holding<T>({ token, job }: JobLease, work: (row: JobRow) => T): T | undefined {
+    return this.#database.transaction(() => {
+      const sql = 'SELECT * FROM jobs WHERE id = ? AND lease_token = ?';
+      const row = this.#database.get<JobRow>(sql, job.id, token);
+      return row && work(row);
+    });
+  }
+
+  #isOver(row: JobRow, now: number): boolean {
+    if (row.lease_until === null || row.lease_until <= now) return true;
+    if (row.lease_host !== hostname() || row.lease_pid === null || row.lease_token === null) return false;
+    // A process that has this one's number, and is not this one, is gone.
+    if (row.lease_pid === process.pid) return !this.#held.has(row.lease_token);
+    return !isProcessAlive(row.lease_pid);
+  }
+
+  #shares(running: readonly JobRow[]): Map<string, TenantShare> {
+    const shares = new Map<string, TenantShare>();
+    const rows = this.#database.all<ShareRow>('SELECT tenant, max(started_at) AS last FROM jobs GROUP BY tenant');
+    for (const { tenant, last } of rows) {
+      const numRunning = running.filter((row) => row.tenant === tenant).length;
+      shares.set(tenant, { numRunning, lastStartedAt: last });
+    }
+    return shares;
+  }
+
+  #require(id: string): JobRow {
+    const row = this.#database.get<JobRow>('SELECT * FROM jobs WHERE id = ?', id);
+    assert(row, 'a job is never removed while it is leased');
+    return row;
+  }
+
+  #tell(job: string, level: NewJobEvent['level'], message: string): void {
+    addEvent(this.#database, this.#clock, job, { level, message });
+  }
+}
+
+function digestsOf({ training, validation }: Job): Digest[] {
+  return validation ? [training.digest, validation.digest] : [training.digest];
+}

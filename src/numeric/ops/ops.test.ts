@@ -1,0 +1,172 @@
+/** The way back of the operations on adapters' matrices and vectors: central differences in float64, as the first reader and as a later one. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { centralDifferences, inner } from '../../../test/support/central-differences.ts';
+import { normalArray } from '../../../test/support/random-arrays.ts';
+import { assertClose, compareToReference } from '../compare.ts';
+import type { Graph } from '../graph.ts';
+import { BufferPool } from '../pool.ts';
+import { referenceKernels } from '../reference/index.ts';
+import { Tape, type Parameter } from '../tape.ts';
+import { tensor, type Tensor } from '../tensor.ts';
+import { multiplyBlocks } from './blocks.ts';
+import { addColumns, multiplyColumns, scaleAround } from './columns.ts';
+import { addInPlace, swiglu } from './elementwise.ts';
+import { addDenseDelta, denseLinear, kronecker, matmul, multiply } from './matrix.ts';
+
+type Operation = (g: Graph, inputs: readonly Tensor[]) => Tensor;
+
+/** A copy through the tape: in-place operations must not change a parameter. */
+const copyOf = (g: Graph, x: Tensor): Tensor => multiplyColumns(g, x, ones(x.shape[1]));
+const ones = (length: number): Tensor => tensor([length], new Float64Array(length).fill(1));
+
+const BIAS = tensor([4], normalArray(4, 'a bias'));
+
+const CASES: Readonly<Record<string, readonly [shapes: readonly (readonly number[])[], operation: Operation]>> = {
+  multiplyColumns: [
+    [
+      [3, 4],
+      [4, 1],
+    ],
+    (g, [x, factor]) => multiplyColumns(g, x, factor),
+  ],
+  scaleAround: [[[3, 4], [4]], (g, [x, factor]) => scaleAround(g, x, factor, BIAS)],
+  'scaleAround without a bias': [[[3, 4], [4]], (g, [x, factor]) => scaleAround(g, x, factor)],
+  addColumns: [
+    [[3, 4], [4]],
+    (g, [x, bias]) => {
+      const y = copyOf(g, x);
+      addColumns(g, y, bias, 1.5);
+      return y;
+    },
+  ],
+  matmul: [
+    [
+      [3, 4],
+      [4, 5],
+    ],
+    (g, [a, b]) => matmul(g, a, b),
+  ],
+  multiply: [
+    [
+      [3, 4],
+      [3, 4],
+    ],
+    (g, [a, b]) => multiply(g, a, b),
+  ],
+  'multiply by itself': [[[3, 4]], (g, [a]) => multiply(g, a, a)],
+  kronecker: [
+    [
+      [2, 3],
+      [4, 2],
+    ],
+    (g, [left, right]) => kronecker(g, left, right),
+  ],
+  denseLinear: [
+    [
+      [3, 4],
+      [5, 4],
+    ],
+    (g, [x, w]) => denseLinear(g, x, w),
+  ],
+  addDenseDelta: [
+    [
+      [3, 5],
+      [3, 4],
+      [5, 4],
+    ],
+    (g, [before, x, w]) => {
+      const y = copyOf(g, before);
+      addDenseDelta(g, y, x, w, -0.7);
+      return y;
+    },
+  ],
+  multiplyBlocks: [
+    [
+      [3, 6],
+      [3, 2, 2],
+    ],
+    (g, [x, blocks]) => multiplyBlocks(g, x, blocks),
+  ],
+  'multiplyBlocks with one block for all': [
+    [
+      [3, 6],
+      [1, 2, 2],
+    ],
+    (g, [x, blocks]) => multiplyBlocks(g, x, blocks),
+  ],
+};
+
+/** A loss whose gradient with respect to the operation's output is known, twice over: the second reader accumulates. */
+function lossOf(g: Graph, operation: Operation, inputs: readonly Tensor[]): Tensor {
+  const y = operation(g, inputs);
+  addInPlace(g, y, operation(g, inputs));
+  const weights = normalArray(y.data.length, 'weights');
+  const loss = g.empty([1]);
+  loss.data[0] = inner(Float64Array.from(y.data), weights);
+  g.record(loss, [y], [], (dLoss) => {
+    const { tensor: dy } = g.gradient(y);
+    for (let i = 0; i < weights.length; i++) dy.data[i] = dLoss.data[0] * weights[i];
+  });
+  return loss;
+}
+
+for (const [name, [shapes, operation]] of Object.entries(CASES)) {
+  test(`${name}: gradients are central differences`, () => {
+    const parameters = shapes.map((shape, index): Parameter => {
+      const length = shape.reduce((product, size) => product * size, 1);
+      const value = tensor(shape, normalArray(length, `${name} ${index}`));
+      return { name: `${index}`, value, gradient: tensor(shape, new Float64Array(length)) };
+    });
+    const inputs = parameters.map(({ value }) => value);
+    const tape = new Tape(referenceKernels(), new BufferPool('f64'), parameters);
+    const lossAt = (): number => {
+      const loss = lossOf(tape, operation, inputs).data[0];
+      tape.reset();
+      return loss;
+    };
+    const expected = inputs.map(({ data }) => centralDifferences(lossAt, data as Float64Array));
+    tape.backward(lossOf(tape, operation, inputs));
+    for (const [index, { gradient }] of parameters.entries()) {
+      assertClose(gradient.data, expected[index], 'centralDifference', `input ${index}`);
+      // A mutant: an operation that forgot its second reader.
+      const half = gradient.data.map((value) => value / 2);
+      assert.equal(compareToReference(half, expected[index], 'centralDifference').passes, false);
+    }
+  });
+
+  test(`${name}: an input that needs no gradient gets none, and changes no other's`, () => {
+    const inputs = shapes.map((shape, index) => {
+      const length = shape.reduce((product, size) => product * size, 1);
+      return tensor(shape, normalArray(length, `${name} ${index}`));
+    });
+    const gradientsOf = (trained: readonly number[]): Tensor[] => {
+      const parameters = trained.map((index): Parameter => {
+        const value = inputs[index];
+        return { name: `${index}`, value, gradient: tensor(value.shape, new Float64Array(value.data.length)) };
+      });
+      const tape = new Tape(referenceKernels(), new BufferPool('f64'), parameters);
+      tape.backward(lossOf(tape, operation, inputs));
+      return parameters.map(({ gradient }) => gradient);
+    };
+    const all = gradientsOf([...inputs.keys()]);
+    for (const index of inputs.keys()) assert.deepEqual(gradientsOf([index])[0].data, all[index].data);
+  });
+}
+
+test('swiglu goes back to one side when the other needs no gradient', () => {
+  const [gate, up] = ['gate', 'up'].map((name) => tensor([2, 3], normalArray(6, name)));
+  const gradientOf = (trained: readonly Tensor[]): Tensor => {
+    const parameters = trained.map((value, index): Parameter => ({
+      name: `${index}`,
+      value,
+      gradient: tensor([2, 3], new Float64Array(6)),
+    }));
+    const tape = new Tape(referenceKernels(), new BufferPool('f64'), parameters);
+    // Copies: swiglu is to be the only reader of its inputs.
+    const [g, u] = [gate, up].map((value) => (trained.includes(value) ? copyOf(tape, value) : value));
+    tape.backward(lossOf(tape, (graph) => swiglu(graph, copyOf(graph, g), copyOf(graph, u)), []));
+    return parameters[0].gradient;
+  };
+  assert.deepEqual(gradientOf([gate]).data, gradientOf([gate, up]).data);
+});

@@ -1,0 +1,47 @@
+import type { Graph, FrozenMatrix, Tensor } from '../../numeric/index.ts';
+import type { PackedBatch, TokenExample } from '../pack.ts';
+
+/** What a run makes small. Plain data: it is part of the run's configuration. */
+export type ObjectiveConfig =
+  | { readonly name: 'sft' }
+  | { readonly name: 'dpo'; readonly beta: number; readonly labelSmoothing: number }
+  | { readonly name: 'ipo'; readonly beta: number }
+  | { readonly name: 'simpo'; readonly beta: number; readonly gamma: number }
+  | { readonly name: 'orpo'; readonly beta: number }
+  | {
+      readonly name: 'kto';
+      readonly beta: number;
+      readonly desirableWeight: number;
+      readonly undesirableWeight: number;
+    };
+
+export type ObjectiveName = ObjectiveConfig['name'];
+
+/** A sum and how much it is a sum of: whoever has all batches of a step divides once. */
+export interface MetricSum {
+  readonly sum: number;
+  readonly count: number;
+}
+
+export interface ObjectiveLoss {
+  /** [1]: a sum; the gradient of it is divided by the weight sums of all batches of a step. */
+  readonly lossSum: Tensor;
+  readonly weightSum: number;
+  /** Predictions that were right, of `numTargets`: the best token, or the better answer. */
+  readonly numTop: number;
+  readonly numTargets: number;
+  /** The objective's own figures, such as `rewards/chosen`. */
+  readonly metrics: Readonly<Record<string, MetricSum>>;
+}
+
+/** An objective: how examples become a batch, and what their loss is. It never sees an adapter. */
+export interface Objective {
+  readonly name: ObjectiveName;
+  /** Lays whole examples end to end, with all that the loss needs to know of them. */
+  pack(examples: readonly TokenExample[]): PackedBatch;
+  /**
+   * The batch's loss. On a tape it records the way back to `rows`.
+   * @param rows the head's input at the batch's `lossRows_N`, [N, D]
+   */
+  loss(g: Graph, rows: Tensor, head: FrozenMatrix, batch: PackedBatch): ObjectiveLoss;
+}

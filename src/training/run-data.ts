@@ -1,0 +1,80 @@
+import type { Problem } from '../base/index.ts';
+import type { ChatRenderer } from '../text/index.ts';
+import { loadExamples, selectExamples, type LoadedExamples } from './example.ts';
+import type { ObjectiveName } from './objectives/objective.ts';
+import { describeOverlaps, findOverlaps, promptKey, type OverlapReport } from './overlap.ts';
+
+/** Where a run's examples come from. */
+export interface RunSources {
+  readonly dataPath: string;
+  readonly validPath: string | undefined;
+  /** Share of the training examples that is held out when there is no held-out file. */
+  readonly validShare: number;
+  readonly objective: ObjectiveName;
+}
+
+export interface LoadedRunData {
+  readonly train: LoadedExamples;
+  /** Undefined when nothing is held out. */
+  readonly valid: LoadedExamples | undefined;
+  readonly overlaps: OverlapReport;
+  /** Of the files and of what they repeat. */
+  readonly warnings: readonly Problem[];
+}
+
+/** Held-out examples beyond this make evaluations slow and their mean hardly better. */
+export const MAX_HELD_OUT = 256;
+/** Of fewer examples none are held out: training needs them more. */
+export const MIN_EXAMPLES_TO_HOLD_OUT = 20;
+
+/**
+ * Loads, checks and (without a held-out file) divides a run's data.
+ * @throws DATA_INVALID with a problem for each line that is wrong
+ */
+export function loadRunData(sources: RunSources, renderer: ChatRenderer, contextLength: number): LoadedRunData {
+  const { dataPath, validPath, validShare, objective } = sources;
+  const all = loadExamples(dataPath, renderer, contextLength, objective);
+  const given = validPath === undefined ? undefined : loadExamples(validPath, renderer, contextLength, objective);
+  const { train, valid } = given ? { train: all, valid: given } : holdOut(all, validShare, renderer);
+  const overlaps = findOverlaps(train, valid, renderer.tokenizer);
+  const where = 'data';
+  const warnings = [
+    ...all.warnings,
+    ...(given?.warnings ?? []),
+    ...describeOverlaps(overlaps).map((message) => ({ where, message })),
+  ];
+  return { train, valid, overlaps, warnings };
+}
+
+/**
+ * Divides examples by their content: those whose prompts' digests are the lowest are held out, until they are the share that is asked
+ * for, at most {@link MAX_HELD_OUT} and at least one; of fewer than {@link MIN_EXAMPLES_TO_HOLD_OUT} none. Prompts of the same words are
+ * always on one side, and neither the order of the lines nor the seed has a say, so runs on the same data are compared on the same part.
+ */
+export function holdOut(
+  all: LoadedExamples,
+  share: number,
+  renderer: ChatRenderer,
+): { readonly train: LoadedExamples; readonly valid: LoadedExamples | undefined } {
+  const count = all.examples.length;
+  if (share === 0 || count < MIN_EXAMPLES_TO_HOLD_OUT) return { train: all, valid: undefined };
+  const wanted = Math.min(MAX_HELD_OUT, Math.max(1, Math.round(share * count)));
+  const keys = all.examples.map((example) => promptKey(example, renderer.tokenizer));
+  const sizes = new Map<string, number>();
+  for (const key of keys) sizes.set(key, (sizes.get(key) ?? 0) + 1);
+  const heldOut = new Set<string>();
+  let numHeldOut = 0;
+  for (const key of [...sizes.keys()].sort()) {
+    if (numHeldOut >= wanted) break;
+    const size = sizes.get(key) ?? 0;
+    // A prompt that many examples share would take the whole part.
+    if (numHeldOut + size > Math.max(wanted, 2)) continue;
+    heldOut.add(key);
+    numHeldOut += size;
+  }
+  if (numHeldOut === 0) return { train: all, valid: undefined };
+  return {
+    train: selectExamples(all, (index) => !heldOut.has(keys[index])),
+    valid: selectExamples(all, (index) => heldOut.has(keys[index])),
+  };
+}

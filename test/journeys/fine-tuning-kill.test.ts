@@ -1,0 +1,161 @@
+/** kill -9 of the server, of its trainer and of both at random moments: every job ends once, as if nothing had happened. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import OpenAI, { toFile } from 'openai';
+import type { AdapterVersion } from '../../src/app/index.ts';
+import { Rng } from '../../src/base/index.ts';
+import { childrenOf, runJson, startServe, TemporaryFolder, type RunningServe } from '../support/processes.ts';
+import { writeTinyBase } from '../support/tiny-base.ts';
+import { chatLines } from '../support/tuning-data.ts';
+
+type Job = OpenAI.FineTuning.FineTuningJob;
+const TENANTS = ['acme', 'globex'];
+const SEEDS = [1, 2];
+/** Nobody kills its jobs: what they come to is what the others' must come to. */
+const CALM = 'calm';
+const KILLS = ['server', 'both', 'trainer', 'server', 'both', 'trainer', 'both', 'server'] as const;
+const MAX_LIFE_MS = 1500;
+
+const folder = new TemporaryFolder();
+const home = folder.join('home');
+const keys = new Map<string, string>();
+let server: RunningServe;
+
+before(async () => {
+  writeTinyBase(folder.join('tiny'));
+  await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], { home });
+  for (const tenant of [...TENANTS, CALM]) {
+    await runJson(['tenants', 'create', tenant], { home });
+    const { secret } = await runJson<{ secret: string }>(['keys', 'create', tenant, '--role', 'writer'], { home });
+    keys.set(tenant, secret);
+  }
+});
+after(async () => {
+  await server?.[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+const start = async (): Promise<void> => {
+  server = await startServe(['--base', 'tiny', '--jobs', '2'], { home });
+};
+const clientOf = (tenant: string): OpenAI =>
+  new OpenAI({ apiKey: keys.get(tenant), baseURL: `${server.url}/v1`, maxRetries: 0 });
+
+async function createJob(tenant: string, seed: number): Promise<string> {
+  const client = clientOf(tenant);
+  const upload = async (text: string): Promise<string> =>
+    (await client.files.create({ file: await toFile(Buffer.from(text), 'x.jsonl'), purpose: 'fine-tune' })).id;
+  const { id } = await client.fineTuning.jobs.create({
+    model: 'tiny',
+    training_file: await upload(chatLines(40)),
+    validation_file: await upload(chatLines(4, 40)),
+    suffix: 'parity',
+    seed,
+    method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 3, batch_size: 1 } } },
+  });
+  return id;
+}
+
+async function finished(tenant: string, id: string): Promise<Job> {
+  for (;;) {
+    const job = await clientOf(tenant).fineTuning.jobs.retrieve(id);
+    if (job.finished_at !== null) return job;
+    await sleep(50);
+  }
+}
+
+/** What a job has come to, without the names that are its own. */
+async function outcomeOf(tenant: string, id: string) {
+  const client = clientOf(tenant);
+  const job = await finished(tenant, id);
+  assert.equal(job.status, 'succeeded', JSON.stringify(job.error));
+  const { jobs } = client.fineTuning;
+  const messages = new Map<string, number>();
+  const steps: number[] = [];
+  for await (const { type, message, data } of jobs.listEvents(id, { limit: 1000 })) {
+    if (type === 'metrics') steps.push((data as { step: number }).step);
+    else messages.set(message, (messages.get(message) ?? 0) + 1);
+  }
+  for (const message of ['Files validated, moving job to queued state.', 'The job has successfully completed.']) {
+    assert.equal(messages.get(message), 1, `${message} is told once`);
+  }
+  assert.deepEqual(
+    steps,
+    steps.map((_, n) => steps.length - n),
+    'every step is told once, in order',
+  );
+  const checkpoints = [];
+  for await (const { step_number, metrics, fine_tuned_model_checkpoint: model } of jobs.checkpoints.list(id)) {
+    checkpoints.push({ step_number, metrics, digest: await digestOf(client, model) });
+  }
+  assert.equal(checkpoints.length, 3);
+  const [result] = job.result_files;
+  const csv = await (await client.files.content(result)).text();
+  assert.equal(job.result_files.length, 1);
+  assert.ok(job.fine_tuned_model);
+  return {
+    csv,
+    checkpoints,
+    digest: await digestOf(client, job.fine_tuned_model),
+    trainedTokens: job.trained_tokens,
+    numSteps: steps.length,
+  };
+}
+
+/** The adapter that answers by a name. */
+async function digestOf(client: OpenAI, model: string): Promise<string> {
+  const messages = [{ role: 'user' as const, content: 'what is 3?' }];
+  const answer = await client.chat.completions.create({ model, messages, max_completion_tokens: 2 });
+  assert.equal(answer.model, model);
+  return answer.system_fingerprint ?? '';
+}
+
+test('jobs end once and in the same bytes, whatever is killed while they run', { timeout: 600_000 }, async (t) => {
+  const rng = Rng.fromSeed(7);
+  await start();
+  const jobs: [tenant: string, seed: number, id: string][] = [];
+  for (const tenant of TENANTS) for (const seed of SEEDS) jobs.push([tenant, seed, await createJob(tenant, seed)]);
+  for (const what of KILLS) {
+    await sleep(rng.nextFloat() * MAX_LIFE_MS);
+    if (what === 'trainer') {
+      for (const pid of childrenOf(server.program.pid)) process.kill(pid, 'SIGKILL');
+      continue;
+    }
+    if (what === 'both') server.program.killAll();
+    else server.program.kill();
+    await server.program.finished;
+    await start();
+  }
+  const outcomes = [];
+  for (const [tenant, seed, id] of jobs) outcomes.push({ seed, outcome: await outcomeOf(tenant, id) });
+  const interruptions = (await Promise.all(jobs.map(([tenant, , id]) => numInterruptions(tenant, id)))).join(', ');
+  t.diagnostic(`interruptions of the jobs: ${interruptions}`);
+
+  for (const seed of SEEDS) {
+    const expected = await outcomeOf(CALM, await createJob(CALM, seed));
+    for (const { outcome } of outcomes.filter((one) => one.seed === seed)) assert.deepEqual(outcome, expected);
+  }
+  assert.notEqual(outcomes[0].outcome.digest, outcomes[1].outcome.digest, 'the comparison can fail');
+
+  for (const tenant of [...TENANTS, CALM]) {
+    const versions = await runJson<AdapterVersion[]>(['adapters', 'list', tenant], { home });
+    const tasks = versions.map(({ task }) => task).toSorted();
+    const kept = Array.from({ length: 3 * SEEDS.length }, () => 'ft-checkpoints');
+    assert.deepEqual(tasks, [...kept, ...SEEDS.map(() => 'parity')], 'nothing is published twice, and nothing is left');
+  }
+  const { problems } = await runJson<{ problems: unknown[] }>(['adapters', 'verify'], { home });
+  assert.deepEqual(problems, []);
+  // The working folders go when the next server starts, at the latest.
+  server.program.kill('SIGTERM');
+  await server.program.finished;
+  await start();
+  const left = existsSync(folder.join('home', 'jobs')) ? readdirSync(folder.join('home', 'jobs')) : [];
+  assert.deepEqual(left, []);
+});
+
+async function numInterruptions(tenant: string, id: string): Promise<number> {
+  const { data } = await clientOf(tenant).fineTuning.jobs.listEvents(id, { limit: 1000 });
+  return data.filter(({ message }) => /interrupted/.test(message)).length;
+}
