@@ -4,6 +4,7 @@ import { referenceOf, type JsonValue } from '../registry/index.ts';
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
 import {
+  DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_OPTIMIZER,
   defaultLearningRate,
   loadExamples,
@@ -277,7 +278,8 @@ export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit):
     maxSteps: options.maxSteps ?? null,
     epochs: options.epochs,
     batchTokens,
-    microBatchTokens: fit?.microBatchTokens ?? options.microBatchTokens ?? batchTokens,
+    microBatchTokens:
+      fit?.microBatchTokens ?? Math.min(options.microBatchTokens ?? DEFAULT_MICRO_BATCH_TOKENS, batchTokens),
     ...(fit?.recompute || options.recompute ? { recompute: true } : {}),
     learningRate,
     schedule: options.schedule,

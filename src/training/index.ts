@@ -22,7 +22,13 @@ export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
 export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
 export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
 export { examplesOf, loadExamples, type LoadedExamples } from './example.ts';
-export { packExamples, groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
+export {
+  DEFAULT_MICRO_BATCH_TOKENS,
+  packExamples,
+  groupByTokens,
+  type PackedBatch,
+  type TokenExample,
+} from './pack.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';

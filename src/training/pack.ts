@@ -1,5 +1,8 @@
 import { assert } from '../base/index.ts';
 
+/** Enough rows for the products' full speed: more only take memory. */
+export const DEFAULT_MICRO_BATCH_TOKENS = 512;
+
 /**
  * An example as token ids, with the weight of predicting each of them (0 for what is given, such as the prompt). It is one sequence, or
  * several that must share a batch, laid end to end: a pair of answers, each after the prompt.

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import OpenAI, { toFile } from 'openai';
 import { Database } from '../../src/storage/index.ts';
 import { ApiKeys, TENANCY_MIGRATIONS } from '../../src/tenancy/index.ts';
 import { startTinyServer, type TinyServer } from '../support/tiny-server.ts';
@@ -91,14 +92,157 @@ const ROWS: readonly Row[] = [
     body: { weight: 1 },
     statuses: [...shut, 403, 403, 403, 403, 200],
   },
+  // Files, uploads and jobs are a tenant's: an operator's key has none of its own.
+  {
+    method: 'GET',
+    route: '/v1/files',
+    statuses: [...shut, 200, 200, 200, 200, 200],
+  },
+  {
+    method: 'GET',
+    route: '/v1/files/{file_id}',
+    path: '/v1/files/acme-file',
+    statuses: [...shut, 404, 200, 200, 200, 200],
+  },
+  {
+    method: 'GET',
+    route: '/v1/files/{file_id}/content',
+    path: '/v1/files/acme-file/content',
+    statuses: [...shut, 404, 403, 200, 200, 200],
+  },
+  {
+    method: 'POST',
+    route: '/v1/files',
+    body: {},
+    statuses: [...shut, 415, 403, 415, 415, 415],
+  },
+  {
+    method: 'POST',
+    route: '/v1/uploads',
+    body: { bytes: 2, filename: 'a.jsonl', mime_type: 'text/jsonl', purpose: 'fine-tune' },
+    statuses: [...shut, 200, 403, 200, 200, 400],
+  },
+  {
+    method: 'POST',
+    route: '/v1/uploads/{upload_id}/parts',
+    path: '/v1/uploads/acme-upload/parts',
+    body: {},
+    statuses: [...shut, 415, 403, 415, 415, 415],
+  },
+  {
+    method: 'POST',
+    route: '/v1/uploads/{upload_id}/complete',
+    path: '/v1/uploads/acme-upload/complete',
+    body: { part_ids: [] },
+    statuses: [...shut, 400, 403, 400, 400, 400],
+  },
+  {
+    method: 'POST',
+    route: '/v1/uploads/{upload_id}/cancel',
+    path: '/v1/uploads/acme-upload/cancel',
+    statuses: [...shut, 404, 403, 200, 400, 400],
+  },
+  {
+    method: 'POST',
+    route: '/v1/fine_tuning/jobs',
+    body: { model: 'tiny', training_file: 'acme-file' },
+    statuses: [...shut, 404, 403, 200, 200, 400],
+  },
+  {
+    method: 'GET',
+    route: '/v1/fine_tuning/jobs',
+    statuses: [...shut, 200, 200, 200, 200, 200],
+  },
+  {
+    method: 'GET',
+    route: '/v1/fine_tuning/jobs/{fine_tuning_job_id}',
+    path: '/v1/fine_tuning/jobs/acme-job',
+    statuses: [...shut, 404, 200, 200, 200, 200],
+  },
+  {
+    method: 'GET',
+    route: '/v1/fine_tuning/jobs/{fine_tuning_job_id}/events',
+    path: '/v1/fine_tuning/jobs/acme-job/events',
+    statuses: [...shut, 404, 200, 200, 200, 200],
+  },
+  {
+    method: 'GET',
+    route: '/v1/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints',
+    path: '/v1/fine_tuning/jobs/acme-job/checkpoints',
+    statuses: [...shut, 404, 200, 200, 200, 200],
+  },
+  {
+    method: 'POST',
+    route: '/v1/fine_tuning/jobs/{fine_tuning_job_id}/pause',
+    path: '/v1/fine_tuning/jobs/acme-job/pause',
+    statuses: [...shut, 404, 403, 200, 400, 400],
+  },
+  {
+    method: 'POST',
+    route: '/v1/fine_tuning/jobs/{fine_tuning_job_id}/resume',
+    path: '/v1/fine_tuning/jobs/acme-job/resume',
+    statuses: [...shut, 404, 403, 200, 400, 400],
+  },
+  {
+    method: 'POST',
+    route: '/v1/fine_tuning/jobs/{fine_tuning_job_id}/cancel',
+    path: '/v1/fine_tuning/jobs/acme-job/cancel',
+    statuses: [...shut, 404, 403, 200, 400, 400],
+  },
+  {
+    method: 'GET',
+    route: '/api/routes',
+    statuses: [...shut, 200, 200, 200, 200, 400],
+  },
+  {
+    method: 'GET',
+    route: '/api/routes/{task}',
+    path: '/api/routes/only',
+    statuses: [...shut, 404, 200, 200, 200, 400],
+  },
+  {
+    method: 'POST',
+    route: '/api/routes/{task}',
+    path: '/api/routes/only',
+    body: { split: [{ version: '1', weight: 1 }] },
+    statuses: [...shut, 404, 403, 200, 200, 400],
+  },
+  {
+    method: 'POST',
+    route: '/api/routes/{task}/promote',
+    path: '/api/routes/only/promote',
+    body: { version: 1 },
+    statuses: [...shut, 404, 403, 200, 200, 400],
+  },
+  {
+    method: 'POST',
+    route: '/api/routes/{task}/rollback',
+    path: '/api/routes/only/rollback',
+    body: {},
+    statuses: [...shut, 404, 403, 400, 400, 400],
+  },
+  {
+    method: 'DELETE',
+    route: '/v1/files/{file_id}',
+    path: '/v1/files/acme-file',
+    statuses: [...shut, 404, 403, 200, 404, 404],
+  },
 ];
 
 let server: TinyServer;
 const keys = new Map<Kind, string>();
+/** Ids of what acme has, by the rows' names for it. */
+const things = new Map<string, string>();
 
 before(async () => {
   server = await startTinyServer({
-    adapters: { 'acme/reply': { seed: 1, ...SHAPE }, 'globex/reply': { seed: 2, ...SHAPE } },
+    adapters: {
+      'acme/reply': { seed: 1, ...SHAPE },
+      'acme/only': { seed: 3, ...SHAPE },
+      'globex/reply': { seed: 2, ...SHAPE },
+    },
+    // Jobs are queued and stay so.
+    serve: { jobs: 0 },
   });
   const { keys: make, tenants } = server.platform;
   keys.set('wrong', `esp_${'x'.repeat(48)}`);
@@ -118,15 +262,35 @@ before(async () => {
   );
   database.close();
   assert.ok(tenants.find('acme'));
+  await makeThings();
 });
 after(() => server?.[Symbol.asyncDispose]());
 
+/** A file, an upload and a job of acme, under the names that the rows have for them. */
+async function makeThings(): Promise<void> {
+  const acme = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: keys.get('admin') ?? '', maxRetries: 0 });
+  const line = { messages: [...hello.messages, { role: 'assistant', content: 'hi' }] };
+  const text = Array.from({ length: 10 }, () => `${JSON.stringify(line)}\n`).join('');
+  const file = await acme.files.create({ file: await toFile(Buffer.from(text), 'a.jsonl'), purpose: 'fine-tune' });
+  const upload = { bytes: 2, filename: 'a.jsonl', mime_type: 'text/jsonl', purpose: 'fine-tune' } as const;
+  things.set('acme-file', file.id);
+  things.set('acme-upload', (await acme.uploads.create(upload)).id);
+  things.set('acme-job', (await acme.fineTuning.jobs.create({ model: 'tiny', training_file: file.id })).id);
+}
+
+function withThings(text: string): string {
+  return text.replaceAll(/(acme|nobody)-(file|upload|job)/g, (name) => things.get(name) ?? name);
+}
+
 function call({ method, route, path = route, body }: Row, kind: Kind): Promise<Response> {
   const key = keys.get(kind);
-  return fetch(`${server.url}${path}`, {
+  return fetch(server.url + withThings(path), {
     method,
-    headers: key === undefined ? {} : { Authorization: `Bearer ${key}` },
-    ...(body && { body: JSON.stringify(body) }),
+    headers: {
+      ...(key !== undefined && { Authorization: `Bearer ${key}` }),
+      ...(body && { 'Content-Type': 'application/json' }),
+    },
+    ...(body && { body: withThings(JSON.stringify(body)) }),
   });
 }
 
@@ -153,11 +317,15 @@ test('what another tenant is told of acme’s things is what it is told of nothi
     for (const row of ROWS) {
       const moved = JSON.parse(JSON.stringify(row).replaceAll('acme', name)) as Row;
       const text = await (await call(moved, 'other')).text();
-      texts.push(`${row.method} ${row.route}: ${text.replaceAll(name, 'NAME')}`);
+      const named = [...things].reduce((before, [thing, id]) => before.replaceAll(id, thing), text);
+      texts.push(`${row.method} ${row.route}: ${named.replaceAll(name, 'NAME')}`);
     }
     return texts;
   };
-  const withoutTimes = (text: string): string => text.replaceAll(/"(created|last_used)":\d+/g, '"$1":0');
+  const withoutTimes = (text: string): string =>
+    text
+      .replaceAll(/"(created|created_at|expires_at|last_used)":\d+/g, '"$1":0')
+      .replaceAll(/upload_\w{20,}/g, 'upload');
   const [real, unreal] = [await bodies('acme'), await bodies('nobody')];
   assert.deepEqual(real.map(withoutTimes), unreal.map(withoutTimes));
   assert.ok(real.every((text) => text.startsWith('GET /openapi.json') || !text.includes('acme')));

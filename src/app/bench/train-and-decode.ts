@@ -4,6 +4,7 @@ import type { BaseModel } from '../../model/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY } from '../../serving/index.ts';
 import {
+  DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_OPTIMIZER,
   loadExamples,
   TrainingRun,
@@ -117,7 +118,7 @@ function benchConfig(options: BenchTrainOptions, batchTokens: number): RunConfig
     maxSteps: options.repetitions + 1,
     epochs: 1,
     batchTokens,
-    microBatchTokens: batchTokens,
+    microBatchTokens: Math.min(batchTokens, DEFAULT_MICRO_BATCH_TOKENS),
     learningRate: 1e-4,
     schedule: 'constant',
     warmup: 0,

@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import { fail } from '../../base/index.ts';
 import type { Job } from '../../jobs/index.ts';
-import { defaultLearningRate, DEFAULT_OPTIMIZER, type RunConfig, type TrainJob } from '../../training/index.ts';
+import {
+  defaultLearningRate,
+  DEFAULT_MICRO_BATCH_TOKENS,
+  DEFAULT_OPTIMIZER,
+  type RunConfig,
+  type TrainJob,
+} from '../../training/index.ts';
 import { describeBase, type Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import type { Platform } from '../platform.ts';
@@ -48,7 +54,7 @@ export function trainJobOf(
     maxSteps: null,
     epochs: numEpochs,
     batchTokens,
-    microBatchTokens: Math.min(batchTokens, TRAIN_DEFAULTS.batchTokens),
+    microBatchTokens: Math.min(batchTokens, DEFAULT_MICRO_BATCH_TOKENS),
     learningRate: learningRate * learningRateMultiplier,
     schedule,
     warmup,

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import {
+  DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_VALID_SHARE,
   dryRun,
   OBJECTIVES,
@@ -64,7 +65,11 @@ export function trainCommand(baseConfig: AppConfig): Command {
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)
-    .option('--micro-batch-tokens <n>', 'tokens held in memory at once (default: --batch-tokens)', positiveInteger)
+    .option(
+      '--micro-batch-tokens <n>',
+      `tokens held in memory at once (default: ${DEFAULT_MICRO_BATCH_TOKENS})`,
+      positiveInteger,
+    )
     .option('--memory <size>', 'picks the micro-batch so that the run takes no more, for example 2GiB', byteSize)
     .option('--recompute', 'compute activations again on the way back: less memory, more time, the same result')
     .option(

@@ -73,6 +73,7 @@ test('every field that is obeyed is passed on', () => {
     top_logprobs: 20,
     priority: -2,
     timeout: 1.5,
+    prediction: { type: 'content', content: 'as before' },
   };
   assert.deepEqual(read(body), {
     messages: DEFAULTS.messages,
@@ -98,7 +99,7 @@ test('every field that is obeyed is passed on', () => {
     numChoices: 2,
     topLogprobs: 20,
     scheduling: { priority: 2, timeoutMs: 1500 },
-    prediction: null,
+    prediction: 'as before',
   });
   assert.equal(read({ ...HELLO, logprobs: true }).topLogprobs, 0);
   assert.equal(read({ ...HELLO, top_k: -1 }).topK, 0);

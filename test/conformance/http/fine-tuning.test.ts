@@ -311,6 +311,39 @@ test('a job is paused, goes on from there, and is cancelled', { timeout: 300_000
   assert.deepEqual(server.errors, []);
 });
 
+test('preferences are learned by a job of the method dpo, and the result answers', async () => {
+  const answer = (content: string) => [{ role: 'assistant', content }];
+  const lines = Array.from({ length: 12 }, (_, n) => ({
+    input: { messages: [{ role: 'user', content: `is ${n} odd?` }] },
+    preferred_completion: answer('one word'),
+    non_preferred_completion: answer(`a long story about ${n}`),
+  }));
+  const pairs = await upload(acme, lines.map((line) => `${JSON.stringify(line)}\n`).join(''), 'pairs.jsonl');
+  const job = await acme.fineTuning.jobs.create({
+    model: 'tiny',
+    training_file: pairs.id,
+    method: { type: 'dpo', dpo: { hyperparameters: { beta: 0.5, n_epochs: 2, batch_size: 4 } } },
+  });
+  const done = await until(acme, job.id, ({ status }) => status === 'succeeded');
+  assert.deepEqual([done.method?.type, done.method?.dpo?.hyperparameters?.beta], ['dpo', 0.5]);
+  const losses: number[] = [];
+  for await (const { type, data } of acme.fineTuning.jobs.listEvents(job.id, { limit: 100 })) {
+    if (type === 'metrics') losses.push((data as { train_loss: number }).train_loss);
+  }
+  // Before the first step the adapter is the reference: the loss of a pair is log 2, and it falls from there.
+  assert.ok(
+    losses.some((loss) => Math.abs(loss - Math.LN2) < 1e-3),
+    `none of ${losses.join(', ')} is log 2`,
+  );
+  assert.ok(Math.min(...losses) < Math.LN2 - 1e-4, `${losses.join(', ')} did not fall`);
+  const answered = await acme.chat.completions.create({
+    model: done.fine_tuned_model ?? '',
+    messages: [{ role: 'user', content: 'is 3 odd?' }],
+    max_tokens: 3,
+  });
+  assert.equal(answered.model, done.fine_tuned_model);
+});
+
 test('what a job cannot be is refused by name', async () => {
   const { id: training_file } = await upload(acme, chatLines(3));
   const good = { model: 'tiny', training_file };

@@ -234,3 +234,23 @@ test('a schema that cannot be enforced is refused by its field, unless it is not
   assert.ok(lax.message.tool_calls);
   assert.deepEqual(server.errors, []);
 });
+
+test('a predicted call is the same call, whole and streamed, and both name the tier that served it', async () => {
+  const body = ask(1, { parallel_tool_calls: false });
+  const calls = callsOf((await choiceOf(body)).message);
+  assert.equal(calls.length, 1);
+  const content = JSON.stringify({ name: calls[0].name, arguments: calls[0].given });
+  const predicted = { ...body, prediction: { type: 'content', content }, service_tier: 'flex' } as const;
+
+  const whole = await client.chat.completions.create(predicted);
+  assert.deepEqual(callsOf(whole.choices[0].message), calls);
+  assert.equal(whole.choices[0].finish_reason, 'tool_calls');
+  assert.equal(whole.service_tier, 'flex');
+  assert.ok(whole.usage?.completion_tokens_details, 'the prediction was looked into');
+
+  const chunks = await Array.fromAsync(await client.chat.completions.create({ ...predicted, stream: true }));
+  assert.ok(chunks.every((chunk) => chunk.service_tier === 'flex'));
+  assert.equal(chunks[0].choices[0].delta.content, null, 'a call does not begin with text');
+  const pieces = chunks.flatMap(({ choices }) => choices[0].delta.tool_calls ?? []);
+  assert.deepEqual(JSON.parse(pieces.map((piece) => piece.function?.arguments ?? '').join('')), calls[0].given);
+});
