@@ -61,6 +61,11 @@ export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends
   untrained?(config: Config): readonly string[];
   /** The tensors of an artefact for these sites. @throws TARGET_UNMATCHED */
   parameters(config: Config, sites: readonly LinearSite[]): ParameterSpec[];
+  /**
+   * Whether the hooks of `bind` call `base` first of all, on the very input they got: then one frozen product may serve the rows of
+   * several runs. The others get a product of their own rows, with the same bits.
+   */
+  readonly sharesProduct?: boolean;
   /** Writes a parameter's first value, drawn from `rng`; some are made of the base's weights. */
   initialise(config: Config, parameter: ParameterSpec, values: Floats, rng: Rng, base: BaseModel): void;
   /** The hooks that apply the method during training. They read the tensors' values in each pass, so one binding lasts a whole run. */

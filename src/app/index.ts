@@ -21,6 +21,8 @@ export {
   type TrainOptions,
   type TrainOutcome,
 } from './train.ts';
+export { trainGroup, type GroupOptions, type GroupOutcome, type GroupRun, type RunningGroup } from './train-group.ts';
+export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './sweep.ts';
 export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './repeat-run.ts';
 export {
   flagOf,

@@ -110,12 +110,23 @@ export async function trainAdapter(
   events: TrainEvents = {},
   signal?: AbortSignal,
 ): Promise<TrainOutcome> {
-  const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
+  const target = publishTarget(options.publish);
   const format = baseFormat(options);
   const base = await resolveBase(config, options.base, events.onModelProgress, format);
   const fit = options.memory === undefined ? undefined : fitOf(base, options, format, options.memory);
   if (fit) events.onFit?.(fit);
-  const job: TrainJob = {
+  const extras = { target, tensorboard: options.tensorboard, method: options.method };
+  return runJob(config, trainJob(config, options, base, fit), base, extras, events, signal);
+}
+
+/** What `--publish` names; found wrong before any compute. @throws USAGE_INVALID */
+export function publishTarget(publish: string | undefined): JobExtras['target'] {
+  return publish === undefined ? undefined : parseTarget(publish, '--publish');
+}
+
+/** What the training process is told about a run. */
+export function trainJob(config: AppConfig, options: TrainOptions, base: Base, fit?: TrainingFit): TrainJob {
+  return {
     base: base.open,
     threads: config.threads,
     dataPath: resolve(options.data),
@@ -127,14 +138,6 @@ export async function trainAdapter(
     resume: options.resume ?? false,
     baseModelName: base.repository,
   };
-  return runJob(
-    config,
-    job,
-    base,
-    { target, tensorboard: options.tensorboard, method: options.method },
-    events,
-    signal,
-  );
 }
 
 /** What happens with a job's result. */
@@ -156,23 +159,37 @@ export async function runJob(
   using journal = new RunJournal(base, job, { tensorboard, clock: systemClock });
   const result = await runTrainer(job, journalled(journal, events), { abort: signal });
   assert(result, 'a run that nobody stops comes to its end');
+  const outcome = outcomeOf(job, journal, result);
+  return target ? publishTrained(config, base, job, outcome, { target, method }) : outcome;
+}
+
+/** A result that is not published, or not yet. */
+export function outcomeOf(job: TrainJob, journal: RunJournal, result: TrainResult): TrainOutcome {
   const files = journal.finished(result);
-  const { learningRate } = job.config;
-  const outcome = { ...result, adapter: null, adapterDigest: result.digest, learningRate, files };
-  if (!target) return outcome;
-  const { version } = await publishProven(config, base, result.output, target, {
-    metrics: metricsOf(result),
+  return { ...result, adapter: null, adapterDigest: result.digest, learningRate: job.config.learningRate, files };
+}
+
+/** @throws ADAPTER_INVALID QUOTA_EXCEEDED */
+export async function publishTrained(
+  config: AppConfig,
+  base: Base,
+  job: TrainJob,
+  outcome: TrainOutcome,
+  { target, method }: { readonly target: ReturnType<typeof parseTarget>; readonly method: string },
+): Promise<TrainOutcome> {
+  const { version } = await publishProven(config, base, outcome.output, target, {
+    metrics: metricsOf(outcome),
     provenance: {
-      dataDigest: result.dataDigest,
-      steps: result.steps,
-      config: JSON.parse(JSON.stringify({ ...job.config, method, baseFormat: result.baseFormat })) as JsonValue,
+      dataDigest: outcome.dataDigest,
+      steps: outcome.steps,
+      config: JSON.parse(JSON.stringify({ ...job.config, method, baseFormat: outcome.baseFormat })) as JsonValue,
     },
   });
   return { ...outcome, digest: version.digest, adapter: referenceOf(version) };
 }
 
 /** The caller's events, with the journal told first. */
-function journalled(journal: RunJournal, events: TrainEvents): TrainEvents {
+export function journalled(journal: RunJournal, events: TrainEvents): TrainEvents {
   return {
     onStarted(started) {
       journal.started(started);
@@ -198,7 +215,7 @@ export function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult):
 }
 
 /** @throws USAGE_INVALID for a QLoRA on anything but NF4 */
-function baseFormat({ method, format }: TrainOptions): WeightFormat {
+export function baseFormat({ method, format }: Pick<TrainOptions, 'method' | 'format'>): WeightFormat {
   if (method !== QLORA) return format ?? 'bf16';
   if (format !== undefined && format !== 'nf4') {
     fail(

@@ -75,6 +75,11 @@ export function listOf<const T extends string>(words: readonly T[]): (text: stri
   return (text) => [...new Set(text.split(',').map((word) => one(word.trim())))];
 }
 
+/** A list of numbers with commas between, each once. */
+export function numbersOf(one: (text: string) => number): (text: string) => number[] {
+  return (text) => [...new Set(text.split(',').map((part) => one(part.trim())))];
+}
+
 /** How many next tokens are guessed at a time: a number, or `off`. */
 export function draftTokens(text: string): number {
   return text === 'off' ? 0 : wholeNumber(text);

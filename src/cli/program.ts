@@ -12,6 +12,7 @@ import { planCommand } from './commands/plan.ts';
 import { routesCommand } from './commands/routes.ts';
 import { serveCommand } from './commands/serve.ts';
 import { startCommand } from './commands/start.ts';
+import { sweepCommand } from './commands/sweep.ts';
 import { tenantsCommand } from './commands/tenants.ts';
 import { trainCommand } from './commands/train.ts';
 
@@ -29,6 +30,7 @@ export function makeProgram(): Command {
     planCommand,
     dataCommand,
     trainCommand,
+    sweepCommand,
     evaluateCommand,
     generateCommand,
     adaptersCommand,

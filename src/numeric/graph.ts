@@ -2,7 +2,7 @@ import { assert, type Rng } from '../base/index.ts';
 import type { Kernels } from './kernels.ts';
 import type { BufferPool } from './pool.ts';
 import type { Tensor } from './tensor.ts';
-import { sizeOf } from './tensor.ts';
+import { sizeOf, viewRows } from './tensor.ts';
 
 /** Where a gradient goes: `accumulate` says whether the array already holds an earlier contribution. */
 export interface GradientSlot {
@@ -35,6 +35,11 @@ export interface Graph {
   ): void;
   /** The place for a contribution to the gradient of `x` (only inside a `backward`). */
   gradient(x: Tensor): GradientSlot;
+  /**
+   * A view of rows begin..end of `x`, [end - begin, width]. It shares x's values and its gradient; two views of one tensor have
+   * no rows in common, or one is part of the other. It lives as long as `x`.
+   */
+  rows(x: Tensor, begin: number, end: number): Tensor;
   scope(body: () => Tensor): Tensor;
   /**
    * Runs a part of the graph that reads parameters, `x` and no other tensor from outside, such as a layer. A tape may keep `x` alone and
@@ -121,6 +126,10 @@ export class Inference implements Graph {
 
   gradient(): GradientSlot {
     throw new Error('there are no gradients in inference');
+  }
+
+  rows(x: Tensor, begin: number, end: number): Tensor {
+    return viewRows(x, begin, end);
   }
 
   scope(body: () => Tensor): Tensor {

@@ -3,7 +3,8 @@ import type { Graph, GradientSlot } from './graph.ts';
 import { ScopeStack } from './graph.ts';
 import type { Kernels } from './kernels.ts';
 import type { BufferPool } from './pool.ts';
-import type { Tensor } from './tensor.ts';
+import { contains, fillGaps, type RowView } from './row-view.ts';
+import { viewRows, type Tensor } from './tensor.ts';
 
 /** A trainable tensor and where its gradient is summed. Both live as long as the run, outside of every pool. */
 export interface Parameter {
@@ -46,6 +47,9 @@ export class Tape implements Graph {
   readonly #tracked = new Set<Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
   readonly #savedCount = new Map<Tensor, number>();
+  readonly #views = new Map<Tensor, RowView>();
+  /** Gradients that only views have written so far: which rows hold something. */
+  readonly #written = new Map<Tensor, RowView[]>();
   readonly #isRecomputing: boolean;
   #nodes: TapeNode[] = [];
   #pass: Pass | undefined;
@@ -64,7 +68,7 @@ export class Tape implements Graph {
   }
 
   needsGradient(x: Tensor): boolean {
-    return this.#tracked.has(x);
+    return this.#tracked.has(this.#wholeOf(x));
   }
 
   record(
@@ -73,20 +77,36 @@ export class Tape implements Graph {
     saved: readonly Tensor[],
     backward: (dOutput: Tensor) => void,
   ): void {
-    if (!inputs.some((input) => this.#tracked.has(input))) return;
-    this.#tracked.add(output);
+    if (!inputs.some((input) => this.needsGradient(input))) return;
+    this.#tracked.add(this.#wholeOf(output));
     if (this.#pass?.isFirst) return;
     for (const tensor of saved) this.#hold(tensor);
     this.#nodes.push({ output, saved, backward });
   }
 
   gradient(x: Tensor): GradientSlot {
-    assert(this.#tracked.has(x), 'a gradient is asked for a tensor that needs one');
+    assert(this.needsGradient(x), 'a gradient is asked for a tensor that needs one');
+    const view = this.#views.get(x);
+    if (view) return this.#gradientOfRows(view);
     const known = this.#gradients.get(x);
-    if (known) return { tensor: known, accumulate: true };
+    if (known) {
+      this.#complete(x, known);
+      return { tensor: known, accumulate: true };
+    }
     const made = { shape: x.shape, data: this.#pool.take(x.data.length) };
     this.#gradients.set(x, made);
     return { tensor: made, accumulate: false };
+  }
+
+  rows(x: Tensor, begin: number, end: number): Tensor {
+    const made = viewRows(x, begin, end);
+    const outer = this.#views.get(x);
+    this.#views.set(made, {
+      whole: outer?.whole ?? x,
+      begin: begin + (outer?.begin ?? 0),
+      end: end + (outer?.begin ?? 0),
+    });
+    return made;
   }
 
   segment(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
@@ -95,7 +115,7 @@ export class Tape implements Graph {
     this.#hold(x);
     const pass: Pass = { isFirst: true, generators: [], next: 0 };
     const output = this.#run(pass, x, body);
-    assert(output !== x, 'a segment has an output of its own');
+    assert(output !== x && !this.#views.has(output), 'a segment has an output of its own');
     if (this.#tracked.has(output)) {
       const backward = (dOutput: Tensor): void => this.#goBack(dOutput, x, body, pass.generators);
       this.#nodes.push({ output, saved: [x], backward });
@@ -139,15 +159,19 @@ export class Tape implements Graph {
     const isParameter = new Set(this.#parameters.map((parameter) => parameter.value));
     // A tensor that is changed in place is the output of several nodes: its gradient lives until the first of them.
     const firstNode = new Map<Tensor, TapeNode>();
-    for (const node of nodes) if (!firstNode.has(node.output)) firstNode.set(node.output, node);
+    for (const node of nodes) {
+      const whole = this.#wholeOf(node.output);
+      if (!firstNode.has(whole)) firstNode.set(whole, node);
+    }
     for (let node = nodes.pop(); node; node = nodes.pop()) {
-      const dOutput = this.#gradients.get(node.output);
-      if (dOutput) {
-        node.backward(dOutput);
-        if (firstNode.get(node.output) === node && !isParameter.has(node.output)) {
-          this.#gradients.delete(node.output);
-          this.#pool.give(dOutput.data);
-        }
+      const whole = this.#wholeOf(node.output);
+      const dWhole = this.#gradients.get(whole);
+      const dOutput = dWhole && this.#gradientSoFar(node.output, dWhole);
+      if (dOutput) node.backward(dOutput);
+      if (dWhole && firstNode.get(whole) === node && !isParameter.has(whole)) {
+        this.#gradients.delete(whole);
+        this.#written.delete(whole);
+        this.#pool.give(dWhole.data);
       }
       for (const tensor of node.saved) this.#releaseSaved(tensor);
     }
@@ -175,7 +199,8 @@ export class Tape implements Graph {
   }
 
   #hold(x: Tensor): void {
-    this.#savedCount.set(x, (this.#savedCount.get(x) ?? 0) + 1);
+    const whole = this.#wholeOf(x);
+    this.#savedCount.set(whole, (this.#savedCount.get(whole) ?? 0) + 1);
   }
 
   /** Forgets the record and frees everything: the end of a step, also of one that failed. */
@@ -184,6 +209,8 @@ export class Tape implements Graph {
     for (const gradient of this.#gradients.values()) if (!own.has(gradient)) this.#pool.give(gradient.data);
     this.#gradients.clear();
     this.#savedCount.clear();
+    this.#views.clear();
+    this.#written.clear();
     this.#tracked.clear();
     this.#nodes = [];
     this.#scopes.clear();
@@ -197,7 +224,54 @@ export class Tape implements Graph {
     }
   }
 
-  #releaseSaved(tensor: Tensor): void {
+  #wholeOf(x: Tensor): Tensor {
+    return this.#views.get(x)?.whole ?? x;
+  }
+
+  /** What has flowed into `x`; undefined for rows that nothing has flowed into. */
+  #gradientSoFar(x: Tensor, dWhole: Tensor): Tensor | undefined {
+    const view = this.#views.get(x);
+    if (!view) {
+      this.#complete(x, dWhole);
+      return dWhole;
+    }
+    const written = this.#written.get(view.whole);
+    if (written && !written.some((other) => contains(other, view))) return undefined;
+    return viewRows(dWhole, view.begin, view.end);
+  }
+
+  #gradientOfRows(view: RowView): GradientSlot {
+    const { whole, begin, end } = view;
+    let dWhole = this.#gradients.get(whole);
+    if (!dWhole) {
+      dWhole = { shape: whole.shape, data: this.#pool.take(whole.data.length) };
+      this.#gradients.set(whole, dWhole);
+      this.#written.set(whole, []);
+    }
+    const tensor = viewRows(dWhole, begin, end);
+    const written = this.#written.get(whole);
+    if (!written) return { tensor, accumulate: true };
+    if (written.some((other) => contains(other, view))) return { tensor, accumulate: true };
+    const inside = written.filter((other) => contains(view, other));
+    const outside = written.filter((other) => !inside.includes(other));
+    assert(
+      outside.every((other) => other.end <= begin || end <= other.begin),
+      'two views have no rows in common, or one is part of the other',
+    );
+    if (inside.length > 0) fillGaps(dWhole, view, inside);
+    this.#written.set(whole, [...outside, view]);
+    return { tensor, accumulate: inside.length > 0 };
+  }
+
+  #complete(whole: Tensor, dWhole: Tensor): void {
+    const written = this.#written.get(whole);
+    if (!written) return;
+    this.#written.delete(whole);
+    fillGaps(dWhole, { whole, begin: 0, end: whole.shape[0] }, written);
+  }
+
+  #releaseSaved(saved: Tensor): void {
+    const tensor = this.#wholeOf(saved);
     const count = this.#savedCount.get(tensor);
     if (count === undefined) return;
     if (count > 1) {

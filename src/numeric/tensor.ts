@@ -17,3 +17,9 @@ export function tensor(shape: readonly number[], data: Floats): Tensor {
   assert(data.length === sizeOf(shape), `${data.length} values for the shape [${shape.join(', ')}]`);
   return { shape, data };
 }
+
+/** Rows begin..end of a matrix, sharing its values. */
+export function viewRows(x: Tensor, begin: number, end: number): Tensor {
+  const width = x.shape[1];
+  return { shape: [end - begin, width], data: x.data.subarray(begin * width, end * width) };
+}

@@ -1,21 +1,34 @@
-/** A training process: a crash or a kill here never reaches serving. Forked by app/trainer-process.ts with a {@link TrainJob} as its first message. */
+/**
+ * A training process: a crash or a kill here never reaches serving. Forked by app/trainer-process.ts with a {@link TrainJob} or by
+ * app/train-group.ts with a {@link GroupJob} as its first message.
+ */
 import { EspalierError, errorMessage, systemClock } from '../base/index.ts';
-import { STOP, type FromTrainer, type TrainJob } from './messages.ts';
+import { GroupInbox, runGroup } from './group-job.ts';
+import { STOP, type FromGroup, type FromTrainer, type GroupJob, type ToGroup, type TrainJob } from './messages.ts';
 import { runJob } from './job.ts';
 
 /** Settles when the newest message, and so every earlier one, has left this process. */
 let sent: Promise<void> = Promise.resolve();
 let mustStop = false;
 
-function send(message: FromTrainer): void {
+function send(message: FromTrainer | FromGroup): void {
   sent = new Promise((resolve) => process.send?.(message, () => resolve()));
 }
 
-process.once('message', (job: TrainJob) => {
+function start(job: TrainJob | GroupJob): Promise<void> {
+  if ('type' in job) {
+    const inbox = new GroupInbox();
+    process.on('message', (message: ToGroup) => inbox.put(message));
+    return runGroup(job, inbox, systemClock, send);
+  }
   process.on('message', (message) => {
     if (message === STOP) mustStop = true;
   });
-  void runJob(job, systemClock, send, () => mustStop)
+  return runJob(job, systemClock, send, () => mustStop);
+}
+
+process.once('message', (job: TrainJob | GroupJob) => {
+  void start(job)
     .catch((error: unknown) => {
       const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
       const { code, message, param, problems } = known;

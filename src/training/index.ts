@@ -3,11 +3,21 @@
  * Owns: a run's state and its checkpoint.
  * May import: base numeric formats text model adapters.   Called by: app.
  * Runs on: a child process (child.ts); the types on the main thread.
- * Throws: DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
+ * Throws: CONFIG_INVALID DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
 export { countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
 export { STOP } from './messages.ts';
-export type { FromTrainer, Sample, StepRecord, TrainJob, TrainResult, TrainStarted } from './messages.ts';
+export type {
+  FromGroup,
+  FromTrainer,
+  GroupJob,
+  Sample,
+  StepRecord,
+  ToGroup,
+  TrainJob,
+  TrainResult,
+  TrainStarted,
+} from './messages.ts';
 export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
 export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
 export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
@@ -22,6 +32,7 @@ export {
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';
+export { TrainingGroup, type GroupEvent } from './group.ts';
 export { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 export { makeObjective, OBJECTIVES } from './objectives/index.ts';
 export type { MetricSum, Objective, ObjectiveConfig, ObjectiveLoss, ObjectiveName } from './objectives/objective.ts';

@@ -3,10 +3,10 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { type Clock, fail } from '../base/index.ts';
 import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
-import { loadNativeKernels } from '../numeric/index.ts';
-import { openChatRenderer } from '../text/index.ts';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
-import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult } from './messages.ts';
+import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
+import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
+import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
+import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
 import { TrainingRun } from './run.ts';
 import { SampleTaker } from './sample-taker.ts';
@@ -18,6 +18,63 @@ const LAST_FOLDER = 'last';
 
 /** Weight of the newest step in the shown rate. */
 const RATE_SMOOTHING = 0.2;
+
+/** A run whose files have been read and whose checkpoint, if it resumes, has been loaded. */
+export interface PreparedRun {
+  readonly run: TrainingRun;
+  readonly data: LoadedRunData;
+  readonly checkpointPath: string;
+  readonly identity: RunIdentity;
+  readonly trainableParameters: number;
+  readonly textDigest: string;
+  readonly sampleTaker: SampleTaker;
+  readonly started: TrainStarted;
+}
+
+/** @param pool see {@link TrainingRun} @throws DATA_INVALID CONFIG_INVALID CHECKPOINT_INVALID TARGET_UNMATCHED */
+export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRenderer, pool?: BufferPool): PreparedRun {
+  const objective = job.config.objective?.name ?? 'sft';
+  const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
+  const data = loadRunData(sources, renderer, base.config.contextLength);
+  const { train, valid } = data;
+  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
+  const folder = job.keeping?.folder ?? job.output;
+  mkdirSync(folder, { recursive: true });
+  const checkpointPath = join(folder, 'checkpoint.safetensors');
+  const identity = {
+    base: `${base.digest} in ${base.format}`,
+    train: train.digest,
+    valid: validDigestOf(job, data),
+    config: job.config,
+  };
+  if (job.resume) loadCheckpoint(checkpointPath, run, identity);
+  const trainableParameters = run.parameters.reduce((sum, { value }) => sum + value.data.length, 0);
+  const started = {
+    totalSteps: run.totalSteps,
+    startStep: run.state.step,
+    trainableParameters,
+    totalParameters: countParameters(base),
+    trainExamples: train.examples.length,
+    trainTokens: train.numTokens,
+    validExamples: valid?.examples.length ?? 0,
+    isHeldOut: valid !== undefined && job.validPath === undefined,
+    overlaps: data.overlaps,
+    instructionSet: base.kernels.name,
+    warnings: data.warnings,
+    history: historyOf(run),
+  };
+  const sampleTaker = new SampleTaker(run, valid, renderer.tokenizer, job.samples);
+  return {
+    run,
+    data,
+    checkpointPath,
+    identity,
+    trainableParameters,
+    textDigest: renderer.digest,
+    sampleTaker,
+    started,
+  };
+}
 
 /**
  * Trains one adapter from files to files. Progress goes up through `send`; the checkpoint in the output folder, or where it is to be kept,
@@ -32,42 +89,10 @@ export async function runJob(
 ): Promise<void> {
   const kernels = loadNativeKernels(job.threads === undefined ? {} : { threads: job.threads });
   const base = openBase(job.base, kernels);
-  const renderer = openChatRenderer(job.base.path);
-  const objective = job.config.objective?.name ?? 'sft';
-  const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
-  const data = loadRunData(sources, renderer, base.config.contextLength);
-  const { train, valid } = data;
-  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config);
+  const prepared = prepareRun(job, base, openChatRenderer(job.base.path));
+  const { run, checkpointPath, identity, sampleTaker } = prepared;
   const { keeping } = job;
-  const folder = keeping?.folder ?? job.output;
-  mkdirSync(folder, { recursive: true });
-  const checkpointPath = join(folder, 'checkpoint.safetensors');
-  const identity = {
-    base: `${base.digest} in ${base.format}`,
-    train: train.digest,
-    valid: validDigestOf(job, data),
-    config: job.config,
-  };
-  if (job.resume) loadCheckpoint(checkpointPath, run, identity);
-  const trainableParameters = run.parameters.reduce((sum, { value }) => sum + value.data.length, 0);
-  send({
-    type: 'started',
-    started: {
-      totalSteps: run.totalSteps,
-      startStep: run.state.step,
-      trainableParameters,
-      totalParameters: countParameters(base),
-      trainExamples: train.examples.length,
-      trainTokens: train.numTokens,
-      validExamples: valid?.examples.length ?? 0,
-      isHeldOut: valid !== undefined && job.validPath === undefined,
-      overlaps: data.overlaps,
-      instructionSet: kernels.name,
-      warnings: data.warnings,
-      history: historyOf(run),
-    },
-  });
-  const sampleTaker = new SampleTaker(run, valid, renderer.tokenizer, job.samples);
+  send({ type: 'started', started: prepared.started });
   const startedMs = clock.nowMs();
   const start = { step: run.state.step, tokens: run.state.trainedTokens };
   let tokensPerSecond = 0;
@@ -95,8 +120,7 @@ export async function runJob(
   saveCheckpoint(checkpointPath, run, identity);
   const seconds = (clock.nowMs() - startedMs) / 1000;
   const tokensHere = run.state.trainedTokens - start.tokens;
-  const measured = { seconds, tokensHere, trainableParameters, textDigest: renderer.digest };
-  const result = finish(job, base, run, data, measured);
+  const result = finishRun(job, base, prepared, { seconds, tokensHere });
   if (!keeping) rmSync(checkpointPath, { force: true });
   send({ type: 'done', result });
 }
@@ -148,17 +172,12 @@ function writeAdapter(
   return writeArtefact(folder, { config, tensors }, base.digest);
 }
 
-function finish(
+/** Writes the adapter of a run that is done. */
+export function finishRun(
   job: TrainJob,
   base: BaseModel,
-  run: TrainingRun,
-  data: LoadedRunData,
-  {
-    seconds,
-    tokensHere,
-    trainableParameters,
-    textDigest,
-  }: { seconds: number; tokensHere: number; trainableParameters: number; textDigest: string },
+  { run, data, trainableParameters, textDigest }: PreparedRun,
+  { seconds, tokensHere }: { readonly seconds: number; readonly tokensHere: number },
 ): TrainResult {
   const { state } = run;
   const artefact = writeAdapter(job.output, job, base, run, run.finalValues());

@@ -22,6 +22,32 @@ export interface TrainJob {
   readonly baseModelName: string;
 }
 
+/** What a training process is told to do when several runs share its base. Runs come with {@link ToGroup}. */
+export interface GroupJob {
+  readonly type: 'group';
+  readonly base: OpenBaseOptions;
+  readonly threads: number | undefined;
+  /** Tokens of one pass over all runs, at most. */
+  readonly maxTokens: number;
+}
+
+/** A run of a group. Nobody keeps snapshots of it. */
+export type GroupedJob = Omit<TrainJob, 'keeping'>;
+
+export type ToGroup =
+  | { readonly type: 'add'; readonly id: string; readonly job: GroupedJob }
+  /** The run leaves after its last whole step, with a checkpoint. */
+  | { readonly type: 'cancel'; readonly id: string }
+  /** No more runs will come: the process ends when it has none. */
+  | { readonly type: 'end' };
+
+/** What a group's process says about one of its runs. */
+export interface FromGroup {
+  readonly type: 'run';
+  readonly id: string;
+  readonly message: FromTrainer;
+}
+
 /** What such a run leaves besides its output. */
 export interface TrainKeeping {
   /** For the checkpoint, which stays at the end: a run whose end was not noticed ends again without a step. */

@@ -80,6 +80,35 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
   };
 }
 
+/** Batches one after another as one, rows and targets in their order. */
+export function joinBatches(batches: readonly PackedBatch[]): PackedBatch {
+  const firstRows: number[] = [];
+  let numRows = 0;
+  for (const { tokenIds_T } of batches) {
+    firstRows.push(numRows);
+    numRows += tokenIds_T.length;
+  }
+  const lossEnds: number[] = [];
+  for (const { lossEnds_S } of batches) {
+    const before = lossEnds.at(-1) ?? 0;
+    for (const end of lossEnds_S) lossEnds.push(before + end);
+  }
+  const ints = (of: (batch: PackedBatch, firstRow: number) => Int32Array): Int32Array =>
+    Int32Array.from(batches.flatMap((batch, index) => [...of(batch, firstRows[index])]));
+  return {
+    tokenIds_T: ints((batch) => batch.tokenIds_T),
+    positions_T: ints((batch) => batch.positions_T),
+    segmentStarts_T: ints((batch, firstRow) => batch.segmentStarts_T.map((start) => start + firstRow)),
+    lossRows_N: ints((batch, firstRow) => batch.lossRows_N.map((row) => row + firstRow)),
+    targets_N: ints((batch) => batch.targets_N),
+    weights_N: Float32Array.from(batches.flatMap(({ weights_N }) => [...weights_N])),
+    lossEnds_S: Int32Array.from(lossEnds),
+    weightSum: batches.reduce((sum, { weightSum }) => sum + weightSum, 0),
+    numExamples: batches.reduce((sum, { numExamples }) => sum + numExamples, 0),
+    examples: batches.flatMap(({ examples }) => examples),
+  };
+}
+
 /**
  * Cuts a sequence of examples, in order, into groups of at most `maxTokens` tokens. An example that is longer than that is a
  * group of its own: nothing is cut or dropped.

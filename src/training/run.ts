@@ -1,15 +1,16 @@
 import { assert, fail, Rng, type RngState } from '../base/index.ts';
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
-import type { BaseModel } from '../model/index.ts';
+import type { BaseModel, SiteHooks } from '../model/index.ts';
 import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
 import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
+import { MetricMeans } from './metric-means.ts';
 import { makeObjective } from './objectives/index.ts';
-import type { MetricSum, Objective, ObjectiveConfig } from './objectives/objective.ts';
-import { groupByTokens, type TokenExample } from './pack.ts';
+import type { Objective, ObjectiveConfig } from './objectives/objective.ts';
+import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
 import { continueGreedily, type SamplingLimits } from './sample.ts';
 import { scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
-import { evaluateStep, trainStep } from './step.ts';
+import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 
 /** What decides a run's bytes, together with the base and the data. */
 export interface RunConfig {
@@ -60,6 +61,14 @@ export interface StepReport {
   readonly valid: Evaluation | undefined;
 }
 
+/** A step whose micro-batches are under way: the optimizer has not been applied, the run's state is that of the step before. */
+export interface OpenStep {
+  /** Those with a target, in order. */
+  readonly batches: readonly PackedBatch[];
+  readonly hooks: SiteHooks;
+  readonly dropoutRng: Rng;
+}
+
 export interface Evaluation {
   readonly loss: number;
   readonly accuracy: number;
@@ -106,7 +115,8 @@ export class TrainingRun {
   readonly #inference: Inference;
   #order: { readonly epoch: number; readonly groups: readonly (readonly TokenExample[])[] };
 
-  constructor(base: BaseModel, data: RunData, config: RunConfig) {
+  /** @param pool buffers, which runs of one thread may share: none is held between two steps */
+  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool()) {
     if (data.train.length === 0) fail('DATA_INVALID', 'there are no training examples');
     this.config = config;
     this.#base = base;
@@ -123,7 +133,6 @@ export class TrainingRun {
     });
     this.frozen = frozen;
     this.moments = zeroMoments(this.parameters);
-    const pool = new BufferPool();
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
     this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference);
@@ -161,24 +170,39 @@ export class TrainingRun {
   /** Trains one step, then evaluates if it is time. @throws TRAINING_DIVERGED leaves the last checkpoint as it was */
   step(): StepReport {
     assert(!this.isDone, 'a finished run takes no further step');
+    const open = this.openStep();
+    return this.closeStep(
+      open,
+      open.batches.map((batch) => trainStep(this.#tape, this.#base, open.hooks, batch, this.objective)),
+    );
+  }
+
+  /** The next step's micro-batches: whoever trains on them in order, {@link Tape.backward} and all, then calls {@link closeStep}. */
+  openStep(): OpenStep {
     const { state, config } = this;
     if (this.#order.epoch !== state.epoch) this.#order = this.#epochOrder(state.epoch);
     const examples = this.#order.groups[state.cursor];
-    const epoch = state.epoch;
     const dropoutRng = Rng.fromState(state.dropoutRng);
-    const hooks = this.#hooks(dropoutRng);
-    let [lossSum, weightSum, numTop, numTargets, numTokens] = [0, 0, 0, 0, 0];
+    const batches = groupByTokens(lengthsOf(examples), config.microBatchTokens)
+      .map(([begin, end]) => this.objective.pack(examples.slice(begin, end)))
+      .filter(({ weightSum }) => weightSum !== 0);
+    return { batches, hooks: this.#hooks(dropoutRng), dropoutRng };
+  }
+
+  /** Applies the gradients that the step's micro-batches left, and evaluates if it is time. @throws TRAINING_DIVERGED */
+  closeStep({ batches, dropoutRng }: OpenStep, losses: readonly BatchLoss[]): StepReport {
+    assert(losses.length === batches.length, 'a step ends when all of its micro-batches have been trained on');
+    const { state, config } = this;
+    const epoch = state.epoch;
+    const numTokens = batches.reduce((sum, { tokenIds_T }) => sum + tokenIds_T.length, 0);
+    let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
     const metrics = new MetricMeans();
-    for (const [begin, end] of groupByTokens(lengthsOf(examples), config.microBatchTokens)) {
-      const batch = this.objective.pack(examples.slice(begin, end));
-      if (batch.weightSum === 0) continue;
-      const loss = trainStep(this.#tape, this.#base, hooks, batch, this.objective);
+    for (const loss of losses) {
       metrics.add(loss.metrics);
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
       numTop += loss.numTop;
       numTargets += loss.numTargets;
-      numTokens += batch.tokenIds_T.length;
     }
     const step = state.step + 1;
     const loss = lossSum / weightSum;
@@ -281,25 +305,6 @@ export class TrainingRun {
     let steps = 0;
     for (let epoch = 0; epoch < this.config.epochs; epoch++) steps += this.#epochOrder(epoch).groups.length;
     return steps;
-  }
-}
-
-/** Sums of an objective's figures over the batches of a step. */
-class MetricMeans {
-  readonly #sums = new Map<string, { sum: number; count: number }>();
-
-  add(metrics: Readonly<Record<string, MetricSum>>): void {
-    for (const [name, { sum, count }] of Object.entries(metrics)) {
-      const known = this.#sums.get(name) ?? { sum: 0, count: 0 };
-      this.#sums.set(name, { sum: known.sum + sum, count: known.count + count });
-    }
-  }
-
-  /** A figure that nothing was counted for is left out. */
-  get means(): Record<string, number> {
-    return Object.fromEntries(
-      [...this.#sums].flatMap(([name, { sum, count }]) => (count === 0 ? [] : [[name, sum / count] as const])),
-    );
   }
 }
 

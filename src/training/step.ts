@@ -1,5 +1,5 @@
 import { attendPacked, forward, headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
-import type { Graph, Inference, Tape } from '../numeric/index.ts';
+import { linearCrossEntropy, type Graph, type Inference, type Tape, type Tensor } from '../numeric/index.ts';
 import type { Objective, ObjectiveLoss } from './objectives/objective.ts';
 import { supervised } from './objectives/supervised.ts';
 import type { PackedBatch } from './pack.ts';
@@ -27,6 +27,40 @@ export function trainStep(
   }
 }
 
+/**
+ * {@link trainStep} with the supervised loss, for batches that were joined into one.
+ * @param joined the `batches` in their order
+ * @returns the loss of each, to the bit what it is alone
+ */
+export function groupStep(
+  tape: Tape,
+  base: BaseModel,
+  hooks: SiteHooks,
+  joined: PackedBatch,
+  batches: readonly PackedBatch[],
+): BatchLoss[] {
+  try {
+    const rows = lossRows(tape, base, hooks, joined);
+    const targets = { tokenIds_N: joined.targets_N, weights_N: joined.weights_N };
+    const { lossSum, losses, isTop_N } = linearCrossEntropy(tape, rows, base.head, targets);
+    let n = 0;
+    const each = batches.map(({ weights_N, weightSum }): BatchLoss => {
+      const numTargets = weights_N.length;
+      let [sum, numTop] = [0, 0];
+      for (let i = 0; i < numTargets; i++, n++) {
+        sum += losses.data[n] * weights_N[i];
+        numTop += isTop_N[n];
+      }
+      // Alone, the sum is a tensor's one value.
+      return { lossSum: Math.fround(sum), weightSum, numTop, numTargets, metrics: {} };
+    });
+    tape.backward(lossSum);
+    return each;
+  } finally {
+    tape.reset();
+  }
+}
+
 /** The loss alone. */
 export function evaluateStep(
   g: Inference,
@@ -48,8 +82,13 @@ function batchLoss(
   batch: PackedBatch,
   objective: Objective,
 ): ObjectiveLoss {
+  return objective.loss(g, lossRows(g, base, hooks, batch), base.head, batch);
+}
+
+/** The head's input at the batch's `lossRows_N`, [N, D]. */
+function lossRows(g: Graph, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): Tensor {
   const { tokenIds_T, positions_T } = batch;
   const attend = attendPacked(base.config, batch.segmentStarts_T);
   const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
-  return objective.loss(g, headRows(g, base, hidden, batch.lossRows_N), base.head, batch);
+  return headRows(g, base, hidden, batch.lossRows_N);
 }

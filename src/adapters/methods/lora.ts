@@ -39,6 +39,7 @@ export const lora: TrainableMethod<LoraConfig> = {
   name: 'lora',
   peftType: 'LORA',
   accepts: ({ use_dora }) => !use_dora,
+  sharesProduct: true,
 
   untrained: ({ trainable_token_indices: ids }) => (ids === null ? [] : ['trainable_token_indices']),
 

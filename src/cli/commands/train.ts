@@ -30,12 +30,11 @@ import { methodOptions } from '../method-options.ts';
 import { dryRunText, outcomeText, trainEvents } from '../train-report.ts';
 
 /** What may be said beside --from-run, which says everything else. */
-const REPEAT_OPTIONS = 'fromRun base data valid checkpointEvery samples tensorboard output publish resume json'.split(
-  ' ',
-);
+const REPEAT_OPTIONS =
+  'fromRun base data valid checkpointEvery samples tensorboard threads output publish resume json'.split(' ');
 const REQUIRED = { base: '--base <name>', data: '--data <file>', output: '--output <dir>' } as const;
 
-export function trainCommand(config: AppConfig): Command {
+export function trainCommand(baseConfig: AppConfig): Command {
   const command = new Command('train')
     .description('train an adapter on a JSONL file of chats, completions or preferences; writes a PEFT folder')
     .option('--base <name>', 'base model: a name, a folder or a .gguf file')
@@ -90,6 +89,11 @@ export function trainCommand(config: AppConfig): Command {
     .option('--checkpoint-every <n>', 'steps between checkpoints', positiveInteger, DEFAULTS.checkpointEvery)
     .option('--output <dir>', 'folder for the adapter; what is known of the run goes into its folder run/')
     .option('--tensorboard <dir>', 'folder for TensorBoard event files')
+    .option(
+      '--threads <n>',
+      'cores to use (default: ESPALIER_THREADS, or all): leave some to a server',
+      positiveInteger,
+    )
     .option('--publish <tenant/task>', 'publish the result in the registry')
     .option('--resume', 'go on from the checkpoint in --output', false)
     .option('--from-run <file>', 'repeat the run of a record (run/run.json), to the same bytes')
@@ -109,7 +113,9 @@ Examples:
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-vectors --method ia3 --learning-rate 3e-3
   espalier train --from-run my-adapter/run/run.json --output again`,
     )
-    .action(async (options: TrainOptions & OutputOptions & TrainFlags, command: Command) => {
+    .action(async (flags: TrainOptions & OutputOptions & TrainFlags, command: Command) => {
+      const { threads = baseConfig.threads, ...options } = flags;
+      const config = { ...baseConfig, threads };
       if (options.fromRun !== undefined) requireRepeatable(command);
       requireOptions(options, options.fromRun === undefined ? ['base', 'data', 'output'] : ['output']);
       const output = new Output(options);
@@ -143,6 +149,7 @@ Examples:
 }
 
 interface TrainFlags {
+  readonly threads?: number | undefined;
   readonly fromRun?: string | undefined;
   readonly dryRun: boolean;
 }

@@ -65,3 +65,27 @@ export function dropout(g: Graph, x: Tensor, probability: number, rng: Rng): Ten
   });
   return y;
 }
+
+/** Rows of several tensors one below the other, as a copy: the way back cuts the gradient apart. */
+export function joinRows(g: Graph, parts: readonly Tensor[]): Tensor {
+  const width = parts[0].shape[1];
+  const joined = g.empty([parts.reduce((sum, { shape }) => sum + shape[0], 0), width]);
+  let row = 0;
+  for (const part of parts) {
+    assert(part.shape[1] === width, 'joined rows have one width');
+    joined.data.set(part.data, row * width);
+    row += part.shape[0];
+  }
+  g.record(joined, parts, [], (dy) => {
+    let offset = 0;
+    for (const part of parts) {
+      const values = dy.data.subarray(offset, offset + part.data.length);
+      offset += part.data.length;
+      if (!g.needsGradient(part)) continue;
+      const dx = g.gradient(part);
+      if (dx.accumulate) g.kernels.axpy(dx.tensor.data, values, 1);
+      else dx.tensor.data.set(values);
+    }
+  });
+  return joined;
+}

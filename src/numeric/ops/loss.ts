@@ -12,6 +12,10 @@ export interface Targets {
 export interface CrossEntropy {
   /** [1]: Σ weight · −log p(target). A sum, not a mean: whoever owns the whole batch divides once. */
   readonly lossSum: Tensor;
+  /** [N]: −log p(target), without the weight. */
+  readonly losses: Tensor;
+  /** [N]: 1 where the target had the highest logit. */
+  readonly isTop_N: Uint8Array;
   /** How many targets had the highest logit. */
   readonly numTop: number;
 }
@@ -43,5 +47,5 @@ export function linearCrossEntropy(g: Graph, x: Tensor, head: FrozenMatrix, targ
       g.kernels.axpy(slot.tensor.data, dx.data, dLoss.data[0]);
     });
   }
-  return { lossSum, numTop };
+  return { lossSum, losses, isTop_N: isTop, numTop };
 }

@@ -1,0 +1,134 @@
+import { rmSync } from 'node:fs';
+import { EspalierError, errorMessage, type Clock } from '../base/index.ts';
+import { openBase } from '../model/index.ts';
+import { BufferPool, loadNativeKernels } from '../numeric/index.ts';
+import { openChatRenderer } from '../text/index.ts';
+import { saveCheckpoint } from './checkpoint.ts';
+import { TrainingGroup, type GroupEvent } from './group.ts';
+import { finishRun, prepareRun, type PreparedRun } from './job.ts';
+import type { FromGroup, FromTrainer, GroupedJob, GroupJob, ToGroup } from './messages.ts';
+
+/** Messages that came while a pass ran; they are read between passes. */
+export class GroupInbox {
+  #messages: ToGroup[] = [];
+  #wake: (() => void) | undefined;
+
+  put(message: ToGroup): void {
+    this.#messages.push(message);
+    this.#wake?.();
+  }
+
+  take(): ToGroup[] {
+    const messages = this.#messages;
+    this.#messages = [];
+    return messages;
+  }
+
+  /** Settles when there is a message. */
+  async wait(): Promise<void> {
+    if (this.#messages.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#wake = undefined;
+  }
+}
+
+interface LiveRun {
+  readonly job: GroupedJob;
+  readonly prepared: PreparedRun;
+  readonly startedMs: number;
+  readonly start: { readonly step: number; readonly tokens: number };
+}
+
+/**
+ * Trains the runs that come in over one base until it is told that no more will. What goes wrong with a run is said of that run, and
+ * the others go on; checkpoints and adapters are those of `runJob`.
+ */
+export async function runGroup(
+  { base: open, threads, maxTokens }: GroupJob,
+  inbox: GroupInbox,
+  clock: Clock,
+  send: (message: FromGroup) => void,
+): Promise<void> {
+  const kernels = loadNativeKernels(threads === undefined ? {} : { threads });
+  const base = openBase(open, kernels);
+  const renderer = openChatRenderer(open.path);
+  const pool = new BufferPool();
+  const group = new TrainingGroup(base, pool, maxTokens);
+  const runs = new Map<string, LiveRun>();
+  const say = (id: string, message: FromTrainer): void => send({ type: 'run', id, message });
+  const drop = (id: string, error: unknown): void => {
+    group.remove(id);
+    runs.delete(id);
+    const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
+    const { code, message, param, problems } = known;
+    say(id, { type: 'failed', error: { code, message, param, problems } });
+  };
+  const attempt = (id: string, action: () => void): void => {
+    try {
+      action();
+    } catch (error) {
+      drop(id, error);
+    }
+  };
+
+  const add = (id: string, job: GroupedJob): void => {
+    const prepared = prepareRun(job, base, renderer, pool);
+    const { step, trainedTokens: tokens } = prepared.run.state;
+    runs.set(id, { job, prepared, startedMs: clock.nowMs(), start: { step, tokens } });
+    group.add(id, prepared.run);
+    say(id, { type: 'started', started: prepared.started });
+  };
+  const cancel = (id: string): void => {
+    const live = runs.get(id);
+    if (!live) return;
+    saveCheckpoint(live.prepared.checkpointPath, live.prepared.run, live.prepared.identity);
+    drop(
+      id,
+      new EspalierError('CANCELLED', 'the run was cancelled: resume it from the checkpoint in its output folder'),
+    );
+  };
+  const follow = (event: GroupEvent): void => {
+    const live = runs.get(event.id);
+    if (!live) return;
+    const { job, prepared, startedMs, start } = live;
+    const { run, checkpointPath, identity, sampleTaker } = prepared;
+    const seconds = (clock.nowMs() - startedMs) / 1000;
+    const tokensHere = run.state.trainedTokens - start.tokens;
+    switch (event.type) {
+      case 'failed':
+        drop(event.id, event.error);
+        return;
+      case 'step': {
+        const { report } = event;
+        const secondsLeft = ((run.totalSteps - report.step) * seconds) / (report.step - start.step);
+        say(event.id, { type: 'step', report, tokensPerSecond: tokensHere / seconds, secondsLeft });
+        if (report.valid && sampleTaker.isWanted) {
+          say(event.id, { type: 'samples', samples: sampleTaker.take(report.step) });
+        }
+        if (report.step % job.checkpointEverySteps === 0 && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+        return;
+      }
+      case 'finished': {
+        saveCheckpoint(checkpointPath, run, identity);
+        const result = finishRun(job, base, prepared, { seconds, tokensHere });
+        rmSync(checkpointPath, { force: true });
+        runs.delete(event.id);
+        say(event.id, { type: 'done', result });
+        return;
+      }
+      default:
+        event satisfies never;
+    }
+  };
+
+  for (let isOpen = true; isOpen || group.size > 0;) {
+    if (group.size === 0) await inbox.wait();
+    for (const message of inbox.take()) {
+      if (message.type === 'end') isOpen = false;
+      else if (message.type === 'cancel') attempt(message.id, () => cancel(message.id));
+      else attempt(message.id, () => add(message.id, message.job));
+    }
+    for (const event of group.size > 0 ? group.pass() : []) attempt(event.id, () => follow(event));
+    // Lets messages and the parent's end be noticed.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -1,0 +1,145 @@
+/** Many runs in one process as a user starts them: a sweep from the command line, and a group that runs join and leave. */
+import assert from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { readConfig, TRAIN_DEFAULTS, trainGroup, type SweepReport, type TrainOptions } from '../../src/app/index.ts';
+import { digestOfFile } from '../../src/formats/index.ts';
+import { run as runProgram, runJson, TemporaryFolder } from '../support/processes.ts';
+import { writeTinyBase } from '../support/tiny-base.ts';
+import { writeChats } from '../support/training-files.ts';
+
+const folder = new TemporaryFolder();
+const home = folder.join('home');
+const data = folder.join('train.jsonl');
+const otherData = folder.join('other.jsonl');
+const valid = folder.join('valid.jsonl');
+
+before(async () => {
+  writeTinyBase(folder.join('tiny'));
+  await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], { home });
+  writeChats(data, { count: 24, words: 20, seed: 1 });
+  writeChats(otherData, { count: 24, words: 12, seed: 3 });
+  writeChats(valid, { count: 4, words: 20, seed: 2 });
+});
+after(() => folder[Symbol.dispose]());
+
+const SHARED = ['--base', 'tiny', '--data', data, '--valid', valid, '--max-steps', '6', '--batch-tokens', '512'];
+
+function adapterDigest(output: string): string {
+  return digestOfFile(join(output, 'adapter_model.safetensors'));
+}
+
+function optionsFor(name: string, changes: Partial<TrainOptions> = {}): Omit<TrainOptions, 'base'> {
+  return {
+    ...TRAIN_DEFAULTS,
+    data,
+    batchTokens: 512,
+    microBatchTokens: 256,
+    maxSteps: 12,
+    checkpointEvery: 3,
+    output: folder.join(name),
+    ...changes,
+  };
+}
+
+test('a sweep trains each point to the bytes of train, marks the best and publishes it; a point that diverges is a row', async () => {
+  const output = folder.join('sweep');
+  const axes = ['--rank', '2,4', '--learning-rate', '1e-3,1e30', '--publish', 'acme/words'];
+  const report = await runJson<SweepReport>(['sweep', ...SHARED, ...axes, '--output', output], { home });
+  assert.deepEqual(
+    report.rows.map(({ name, error }) => [name, error?.code]),
+    [
+      ['lora-r2-lr0.001', undefined],
+      ['lora-r2-lr1e+30', 'TRAINING_DIVERGED'],
+      ['lora-r4-lr0.001', undefined],
+      ['lora-r4-lr1e+30', 'TRAINING_DIVERGED'],
+    ],
+  );
+  for (const { name, rank, result } of report.rows) {
+    if (!result) continue;
+    const alone = folder.join(`alone-${rank}`);
+    const one = ['--rank', `${rank}`, '--learning-rate', '1e-3', '--output', alone];
+    await runJson(['train', ...SHARED, ...one], { home });
+    assert.equal(adapterDigest(join(output, name)), adapterDigest(alone), name);
+    const rival = report.rows.find((row) => row.name === report.best)?.result;
+    assert.ok(
+      (rival?.validLoss ?? Infinity) <= (result.validLoss ?? -Infinity),
+      'the best is the best on held-out data',
+    );
+    assert.equal(result.adapter, name === report.best ? 'acme/words@1' : null);
+  }
+});
+
+test('a sweep over methods leaves rank and rate to each of them; methods that need two formats of the base are refused', async () => {
+  const output = folder.join('methods');
+  const report = await runJson<SweepReport>(['sweep', ...SHARED, '--method', 'lora,ia3', '--output', output], { home });
+  assert.deepEqual(
+    report.rows.map(({ name, rank, learningRate, error }) => [name, rank, learningRate, error]),
+    [
+      ['lora', null, null, null],
+      ['ia3', null, null, null],
+    ],
+  );
+  for (const { name } of report.rows) {
+    const alone = folder.join(`alone-${name}`);
+    await runJson(['train', ...SHARED, '--method', name, '--output', alone], { home });
+    assert.equal(adapterDigest(join(output, name)), adapterDigest(alone), name);
+  }
+  const mixed = ['sweep', ...SHARED, '--method', 'lora,qlora', '--output', folder.join('mixed')];
+  const { code, stderr } = await runProgram(mixed, { home });
+  assert.notEqual(code, 0);
+  assert.match(stderr, /qlora trains on a base in nf4.*--format nf4/);
+});
+
+test('a group refuses a run that is not supervised, by the name of its objective; the others go on', async () => {
+  const group = await trainGroup({ ...readConfig(), home }, { base: 'tiny', maxTokens: 400 });
+  const pairs = folder.join('pairs.jsonl');
+  const pair = { prompt: 'Say yes.', chosen: 'yes', rejected: 'no' };
+  writeFileSync(pairs, `${JSON.stringify(pair)}\n`.repeat(4));
+  const one = group.add({ name: 'one', options: optionsFor('supervised', { maxSteps: 2 }) });
+  const other = group.add({ name: 'other', options: optionsFor('pairs', { data: pairs, objective: 'simpo' }) });
+  assert.equal((await one).error, undefined);
+  const { error } = await other;
+  assert.equal(error?.code, 'CONFIG_INVALID');
+  assert.match(error.message, /simpo.*espalier train/);
+  await group.end();
+});
+
+test('runs of several data files join and leave a group; each has its bytes alone; a cancelled one leaves its checkpoint', async () => {
+  const config = { ...readConfig(), home };
+  const group = await trainGroup(config, { base: 'tiny', maxTokens: 400 });
+  let late: ReturnType<typeof group.add> | undefined;
+  const first = group.add(
+    { name: 'first', options: optionsFor('first') },
+    {
+      onStep: ({ report }) => {
+        if (report.step === 2)
+          late = group.add({ name: 'late', options: optionsFor('late', { data: otherData, rank: 3 }) });
+      },
+    },
+  );
+  assert.throws(() => group.add({ name: 'first', options: optionsFor('again') }), { code: 'REQUEST_INVALID' });
+  const broken = group.add({ name: 'broken', options: optionsFor('broken', { data: folder.join('none.jsonl') }) });
+  const cut = group.add(
+    // So many steps that the message comes before the last of them, however slow this process is.
+    { name: 'cut', options: optionsFor('cut', { maxSteps: 100_000, schedule: 'constant', warmup: 0 }) },
+    { onStep: ({ report }) => report.step === 4 && group.cancel('cut') },
+  );
+  assert.equal((await first).error, undefined);
+  assert.equal((await broken).outcome, undefined);
+  assert.equal((await cut).error?.code, 'CANCELLED');
+  assert.ok(existsSync(join(folder.join('cut'), 'checkpoint.safetensors')));
+  assert.ok(late, 'the second step was reported');
+  assert.equal((await late).error, undefined);
+  await group.end();
+  for (const [name, rank, file] of [
+    ['first', '8', data],
+    ['late', '3', otherData],
+  ]) {
+    const alone = folder.join(`${name}-alone`);
+    const run = ['--base', 'tiny', '--data', file, '--rank', rank, '--output', alone, '--max-steps', '12'];
+    await runJson(['train', ...run, '--batch-tokens', '512', '--micro-batch-tokens', '256'], { home });
+    assert.equal(adapterDigest(folder.join(name)), adapterDigest(alone), name);
+  }
+});
