@@ -15,7 +15,7 @@ import {
 import { openChatRenderer } from '../text/index.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
-import { runConfig, type TrainOptions } from './train.ts';
+import { runConfig, type TrainOptions } from './runs/train.ts';
 
 /** A piece of an example as the model will see it. */
 export interface PreviewSpan {

@@ -20,10 +20,16 @@ export {
   type TrainEvents,
   type TrainOptions,
   type TrainOutcome,
-} from './train.ts';
-export { trainGroup, type GroupOptions, type GroupOutcome, type GroupRun, type RunningGroup } from './train-group.ts';
-export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './sweep.ts';
-export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './repeat-run.ts';
+} from './runs/train.ts';
+export {
+  trainGroup,
+  type GroupOptions,
+  type GroupOutcome,
+  type GroupRun,
+  type RunningGroup,
+} from './runs/train-group.ts';
+export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './runs/sweep.ts';
+export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './runs/repeat-run.ts';
 export {
   flagOf,
   methodDefaults,
@@ -32,7 +38,7 @@ export {
   type MethodOption,
   type MethodOptions,
   type TrainMethod,
-} from './train-methods.ts';
+} from './runs/train-methods.ts';
 export { evaluateFile, METRICS, type EvaluateOptions, type EvaluateReport } from './evaluate.ts';
 export { generateText, type Generated, type GenerateOptions } from './generate.ts';
 export {
@@ -47,12 +53,12 @@ export {
   tagAdapter,
   verifyAdapters,
   type ExportFormat,
-} from './adapters.ts';
+} from './adapters/adapters.ts';
 export { quantiseBase, type QuantisedBase } from './quantise.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
-export { collectAdapters, outdated, type RetentionReport } from './retention.ts';
-export { showRoutes, splitRoute } from './task-routes.ts';
+export { collectAdapters, outdated, type RetentionReport } from './adapters/retention.ts';
+export { showRoutes, splitRoute } from './adapters/task-routes.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';

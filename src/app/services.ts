@@ -1,17 +1,17 @@
 import { fail, systemClock, type Clock } from '../base/index.ts';
 import type { AnswerDelta, ResolvedModel, Scheduling, Services } from '../http/index.ts';
 import { Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
-import { makeAdapterServices } from './adapter-loading.ts';
+import { makeAdapterServices } from './adapters/adapter-loading.ts';
 import { Asking } from './answering/asking.ts';
 import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
 import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
-import { LoadedNames } from './loaded-names.ts';
+import { LoadedNames } from './adapters/loaded-names.ts';
 import type { ServingMetrics } from './metrics/metrics.ts';
 import type { Platform } from './platform.ts';
 import type { ServedBases } from './served-bases.ts';
-import { makeTaskServices } from './task-routes.ts';
+import { makeTaskServices } from './adapters/task-routes.ts';
 import { makeTenantServices } from './tenants.ts';
 import type { Tuning } from './tuning/tuning.ts';
 

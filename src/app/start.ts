@@ -10,7 +10,7 @@ import { resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { scoreQuestions } from './evaluate.ts';
 import { openPlatform } from './platform.ts';
-import { trainAdapter, type TrainEvents, type TrainOptions, type TrainOutcome } from './train.ts';
+import { trainAdapter, type TrainEvents, type TrainOptions, type TrainOutcome } from './runs/train.ts';
 
 /** The base of the demonstration. */
 export const START_BASE = 'smollm2-135m-instruct';

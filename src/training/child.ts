@@ -1,6 +1,6 @@
 /**
- * A training process: a crash or a kill here never reaches serving. Forked by app/trainer-process.ts with a {@link TrainJob} or by
- * app/train-group.ts with a {@link GroupJob} as its first message.
+ * A training process: a crash or a kill here never reaches serving. Forked by app/runs/trainer-process.ts with a {@link TrainJob} or by
+ * app/runs/train-group.ts with a {@link GroupJob} as its first message.
  */
 import { EspalierError, errorMessage, systemClock } from '../base/index.ts';
 import { GroupInbox, runGroup } from './group-job.ts';

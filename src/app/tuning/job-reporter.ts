@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { assert, systemClock } from '../../base/index.ts';
 import type { CheckpointMetrics, JobLease, JobLeases, NewJobEvent } from '../../jobs/index.ts';
 import { snapshotFolder, type StepRecord, type TrainStarted } from '../../training/index.ts';
-import type { TrainerEvents } from '../trainer-process.ts';
+import type { TrainerEvents } from '../runs/trainer-process.ts';
 
 /** Events are written together so often: each writing waits for the disk. */
 const FLUSH_MS = 500;

@@ -12,8 +12,8 @@ import { describeBase, type Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import type { Platform } from '../platform.ts';
 import { objectiveConfig } from '../runs/objective-options.ts';
-import { TRAIN_DEFAULTS } from '../train.ts';
-import { methodConfig } from '../train-methods.ts';
+import { TRAIN_DEFAULTS } from '../runs/train.ts';
+import { methodConfig } from '../runs/train-methods.ts';
 
 const { schedule, warmup, weightDecay, checkpointEvery } = TRAIN_DEFAULTS;
 

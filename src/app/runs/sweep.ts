@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { fail, type EspalierError } from '../base/index.ts';
-import type { WeightFormat } from '../numeric/index.ts';
-import type { AppConfig } from './config.ts';
-import { resolveBase } from './bases.ts';
+import { fail, type EspalierError } from '../../base/index.ts';
+import type { WeightFormat } from '../../numeric/index.ts';
+import type { AppConfig } from '../config.ts';
+import { resolveBase } from '../bases.ts';
 import { trainGroup, type GroupOutcome } from './train-group.ts';
 import {
   baseFormat,

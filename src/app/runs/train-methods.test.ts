@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { resolveTargets, targetsOf, TRAINABLE_METHODS, trainableMethodOf } from '../adapters/index.ts';
-import { EspalierError } from '../base/index.ts';
-import { defaultLoraConfig } from '../formats/index.ts';
-import { linearSites } from '../model/index.ts';
-import { presetModel } from '../planning/presets.ts';
+import { resolveTargets, targetsOf, TRAINABLE_METHODS, trainableMethodOf } from '../../adapters/index.ts';
+import { EspalierError } from '../../base/index.ts';
+import { defaultLoraConfig } from '../../formats/index.ts';
+import { linearSites } from '../../model/index.ts';
+import { presetModel } from '../../planning/presets.ts';
 import { flagOf, methodConfig, methodDefaults, TRAINING_METHODS, type MethodOption } from './train-methods.ts';
 
 const sites = linearSites(presetModel('smollm2-135m').config);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AdapterVersion } from '../registry/index.ts';
+import type { AdapterVersion } from '../../registry/index.ts';
 import { outdated } from './retention.ts';
 
 test('the newest stay, and so does what something names, however old', () => {

@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process';
-import { EspalierError, fail, systemClock } from '../base/index.ts';
-import type { WeightFormat } from '../numeric/index.ts';
-import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainResult } from '../training/index.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
-import type { AppConfig } from './config.ts';
-import { RunJournal } from './runs/journal.ts';
+import { EspalierError, fail, systemClock } from '../../base/index.ts';
+import type { WeightFormat } from '../../numeric/index.ts';
+import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainResult } from '../../training/index.ts';
+import { resolveBase, type ModelProgress } from '../bases.ts';
+import type { AppConfig } from '../config.ts';
+import { RunJournal } from './journal.ts';
 import {
   baseFormat,
   journalled,
@@ -58,7 +58,7 @@ export async function trainGroup(
 ): Promise<RunningGroup> {
   const { format = 'bf16' } = options;
   const base = await resolveBase(config, options.base, options.onModelProgress, format);
-  const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
+  const child = fork(new URL('../../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
   const abort = (): void => void child.kill();
   signal?.addEventListener('abort', abort, { once: true });
   if (signal?.aborted) abort();

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { EspalierError } from '../base/index.ts';
+import { EspalierError } from '../../base/index.ts';
 import {
   STOP,
   type FromTrainer,
@@ -7,7 +7,7 @@ import {
   type TrainJob,
   type TrainResult,
   type TrainStarted,
-} from '../training/index.ts';
+} from '../../training/index.ts';
 
 export interface TrainerEvents {
   onStarted?(started: TrainStarted): void;
@@ -33,7 +33,7 @@ export function runTrainer(
   events: TrainerEvents = {},
   { abort, stop }: TrainerSignals = {},
 ): Promise<TrainResult | undefined> {
-  const child = fork(new URL('../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
+  const child = fork(new URL('../../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
   const onAbort = (): void => void child.kill('SIGKILL');
   // It may be gone already, and then needs no telling.
   const onStop = (): void => void (child.connected && child.send(STOP, () => undefined));

@@ -1,5 +1,5 @@
-import { fail } from '../base/index.ts';
-import type { AdapterVersion } from '../registry/index.ts';
+import { fail } from '../../base/index.ts';
+import type { AdapterVersion } from '../../registry/index.ts';
 
 /** Names of one tenant: they cost memory even when they all point at one adapter. */
 const MAX_NAMES = 1_000;

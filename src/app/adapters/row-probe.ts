@@ -5,11 +5,11 @@ import {
   type CompiledAdapter,
   type TokenRows,
   type VirtualTokens,
-} from '../adapters/index.ts';
-import { fail, Rng } from '../base/index.ts';
-import { attendPacked, forward, headRows, type Attend, type BaseModel } from '../model/index.ts';
-import { BufferPool, compareToReference, Inference, type Tensor } from '../numeric/index.ts';
-import { DEFAULT_ENGINE, Engine, GREEDY, type GenerateRequest } from '../serving/index.ts';
+} from '../../adapters/index.ts';
+import { fail, Rng } from '../../base/index.ts';
+import { attendPacked, forward, headRows, type Attend, type BaseModel } from '../../model/index.ts';
+import { BufferPool, compareToReference, Inference, type Tensor } from '../../numeric/index.ts';
+import { DEFAULT_ENGINE, Engine, GREEDY, type GenerateRequest } from '../../serving/index.ts';
 
 const PROBE_PROMPT = 12;
 /** Tokens that are generated, and so rows of logits that are compared. */

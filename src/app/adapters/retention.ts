@@ -1,6 +1,6 @@
-import { referenceOf, type AdapterVersion } from '../registry/index.ts';
-import type { AppConfig } from './config.ts';
-import { openPlatform, type Platform } from './platform.ts';
+import { referenceOf, type AdapterVersion } from '../../registry/index.ts';
+import type { AppConfig } from '../config.ts';
+import { openPlatform, type Platform } from '../platform.ts';
 
 export interface RetentionOptions {
   /** Only this tenant's versions; undefined: everybody's. */

@@ -1,11 +1,11 @@
-import { fail } from '../base/index.ts';
-import type { AdapterServices, LoadRequest } from '../http/index.ts';
-import { parseReference, type AdapterVersion } from '../registry/index.ts';
-import type { AdapterSource, TierStats } from '../serving/index.ts';
-import type { Principal } from '../tenancy/index.ts';
+import { fail } from '../../base/index.ts';
+import type { AdapterServices, LoadRequest } from '../../http/index.ts';
+import { parseReference, type AdapterVersion } from '../../registry/index.ts';
+import type { AdapterSource, TierStats } from '../../serving/index.ts';
+import type { Principal } from '../../tenancy/index.ts';
 import { isLoadableName, type LoadedNames } from './loaded-names.ts';
-import type { Platform } from './platform.ts';
-import type { ServedBases } from './served-bases.ts';
+import type { Platform } from '../platform.ts';
+import type { ServedBases } from '../served-bases.ts';
 
 interface Loading {
   readonly platform: Platform;

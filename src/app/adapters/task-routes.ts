@@ -1,10 +1,10 @@
-import { isName } from '../base/index.ts';
-import type { TaskRoute, TaskServices } from '../http/index.ts';
-import { LATEST, referenceOf, type AdapterVersion, type Registry, type SplitEntry } from '../registry/index.ts';
-import type { AppConfig } from './config.ts';
+import { isName } from '../../base/index.ts';
+import type { TaskRoute, TaskServices } from '../../http/index.ts';
+import { LATEST, referenceOf, type AdapterVersion, type Registry, type SplitEntry } from '../../registry/index.ts';
+import type { AppConfig } from '../config.ts';
 import { parseTarget } from './adapters.ts';
-import { openPlatform } from './platform.ts';
-import { ownTenant } from './tuning/file-services.ts';
+import { openPlatform } from '../platform.ts';
+import { ownTenant } from '../tuning/file-services.ts';
 
 /** Who answers a tenant's tasks, and the tenant's say in it. */
 export function makeTaskServices(registry: Registry): TaskServices {

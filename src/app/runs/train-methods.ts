@@ -1,6 +1,6 @@
-import { fail } from '../base/index.ts';
-import { TARGET_PRESETS } from '../adapters/index.ts';
-import { parsePeftConfig, PEFT_VERSION, type PeftConfig } from '../formats/index.ts';
+import { fail } from '../../base/index.ts';
+import { TARGET_PRESETS } from '../../adapters/index.ts';
+import { parsePeftConfig, PEFT_VERSION, type PeftConfig } from '../../formats/index.ts';
 
 /** Options that belong to a method. One that is not set has the method's default; one that is another method's is refused. */
 export interface MethodOptions {

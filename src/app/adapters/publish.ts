@@ -1,11 +1,11 @@
-import { compileAdapter, methodOf, probeAdapter, readArtefact } from '../adapters/index.ts';
-import type { PeftConfig } from '../formats/index.ts';
-import { openBase, type BaseModel } from '../model/index.ts';
-import { loadNativeKernels } from '../numeric/index.ts';
-import type { AdapterVersion, JsonValue } from '../registry/index.ts';
-import type { Base } from './bases.ts';
-import type { AppConfig } from './config.ts';
-import { openPlatform } from './platform.ts';
+import { compileAdapter, methodOf, probeAdapter, readArtefact } from '../../adapters/index.ts';
+import type { PeftConfig } from '../../formats/index.ts';
+import { openBase, type BaseModel } from '../../model/index.ts';
+import { loadNativeKernels } from '../../numeric/index.ts';
+import type { AdapterVersion, JsonValue } from '../../registry/index.ts';
+import type { Base } from '../bases.ts';
+import type { AppConfig } from '../config.ts';
+import { openPlatform } from '../platform.ts';
 import { probeRows } from './row-probe.ts';
 
 /** What the artefact itself does not say. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AdapterVersion } from '../registry/index.ts';
+import type { AdapterVersion } from '../../registry/index.ts';
 import { isLoadableName, LoadedNames } from './loaded-names.ts';
 
 function versionOf(version: number): AdapterVersion {

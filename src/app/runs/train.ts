@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
-import { assert, fail, systemClock } from '../base/index.ts';
-import { referenceOf, type JsonValue } from '../registry/index.ts';
-import { trainableMethodOf } from '../adapters/index.ts';
-import type { PeftConfig } from '../formats/index.ts';
+import { assert, fail, systemClock } from '../../base/index.ts';
+import { referenceOf, type JsonValue } from '../../registry/index.ts';
+import { trainableMethodOf } from '../../adapters/index.ts';
+import type { PeftConfig } from '../../formats/index.ts';
 import {
   DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_OPTIMIZER,
@@ -12,17 +12,17 @@ import {
   type ScheduleName,
   type TrainJob,
   type TrainResult,
-} from '../training/index.ts';
-import { linearSites } from '../model/index.ts';
-import type { WeightFormat } from '../numeric/index.ts';
-import { fitTraining, type TrainingFit } from '../planning/index.ts';
-import { openChatRenderer } from '../text/index.ts';
-import { parseTarget } from './adapters.ts';
-import type { AppConfig } from './config.ts';
-import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
-import { publishProven, rankOf } from './publish.ts';
-import { RunJournal, type RunFiles } from './runs/journal.ts';
-import { objectiveConfig, type ObjectiveOptions } from './runs/objective-options.ts';
+} from '../../training/index.ts';
+import { linearSites } from '../../model/index.ts';
+import type { WeightFormat } from '../../numeric/index.ts';
+import { fitTraining, type TrainingFit } from '../../planning/index.ts';
+import { openChatRenderer } from '../../text/index.ts';
+import { parseTarget } from '../adapters/adapters.ts';
+import type { AppConfig } from '../config.ts';
+import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
+import { publishProven, rankOf } from '../adapters/publish.ts';
+import { RunJournal, type RunFiles } from './journal.ts';
+import { objectiveConfig, type ObjectiveOptions } from './objective-options.ts';
 import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
 import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 

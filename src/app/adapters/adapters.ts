@@ -1,12 +1,12 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ggufLora, readArtefact, writeGgufLora } from '../adapters/index.ts';
-import { fail, type Problem } from '../base/index.ts';
-import { checkBaseName } from '../formats/index.ts';
-import type { AdapterVersion, Search } from '../registry/index.ts';
-import type { AppConfig } from './config.ts';
-import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
-import { openPlatform } from './platform.ts';
+import { ggufLora, readArtefact, writeGgufLora } from '../../adapters/index.ts';
+import { fail, type Problem } from '../../base/index.ts';
+import { checkBaseName } from '../../formats/index.ts';
+import type { AdapterVersion, Search } from '../../registry/index.ts';
+import type { AppConfig } from '../config.ts';
+import { describeBase, resolveBase, type ModelProgress } from '../bases.ts';
+import { openPlatform } from '../platform.ts';
 import { publishProven } from './publish.ts';
 
 /** `TENANT/TASK` as two names. @throws USAGE_INVALID */

@@ -1,12 +1,12 @@
 import { resolve } from 'node:path';
-import { fail } from '../base/index.ts';
-import type { TrainJob } from '../training/index.ts';
-import { parseTarget } from './adapters.ts';
-import { resolveBase } from './bases.ts';
-import type { AppConfig } from './config.ts';
-import { readRunRecord, requireSameFile } from './runs/run-record.ts';
+import { fail } from '../../base/index.ts';
+import type { TrainJob } from '../../training/index.ts';
+import { parseTarget } from '../adapters/adapters.ts';
+import { resolveBase } from '../bases.ts';
+import type { AppConfig } from '../config.ts';
+import { readRunRecord, requireSameFile } from './run-record.ts';
 import { runJob, TRAIN_DEFAULTS, type TrainEvents, type TrainOptions, type TrainOutcome } from './train.ts';
-import { VERSION } from './version.ts';
+import { VERSION } from '../version.ts';
 
 /** What of a record's run may be said anew: where things are, and where the result goes. */
 export type RepeatOptions = Pick<TrainOptions, 'output' | 'publish' | 'tensorboard' | 'resume' | 'samples'> &
