@@ -24,7 +24,7 @@ before(async () => {
 });
 after(() => folder[Symbol.dispose]());
 
-const SHARED = ['--base', 'tiny', '--data', data, '--valid', valid, '--max-steps', '6', '--batch-tokens', '512'];
+const SHARED = ['--base', 'tiny', '--data', data, '--valid', valid, '--max-steps', '6', '--batch-tokens', '1024'];
 
 function adapterDigest(output: string): string {
   return digestOfFile(join(output, 'adapter_model.safetensors'));

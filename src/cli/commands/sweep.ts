@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import {
+  DEFAULT_MICRO_BATCH_TOKENS,
   sweep,
   TRAIN_DEFAULTS as DEFAULTS,
   TRAINING_METHODS,
@@ -59,7 +60,8 @@ export function sweepCommand(config: AppConfig): Command {
     .addHelpText(
       'after',
       `
-Each run ends in the bytes that \`espalier train\` makes with the same options.
+Each run ends in the bytes that \`espalier train\` makes with the same options
+(and --micro-batch-tokens N, if --group-tokens N is less than ${DEFAULT_MICRO_BATCH_TOKENS}).
 
 Examples:
   espalier sweep --base smollm2-135m-instruct --data train.jsonl --valid valid.jsonl --rank 4,8,16 \\
@@ -73,7 +75,7 @@ Examples:
       const options = {
         ...DEFAULTS,
         ...shared,
-        microBatchTokens: Math.min(shared.batchTokens, shared.groupTokens),
+        microBatchTokens: Math.min(DEFAULT_MICRO_BATCH_TOKENS, shared.groupTokens),
         methods: method,
         samples: 0,
         ranks: rank,
