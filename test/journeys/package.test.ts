@@ -102,7 +102,7 @@ const wrong: TrainOptions = { ...options, method: 'nonsense' };
 const outcome: TrainOutcome = await trainAdapter(config, options);
 // @ts-expect-error steps are a number
 const steps: string = outcome.steps;
-await using server = await serve(config, { base: options.base, host: '127.0.0.1', port: 0 }, silentLog);
+await using server = await serve(config, { bases: [options.base], host: '127.0.0.1', port: 0 }, silentLog);
 const health = await fetch(\`\${server.url}/healthz\`);
 let code: string | undefined;
 try {
