@@ -103,6 +103,11 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new EspalierError('INTERNAL', `invariant broken: ${message}`);
 }
 
+/** Anything that was thrown as one of ours: what is not is our own bug. */
+export function asEspalierError(error: unknown): EspalierError {
+  return error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
+}
+
 /** The text of anything that was thrown. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

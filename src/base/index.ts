@@ -6,6 +6,7 @@
  * Throws: INTERNAL DISK_FULL.
  */
 export * from './errors.ts';
+export * from './remote-error.ts';
 export * from './clock.ts';
 export * from './rng.ts';
 export * from './ids.ts';

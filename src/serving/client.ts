@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads';
-import { EspalierError, errorMessage, systemClock, type Clock } from '../base/index.ts';
+import { errorMessage, EspalierError, rebuildError, systemClock, type Clock } from '../base/index.ts';
 import { EventQueue } from './event-queue.ts';
-import { rebuildError } from './messages.ts';
+
 import type {
   AdapterMix,
   AdapterResidence,

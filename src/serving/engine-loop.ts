@@ -1,11 +1,10 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { EspalierError, systemClock, type Clock, type Lease } from '../base/index.ts';
+import { EspalierError, remoteError, systemClock, type Clock, type Lease } from '../base/index.ts';
 import type { NativeGrammar } from '../numeric/index.ts';
 import { AdapterAdmission, type Admitted } from './residency/adapter-admission.ts';
 import { BeginDeadlines } from './begin-deadlines.ts';
 import type { Engine } from './engine.ts';
 import {
-  remoteError,
   type AdapterMix,
   type AdapterSource,
   type Answers,

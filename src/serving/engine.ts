@@ -1,4 +1,4 @@
-import { assert, EspalierError, errorMessage, fail, systemClock, type Clock } from '../base/index.ts';
+import { asEspalierError, assert, fail, systemClock, type Clock, type EspalierError } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { BASE_ADAPTER } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
@@ -244,10 +244,8 @@ export class Engine {
   }
 
   #failed(sequence: Sequence, cause: unknown, failures: RequestFailure[]): void {
-    const error =
-      cause instanceof EspalierError ? cause : new EspalierError('INTERNAL', errorMessage(cause), { cause });
     this.#drop(sequence);
-    failures.push({ id: sequence.request.id, error });
+    failures.push({ id: sequence.request.id, error: asEspalierError(cause) });
   }
 
   /** Leaves only the tokens that the grammar allows. @throws REQUEST_INVALID when there are none */

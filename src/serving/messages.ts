@@ -1,5 +1,5 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { EspalierError, errorMessage, type ErrorCode } from '../base/index.ts';
+import type { RemoteError } from '../base/index.ts';
 import type { PeftFiles } from '../formats/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
 import type { TokenBytes } from '../numeric/index.ts';
@@ -168,25 +168,4 @@ export interface UnloadReport {
   readonly inUseBytes: number;
   /** Stays, because another tenant has the same adapter. */
   readonly sharedBytes: number;
-}
-
-/** An error as it crosses a port. */
-export interface RemoteError {
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly param: string | undefined;
-  readonly retryAfterMs: number | undefined;
-}
-
-export function remoteError(error: unknown): RemoteError {
-  const { code, message, param, retryAfterMs } =
-    error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
-  return { code, message, param, retryAfterMs };
-}
-
-export function rebuildError({ code, message, param, retryAfterMs }: RemoteError): EspalierError {
-  return new EspalierError(code, message, {
-    ...(param !== undefined && { param }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
-  });
 }

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import { EspalierError } from '../base/index.ts';
-import { rebuildError, type FromWorker, type WorkerInit } from './messages.ts';
+import { EspalierError, rebuildError } from '../base/index.ts';
+import type { FromWorker, WorkerInit } from './messages.ts';
 
 /** What a started engine says of itself. */
 export interface Ready {

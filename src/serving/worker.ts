@@ -1,12 +1,12 @@
 /** The engine's thread: owns the base, the adapters in memory and every sequence. Started by client.ts. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { assert, systemClock } from '../base/index.ts';
+import { assert, remoteError, systemClock } from '../base/index.ts';
 import { openBase } from '../model/index.ts';
 import { loadNativeKernels } from '../numeric/index.ts';
 import { EngineLoop } from './engine-loop.ts';
 import { Engine } from './engine.ts';
 import { ThreadedLoader } from './residency/loader.ts';
-import { remoteError, type FromWorker, type ToWorker, type WorkerInit } from './messages.ts';
+import { type FromWorker, type ToWorker, type WorkerInit } from './messages.ts';
 import { AdapterResidency } from './residency/residency.ts';
 import { WorkerGrammars } from './worker-grammars.ts';
 

@@ -2,7 +2,7 @@
  * A training process: a crash or a kill here never reaches serving. Forked by app/runs/trainer-process.ts with a {@link TrainJob} or by
  * app/runs/train-group.ts with a {@link GroupJob} as its first message.
  */
-import { EspalierError, errorMessage, systemClock } from '../base/index.ts';
+import { remoteError, systemClock } from '../base/index.ts';
 import { GroupInbox, runGroup } from './group-job.ts';
 import { STOP, type FromGroup, type FromTrainer, type GroupJob, type ToGroup, type TrainJob } from './messages.ts';
 import { runJob } from './job.ts';
@@ -30,9 +30,7 @@ function start(job: TrainJob | GroupJob): Promise<void> {
 process.once('message', (job: TrainJob | GroupJob) => {
   void start(job)
     .catch((error: unknown) => {
-      const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
-      const { code, message, param, problems } = known;
-      send({ type: 'failed', error: { code, message, param, problems } });
+      send({ type: 'failed', error: remoteError(error) });
       process.exitCode = 1;
     })
     // A long list of problems takes a while to leave, and what has not left at the disconnect is lost.

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { EspalierError, errorMessage, type Clock } from '../base/index.ts';
+import { EspalierError, remoteError, type Clock } from '../base/index.ts';
 import { openBase } from '../model/index.ts';
 import { BufferPool, loadNativeKernels } from '../numeric/index.ts';
 import { openChatRenderer } from '../text/index.ts';
@@ -58,9 +58,7 @@ export async function runGroup(
   const drop = (id: string, error: unknown): void => {
     group.remove(id);
     runs.delete(id);
-    const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
-    const { code, message, param, problems } = known;
-    say(id, { type: 'failed', error: { code, message, param, problems } });
+    say(id, { type: 'failed', error: remoteError(error) });
   };
   const attempt = (id: string, action: () => void): void => {
     try {

@@ -1,4 +1,4 @@
-import { EspalierError, assert, errorMessage, fail } from '../base/index.ts';
+import { asEspalierError, assert, fail, type EspalierError } from '../base/index.ts';
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { Tape, type BufferPool } from '../numeric/index.ts';
@@ -133,8 +133,7 @@ export class TrainingGroup {
       if (run.isDone) this.#leave(id, events);
     } catch (error) {
       this.remove(id);
-      const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
-      events.push({ type: 'failed', id, error: known });
+      events.push({ type: 'failed', id, error: asEspalierError(error) });
     }
   }
 

@@ -1,4 +1,4 @@
-import type { ErrorCode, Problem } from '../base/index.ts';
+import type { Problem, RemoteError } from '../base/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
 import type { OverlapReport } from './overlap.ts';
 import type { Evaluation, RunConfig, StepReport } from './run.ts';
@@ -148,10 +148,5 @@ export type FromTrainer =
   | { readonly type: 'done'; readonly result: TrainResult }
   | {
       readonly type: 'failed';
-      readonly error: {
-        readonly code: ErrorCode;
-        readonly message: string;
-        readonly param: string | undefined;
-        readonly problems: readonly Problem[];
-      };
+      readonly error: RemoteError;
     };

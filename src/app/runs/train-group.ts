@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { EspalierError, fail, systemClock } from '../../base/index.ts';
+import { EspalierError, fail, rebuildError, remoteError, systemClock } from '../../base/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
 import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainResult } from '../../training/index.ts';
 import { resolveBase, type ModelProgress } from '../bases.ts';
@@ -67,12 +67,11 @@ export async function trainGroup(
   let broken: EspalierError | undefined;
   const failAll = (error: EspalierError): void => {
     broken ??= error;
-    const { code, message, param, problems } = broken;
-    for (const tell of live.values()) tell({ type: 'failed', error: { code, message, param, problems } });
+    for (const tell of live.values()) tell({ type: 'failed', error: remoteError(broken) });
   };
   child.on('message', (message: FromGroup | Extract<FromTrainer, { type: 'failed' }>) => {
     if (message.type === 'run') live.get(message.id)?.(message.message);
-    else failAll(errorOf(message));
+    else failAll(rebuildError(message.error));
   });
   const closed = new Promise<void>((resolve) => {
     child.once('error', (error) => failAll(new EspalierError('INTERNAL', error.message)));
@@ -115,7 +114,7 @@ export async function trainGroup(
               resolve(message.result);
               return;
             case 'failed':
-              reject(errorOf(message));
+              reject(rebuildError(message.error));
               return;
             default:
               reject(new EspalierError('INTERNAL', `a run of a group said ${message.type}`));
@@ -149,9 +148,4 @@ export async function trainGroup(
       await closed;
     },
   };
-}
-
-function errorOf({ error }: Extract<FromTrainer, { type: 'failed' }>): EspalierError {
-  const { code, message, param, problems } = error;
-  return new EspalierError(code, message, param === undefined ? { problems } : { param, problems });
 }

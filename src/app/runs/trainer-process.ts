@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { EspalierError } from '../../base/index.ts';
+import { EspalierError, rebuildError } from '../../base/index.ts';
 import {
   STOP,
   type FromTrainer,
@@ -60,11 +60,9 @@ export function runTrainer(
         case 'done':
           settle(message.result);
           return;
-        case 'failed': {
-          const { code, message: text, param, problems } = message.error;
-          reject(new EspalierError(code, text, param === undefined ? { problems } : { param, problems }));
+        case 'failed':
+          reject(rebuildError(message.error));
           return;
-        }
         default:
           message satisfies never;
       }

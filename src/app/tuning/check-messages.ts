@@ -1,4 +1,4 @@
-import type { EspalierError, Problem } from '../../base/index.ts';
+import type { RemoteError } from '../../base/index.ts';
 
 /** A file to look at. */
 export interface CheckRequest {
@@ -17,13 +17,4 @@ export interface CheckedData {
   readonly tokens: number;
 }
 
-export type CheckAnswer = { readonly id: number } & (
-  | { readonly data: CheckedData }
-  | {
-      readonly error: {
-        readonly code: EspalierError['code'];
-        readonly message: string;
-        readonly problems: readonly Problem[];
-      };
-    }
-);
+export type CheckAnswer = { readonly id: number } & ({ readonly data: CheckedData } | { readonly error: RemoteError });

@@ -1,7 +1,7 @@
 /** A thread that reads training files, so that a large one holds up no request. Started by {@link DataChecker}. */
 import { readFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
-import { assert, EspalierError, errorMessage } from '../../base/index.ts';
+import { assert, remoteError } from '../../base/index.ts';
 import { parseTrainingFile } from '../../formats/index.ts';
 import { openChatRenderer } from '../../text/index.ts';
 import { examplesOf } from '../../training/index.ts';
@@ -18,8 +18,7 @@ function answerTo(request: CheckRequest): CheckAnswer {
   try {
     return { id, data: check(request) };
   } catch (error) {
-    const known = error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error));
-    return { id, error: { code: known.code, message: known.message, problems: known.problems } };
+    return { id, error: remoteError(error) };
   }
 }
 

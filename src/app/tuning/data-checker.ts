@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { EspalierError } from '../../base/index.ts';
+import { EspalierError, rebuildError } from '../../base/index.ts';
 import type { CheckAnswer, CheckedData, CheckRequest } from './check-messages.ts';
 
 interface Waiting {
@@ -41,10 +41,7 @@ export class DataChecker implements AsyncDisposable {
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
     if ('data' in answer) waiting?.resolve(answer.data);
-    else {
-      const { code, message, problems } = answer.error;
-      waiting?.reject(new EspalierError(code, message, { problems }));
-    }
+    else waiting?.reject(rebuildError(answer.error));
   }
 
   #end(worker: Worker, error: EspalierError): void {

@@ -1,5 +1,5 @@
 import { BASE_ADAPTER, composeAdapters, type CompiledAdapter } from '../../adapters/index.ts';
-import { EspalierError, errorMessage, type Lease } from '../../base/index.ts';
+import { asEspalierError, type EspalierError, type Lease } from '../../base/index.ts';
 import type { AdapterMix, AdapterSource } from '../messages.ts';
 import type { AdapterResidency } from './residency.ts';
 import type { Ticket } from './slot.ts';
@@ -110,7 +110,7 @@ class WaitingMix implements Ticket {
     try {
       admitted = this.#compose(leases);
     } catch (error) {
-      this.#fail(error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error)));
+      this.#fail(asEspalierError(error));
       return;
     }
     this.#end();

@@ -1,13 +1,13 @@
 /** The loader's thread: reads, checks, compiles and proves one adapter after the other. Started by loader.ts on the engine's thread. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { compileAdapter, packAdapter, proveAdapter, readArtefact } from '../../adapters/index.ts';
-import { assert } from '../../base/index.ts';
+import { assert, remoteError } from '../../base/index.ts';
 import { readPeftFiles } from '../../formats/index.ts';
 import { openBase, type OpenBaseOptions } from '../../model/index.ts';
 import { loadNativeKernels } from '../../numeric/index.ts';
 import { buffersOf } from './buffers.ts';
 import type { LoadedAdapter } from './loader.ts';
-import { remoteError, type FromLoader, type LoadOrder, type ToLoader } from '../messages.ts';
+import type { FromLoader, LoadOrder, ToLoader } from '../messages.ts';
 import { SharedMemory } from './shared-memory.ts';
 
 assert(parentPort, 'loader-worker.ts runs as a worker thread');

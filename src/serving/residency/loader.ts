@@ -1,10 +1,10 @@
 import { Worker } from 'node:worker_threads';
 import type { CompiledAdapter } from '../../adapters/index.ts';
-import { EspalierError, errorMessage } from '../../base/index.ts';
+import { asEspalierError, EspalierError, rebuildError } from '../../base/index.ts';
 import type { PeftFiles } from '../../formats/index.ts';
 import type { OpenBaseOptions } from '../../model/index.ts';
 import { buffersOf, freeBuffers, sharedBuffersOf } from './buffers.ts';
-import { rebuildError, type AdapterSource, type FromLoader, type ToLoader } from '../messages.ts';
+import { type AdapterSource, type FromLoader, type ToLoader } from '../messages.ts';
 
 /** What loading gives: the adapter as steps use it, and the artefact's own bytes. Nobody else has their memory. */
 export interface LoadedAdapter {
@@ -31,9 +31,7 @@ export async function tryLoad(
   try {
     return await loader.load(source, files);
   } catch (error) {
-    return error instanceof EspalierError
-      ? error
-      : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
+    return asEspalierError(error);
   }
 }
 
