@@ -85,12 +85,8 @@ export function ggufName(name: string): string {
  */
 export function unpermuteRows(rows: Float32Array, headWidth: number, columns: number): Float32Array {
   const result = new Float32Array(rows.length);
-  const numRows = rows.length / columns;
-  const half = headWidth / 2;
-  for (let row = 0; row < numRows; row++) {
-    const head = Math.floor(row / headWidth) * headWidth;
-    const inHead = row - head;
-    const source = head + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
+  for (let row = 0; row < rows.length / columns; row++) {
+    const source = pairedRow(row, headWidth);
     result.set(rows.subarray(source * columns, (source + 1) * columns), row * columns);
   }
   return result;
@@ -99,13 +95,15 @@ export function unpermuteRows(rows: Float32Array, headWidth: number, columns: nu
 /** The way back of {@link unpermuteRows}: rows in halves are arranged for pairwise rotation, as GGUF's llama converter does. */
 export function permuteRows(rows: Float32Array, headWidth: number, columns: number): Float32Array {
   const result = new Float32Array(rows.length);
-  const numRows = rows.length / columns;
-  const half = headWidth / 2;
-  for (let row = 0; row < numRows; row++) {
-    const head = Math.floor(row / headWidth) * headWidth;
-    const inHead = row - head;
-    const target = head + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
-    result.set(rows.subarray(row * columns, (row + 1) * columns), target * columns);
+  for (let row = 0; row < rows.length / columns; row++) {
+    result.set(rows.subarray(row * columns, (row + 1) * columns), pairedRow(row, headWidth) * columns);
   }
   return result;
+}
+
+/** Where GGUF has a row whose place among halves is `row`. */
+function pairedRow(row: number, headWidth: number): number {
+  const head = Math.floor(row / headWidth) * headWidth;
+  const [inHead, half] = [row - head, headWidth / 2];
+  return head + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "gguf", "numpy")
 
@@ -56,6 +57,24 @@ def made_by(script: str, seed: int, **more: object) -> dict:
         "versions": versions(),
         **more,
     }
+
+
+def run_job(run, doc: str | None) -> None:
+    """The main function of a script that takes a job file: prints what `run(job)` reports, and leaves it in the job's output folder."""
+    if len(sys.argv) != 2:
+        raise SystemExit(doc)
+    job = json.loads(Path(sys.argv[1]).read_text())
+    result = run(job)
+    write_json(Path(job["output"]) / "result.json", result)
+    print(json.dumps(result))
+
+
+def save_gradients(results, output: Path) -> None:
+    """The gradients of those steps that recorded them."""
+    for step, result in enumerate(results, start=1):
+        if result.gradients is not None:
+            gradients = {name: value.to(torch.float32).contiguous() for name, value in result.gradients.items()}
+            save_file(gradients, output / f"gradients-{step}.safetensors")
 
 
 def write_json(path: Path, value: object) -> None:

@@ -19,8 +19,6 @@ Written to the output folder: `result.json` (losses, learning rates, gradient no
 `logits.safetensors` (tensor "i": [T, V] of sequence i with the trained adapter, f32).
 """
 
-import json
-import sys
 import time
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
 from bf16_products import has_bf16_kernels, widen_products
-from peer_io import DTYPES, peak_memory_bytes, versions, write_json
+from peer_io import DTYPES, peak_memory_bytes, run_job, save_gradients, versions
 from reference_training import TrainingSettings, train, trainable
 from smollm2_from_gguf import open_base
 
@@ -61,10 +59,7 @@ def run(job: dict) -> dict:
     start = time.perf_counter()
     results = train(model, job["batches"], settings, tuple(job.get("recordGradientsAt", ())))
     seconds = time.perf_counter() - start
-    for step, result in enumerate(results, start=1):
-        if result.gradients is not None:
-            gradients = {name: value.to(torch.float32).contiguous() for name, value in result.gradients.items()}
-            save_file(gradients, output / f"gradients-{step}.safetensors")
+    save_gradients(results, output)
     model.save_pretrained(output / "adapter", save_embedding_layers=False)
     if sequences := job.get("logitsOf"):
         logits = {str(index): logits_of(model, token_ids) for index, token_ids in enumerate(sequences)}
@@ -83,14 +78,5 @@ def run(job: dict) -> dict:
     }
 
 
-def main() -> None:
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    job = json.loads(Path(sys.argv[1]).read_text())
-    result = run(job)
-    write_json(Path(job["output"]) / "result.json", result)
-    print(json.dumps(result))
-
-
 if __name__ == "__main__":
-    main()
+    run_job(run, __doc__)

@@ -9,8 +9,6 @@ Written to the output folder: `base/` (the quantised model as Transformers saves
 bitsandbytes gives it back), `initial/`, `adapter/`, `gradients-STEP.safetensors` and `result.json` as peft_training.py writes them.
 """
 
-import json
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from peer_io import peak_memory_bytes, versions, write_json
+from peer_io import peak_memory_bytes, run_job, save_gradients, versions
 from reference_training import TrainingSettings, train
 
 
@@ -60,10 +58,7 @@ def run(job: dict) -> dict:
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **job["lora"])).eval()
     model.save_pretrained(output / "initial", save_embedding_layers=False)
     results = train(model, job["batches"], TrainingSettings(**job["settings"]), tuple(job.get("recordGradientsAt", ())))
-    for step, result in enumerate(results, start=1):
-        if result.gradients is not None:
-            gradients = {name: value.to(torch.float32).contiguous() for name, value in result.gradients.items()}
-            save_file(gradients, output / f"gradients-{step}.safetensors")
+    save_gradients(results, output)
     model.save_pretrained(output / "adapter", save_embedding_layers=False)
     return {
         "losses": [result.loss for result in results],
@@ -74,14 +69,5 @@ def run(job: dict) -> dict:
     }
 
 
-def main() -> None:
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    job = json.loads(Path(sys.argv[1]).read_text())
-    result = run(job)
-    write_json(Path(job["output"]) / "result.json", result)
-    print(json.dumps(result))
-
-
 if __name__ == "__main__":
-    main()
+    run_job(run, __doc__)

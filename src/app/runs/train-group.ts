@@ -1,4 +1,3 @@
-import { fork } from 'node:child_process';
 import { EspalierError, fail, rebuildError, remoteError, systemClock } from '../../base/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
 import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainResult } from '../../training/index.ts';
@@ -16,6 +15,7 @@ import {
   type TrainOptions,
   type TrainOutcome,
 } from './train.ts';
+import { forkTrainer, tellEvents } from './trainer-process.ts';
 
 /** One run of a group, by a name that is the group's own. Base and format are the group's, and so is what bounds the memory. */
 export interface GroupRun {
@@ -58,7 +58,7 @@ export async function trainGroup(
 ): Promise<RunningGroup> {
   const { format = 'bf16' } = options;
   const base = await resolveBase(config, options.base, options.onModelProgress, format);
-  const child = fork(new URL('../../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
+  const child = forkTrainer();
   const abort = (): void => void child.kill();
   signal?.addEventListener('abort', abort, { once: true });
   if (signal?.aborted) abort();
@@ -100,16 +100,8 @@ export async function trainGroup(
       const watching = journalled(journal, events);
       const result = await new Promise<TrainResult>((resolve, reject) => {
         live.set(name, (message) => {
+          if (tellEvents(watching, message)) return;
           switch (message.type) {
-            case 'started':
-              watching.onStarted?.(message.started);
-              return;
-            case 'step':
-              watching.onStep?.(message);
-              return;
-            case 'samples':
-              watching.onSamples?.(message.samples);
-              return;
             case 'done':
               resolve(message.result);
               return;

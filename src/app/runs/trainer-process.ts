@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { fork, type ChildProcess } from 'node:child_process';
 import { EspalierError, rebuildError } from '../../base/index.ts';
 import {
   STOP,
@@ -23,6 +23,34 @@ export interface TrainerSignals {
   readonly stop?: AbortSignal | undefined;
 }
 
+/** A process that waits for its job (training/child.ts). */
+export function forkTrainer(): ChildProcess {
+  return fork(new URL('../../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
+}
+
+/** What a run says before its end. */
+type Underway = Extract<FromTrainer, { type: 'started' | 'step' | 'samples' | 'snapshot' }>;
+
+/** Tells of what a run says on its way. @returns false for a message that is the run's end */
+export function tellEvents(events: TrainerEvents, message: FromTrainer): message is Underway {
+  switch (message.type) {
+    case 'started':
+      events.onStarted?.(message.started);
+      return true;
+    case 'step':
+      events.onStep?.(message);
+      return true;
+    case 'samples':
+      events.onSamples?.(message.samples);
+      return true;
+    case 'snapshot':
+      events.onSnapshot?.(message);
+      return true;
+    default:
+      return false;
+  }
+}
+
 /**
  * Trains in a process of its own.
  * @returns undefined when it was stopped: its checkpoint is there for another to go on
@@ -33,7 +61,7 @@ export function runTrainer(
   events: TrainerEvents = {},
   { abort, stop }: TrainerSignals = {},
 ): Promise<TrainResult | undefined> {
-  const child = fork(new URL('../../training/child.ts', import.meta.url), { serialization: 'advanced', execArgv: [] });
+  const child = forkTrainer();
   const onAbort = (): void => void child.kill('SIGKILL');
   // It may be gone already, and then needs no telling.
   const onStop = (): void => void (child.connected && child.send(STOP, () => undefined));
@@ -41,19 +69,8 @@ export function runTrainer(
   stop?.addEventListener('abort', onStop, { once: true });
   const finished = new Promise<TrainResult | undefined>((settle, reject) => {
     child.on('message', (message: FromTrainer) => {
+      if (tellEvents(events, message)) return;
       switch (message.type) {
-        case 'started':
-          events.onStarted?.(message.started);
-          return;
-        case 'step':
-          events.onStep?.(message);
-          return;
-        case 'samples':
-          events.onSamples?.(message.samples);
-          return;
-        case 'snapshot':
-          events.onSnapshot?.(message);
-          return;
         case 'stopped':
           settle(undefined);
           return;
