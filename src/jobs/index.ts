@@ -18,7 +18,6 @@ export {
 } from './files.ts';
 export { MAX_PART_BYTES, Uploads, type NewUpload, type Upload, type UploadPart, type UploadStatus } from './uploads.ts';
 export {
-  ALL_AUTO,
   resolveHyperparameters,
   type Auto,
   type DataSize,
