@@ -2,6 +2,7 @@ import { newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Listed } from './files.ts';
 import { checkpointNameOf, type CheckpointMetrics, type Job, type JobCheckpoint } from './job.ts';
+import { newestOf } from './newest.ts';
 
 interface CheckpointRow {
   readonly seq: number;
@@ -60,18 +61,8 @@ export function listCheckpoints(
   limit: number,
   after: string | undefined,
 ): Listed<JobCheckpoint> | undefined {
-  const start =
-    after === undefined
-      ? { step: Number.MAX_SAFE_INTEGER }
-      : database.get<{ step: number }>('SELECT step FROM job_checkpoints WHERE id = ? AND job = ?', after, job);
-  if (!start) return undefined;
-  const rows = database.all<CheckpointRow>(
-    'SELECT * FROM job_checkpoints WHERE job = ? AND step < ? ORDER BY step DESC LIMIT ?',
-    job,
-    start.step,
-    limit + 1,
-  );
-  return { items: rows.slice(0, limit).map(checkpointOf), hasMore: rows.length > limit };
+  const table = ['job_checkpoints', 'step'] as const;
+  return newestOf<CheckpointRow, JobCheckpoint>(database, table, job, { limit, after }, checkpointOf);
 }
 
 function checkpointOf(row: CheckpointRow): JobCheckpoint {

@@ -2,6 +2,7 @@ import { newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Listed } from './files.ts';
 import type { CheckpointMetrics, EventLevel, JobEvent, NewJobEvent } from './job.ts';
+import { newestOf } from './newest.ts';
 
 interface EventRow {
   readonly seq: number;
@@ -39,18 +40,7 @@ export function listEvents(
   limit: number,
   after: string | undefined,
 ): Listed<JobEvent> | undefined {
-  const start =
-    after === undefined
-      ? { seq: Number.MAX_SAFE_INTEGER }
-      : database.get<{ seq: number }>('SELECT seq FROM job_events WHERE id = ? AND job = ?', after, job);
-  if (!start) return undefined;
-  const rows = database.all<EventRow>(
-    'SELECT * FROM job_events WHERE job = ? AND seq < ? ORDER BY seq DESC LIMIT ?',
-    job,
-    start.seq,
-    limit + 1,
-  );
-  return { items: rows.slice(0, limit).map(eventOf), hasMore: rows.length > limit };
+  return newestOf<EventRow, JobEvent>(database, ['job_events', 'seq'], job, { limit, after }, eventOf);
 }
 
 /** The figures of every step, in order. */
