@@ -1,21 +1,11 @@
 import { join } from 'node:path';
 import { fail } from '../../base/index.ts';
 import type { Job } from '../../jobs/index.ts';
-import {
-  defaultLearningRate,
-  DEFAULT_MICRO_BATCH_TOKENS,
-  DEFAULT_OPTIMIZER,
-  type RunConfig,
-  type TrainJob,
-} from '../../training/index.ts';
-import { describeBase, type Base } from '../bases.ts';
+import type { TrainJob } from '../../training/index.ts';
+import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import type { Platform } from '../platform.ts';
-import { objectiveConfig } from '../runs/objective-options.ts';
-import { TRAIN_DEFAULTS } from '../runs/train.ts';
-import { methodConfig } from '../runs/train-methods.ts';
-
-const { schedule, warmup, weightDecay, checkpointEvery } = TRAIN_DEFAULTS;
+import { TRAIN_DEFAULTS, trainJob, type TrainOptions } from '../runs/train.ts';
 
 export const RECIPE_METHOD = 'lora';
 export const RECIPE_RANK = 8;
@@ -37,43 +27,31 @@ export function trainJobOf(
 ): TrainJob {
   if (!resolved) return fail('INTERNAL', `job ${id} is trained before its files have been checked`);
   const { batchTokens, numEpochs, learningRateMultiplier, evaluateEverySteps } = resolved;
-  const [rank, alpha] = [RECIPE_RANK, RECIPE_ALPHA];
-  const objective =
-    method === 'dpo' ? objectiveConfig({ objective: 'dpo', beta: resolved.beta ?? undefined }) : undefined;
-  const learningRate = defaultLearningRate({
-    objective: objective?.name ?? 'sft',
-    hiddenSize: describeBase(base).config.hiddenSize,
-    rank,
-    alpha,
-    rslora: false,
-    batchTokens,
-  });
-  const run: RunConfig = {
-    adapter: methodConfig(RECIPE_METHOD, { rank, alpha, targets: RECIPE_TARGETS }),
-    ...(objective && { objective }),
-    maxSteps: null,
+  const folder = jobFolder(config, id);
+  const options: TrainOptions = {
+    ...TRAIN_DEFAULTS,
+    base: base.name,
+    data: files.path(training.digest),
+    valid: validation === null ? undefined : files.path(validation.digest),
+    // What the tenant gives for training is trained on.
+    validShare: 0,
+    method: RECIPE_METHOD,
+    rank: RECIPE_RANK,
+    alpha: RECIPE_ALPHA,
+    targets: RECIPE_TARGETS,
+    ...(method === 'dpo' && { objective: 'dpo', beta: resolved.beta ?? undefined }),
     epochs: numEpochs,
     batchTokens,
-    microBatchTokens: Math.min(batchTokens, DEFAULT_MICRO_BATCH_TOKENS),
-    learningRate: learningRate * learningRateMultiplier,
-    schedule,
-    warmup,
     seed,
-    optimizer: { ...DEFAULT_OPTIMIZER, weightDecay },
-    evaluateEverySteps,
-  };
-  const folder = jobFolder(config, id);
-  return {
-    base: base.open,
-    threads: config.threads,
-    dataPath: files.path(training.digest),
-    validPath: validation === null ? undefined : files.path(validation.digest),
-    config: run,
-    output: join(folder, 'adapter'),
-    checkpointEverySteps: checkpointEvery,
+    evaluateEvery: evaluateEverySteps,
     samples: 0,
+    output: join(folder, 'adapter'),
     resume,
+  };
+  const job = trainJob(config, options, base);
+  return {
+    ...job,
+    config: { ...job.config, learningRate: job.config.learningRate * learningRateMultiplier },
     keeping: { folder, snapshotEverySteps: evaluateEverySteps },
-    baseModelName: base.repository,
   };
 }

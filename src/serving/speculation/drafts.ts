@@ -54,7 +54,7 @@ export class Drafts {
     if (numWanted <= 0) return NO_DRAFT;
     const predicted = this.#fromPrediction(tokenIds, numPrompt, numWanted);
     if (predicted) return { tokenIds: predicted, isPredicted: true };
-    return { tokenIds: lookUp(tokenIds, tokenIds, numWanted)?.tokenIds ?? [], isPredicted: false };
+    return { tokenIds: lookUp(tokenIds, tokenIds, numWanted) ?? [], isPredicted: false };
   }
 
   /** Says how many of a draft's first tokens were right. */
@@ -79,6 +79,6 @@ export class Drafts {
   #fromPrediction(tokenIds: readonly number[], numPrompt: number, most: number): readonly number[] | undefined {
     if (this.#prediction.length === 1) return undefined;
     if (tokenIds.length === numPrompt) return this.#prediction.slice(1, 1 + most);
-    return lookUp([BEGIN, ...tokenIds.slice(numPrompt)], this.#prediction, most)?.tokenIds;
+    return lookUp([BEGIN, ...tokenIds.slice(numPrompt)], this.#prediction, most);
   }
 }

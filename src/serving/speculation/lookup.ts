@@ -3,13 +3,6 @@ const MIN_MATCH = 2;
 /** Longer matches are no better than this one. */
 const MAX_MATCH = 6;
 
-/** Tokens that may come next, and how much of the context spoke for them. */
-export interface Found {
-  readonly tokenIds: readonly number[];
-  /** Tokens of the context that stand before them in the text. */
-  readonly numMatched: number;
-}
-
 /**
  * Prompt lookup (Saxena, 2023): where the end of `context` stands in `text` already, what came after it there. The longest match counts, of
  * equals the last one. What follows may run over the text's end into itself, so that a text that repeats is continued.
@@ -17,7 +10,11 @@ export interface Found {
  * @param text may be the context itself
  * @returns at most `most` tokens; undefined where nothing matches
  */
-export function lookUp(context: readonly number[], text: readonly number[], most: number): Found | undefined {
+export function lookUp(
+  context: readonly number[],
+  text: readonly number[],
+  most: number,
+): readonly number[] | undefined {
   const last = context.at(-1);
   let [best, end] = [0, 0];
   // A match ends before `at`: something has to follow it.
@@ -32,7 +29,7 @@ export function lookUp(context: readonly number[], text: readonly number[], most
     if (at >= text.length && text !== context) break;
     tokenIds.push(at < text.length ? text[at] : tokenIds[at - text.length]);
   }
-  return { tokenIds, numMatched: best };
+  return tokenIds;
 }
 
 /** How many tokens before `end` of the text are those at the end of the context. */
