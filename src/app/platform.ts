@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { AUDIT_MIGRATIONS, AuditLog } from '../audit/index.ts';
 import { systemClock } from '../base/index.ts';
 import { FileStore, JobLeases, JobQueue, JOBS_MIGRATIONS, Uploads } from '../jobs/index.ts';
 import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/index.ts';
@@ -16,10 +17,12 @@ export interface Platform extends AsyncDisposable {
   readonly uploads: Uploads;
   readonly jobs: JobQueue;
   readonly leases: JobLeases;
+  /** Every change is recorded, in its own transaction. */
+  readonly audit: AuditLog;
 }
 
 export async function openPlatform({ home }: AppConfig): Promise<Platform> {
-  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, JOBS_MIGRATIONS];
+  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, JOBS_MIGRATIONS, AUDIT_MIGRATIONS];
   const database = Database.open(join(home, 'espalier.db'), migrations, systemClock);
   const files = await FileStore.open(database, home, systemClock);
   const registry = await Registry.open(database, home, systemClock);
@@ -33,6 +36,7 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
     uploads: new Uploads(database, files, systemClock),
     jobs: new JobQueue(database, systemClock),
     leases: new JobLeases(database, files, systemClock),
+    audit: new AuditLog(database, systemClock),
     async [Symbol.asyncDispose]() {
       usage[Symbol.dispose]();
       database.close();
