@@ -50,6 +50,11 @@ test('entries are listed, the latest first, by tenant and by page', () => {
   const acme = log.list({ limit: 1, tenant: 'acme' });
   assert.deepEqual([acme.items[0].target, acme.hasMore], ['t2', true]);
   assert.equal(log.list({ limit: 9, tenant: 'nobody' }).items.length, 0);
+  const own = log.listOwn('acme', { limit: 1 });
+  assert.deepEqual([own.items.map(({ seq, target }) => [seq, target]), own.hasMore], [[[2, 't2']], true]);
+  const rest = log.listOwn('acme', { limit: 1, after: 2 });
+  assert.deepEqual([rest.items.map(({ seq, target }) => [seq, target]), rest.hasMore], [[[1, 't0']], false]);
+  for (const after of [1, 9]) assert.equal(log.listOwn('acme', { limit: 9, after }).items.length, after === 1 ? 0 : 2);
   assert.deepEqual(verifyChain(log).numEntries, 4);
   assert.deepEqual(problems(), []);
 });

@@ -95,11 +95,12 @@ export class AuditLog {
     });
   }
 
-  /** Makes a change and its entry: both, or neither. */
-  during<T>(change: () => T, entryOf: (result: T) => AuditEntry): T {
+  /** Makes a change and its entry: both, or neither. @param entryOf undefined: nothing was changed */
+  during<T>(change: () => T, entryOf: (result: T) => AuditEntry | undefined): T {
     return this.#database.transaction(() => {
       const result = change();
-      this.record(entryOf(result));
+      const entry = entryOf(result);
+      if (entry) this.record(entry);
       return result;
     });
   }
@@ -121,6 +122,26 @@ export class AuditLog {
             limit + 1,
           );
     return { items: rows.slice(0, limit).map(recordOf), hasMore: rows.length > limit };
+  }
+
+  /**
+   * What a tenant sees: the entries about it, numbered by themselves, because numbers of the whole log would tell how much others change. The
+   * latest first.
+   */
+  listOwn(
+    tenant: string,
+    { limit, after }: Omit<AuditPage, 'tenant'>,
+  ): { readonly items: readonly AuditRecord[]; readonly hasMore: boolean } {
+    const count = this.#database.get<{ n: number }>('SELECT count(*) AS n FROM audit_log WHERE tenant = ?', tenant);
+    const newest = Math.min(count?.n ?? 0, (after ?? Number.MAX_SAFE_INTEGER) - 1);
+    const rows = this.#database.all<EntryRow>(
+      'SELECT * FROM audit_log WHERE tenant = ? ORDER BY seq DESC LIMIT ? OFFSET ?',
+      tenant,
+      limit,
+      (count?.n ?? 0) - newest,
+    );
+    const items = rows.map((row, n) => ({ ...recordOf(row), seq: newest - n }));
+    return { items, hasMore: newest > items.length };
   }
 
   /**

@@ -25,7 +25,7 @@ export const ERASE_ACTION = 'tenant.erase';
  * Reads the whole log and computes every hash anew.
  * @param known an earlier end of the chain, kept elsewhere: without it a log whose last entries were taken away looks whole
  */
-export function verifyChain(log: AuditLog, known: AuditHead | undefined = undefined): AuditVerdict {
+export function verifyChain(log: AuditLog, known?: AuditHead): AuditVerdict {
   const problems: Problem[] = [];
   const erased: number[] = [];
   const accounted: [number, number][] = [];
