@@ -1,10 +1,10 @@
 /**
  * app: composes the rooms into what the commands do; the only room that knows all the others.
  * Owns: the layout of ESPALIER_HOME, the environment variables.
- * May import: base numeric formats storage text model adapters training serving registry tenancy jobs planning hub demo http grammar.   Called by: cli.
+ * May import: base numeric formats storage text model adapters training serving registry tenancy audit jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
  * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE
- *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
+ *   CONFIG_INVALID TENANT_NOT_FOUND FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';
@@ -70,6 +70,20 @@ export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
 export { DEFAULT_MICRO_BATCH_TOKENS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
-export { storedUsage, type StoredUsage } from './tenants.ts';
+export { changeTenant, createTenant, removeTenant, storedUsage, type StoredUsage } from './tenants.ts';
+export { ACTOR_CLI } from './governance/entries.ts';
+export { createKey, revokeKey } from './governance/keys.ts';
+export { listAudit, verifyAudit } from './governance/audit.ts';
+export { listPrices, readBill, setPrices } from './governance/usage.ts';
+export {
+  BILL_GROUPS,
+  billCsv,
+  costText,
+  PRICE_NAMES,
+  type BillGroup,
+  type BillLine,
+  type TokenPrices,
+} from '../tenancy/index.ts';
+export type { AuditHead } from '../audit/index.ts';
 export { ROLES, type Role, type Tenant, type TenantLimits } from '../tenancy/index.ts';
 export type { AdapterVersion } from '../registry/index.ts';

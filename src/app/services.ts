@@ -7,6 +7,9 @@ import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
 import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
+import { makeAuditServices } from './governance/audit.ts';
+import { makeKeyServices } from './governance/keys.ts';
+import { makeUsageServices } from './governance/usage.ts';
 import { LoadedNames } from './adapters/loaded-names.ts';
 import type { ServingMetrics } from './metrics/metrics.ts';
 import type { Platform } from './platform.ts';
@@ -46,7 +49,7 @@ export function makeServices(
     const adapter = await resolver.sourceOf(principal, model);
     return new Asking({ tenant, adapter, signal, scheduling, weight, rates, clock: systemClock }, (meter) => {
       metrics.onUsage(tenant, model.adapter?.digest ?? null, meter);
-      if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter);
+      if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter, principal.project);
     });
   };
   return {
@@ -54,8 +57,11 @@ export function makeServices(
     adapters: makeAdapterServices({ platform, bases, names }),
     files: tuning.files,
     jobs: tuning.jobs,
-    tasks: makeTaskServices(platform.registry),
+    tasks: makeTaskServices(platform),
     tenants: makeTenantServices(platform, quotas, rates),
+    keys: makeKeyServices(platform),
+    audit: makeAuditServices(platform.audit),
+    usage: makeUsageServices(platform),
     authenticate: (key) => keys.authenticate(key),
     admit({ tenant }) {
       const admission = quotas.admit(tenant);

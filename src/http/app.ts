@@ -35,7 +35,10 @@ import {
   showTaskRouteRoute,
 } from './routes/task-routes.ts';
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
-import { changeTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
+import { listAuditRoute } from './routes/audit.ts';
+import { createKeyRoute, listKeysRoute, revokeKeyRoute } from './routes/keys.ts';
+import { changeTenantRoute, createTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
+import { usageRoute } from './routes/usage.ts';
 import type { Services } from './services.ts';
 
 export interface AppOptions {
@@ -87,6 +90,12 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     listTenantsRoute,
     showTenantRoute,
     changeTenantRoute,
+    createTenantRoute,
+    listKeysRoute,
+    createKeyRoute,
+    revokeKeyRoute,
+    usageRoute,
+    listAuditRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),

@@ -1,6 +1,7 @@
 import type { ChatMessage } from '../formats/index.ts';
 import type { Principal, RateState } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
+import type { AuditServices, KeyServices, UsageServices } from './governance-services.ts';
 import type { TaskServices } from './task-services.ts';
 import type { FileServices, JobServices } from './tuning-services.ts';
 import type { TenantServices } from './tenant-services.ts';
@@ -229,6 +230,9 @@ export interface Services {
   readonly jobs: JobServices;
   readonly tasks: TaskServices;
   readonly tenants: TenantServices;
+  readonly keys: KeyServices;
+  readonly audit: AuditServices;
+  readonly usage: UsageServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
   /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED too many at once, or per minute */

@@ -18,6 +18,8 @@ export interface PublishInfo {
   readonly alias?: string | null;
   /** How much the tenant may have, this version included. */
   readonly allowance?: Allowance | undefined;
+  /** Called for a new version inside the transaction that adds it: what it throws undoes the version. */
+  readonly onPublish?: ((version: AdapterVersion) => void) | undefined;
 }
 
 export interface PublishResult {
@@ -107,6 +109,7 @@ function insertOnce(
   if (info.alias !== null) moveAlias(database, target, info.alias ?? LATEST, clock);
   const version = findVersion(database, 'byVersion', tenant, task, counter.last_version);
   assert(version, 'a version that was just inserted is found');
+  info.onPublish?.(version);
   return { version, isNew: true };
 }
 

@@ -146,10 +146,15 @@ export class Registry {
 
   /**
    * Removes a version and the blobs that nobody else uses. The task's last version takes the aliases with it.
+   * @param onRemove called inside the transaction: what it throws keeps the version
    * @throws ADAPTER_NOT_FOUND
    * @throws ADAPTER_IN_USE an alias or the task's split has it and the task has other versions: what is served must not change by accident
    */
-  async remove(tenant: string | null, reference: string): Promise<AdapterVersion> {
+  async remove(
+    tenant: string | null,
+    reference: string,
+    onRemove?: (version: AdapterVersion) => void,
+  ): Promise<AdapterVersion> {
     const removed = this.#database.transaction(() => {
       const version = this.resolve(tenant, reference);
       const { tenant: owner, task } = version;
@@ -180,6 +185,7 @@ export class Registry {
         task,
         version.version,
       );
+      onRemove?.(version);
       return version;
     });
     await this.#sweep([removed.digest, ...removed.files.map(({ digest }) => digest)]);

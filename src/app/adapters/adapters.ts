@@ -1,5 +1,6 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { ACTOR_CLI, adapterEntry } from '../governance/entries.ts';
 import { ggufLora, readArtefact, writeGgufLora } from '../../adapters/index.ts';
 import { fail, type Problem } from '../../base/index.ts';
 import { checkBaseName } from '../../formats/index.ts';
@@ -33,7 +34,11 @@ export async function tagAdapter(
   change: { readonly add: readonly string[]; readonly remove: readonly string[] },
 ): Promise<AdapterVersion & { readonly tags: readonly string[] }> {
   await using platform = await openPlatform(config);
-  const version = platform.registry.tag(null, reference, change);
+  const version = platform.audit.during(
+    () => platform.registry.tag(null, reference, change),
+    (tagged) =>
+      adapterEntry(ACTOR_CLI, 'adapter.tag', tagged, { add: change.add.join(' '), remove: change.remove.join(' ') }),
+  );
   return { ...version, tags: platform.registry.tagsOf(version) };
 }
 
@@ -107,18 +112,28 @@ export async function exportAdapter(
 
 export async function promoteAdapter(config: AppConfig, reference: string, alias: string): Promise<AdapterVersion> {
   await using platform = await openPlatform(config);
-  return platform.registry.promote(null, reference, alias);
+  return platform.audit.during(
+    () => platform.registry.promote(null, reference, alias),
+    (version) => adapterEntry(ACTOR_CLI, 'adapter.promote', version, { alias }),
+  );
 }
 
 export async function rollbackAdapter(config: AppConfig, target: string, alias: string): Promise<AdapterVersion> {
   const { tenant, task } = parseTarget(target, 'name');
   await using platform = await openPlatform(config);
-  return platform.registry.rollback(tenant, task, alias);
+  return platform.audit.during(
+    () => platform.registry.rollback(tenant, task, alias),
+    (version) => adapterEntry(ACTOR_CLI, 'adapter.rollback', version, { alias }),
+  );
 }
 
 export async function removeAdapter(config: AppConfig, reference: string): Promise<AdapterVersion> {
   await using platform = await openPlatform(config);
-  return await platform.registry.remove(null, reference);
+  return await platform.registry.remove(
+    null,
+    reference,
+    (version) => void platform.audit.record(adapterEntry(ACTOR_CLI, 'adapter.remove', version)),
+  );
 }
 
 export async function verifyAdapters(config: AppConfig): Promise<Problem[]> {

@@ -5,6 +5,7 @@ import { loadNativeKernels } from '../../numeric/index.ts';
 import type { AdapterVersion, JsonValue } from '../../registry/index.ts';
 import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
+import { ACTOR_CLI, publication } from '../governance/entries.ts';
 import { openPlatform } from '../platform.ts';
 import { probeRows } from './row-probe.ts';
 
@@ -51,6 +52,7 @@ export async function publishProven(
       ...(rows && { rowParityError: rows.error }),
     },
     allowance: { maxAdapters, maxBytes: maxAdapterBytes },
+    onPublish: (added) => void platform.audit.record(publication(ACTOR_CLI, added)),
   });
   return { version, config: adapter.config };
 }

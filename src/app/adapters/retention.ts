@@ -1,5 +1,6 @@
 import { referenceOf, type AdapterVersion } from '../../registry/index.ts';
 import type { AppConfig } from '../config.ts';
+import { ACTOR_CLI, adapterEntry } from '../governance/entries.ts';
 import { openPlatform, type Platform } from '../platform.ts';
 
 export interface RetentionOptions {
@@ -38,7 +39,15 @@ export async function collectAdapters(config: AppConfig, options: RetentionOptio
   const { registry } = platform;
   const isHeld = holderOf(platform);
   const going = tasksOf(platform, options.tenant).flatMap((versions) => outdated(versions, options.keep, isHeld));
-  if (!options.isDryRun) for (const version of going) await registry.remove(null, referenceOf(version));
+  if (!options.isDryRun) {
+    for (const version of going) {
+      const note = (removed: AdapterVersion): void =>
+        void platform.audit.record(
+          adapterEntry(ACTOR_CLI, 'adapter.remove', removed, { rule: `keep ${options.keep}` }),
+        );
+      await registry.remove(null, referenceOf(version), note);
+    }
+  }
   return {
     removed: going.map(referenceOf),
     sizeBytes: going.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),

@@ -2,30 +2,40 @@ import { isName } from '../../base/index.ts';
 import type { TaskRoute, TaskServices } from '../../http/index.ts';
 import { LATEST, referenceOf, type AdapterVersion, type Registry, type SplitEntry } from '../../registry/index.ts';
 import type { AppConfig } from '../config.ts';
+import { ACTOR_CLI, adapterEntry, splitEntryOf } from '../governance/entries.ts';
 import { parseTarget } from './adapters.ts';
-import { openPlatform } from '../platform.ts';
+import { openPlatform, type Platform } from '../platform.ts';
 import { ownTenant } from '../tuning/file-services.ts';
 
 /** Who answers a tenant's tasks, and the tenant's say in it. */
-export function makeTaskServices(registry: Registry): TaskServices {
+export function makeTaskServices({ registry, audit }: Pick<Platform, 'registry' | 'audit'>): TaskServices {
   return {
     list: (principal) => listTaskRoutes(registry, ownTenant(principal)),
     get: (principal, task) => taskRoute(registry, ownTenant(principal), task),
     setSplit(principal, task, split) {
       const tenant = ownTenant(principal);
       requireTask(registry, tenant, task);
-      registry.setSplit(tenant, task, split);
+      audit.during(
+        () => registry.setSplit(tenant, task, split),
+        () => splitEntryOf(principal.keyId, tenant, task, split),
+      );
       return taskRoute(registry, tenant, task);
     },
     promote(principal, task, version, alias) {
       const tenant = ownTenant(principal);
-      registry.promote(tenant, referenceOf({ tenant, task, version }), alias);
+      audit.during(
+        () => registry.promote(tenant, referenceOf({ tenant, task, version }), alias),
+        (promoted) => adapterEntry(principal.keyId, 'adapter.promote', promoted, { alias }),
+      );
       return taskRoute(registry, tenant, task);
     },
     rollback(principal, task, alias) {
       const tenant = ownTenant(principal);
       requireTask(registry, tenant, task);
-      registry.rollback(tenant, task, alias);
+      audit.during(
+        () => registry.rollback(tenant, task, alias),
+        (back) => adapterEntry(principal.keyId, 'adapter.rollback', back, { alias }),
+      );
       return taskRoute(registry, tenant, task);
     },
   };
@@ -41,9 +51,12 @@ export async function showRoutes(config: AppConfig, tenant: string): Promise<rea
 export async function splitRoute(config: AppConfig, target: string, split: readonly SplitEntry[]): Promise<TaskRoute> {
   const { tenant, task } = parseTarget(target, 'name');
   await using platform = await openPlatform(config);
-  const { registry } = platform;
+  const { registry, audit } = platform;
   requireTask(registry, tenant, task);
-  registry.setSplit(tenant, task, split);
+  audit.during(
+    () => registry.setSplit(tenant, task, split),
+    () => splitEntryOf(ACTOR_CLI, tenant, task, split),
+  );
   return taskRoute(registry, tenant, task);
 }
 

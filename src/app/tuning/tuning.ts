@@ -2,6 +2,7 @@ import { errorMessage, type Log } from '../../base/index.ts';
 import type { Services } from '../../http/index.ts';
 import { JobRunner } from '../../jobs/index.ts';
 import type { AppConfig } from '../config.ts';
+import { ACTOR_SERVER, fileEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { DataChecker } from './data-checker.ts';
 import { makeFileServices } from './file-services.ts';
@@ -28,7 +29,9 @@ export async function startTuning(
   const runner = stack.use(new JobRunner(platform.leases, work, { maxConcurrent, log }));
   const keepUp = async (): Promise<void> => {
     try {
-      platform.files.removeExpired();
+      platform.files.removeExpired((file) => {
+        platform.audit.record(fileEntry(ACTOR_SERVER, 'file.expire', file));
+      });
       platform.uploads.removeExpired();
       await work.cleanUp();
     } catch (error) {

@@ -3,12 +3,14 @@ import type {
   AdapterServices,
   AnswerDelta,
   AnswerToken,
+  AuditServices,
   ChatRequest,
   EmbeddingRequest,
   Embeddings,
   FileServices,
   GenerationOptions,
   JobServices,
+  KeyServices,
   LoadRequest,
   ModelEntry,
   ModelSelection,
@@ -19,6 +21,7 @@ import type {
   TenantServices,
   TextRequest,
   Unloaded,
+  UsageServices,
 } from '../../../src/http/index.ts';
 import { NO_LIMITS } from '../../../src/tenancy/index.ts';
 import type { Principal, RateState, Tenant, TenantLimits } from '../../../src/tenancy/index.ts';
@@ -110,6 +113,11 @@ const NO_TASKS: TaskServices = {
   promote: noTask,
   rollback: noTask,
 };
+const NO_KEYS: KeyServices = {
+  list: () => [],
+  create: () => fail('REQUEST_INVALID', 'no key is made here'),
+  revoke: () => fail('KEY_NOT_FOUND', 'there are no keys'),
+};
 const NO_JOBS: JobServices = {
   create: noFile,
   get: noJob,
@@ -141,7 +149,11 @@ export class EchoTenants implements TenantServices {
     return { tenant: this.#find(name), usage };
   }
 
-  change(name: string, limits: Partial<TenantLimits>): Tenant {
+  create(_: Principal, name: string): Tenant {
+    return fail('TENANT_EXISTS', `tenant "${name}" exists already`);
+  }
+
+  change(_: Principal, name: string, limits: Partial<TenantLimits>): Tenant {
     const changed = { ...this.#find(name), ...limits };
     this.#tenants.set(name, changed);
     return changed;
@@ -163,6 +175,9 @@ export class EchoServices implements Services {
   readonly jobs = NO_JOBS;
   readonly tasks = NO_TASKS;
   readonly tenants = new EchoTenants();
+  readonly keys = NO_KEYS;
+  readonly audit: AuditServices = { list: nothing };
+  readonly usage: UsageServices = { bill: () => [], csv: () => '' };
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
   limit = 100;
