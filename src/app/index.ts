@@ -1,7 +1,7 @@
 /**
  * app: composes the rooms into what the commands do; the only room that knows all the others.
  * Owns: the layout of ESPALIER_HOME, the environment variables.
- * May import: base numeric formats storage text model adapters training serving registry tenancy jobs planning hub demo http grammar.   Called by: cli.
+ * May import: base numeric formats storage text model adapters training serving registry delivery tenancy jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
  * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE
  *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { systemClock } from '../base/index.ts';
+import { Delivery, DELIVERY_MIGRATIONS } from '../delivery/index.ts';
 import { FileStore, JobLeases, JobQueue, JOBS_MIGRATIONS, Uploads } from '../jobs/index.ts';
 import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/index.ts';
 import { Database } from '../storage/index.ts';
@@ -9,6 +10,7 @@ import type { AppConfig } from './config.ts';
 /** The state in ESPALIER_HOME: one database and the adapters' files. */
 export interface Platform extends AsyncDisposable {
   readonly registry: Registry;
+  readonly delivery: Delivery;
   readonly tenants: Tenants;
   readonly keys: ApiKeys;
   readonly usage: UsageMeter;
@@ -19,13 +21,15 @@ export interface Platform extends AsyncDisposable {
 }
 
 export async function openPlatform({ home }: AppConfig): Promise<Platform> {
-  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, JOBS_MIGRATIONS];
+  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, DELIVERY_MIGRATIONS, JOBS_MIGRATIONS];
   const database = Database.open(join(home, 'espalier.db'), migrations, systemClock);
   const files = await FileStore.open(database, home, systemClock);
   const registry = await Registry.open(database, home, systemClock);
+  const delivery = await Delivery.open(database, home, systemClock);
   const usage = new UsageMeter(database, systemClock);
   return {
     registry,
+    delivery,
     tenants: new Tenants(database, systemClock),
     keys: new ApiKeys(database, systemClock),
     usage,
@@ -34,6 +38,7 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
     jobs: new JobQueue(database, systemClock),
     leases: new JobLeases(database, files, systemClock),
     async [Symbol.asyncDispose]() {
+      delivery.canaries.flush();
       usage[Symbol.dispose]();
       database.close();
     },
