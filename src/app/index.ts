@@ -3,7 +3,7 @@
  * Owns: the layout of ESPALIER_HOME, the environment variables.
  * May import: base numeric formats storage text model adapters training serving registry delivery tenancy jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
- * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE
+ * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE PROMOTION_REFUSED DELIVERY_NOT_FOUND
  *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
 export { readConfig, type AppConfig } from './config.ts';

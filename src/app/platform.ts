@@ -21,7 +21,13 @@ export interface Platform extends AsyncDisposable {
 }
 
 export async function openPlatform({ home }: AppConfig): Promise<Platform> {
-  const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, DELIVERY_MIGRATIONS, JOBS_MIGRATIONS];
+  const migrations = [
+    TENANCY_MIGRATIONS,
+    REGISTRY_MIGRATIONS,
+    ROUTING_MIGRATIONS,
+    DELIVERY_MIGRATIONS,
+    JOBS_MIGRATIONS,
+  ];
   const database = Database.open(join(home, 'espalier.db'), migrations, systemClock);
   const files = await FileStore.open(database, home, systemClock);
   const registry = await Registry.open(database, home, systemClock);

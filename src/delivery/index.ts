@@ -21,4 +21,4 @@ export {
   type CanaryVerdict,
 } from './canary.ts';
 export type { CanaryReport, Outcome } from './canaries.ts';
-export type { Shadow, ShadowComparison, ShadowReport } from './shadows.ts';
+export type { AnswerFigures, Shadow, ShadowComparison, ShadowReport } from './shadows.ts';

@@ -4,6 +4,7 @@ import type {
   AnswerDelta,
   AnswerToken,
   ChatRequest,
+  DeliveryServices,
   EmbeddingRequest,
   Embeddings,
   FileServices,
@@ -107,8 +108,21 @@ const NO_TASKS: TaskServices = {
   list: () => [],
   get: noTask,
   setSplit: noTask,
-  promote: noTask,
+  promote: async () => noTask(),
   rollback: noTask,
+};
+/** What needs a task has none. */
+const NO_DELIVERY: DeliveryServices = {
+  setGate: async () => noTask(),
+  removeGate: noTask,
+  startCanary: async () => noTask(),
+  canary: noTask,
+  stopCanary: noTask,
+  startShadow: noTask,
+  shadowReport: noTask,
+  stopShadow: noTask,
+  events: noTask,
+  score: () => fail('ANSWER_NOT_FOUND', 'there are no canaries'),
 };
 const NO_JOBS: JobServices = {
   create: noFile,
@@ -162,6 +176,7 @@ export class EchoServices implements Services {
   readonly files = NO_FILES;
   readonly jobs = NO_JOBS;
   readonly tasks = NO_TASKS;
+  readonly delivery = NO_DELIVERY;
   readonly tenants = new EchoTenants();
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
