@@ -90,8 +90,15 @@ export class Canaries {
     };
   }
 
-  /** @throws REQUEST_INVALID the settings are none, or the task has a canary already */
-  start(tenant: string, task: string, version: number, settings: CanarySettings, actor: string): Canary {
+  /** @param isGated false is told with the event @throws REQUEST_INVALID the settings are none, or the task has a canary already */
+  start(
+    tenant: string,
+    task: string,
+    version: number,
+    settings: CanarySettings,
+    actor: string,
+    isGated = true,
+  ): Canary {
     checkSettings(settings);
     return this.#database.transaction(() => {
       if (this.open(tenant, task)) {
@@ -118,7 +125,12 @@ export class Canaries {
         this.#database.run('INSERT INTO canary_counts (canary, arm) VALUES (?, ?)', id, arm);
       }
       const canary = this.#get(id);
-      this.#tell(canary, 'canary-started', actor, `${percent(settings.shares[0])} of the sessions`);
+      this.#tell(
+        canary,
+        'canary-started',
+        actor,
+        `${percent(settings.shares[0])} of the sessions${isGated ? '' : '; its gate was not asked'}`,
+      );
       return canary;
     });
   }

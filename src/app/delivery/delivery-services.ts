@@ -49,7 +49,7 @@ export function makeDeliveryServices(
       const found = versionOf(tenant, task, version);
       if (canaries.open(tenant, task)) refuse('version', `${tenant}/${task} has a canary already: stop it first`);
       if (isGated) await promotions.check(found, principal.keyId);
-      canaries.start(tenant, task, version, settings, principal.keyId);
+      canaries.start(tenant, task, version, settings, principal.keyId, isGated);
       return canaries.report(tenant, task) ?? failNothing('canary', task);
     },
     canary(principal, task) {
