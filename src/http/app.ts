@@ -7,6 +7,7 @@ import { HttpMetrics } from './http-metrics.ts';
 import type { RequestContext, Route } from './route.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
+import { deliveryRoutes } from './routes/delivery.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
 import {
   deleteLoraAdapterRoute,
@@ -87,6 +88,7 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     setTaskRouteRoute,
     promoteRoute,
     rollbackRoute,
+    ...deliveryRoutes,
     listTenantsRoute,
     showTenantRoute,
     changeTenantRoute,

@@ -243,6 +243,71 @@ const ROWS: readonly Row[] = [
     statuses: [...shut, 404, 403, 400, 400, 400],
   },
   {
+    method: 'POST',
+    route: '/api/routes/{task}/gate',
+    path: '/api/routes/only/gate',
+    body: { file: 'acme-file', metric: 'loss', threshold: 100 },
+    statuses: [...shut, 404, 403, 200, 200, 400],
+  },
+  {
+    method: 'DELETE',
+    route: '/api/routes/{task}/gate',
+    path: '/api/routes/only/gate',
+    statuses: [...shut, 404, 403, 403, 200, 400],
+  },
+  // What the writer starts is there when the admin comes, and what it stops is not.
+  {
+    method: 'POST',
+    route: '/api/routes/{task}/canary',
+    path: '/api/routes/only/canary',
+    body: { version: 1, share: 0.5 },
+    statuses: [...shut, 404, 403, 200, 400, 400],
+  },
+  {
+    method: 'GET',
+    route: '/api/routes/{task}/canary',
+    path: '/api/routes/only/canary',
+    statuses: [...shut, 404, 200, 200, 200, 400],
+  },
+  {
+    method: 'DELETE',
+    route: '/api/routes/{task}/canary',
+    path: '/api/routes/only/canary',
+    statuses: [...shut, 404, 403, 200, 404, 400],
+  },
+  {
+    method: 'POST',
+    route: '/api/routes/{task}/shadow',
+    path: '/api/routes/only/shadow',
+    body: { version: 1 },
+    statuses: [...shut, 404, 403, 200, 400, 400],
+  },
+  {
+    method: 'GET',
+    route: '/api/routes/{task}/shadow',
+    path: '/api/routes/only/shadow',
+    statuses: [...shut, 404, 200, 200, 200, 400],
+  },
+  {
+    method: 'DELETE',
+    route: '/api/routes/{task}/shadow',
+    path: '/api/routes/only/shadow',
+    statuses: [...shut, 404, 403, 200, 404, 400],
+  },
+  {
+    method: 'GET',
+    route: '/api/routes/{task}/events',
+    path: '/api/routes/only/events',
+    statuses: [...shut, 404, 200, 200, 200, 400],
+  },
+  // No canary was on when it was given.
+  {
+    method: 'POST',
+    route: '/api/feedback',
+    body: { request_id: 'none', score: 1 },
+    statuses: [...shut, 404, 404, 404, 404, 400],
+  },
+  {
     method: 'DELETE',
     route: '/v1/files/{file_id}',
     path: '/v1/files/acme-file',

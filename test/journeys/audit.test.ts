@@ -1,5 +1,7 @@
 /** Every route and every command that changes something leaves its entry in the audit log, on the real server and the real command line. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Command } from 'commander';
 import type { AuditRecord, AuditVerdict } from '../../src/audit/index.ts';
@@ -45,7 +47,7 @@ function form(field: string, text: string): FormData {
 }
 
 /** Routes that change nothing, or only what they answer. */
-const ANSWERING = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings'];
+const ANSWERING = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/api/feedback'];
 
 /** In this order; what one makes the next ones use. Each must leave exactly one entry, of this action. */
 const ROUTES: readonly (readonly [
@@ -125,6 +127,24 @@ const ROUTES: readonly (readonly [
         (made: Record<string, string>) => call('POST', `/v1/fine_tuning/jobs/${made['job']}/${command}`),
       ] as const,
   ),
+  [
+    'POST /api/routes/{task}/gate',
+    'gate.set',
+    (made) => call('POST', '/api/routes/reply/gate', { file: made['file'], metric: 'loss', threshold: 0.1 }),
+  ],
+  [
+    'POST /api/routes/{task}/canary',
+    'canary.start',
+    () => call('POST', '/api/routes/reply/canary', { version: 2, share: 0.5, gate: false }),
+  ],
+  ['DELETE /api/routes/{task}/canary', 'canary.stop', () => call('DELETE', '/api/routes/reply/canary')],
+  [
+    'POST /api/routes/{task}/shadow',
+    'shadow.start',
+    () => call('POST', '/api/routes/reply/shadow', { version: 2, share: 0.5 }),
+  ],
+  ['DELETE /api/routes/{task}/shadow', 'shadow.stop', () => call('DELETE', '/api/routes/reply/shadow')],
+  ['DELETE /api/routes/{task}/gate', 'gate.remove', () => call('DELETE', '/api/routes/reply/gate')],
   ['DELETE /v1/files/{file_id}', 'file.delete', (made) => call('DELETE', `/v1/files/${made['file']}`)],
   [
     'POST /v1/load_lora_adapter',
@@ -255,7 +275,7 @@ const UNRECORDED = (
   'start, models pull, models import, models list, models show, models quantise, models remove, plan, data check, sweep, evaluate, ' +
   'generate, serve, bench train, bench serve, bench decode, bench load, adapters list, adapters show, adapters export, ' +
   'adapters verify, routes list, tenants list, tenants show, keys list, usage bill, audit list, audit verify, jobs list, ' +
-  'jobs show, jobs events'
+  'jobs show, jobs events, routes events, routes canary show, routes shadow report'
 ).split(', ');
 
 function leaves(command: Command, path: readonly string[] = []): string[] {
@@ -272,6 +292,8 @@ test('every command that changes something leaves an entry', { timeout: 300_000 
   const id = String(job['id']);
   const one = server.adapterPath('acme/reply');
   const two = server.adapterPath('acme/other');
+  const data = join(home, 'held-out.jsonl');
+  writeFileSync(data, chatLines(4));
   const commands: readonly (readonly [name: string, action: string, args: readonly string[]])[] = [
     ['tenants create', 'tenant.create', ['initech']],
     ['tenants set', 'tenant.change', ['initech', '--weight', '2']],
@@ -284,6 +306,12 @@ test('every command that changes something leaves an entry', { timeout: 300_000 
     ['adapters tag', 'adapter.tag', ['initech/task@1', 'gold']],
     ['routes split', 'route.split', ['initech/task', '1=1']],
     ['routes clear', 'route.split', ['initech/task']],
+    ['routes gate', 'gate.set', ['initech/task', '--data', data, '--metric', 'loss', '--threshold', '0.1']],
+    ['routes canary start', 'canary.start', ['initech/task@2', '--share', '0.5', '--no-gate']],
+    ['routes canary stop', 'canary.stop', ['initech/task']],
+    ['routes shadow start', 'shadow.start', ['initech/task@2', '--share', '0.5']],
+    ['routes shadow stop', 'shadow.stop', ['initech/task']],
+    ['routes gate', 'gate.remove', ['initech/task', '--clear']],
     ['adapters remove', 'adapter.remove', ['initech/task@1']],
     ['adapters publish', 'adapter.publish', [one, 'initech/task', '--base', 'tiny']],
     ['adapters gc', 'adapter.remove', ['initech', '--keep', '1']],

@@ -31,7 +31,7 @@ export function outdated(
 }
 
 /**
- * Removes versions that are old and that nothing names: no alias, no split, no tag, no fine-tuning job or checkpoint. Tensors that other
+ * Removes versions that are old and that nothing names: no alias, no split, no canary or shadow, no tag, no fine-tuning job or checkpoint. Tensors that other
  * versions share stay.
  */
 export async function collectAdapters(config: AppConfig, options: RetentionOptions): Promise<RetentionReport> {
@@ -54,7 +54,7 @@ export async function collectAdapters(config: AppConfig, options: RetentionOptio
   };
 }
 
-function holderOf({ registry, jobs }: Platform): (version: AdapterVersion) => boolean {
+function holderOf({ registry, delivery, jobs }: Platform): (version: AdapterVersion) => boolean {
   const tuned = new Set(jobs.models(null).map(({ reference }) => reference));
   return (version) => {
     const { tenant, task } = version;
@@ -63,6 +63,7 @@ function holderOf({ registry, jobs }: Platform): (version: AdapterVersion) => bo
       tuned.has(referenceOf(version)) ||
       registry.aliasesOf(version).length > 0 ||
       registry.tagsOf(version).length > 0 ||
+      delivery.userOf(version) !== undefined ||
       parts.some((part) => part.version === String(version.version))
     );
   };

@@ -1,5 +1,6 @@
 /** What the audit log is told of each kind of change: names, numbers and states, never contents. */
 import type { AuditEntry, JsonFields } from '../../audit/index.ts';
+import type { DeliveryEventKind, NewDeliveryEvent } from '../../delivery/index.ts';
 import type { Job, StoredFile, Upload } from '../../jobs/index.ts';
 import { referenceOf, type AdapterVersion, type SplitEntry } from '../../registry/index.ts';
 import type { ApiKey, Tenant, TenantLimits } from '../../tenancy/index.ts';
@@ -69,4 +70,26 @@ export function tenantEntry(
 ): AuditEntry {
   const { name: _name, createdAt: _createdAt, ...detail } = limits as Partial<Tenant>;
   return { actor, tenant: name, action, target: name, detail };
+}
+
+const DELIVERY_ACTIONS: Record<DeliveryEventKind, string> = {
+  'gate-set': 'gate.set',
+  'gate-removed': 'gate.remove',
+  promoted: 'adapter.promote',
+  'promoted-without-gate': 'adapter.promote-ungated',
+  'promotion-refused': 'adapter.promote-refused',
+  'canary-started': 'canary.start',
+  'canary-grown': 'canary.grow',
+  'canary-passed': 'canary.pass',
+  'canary-promoted': 'canary.promote',
+  'canary-rolled-back': 'canary.rollback',
+  'canary-stopped': 'canary.stop',
+  'shadow-started': 'shadow.start',
+  'shadow-stopped': 'shadow.stop',
+};
+
+/** What was done about who answers a task. */
+export function deliveryEntry({ tenant, task, version, kind, actor, message }: NewDeliveryEvent): AuditEntry {
+  const target = version === null ? `${tenant}/${task}` : referenceOf({ tenant, task, version });
+  return { actor: actor ?? ACTOR_SERVER, tenant, action: DELIVERY_ACTIONS[kind], target, detail: { message } };
 }

@@ -5,6 +5,7 @@ import type {
   AnswerToken,
   AuditServices,
   ChatRequest,
+  DeliveryServices,
   EmbeddingRequest,
   Embeddings,
   FileServices,
@@ -110,13 +111,26 @@ const NO_TASKS: TaskServices = {
   list: () => [],
   get: noTask,
   setSplit: noTask,
-  promote: noTask,
+  promote: async () => noTask(),
   rollback: noTask,
 };
 const NO_KEYS: KeyServices = {
   list: () => [],
   create: () => fail('REQUEST_INVALID', 'no key is made here'),
   revoke: () => fail('KEY_NOT_FOUND', 'there are no keys'),
+};
+/** What needs a task has none. */
+const NO_DELIVERY: DeliveryServices = {
+  setGate: async () => noTask(),
+  removeGate: noTask,
+  startCanary: async () => noTask(),
+  canary: noTask,
+  stopCanary: noTask,
+  startShadow: noTask,
+  shadowReport: noTask,
+  stopShadow: noTask,
+  events: noTask,
+  score: () => fail('ANSWER_NOT_FOUND', 'there are no canaries'),
 };
 const NO_JOBS: JobServices = {
   create: noFile,
@@ -174,6 +188,7 @@ export class EchoServices implements Services {
   readonly files = NO_FILES;
   readonly jobs = NO_JOBS;
   readonly tasks = NO_TASKS;
+  readonly delivery = NO_DELIVERY;
   readonly tenants = new EchoTenants();
   readonly keys = NO_KEYS;
   readonly audit: AuditServices = { list: nothing };
