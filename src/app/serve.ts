@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { EspalierError, epochSeconds, fail, systemClock, type Clock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
@@ -55,6 +56,8 @@ interface Share {
 const DEFAULT_ADAPTER_BYTES = 2 ** 30;
 const DEFAULT_HOST_BYTES = 2 ** 30;
 const DEFAULT_JOBS = 1;
+/** Beside src/ and beside dist/ alike. */
+const CONSOLE_FOLDER = fileURLToPath(new URL('../../console/dist/', import.meta.url));
 /** How much of the usage counts a crash can lose. */
 const USAGE_FLUSH_MS = 5_000;
 
@@ -87,7 +90,9 @@ export async function serve(
   }
   const tuning = stack.use(await startTuning(config, platform, served, options.jobs ?? DEFAULT_JOBS, log));
   const services = makeServices(platform, new ServedBases(served), metrics, tuning, options.clock ?? systemClock);
-  const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
+  const server: RunningServer = stack.use(
+    await startServer(services, { host: options.host, port: options.port, log, consoleFolder: CONSOLE_FOLDER }),
+  );
   const owned = stack.move();
   return {
     url: server.url,

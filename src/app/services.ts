@@ -2,6 +2,7 @@ import { fail, systemClock, type Clock } from '../base/index.ts';
 import type { AnswerDelta, ResolvedModel, Scheduling, Services } from '../http/index.ts';
 import { Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
 import { makeAdapterServices } from './adapters/adapter-loading.ts';
+import { makeCatalogueServices } from './adapters/catalogue.ts';
 import { Asking } from './answering/asking.ts';
 import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
@@ -24,7 +25,7 @@ export function makeServices(
   platform: Platform,
   bases: ServedBases,
   metrics: ServingMetrics,
-  tuning: Pick<Tuning, 'files' | 'jobs'>,
+  tuning: Pick<Tuning, 'data' | 'files' | 'jobs'>,
   clock: Clock,
 ): Services {
   const { keys, tenants, usage } = platform;
@@ -52,6 +53,8 @@ export function makeServices(
   return {
     maxChoices: MAX_CHOICES,
     adapters: makeAdapterServices({ platform, bases, names }),
+    catalogue: makeCatalogueServices(platform),
+    data: tuning.data,
     files: tuning.files,
     jobs: tuning.jobs,
     tasks: makeTaskServices(platform.registry),

@@ -1,12 +1,15 @@
 import { Hono } from 'hono';
-import type { Clock, Log } from '../base/index.ts';
+import { systemClock, type Clock, type Log } from '../base/index.ts';
 import { createAnswer } from './answer.ts';
 import { authenticate } from './auth.ts';
+import { consoleResponse, type ConsoleFiles } from './console-files.ts';
 import { HttpError } from './error-response.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import type { RequestContext, Route } from './route.ts';
+import { listAdaptersRoute, showAdapterRoute } from './routes/adapters.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
+import { checkDataRoute } from './routes/data-check.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
 import {
   deleteLoraAdapterRoute,
@@ -27,6 +30,7 @@ import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
 import { openApiRoute } from './routes/openapi.ts';
+import { sessionRoute } from './routes/session.ts';
 import {
   listTaskRoutesRoute,
   promoteRoute,
@@ -34,9 +38,11 @@ import {
   setTaskRouteRoute,
   showTaskRouteRoute,
 } from './routes/task-routes.ts';
+import { trafficRoute } from './routes/traffic.ts';
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
 import { changeTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
 import type { Services } from './services.ts';
+import { Traffic } from './traffic.ts';
 
 export interface AppOptions {
   readonly log: Log;
@@ -45,6 +51,8 @@ export interface AppOptions {
   readonly maxBodyBytes?: number;
   /** The server listens on a loopback address: see {@link metricsRoute}. */
   readonly isLocal?: boolean;
+  /** What a browser gets; undefined: nothing but the API is here. */
+  readonly console?: ConsoleFiles | undefined;
   /** Aborts every request that is still being answered. */
   readonly shutdown?: AbortSignal;
   readonly isClosing?: () => boolean;
@@ -53,7 +61,7 @@ export interface AppOptions {
 }
 
 /** All routes. A new resource is a file in routes/ and a line here; documentation, 404 and 405 follow from it. */
-function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
+function allRoutes(metrics: HttpMetrics, traffic: Traffic, isLocal: boolean): Route[] {
   const routes = [
     chatCompletionsRoute,
     completionsRoute,
@@ -73,12 +81,15 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     addUploadPartRoute,
     completeUploadRoute,
     cancelUploadRoute,
+    checkDataRoute,
     createJobRoute,
     listJobsRoute,
     showJobRoute,
     ...jobCommandRoutes,
     listJobEventsRoute,
     listJobCheckpointsRoute,
+    listAdaptersRoute,
+    showAdapterRoute,
     listTaskRoutesRoute,
     showTaskRouteRoute,
     setTaskRouteRoute,
@@ -87,6 +98,8 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     listTenantsRoute,
     showTenantRoute,
     changeTenantRoute,
+    sessionRoute,
+    trafficRoute(traffic),
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),
@@ -98,8 +111,9 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
 export function createApp(services: Services, options: AppOptions): Hono {
   const app = new Hono();
   const metrics = new HttpMetrics();
-  const routes = allRoutes(metrics, options.isLocal ?? false);
-  const answer = createAnswer(services, metrics, options);
+  const traffic = new Traffic(options.clock ?? systemClock);
+  const routes = allRoutes(metrics, traffic, options.isLocal ?? false);
+  const answer = createAnswer(services, metrics, traffic, options);
   for (const route of routes) {
     app.on(route.method.toUpperCase(), patternOf(route.path), (c) =>
       answer(c, route.path, (context) => handleBy(route, context)),
@@ -109,6 +123,10 @@ export function createApp(services: Services, options: AppOptions): Hono {
   for (const path of new Set(routes.map((route) => route.path))) {
     const allowed = routes.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
     app.all(patternOf(path), (c) => answer(c, path, ({ request }) => refuseMethod(request, allowed)));
+  }
+  // Pages are no part of the API: the description does not have them.
+  for (const path of ['/', '/console', '/console/*']) {
+    app.get(path, (c) => answer(c, 'console', ({ request }) => consoleResponse(options.console, request)));
   }
   app.notFound((c) => answer(c, 'unmatched', ({ request }) => refusePath(request)));
   return app;
