@@ -33,7 +33,7 @@ export interface ServeOptions {
   readonly hostBytes?: number | undefined;
   /** Fine-tuning jobs that this server trains at once; 0: they are queued for another. One unless told. */
   readonly jobs?: number | undefined;
-  /** Of rates per minute; the system's unless told. */
+  /** Of rates per minute, and of what is told of traffic; the system's unless told. */
   readonly clock?: Clock | undefined;
 }
 
@@ -89,9 +89,10 @@ export async function serve(
     served.push(one);
   }
   const tuning = stack.use(await startTuning(config, platform, served, options.jobs ?? DEFAULT_JOBS, log));
-  const services = makeServices(platform, new ServedBases(served), metrics, tuning, options.clock ?? systemClock);
+  const { clock = systemClock } = options;
+  const services = makeServices(platform, new ServedBases(served), metrics, tuning, clock);
   const server: RunningServer = stack.use(
-    await startServer(services, { host: options.host, port: options.port, log, consoleFolder: CONSOLE_FOLDER }),
+    await startServer(services, { host: options.host, port: options.port, log, clock, consoleFolder: CONSOLE_FOLDER }),
   );
   const owned = stack.move();
   return {
