@@ -8,6 +8,8 @@ export default defineConfig({
     outDir: 'dist',
     emptyOutDir: true,
     target: 'es2022',
+    // The first that have light-dark(), by which the themes differ.
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     // The policy of the page lets in nothing that is written into it.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

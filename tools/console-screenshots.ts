@@ -1,6 +1,7 @@
 /**
  * `npm run console:screenshots`: pictures of every page of the console in docs/console, from a server of its own with the real base, the
- * demonstration's data, jobs that it trains and traffic that it makes.
+ * demonstration's data, jobs that it trains and traffic that it makes. With `--quick FOLDER` the base is a tiny one: for a look at the pages,
+ * not at the answers.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,23 +11,28 @@ import { loadCrawlerTask, loadSpamTask, type DemoTask } from '../src/demo/index.
 import { ConsoleTab, launchBrowser, type Size, type Theme } from '../test/support/console-browser.ts';
 import { startConsoleServer } from '../test/support/console-server.ts';
 
-const FOLDER = join(import.meta.dirname, '..', 'docs', 'console');
+const isQuick = process.argv[2] === '--quick';
+const FOLDER = isQuick ? process.argv[3] : join(import.meta.dirname, '..', 'docs', 'console');
 /** Requests come in steps, of which each counts for so much time. */
-const STEPS = 90;
-const STEP_MS = 30_000;
+const STEPS = 45;
+const STEP_MS = 60_000;
 const TENANT = 'mailroom';
 
 let behindMs = STEPS * STEP_MS;
 const clock = { nowMs: () => performance.now(), epochMs: () => Date.now() - behindMs };
 
 mkdirSync(FOLDER, { recursive: true });
-await using server = await startConsoleServer([TENANT, 'weblogs', 'helpdesk'], clock);
+await using server = await startConsoleServer({
+  tenants: [TENANT, 'weblogs', 'helpdesk'],
+  hasRealBase: !isQuick,
+  clock,
+});
 const admin = server.keyOf(TENANT);
 const [spam, crawlers] = [await loadSpamTask(), await loadCrawlerTask()];
-await train(spam, TENANT, 'spam', 96, 1);
-await train(spam, TENANT, 'spam', 160, 2);
-await train(crawlers, TENANT, 'crawlers', 64, 1);
-await train(crawlers, 'weblogs', 'crawlers', 48, 1);
+await train(spam, TENANT, 'spam', 24, 1);
+await train(spam, TENANT, 'spam', 40, 1);
+await train(crawlers, TENANT, 'crawlers', 16, 1);
+await train(crawlers, 'weblogs', 'crawlers', 12, 1);
 for (const [task, version] of [
   ['spam', 1],
   ['spam', 2],
@@ -47,7 +53,7 @@ server.platform.tenants.setLimits(TENANT, {
   maxAdapters: 50,
 });
 await makeTraffic();
-const running = await train(spam, TENANT, 'spam', 250, 2, false);
+const running = await train(spam, TENANT, 'spam', 160, 2, false);
 await takePictures(running);
 
 function clientOf(tenant: string): OpenAI {
@@ -69,7 +75,7 @@ async function train(
       client.files.create({ file, purpose: 'fine-tune' }),
     );
   const training = await upload(task.train.slice(0, count), `${suffix}.jsonl`);
-  const validation = await upload(task.valid.slice(0, 16), `${suffix}-held-out.jsonl`);
+  const validation = await upload(task.valid.slice(0, 6), `${suffix}-held-out.jsonl`);
   const { id } = await client.fineTuning.jobs.create({
     model: server.base,
     training_file: training.id,
@@ -77,18 +83,18 @@ async function train(
     suffix,
     method: {
       type: 'supervised',
-      supervised: { hyperparameters: { n_epochs: epochs, batch_size: 4, learning_rate_multiplier: 3 } },
+      supervised: { hyperparameters: { n_epochs: epochs, batch_size: 2, learning_rate_multiplier: 3 } },
     },
   });
   if (!isAwaited) {
-    while ((await client.fineTuning.jobs.listEvents(id, { limit: 100 })).data.length < 24) await sleep(500);
+    while ((await client.fineTuning.jobs.listEvents(id, { limit: 100 })).data.length < 16) await sleep(200);
     return id;
   }
   for (;;) {
     const job = await client.fineTuning.jobs.retrieve(id);
     if (job.status === 'succeeded') return id;
     if (job.status === 'failed') throw new Error(`${suffix}: ${job.error?.message}`);
-    await sleep(500);
+    await sleep(200);
   }
 }
 
@@ -110,7 +116,7 @@ async function makeTraffic(): Promise<void> {
           .create({
             model: isWrong ? `${model}-typo` : model,
             messages: [...messages.slice(0, -1)] as OpenAI.ChatCompletionMessageParam[],
-            max_tokens: 6,
+            max_tokens: 2,
           })
           .catch(() => undefined);
       }),
@@ -187,10 +193,15 @@ async function choose({ page }: ConsoleTab, text: string): Promise<void> {
 /** The base, and two adapters. */
 async function ask({ page }: ConsoleTab): Promise<void> {
   await page.getByRole('button', { name: 'Compare one more' }).click();
+  for (const [column, version] of ['1', '2'].entries()) {
+    await page.getByRole('combobox', { name: `Model ${column + 2}` }).click();
+    await page.getByRole('option', { name: `${TENANT}/spam@${version}` }).click();
+  }
   const [system, user] = spam.question;
   await page.getByLabel('System prompt').fill(system.content);
   await page.getByLabel('Tokens of an answer, at most').fill('32');
   await page.getByLabel('Question').fill(user.content.slice(0, 420));
   await page.getByRole('button', { name: 'Ask', exact: true }).click();
   await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached' });
+  await page.evaluate('scrollTo(0, 0)');
 }

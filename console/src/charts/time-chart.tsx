@@ -2,7 +2,7 @@ import { useEffect, useId, useMemo, useRef } from 'react';
 import { useComputedColorScheme, VisuallyHidden } from '@mantine/core';
 import { useElementSize } from '@mantine/hooks';
 import UPlot from 'uplot';
-import { compact } from '../parts/format.ts';
+import { compact, dayOfYear, timeOfDay } from '../parts/format.ts';
 
 export interface Series {
   readonly name: string;
@@ -107,6 +107,7 @@ function optionsOf(of: {
       {
         ...axis,
         grid: { show: false },
+        ...(of.isTime && { values: (_: UPlot, ticks: number[]) => timesOf(ticks) }),
         ...(of.xLabel !== undefined && { label: of.xLabel, labelFont: font, labelSize: 20 }),
       },
       { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => of.format(tick)) },
@@ -126,6 +127,12 @@ function optionsOf(of: {
       }),
     ],
   };
+}
+
+/** Days where the axis has days, else times of the day. */
+function timesOf(ticks: readonly number[]): string[] {
+  const isByDay = ticks.length > 1 && ticks[1] - ticks[0] >= 12 * 3600;
+  return ticks.map((tick) => (isByDay ? dayOfYear(tick) : timeOfDay(tick)));
 }
 
 /** Bars stand on zero; lines have a little air. */

@@ -28,11 +28,13 @@ export default function AdapterPage({ reference }: { readonly reference: string 
             <Panel title="Lineage" about="What it was made of, and what points at it">
               <Lineage adapter={data} />
             </Panel>
-            <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg">
+            <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg" style={{ alignItems: 'start' }}>
               <Facts adapter={data} />
-              <History adapter={data} />
+              <Stack gap="lg" miw={0}>
+                <Scores adapter={data} />
+                <History adapter={data} />
+              </Stack>
             </SimpleGrid>
-            <Scores adapter={data} />
           </>
         )}
       </Answered>
@@ -82,7 +84,15 @@ function Facts({ adapter }: { readonly adapter: Adapter }) {
         <Table.Tbody>
           {facts.map(([name, value]) => (
             <Table.Tr key={name}>
-              <Table.Th w={150} fw={500} c="dimmed" fz="sm" scope="row">
+              <Table.Th
+                w={150}
+                fw={500}
+                c="dimmed"
+                fz="sm"
+                scope="row"
+                className="fact"
+                style={{ verticalAlign: 'top' }}
+              >
                 {name}
               </Table.Th>
               <Table.Td fz="sm" style={{ overflowWrap: 'anywhere' }}>

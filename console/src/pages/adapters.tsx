@@ -1,5 +1,5 @@
-import { useState } from 'react';
-import { Anchor, Button, Group, Text, TextInput } from '@mantine/core';
+import { useEffect, useState } from 'react';
+import { Anchor, Button, Group, Switch, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { MagnifyingGlassIcon } from '@radix-ui/react-icons';
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
@@ -14,6 +14,8 @@ import { Tag } from '../parts/status.tsx';
 import { useSession } from '../session/session.tsx';
 
 const PAGE = 50;
+/** Where jobs keep what they have on their way. */
+const CHECKPOINTS = 'ft-checkpoints';
 
 export default function Adapters() {
   const { api } = useSession();
@@ -29,7 +31,15 @@ export default function Adapters() {
     getNextPageParam: ({ data, has_more: hasMore }) => (hasMore ? data.at(-1)?.id : undefined),
     placeholderData: keepPreviousData,
   });
-  const adapters = found.data?.pages.flatMap(({ data }) => data) ?? [];
+  const [withCheckpoints, setWithCheckpoints] = useState(false);
+  const all = found.data?.pages.flatMap(({ data }) => data) ?? [];
+  const adapters = withCheckpoints ? all : all.filter(({ task }) => task !== CHECKPOINTS);
+  const { hasNextPage, isFetching, fetchNextPage } = found;
+  // Pages of nothing but checkpoints are passed over.
+  const isShort = adapters.length < PAGE / 2 && hasNextPage && !isFetching;
+  useEffect(() => {
+    if (isShort) void fetchNextPage();
+  }, [isShort, fetchNextPage]);
   return (
     <Page title="Adapters" about="Every published version: what it was made of, what it scored, what points at it">
       <Panel>
@@ -49,10 +59,16 @@ export default function Adapters() {
             onChange={(event) => setTag(event.currentTarget.value)}
             style={{ flex: '0 1 180px' }}
           />
+          <Switch
+            label="Checkpoints of jobs"
+            checked={withCheckpoints}
+            onChange={(event) => setWithCheckpoints(event.currentTarget.checked)}
+            mb={8}
+          />
         </Group>
         {found.error ? (
           <Problem error={found.error} what="Adapters" />
-        ) : adapters.length === 0 && found.isSuccess ? (
+        ) : adapters.length === 0 && found.isSuccess && !isShort ? (
           <Nothing title={q === '' && withTag === '' ? 'Nothing has been published yet' : 'Nothing is called so'}>
             {q === '' && withTag === '' ? 'A fine-tuning job publishes what it has trained.' : 'Search for less.'}
           </Nothing>

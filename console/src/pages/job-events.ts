@@ -13,10 +13,10 @@ export function isOver(status: Job['status']): boolean {
 }
 
 /** The events of a job, oldest first, asked again until the job is over. */
-export function useJobEvents(job: Job): readonly JobEvent[] {
+export function useJobEvents(job: Job): { readonly events: readonly JobEvent[]; readonly isPending: boolean } {
   const { api } = useSession();
   const path = `/v1/fine_tuning/jobs/${job.id}/events`;
-  const { data } = useQuery({
+  const { data, isPending } = useQuery({
     // The last look comes behind the end.
     queryKey: [path, isOver(job.status)],
     queryFn: async ({ signal }) => {
@@ -32,5 +32,5 @@ export function useJobEvents(job: Job): readonly JobEvent[] {
     refetchInterval: isOver(job.status) ? false : EVERY_MS,
     placeholderData: (before) => before,
   });
-  return data ?? [];
+  return { events: data ?? [], isPending };
 }

@@ -1,4 +1,4 @@
-import { Button, CopyButton, Group, SimpleGrid, Text } from '@mantine/core';
+import { Button, CopyButton, Group, SimpleGrid, Skeleton, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link } from 'wouter';
 import { useAnswer } from '../api/queries.ts';
@@ -33,7 +33,7 @@ export default function JobPage({ id }: { readonly id: string }) {
 
 /** A job with its curves and events; also the wizard's last step. */
 export function JobDetails({ job }: { readonly job: Job }) {
-  const events = useJobEvents(job);
+  const { events, isPending } = useJobEvents(job);
   const steps = events.filter(({ data }) => data !== null);
   const last = steps.at(-1)?.data;
   const began = job.created_at;
@@ -63,7 +63,13 @@ export function JobDetails({ job }: { readonly job: Job }) {
       )}
       {job.fine_tuned_model !== null && <Result model={job.fine_tuned_model} />}
       <Panel title="Loss" about="by step, as it is trained">
-        {steps.length === 0 ? <Nothing title="No step has been taken yet" /> : <LossCurves events={steps} />}
+        {isPending ? (
+          <Skeleton height={260} aria-busy="true" />
+        ) : steps.length === 0 ? (
+          <Nothing title="No step has been taken yet" />
+        ) : (
+          <LossCurves events={steps} />
+        )}
       </Panel>
       <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg">
         <Events events={events} />

@@ -10,7 +10,7 @@ interface FigureProps {
 /** One number with its name. */
 export function Figure({ name, value, note }: FigureProps) {
   return (
-    <div className="panel" style={{ padding: '14px 18px', minWidth: 0 }}>
+    <div className="panel figure" style={{ padding: '14px 18px', minWidth: 0 }}>
       <Text size="sm" c="dimmed">
         {name}
       </Text>

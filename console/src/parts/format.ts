@@ -50,6 +50,12 @@ export function timeOfDay(seconds: number): string {
   return clock.format(new Date(1000 * seconds));
 }
 
+const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+
+export function dayOfYear(seconds: number): string {
+  return day.format(new Date(1000 * seconds));
+}
+
 /** `4 min ago`. @param seconds since 1970 */
 export function ago(seconds: number): string {
   const passed = Date.now() / 1000 - seconds;

@@ -16,7 +16,7 @@ export function SignIn({ isBusy, problem, onKey }: Props) {
   };
   return (
     <Center component="main" mih="100vh" p="md">
-      <Paper withBorder shadow="sm" radius="md" p="xl" maw={420} w="100%">
+      <Paper className="panel" shadow="sm" p="xl" maw={420} w="100%">
         <form onSubmit={submit}>
           <Stack gap="md">
             <Logo size={40} />

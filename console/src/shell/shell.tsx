@@ -103,7 +103,7 @@ function Who() {
           {scheme === 'dark' ? <SunIcon /> : <MoonIcon />}
         </ActionIcon>
       </Tooltip>
-      <Button variant="default" size="compact-md" h={34} leftSection={<ExitIcon />} onClick={signOut} visibleFrom="xs">
+      <Button variant="default" size="xs" h={34} leftSection={<ExitIcon />} onClick={signOut} visibleFrom="xs">
         Sign out
       </Button>
       <ActionIcon variant="default" size="lg" onClick={signOut} aria-label="Sign out" hiddenFrom="xs">

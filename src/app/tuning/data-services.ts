@@ -55,8 +55,11 @@ function refused(problems: readonly FileProblem[]) {
   return { problems, warnings: [], data: null, estimate: null };
 }
 
-/** `train.jsonl:17` and `line 17: …` as a line and what is wrong with it. */
+/** `train.jsonl:17`, and a message that may name the line too, as a line and what is wrong with it. */
 function problemOf({ where, message }: Problem): FileProblem {
   const line = /:(\d+)$/.exec(where)?.[1];
-  return { line: line === undefined ? null : Number(line), message: message.replace(/^line \d+: /, '') };
+  return {
+    line: line === undefined ? null : Number(line),
+    message: message.replace(/^line \d+: | \(line \d+\)$/g, ''),
+  };
 }

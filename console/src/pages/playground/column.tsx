@@ -69,7 +69,7 @@ function OneTurn({ turn: { question, answer, error, isRunning, firstTokenMs, too
             firstTokenMs === null ? null : `first token ${duration(firstTokenMs / 1000)}`,
             answer.completionTokens === null || tookMs === null
               ? null
-              : `${answer.completionTokens} tokens, ${speedOf(answer.completionTokens, tookMs)}`,
+              : `${answer.completionTokens} ${answer.completionTokens === 1 ? 'token' : 'tokens'}, ${speedOf(answer.completionTokens, tookMs)}`,
           ]
             .filter((part) => part !== null)
             .join(' · ')}

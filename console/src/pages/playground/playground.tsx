@@ -18,7 +18,7 @@ export default function Playground() {
   return (
     <Page title="Playground" about="The same question to the base and up to three adapters, side by side">
       <Answered query={models} what="Models">
-        {({ data }) => <Comparison names={data.map(({ id }) => id)} />}
+        {({ data }) => <Comparison names={data.map(({ id }) => id).filter((id) => !id.includes('/ft-checkpoints@'))} />}
       </Answered>
     </Page>
   );
@@ -34,7 +34,7 @@ function Comparison({ names }: { readonly names: readonly string[] }) {
   const next = choices.find((name) => !models.includes(name)) ?? choices[0];
   return (
     <>
-      <SimpleGrid cols={{ base: 1, sm: Math.min(2, models.length), xl: models.length }} spacing="md">
+      <SimpleGrid cols={{ base: 1, sm: Math.min(2, models.length), lg: models.length }} spacing="md">
         {models.map((model, index) => (
           <Column
             key={index}

@@ -73,7 +73,7 @@ function UsageToday({ tenant: { usage, ...limits } }: { readonly tenant: TenantW
 type LimitField = keyof Required<TenantChange>;
 
 const FIELDS: readonly { readonly field: LimitField; readonly label: string; readonly about: string }[] = [
-  { field: 'weight', label: 'Weight', about: 'Its part of the service, relative to the others’; 1 unless told.' },
+  { field: 'weight', label: 'Weight', about: 'Relative to the others’; 1 unless told.' },
   { field: 'max_concurrency', label: 'Requests at once', about: 'Those that wait included.' },
   { field: 'requests_per_minute', label: 'Requests a minute', about: 'Empty: no limit.' },
   { field: 'tokens_per_minute', label: 'Tokens a minute', about: 'Of prompts and answers.' },
