@@ -13,7 +13,8 @@ export { serverLog } from './log.ts';
 export { openPlatform, type Platform } from './platform.ts';
 export { pullModel, resolveBase, type Base, type ModelProgress } from './bases.ts';
 export { parseMessages } from './messages.ts';
-export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun, type PreviewedExample } from './data.ts';
+export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun } from './data.ts';
+export type { PreviewedExample } from './data-preview.ts';
 export {
   DEFAULT_VALID_SHARE,
   trainAdapter,
