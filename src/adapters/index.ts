@@ -40,3 +40,13 @@ export {
   type ProofOptions,
 } from './proof/proof.ts';
 export { composeAdapters, inMixOrder, mixDigest, type MixPart } from './compose.ts';
+export { convertToLora, type Conversion, type ConvertedModule, type LoraSize } from './combining/convert.ts';
+export {
+  COMBINATIONS,
+  combineAdapters,
+  prunes,
+  type Combination,
+  type CombineOptions,
+  type CombinePart,
+} from './combining/combine.ts';
+export type { MajoritySign } from './combining/merge-rules.ts';

@@ -29,6 +29,7 @@ export { matmul, multiply, kronecker, denseLinear, addDenseDelta } from './ops/m
 export { multiplyBlocks } from './ops/blocks.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
 export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
+export { nearestProduct, singularParts, singularPartsOfProduct, type SingularParts } from './singular-values.ts';
 export { loadNativeKernels } from './native.ts';
 export {
   loadNativeGrammars,
