@@ -5,7 +5,7 @@
  * Runs on: any thread.
  * Throws: ADAPTER_INVALID CONFIG_INVALID REQUEST_INVALID TARGET_UNMATCHED.
  */
-export type { AdapterTensors, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
+export type { AdapterTensors, DenseLinear, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
 export { loraScales } from './methods/lora.ts';
 export {
@@ -30,7 +30,7 @@ export {
   type WrittenArtefact,
 } from './artefact.ts';
 export { ggufLora, writeGgufLora, type GgufLora } from './gguf-lora.ts';
-export { mergedHooks, mergedLinear } from './proof/merge.ts';
+export { mergedHooks, mergedLinear, mergeLayer } from './proof/merge.ts';
 export {
   PARITY_TOLERANCES,
   probeAdapter,

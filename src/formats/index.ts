@@ -8,7 +8,12 @@
 export * as limits from './limits.ts';
 export { openSafetensors, parseSafetensors, type SafetensorsFile } from './safetensors/safetensors.ts';
 export type { SafetensorsTensor } from './safetensors/safetensors-header.ts';
-export { encodeSafetensors, writeSafetensors, type NamedTensor } from './safetensors/safetensors-write.ts';
+export {
+  encodeSafetensors,
+  writeSafetensors,
+  type LazyTensor,
+  type NamedTensor,
+} from './safetensors/safetensors-write.ts';
 export { openGguf, parseGguf, type GgufFile } from './gguf/gguf.ts';
 export { encodeGguf, writeGguf, type GgufFloats, type GgufPair } from './gguf/gguf-write.ts';
 export type { GgufTensor, GgufValue } from './gguf/gguf-header.ts';

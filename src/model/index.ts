@@ -22,3 +22,4 @@ export { baseTensors, ggufName, matrixFormat, permuteRows, unpermuteRows } from 
 export { openSource, type WeightSource } from './source.ts';
 export { writeNf4Folder, type WrittenNf4 } from './write-nf4.ts';
 export { openBase, loadBase, type OpenBaseOptions } from './open.ts';
+export { MODEL_DTYPES, writeModelFolder, type ModelDtype, type ModelFolder } from './write-folder.ts';

@@ -65,7 +65,7 @@ interface WeightedDelta extends SiteDelta {
  * - `linear`, `ties`, `dare_…` and `magnitude_prune` mix the factors A and B each by itself, with √weight in both: PEFT's approximation, which
  *   needs LoRA of one rank.
  * Unlike PEFT, `cat` and `…svd` take any method that changes linear layers, ranks may differ from module to module, and biases are added.
- * @throws ADAPTER_INVALID for a part that cannot be combined so; USAGE_INVALID for an option that is missing
+ * @throws ADAPTER_INVALID for a part that cannot be combined so; CONFIG_INVALID for an option that is missing
  */
 export function combineAdapters(parts: readonly CombinePart[], options: CombineOptions, base: BaseModel): Adapter {
   const type = parts.length === 1 && !options.type.endsWith('svd') && options.type !== 'cat' ? 'linear' : options.type;
@@ -97,7 +97,7 @@ function ruleOf(type: Combination): MergeRule {
 function ruleSettings(type: Combination, options: CombineOptions): (tensor: string) => RuleOptions {
   const { density, majoritySign = 'total', seed = 0 } = options;
   if (prunes(type) && !(density !== undefined && density >= 0 && density <= 1)) {
-    fail('USAGE_INVALID', `${type} keeps a share of the values: give a density from 0 to 1`, { param: 'density' });
+    fail('CONFIG_INVALID', `${type} keeps a share of the values: give a density from 0 to 1`, { param: 'density' });
   }
   const coins: KeepValues =
     options.keepValues ??
@@ -172,7 +172,7 @@ function highestRank(linear: readonly LinearAdapter[], sites: readonly LinearSit
   }
   return highest > 0
     ? highest
-    : fail('USAGE_INVALID', 'none of these adapters has a rank: say which one the combined adapter shall have', {
+    : fail('CONFIG_INVALID', 'none of these adapters has a rank: say which one the combined adapter shall have', {
         param: 'rank',
       });
 }
