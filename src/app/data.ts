@@ -108,7 +108,11 @@ export async function dryRun(
     renderer,
     described.config.contextLength,
   );
-  const parameters = trainableMethodOf(settings.adapter).parameters(settings.adapter, described.sites);
+  const parameters = trainableMethodOf(settings.adapter).parameters(
+    settings.adapter,
+    described.sites,
+    described.config,
+  );
   return {
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,

@@ -48,7 +48,8 @@ export function replayTraining(
 ): { steps: ReplayedStep[]; trained: Adapter } {
   const { config } = initial;
   const method = trainableMethodOf(config);
-  const isFrozen = new Map(method.parameters(config, base.sites).map((spec) => [spec.name, spec.isFrozen ?? false]));
+  const specs = method.parameters(config, base.sites, base.config);
+  const isFrozen = new Map(specs.map((spec) => [spec.name, spec.isFrozen ?? false]));
   const parameters: Parameter[] = [];
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape, data }] of initial.tensors) {

@@ -7,8 +7,9 @@ import { loha } from './loha.ts';
 import { lokr } from './lokr.ts';
 import { lora } from './lora.ts';
 import { oft } from './oft.ts';
+import { pTuning } from './p-tuning.ts';
 import { prefixTuning } from './prefix-tuning.ts';
-import { promptTuning, pTuning } from './prompt-tuning.ts';
+import { promptTuning } from './prompt-tuning.ts';
 import { trainableTokens } from './trainable-tokens.ts';
 import { vera } from './vera.ts';
 
@@ -28,7 +29,18 @@ export const METHODS: readonly Method[] = [
 ];
 
 /** Those that can be trained too. */
-export const TRAINABLE_METHODS: readonly TrainableMethod[] = [lora, dora, ia3, vera, loha, lokr, oft];
+export const TRAINABLE_METHODS: readonly TrainableMethod[] = [
+  lora,
+  dora,
+  ia3,
+  vera,
+  loha,
+  lokr,
+  oft,
+  promptTuning,
+  pTuning,
+  prefixTuning,
+];
 
 /** @throws CONFIG_INVALID for a peft_type without a method */
 export function methodOf(config: PeftConfig): Method {

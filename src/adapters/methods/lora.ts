@@ -43,12 +43,7 @@ export const lora: TrainableMethod<LoraConfig> = {
 
   untrained: ({ trainable_token_indices: ids }) => (ids === null ? [] : ['trainable_token_indices']),
 
-  parameters(config, sites) {
-    return resolveTargets(config, sites).flatMap((site) => [
-      ...loraMatrices(config, site),
-      ...(config.lora_bias ? [{ name: tensorName(site.path, BIAS), shape: [site.out] }] : []),
-    ]);
-  },
+  parameters: loraParameters,
 
   initialise: initialiseLora,
 
@@ -91,6 +86,14 @@ export const lora: TrainableMethod<LoraConfig> = {
     for (let o = 0; o < site.out; o++) bias_O[o] = bias_O[o] + scale * data[o];
   },
 };
+
+/** The matrices, and biases, of every module that the config targets. @throws TARGET_UNMATCHED CONFIG_INVALID */
+export function loraParameters(config: LoraConfig, sites: readonly LinearSite[]): ParameterSpec[] {
+  return resolveTargets(config, sites).flatMap((site) => [
+    ...loraMatrices(config, site),
+    ...(config.lora_bias ? [{ name: tensorName(site.path, BIAS), shape: [site.out] }] : []),
+  ]);
+}
 
 /** A and B of a module. */
 export function loraMatrices(config: LoraConfig, site: LinearSite): ParameterSpec[] {

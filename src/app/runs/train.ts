@@ -237,7 +237,7 @@ function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBy
   const { config } = describeBase(base);
   const { adapter, batchTokens } = runConfig(options, base);
   const sites = linearSites(config);
-  const specs = trainableMethodOf(adapter).parameters(adapter, sites);
+  const specs = trainableMethodOf(adapter).parameters(adapter, sites, config);
   const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
   const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
   const roles = [...new Set(adapted.map(({ role }) => role))];
