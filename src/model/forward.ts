@@ -136,6 +136,6 @@ function normAt(
   hooks: SiteHooks,
   packedRows?: Int32Array,
 ): Tensor {
-  const base = (input: Tensor): Tensor => rmsNorm(g, input, gain, config.normEpsilon);
+  const base = (input: Tensor, own = gain): Tensor => rmsNorm(g, input, own, config.normEpsilon);
   return hooks.norm ? hooks.norm(g, normSite(path, gain.data.length), x, base, packedRows) : base(x);
 }

@@ -20,7 +20,7 @@ export {
   type InputRows,
   type SiteHooks,
 } from './sites.ts';
-export { assembleBase, type BaseModel, type WeightReader } from './base-model.ts';
+export { assembleBase, normGain, type BaseModel, type WeightReader } from './base-model.ts';
 export { forward, headOf, headRows, logitsAt, attendPacked, type Attend, type ForwardInput } from './forward.ts';
 export { baseTensors, ggufName, matrixFormat, permuteRows, unpermuteRows } from './tensor-names.ts';
 export { openSource, type WeightSource } from './source.ts';

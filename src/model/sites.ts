@@ -49,10 +49,16 @@ export interface SiteHooks {
   /** Changes a layer's rotated keys and its values, both [T, G·E], in place, before attention reads them. */
   keyValues?(g: Graph, layer: number, rows: InputRows, k: Tensor, v: Tensor): void;
   /**
-   * A normalisation of x; `base` is the frozen one.
+   * A normalisation of x; `base` is the frozen one, or the same with another gain.
    * @param packedRows the packed row of each of x's, where x is a choice of them; else x has a stretch of numbers for each packed row
    */
-  norm?(g: Graph, site: NormSite, x: Tensor, base: (x: Tensor) => Tensor, packedRows?: Int32Array): Tensor;
+  norm?(
+    g: Graph,
+    site: NormSite,
+    x: Tensor,
+    base: (x: Tensor, gain?: Tensor) => Tensor,
+    packedRows?: Int32Array,
+  ): Tensor;
   /** What gives logits in place of the base's head. */
   readonly head?: LogitsHead;
 }
@@ -89,8 +95,13 @@ export function linearSites(config: ModelConfig): LinearSite[] {
   return sites;
 }
 
+/** What of a model's config its norms depend on. */
+export interface NormShapes extends Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'headWidth'> {
+  readonly queryKeyNorm?: boolean;
+}
+
 /** Every norm, layer by layer, then the last one. */
-export function normSites(config: ModelConfig): NormSite[] {
+export function normSites(config: NormShapes): NormSite[] {
   const { hiddenSize: D, headWidth: E } = config;
   const sites = Array.from({ length: config.numLayers }, (_, layer): NormSite[] => [
     normSite(`model.layers.${layer}.input_layernorm`, D),

@@ -108,7 +108,7 @@ function comparesTraining(golden: TrainingGolden, base: BaseModel, adapter: Adap
     const { loss, gradientNorm } = steps[index];
     assert.ok(Math.abs(loss / expected - 1) <= LOSS_TOLERANCE, `step ${index + 1}: loss ${loss}, PEFT ${expected}`);
     const norm = golden.gradNorms[index];
-    assert.ok(Math.abs(gradientNorm / norm - 1) <= NORM_TOLERANCE, `step ${index + 1}: norm ${gradientNorm}, ${norm}`);
+    assert.ok(Math.abs(gradientNorm - norm) <= NORM_TOLERANCE * norm, `step ${index + 1}: norm ${gradientNorm}, ${norm}`);
   }
   const { gradients } = steps[0];
   assert.ok(gradients);
@@ -119,12 +119,13 @@ function comparesTraining(golden: TrainingGolden, base: BaseModel, adapter: Adap
   return trained;
 }
 
-function bindsAsItCompiles({ base, adapter, golden }: PeftCase): void {
+function bindsAsItCompiles({ base, adapter, compiled, golden }: PeftCase): void {
   const ids = golden.sequences.map(({ tokenIds }) => tokenIds);
   const hooks = trainableMethodOf(adapter.config).bind(adapter.config, base, adapter.tensors, {
     dropoutRng: undefined,
   });
-  const isMergeable = methodOf(adapter.config).merge !== undefined;
+  // Merged layers have nothing of what an adapter changes outside of them.
+  const isMergeable = methodOf(adapter.config).merge !== undefined && !compiled.tokenRows;
   const merged = isMergeable ? forwardLogits(base, ids, mergedHooks(adapter, base)) : undefined;
   for (const [index, logits] of forwardLogits(base, ids, hooks).entries()) {
     assertClose(logits, floatsOf(golden.sequences[index].logits), 'goldenF32', `sequence ${index}`);

@@ -55,7 +55,9 @@ export function replayTraining(
   for (const [name, { shape, data }] of initial.tensors) {
     const value = { shape, data: Float32Array.from(data) };
     tensors.set(name, value);
-    if (!isFrozen.get(name)) parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
+    // PEFT saves the rows of a tied head twice.
+    if (isFrozen.get(name) === false)
+      parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
   }
   const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
   const tape = new Tape(base.kernels, new BufferPool(), parameters);

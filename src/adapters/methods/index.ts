@@ -3,6 +3,7 @@ import type { PeftConfig } from '../../formats/index.ts';
 import type { Method, TrainableMethod } from '../method.ts';
 import { dora } from './dora.ts';
 import { ia3 } from './ia3.ts';
+import { lnTuning } from './ln-tuning.ts';
 import { loha } from './loha.ts';
 import { lokr } from './lokr.ts';
 import { lora } from './lora.ts';
@@ -26,6 +27,7 @@ export const METHODS: readonly Method[] = [
   pTuning,
   prefixTuning,
   trainableTokens,
+  lnTuning,
 ];
 
 /** Those that can be trained too. */
@@ -40,6 +42,8 @@ export const TRAINABLE_METHODS: readonly TrainableMethod[] = [
   promptTuning,
   pTuning,
   prefixTuning,
+  trainableTokens,
+  lnTuning,
 ];
 
 /** @throws CONFIG_INVALID for a peft_type without a method */

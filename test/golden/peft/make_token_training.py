@@ -35,6 +35,11 @@ ADAPTERS = {
     "prompt": "tiny-llama",
     "prompt-tied": "tiny-qwen2",
     "prefix": "tiny-llama",
+    "tokens": "tiny-llama",
+    "tokens-tied": "tiny-qwen2",
+    "lora-tokens": "tiny-qwen2",
+    "ln": "tiny-llama",
+    "ln-some": "tiny-qwen2",
 }
 
 # Case: base, config, what it is there for.
