@@ -23,6 +23,7 @@ export const TARGET_PRESETS: Readonly<Record<string, readonly string[] | 'all-li
   'attention-qv': ['q_proj', 'v_proj'],
   mlp: ['gate_proj', 'up_proj', 'down_proj'],
   'all-linear': 'all-linear',
+  norms: ['input_layernorm', 'post_attention_layernorm', 'norm'],
 };
 
 /** Modules that PEFT could adapt and we cannot yet: named in the error instead of "matches nothing". */

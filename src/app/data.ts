@@ -1,5 +1,6 @@
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { Problem } from '../base/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
 import { weightSpans, type ChatRenderer } from '../text/index.ts';
 import {
   describeOverlaps,
@@ -106,7 +107,7 @@ export async function dryRun(
       objective: settings.objective?.name ?? 'sft',
     },
     renderer,
-    described.config.contextLength,
+    described.config.contextLength - numVirtualTokens(settings.adapter),
   );
   const parameters = trainableMethodOf(settings.adapter).parameters(
     settings.adapter,

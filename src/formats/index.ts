@@ -38,6 +38,7 @@ export {
   type ModuleConfig,
   type PeftConfig,
   type PromptConfig,
+  numVirtualTokens,
 } from './peft/peft-config.ts';
 export { PEFT_VERSION } from './peft/configs/config-fields.ts';
 export { defaultLoraConfig, type LoraConfig } from './peft/configs/lora-config.ts';

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
 import type { Clock } from '../base/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
 import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
@@ -35,7 +36,7 @@ export interface PreparedRun {
 export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRenderer, pool?: BufferPool): PreparedRun {
   const objective = job.config.objective?.name ?? 'sft';
   const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
-  const data = loadRunData(sources, renderer, base.config.contextLength);
+  const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
   const { train, valid } = data;
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
   const folder = job.keeping?.folder ?? job.output;

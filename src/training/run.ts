@@ -272,6 +272,11 @@ export class TrainingRun {
     return { loss: lossSum / weightSum, accuracy: numTop / numTargets, metrics: metrics.means };
   }
 
+  /** Whether its logits are not those of the base's head. */
+  get changesHead(): boolean {
+    return this.#hooks(undefined).head !== undefined;
+  }
+
   /** What the adapter as it is now answers to prompts: token ids, greedily. */
   sample(prompts: readonly Int32Array[], limits: SamplingLimits): number[][] {
     return continueGreedily(this.#inference, this.#base, this.#hooks(undefined), prompts, limits);

@@ -107,3 +107,8 @@ export function peftConfigText(config: PeftConfig): string {
 export function configIdentity(config: PeftConfig): Readonly<Record<string, unknown>> {
   return FORMS[config.peft_type].identity(config);
 }
+
+/** Places of the context that an adapter's virtual tokens take, of every sequence. */
+export function numVirtualTokens(config: PeftConfig): number {
+  return 'num_virtual_tokens' in config ? config.num_virtual_tokens : 0;
+}
