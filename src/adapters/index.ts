@@ -7,7 +7,7 @@
  */
 export type { AdapterTensors, DenseLinear, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
-export { loraScales } from './methods/lora.ts';
+export { loraParameters, loraScales } from './methods/lora.ts';
 export {
   BASE_ADAPTER,
   spanHooks,

@@ -1,5 +1,6 @@
 import { trainableMethodOf } from '../adapters/index.ts';
 import type { Problem } from '../base/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
 import { weightSpans, type ChatRenderer } from '../text/index.ts';
 import {
   describeOverlaps,
@@ -106,9 +107,13 @@ export async function dryRun(
       objective: settings.objective?.name ?? 'sft',
     },
     renderer,
-    described.config.contextLength,
+    described.config.contextLength - numVirtualTokens(settings.adapter),
   );
-  const parameters = trainableMethodOf(settings.adapter).parameters(settings.adapter, described.sites);
+  const parameters = trainableMethodOf(settings.adapter).parameters(
+    settings.adapter,
+    described.sites,
+    described.config,
+  );
   return {
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,

@@ -63,7 +63,7 @@ test("the plan's trainable parameters are those that the method makes", () => {
   for (const [name, json] of Object.entries(configs)) {
     const config = parsePeftConfig(json, name);
     const trained = trainableMethodOf(config)
-      .parameters(config, sites)
+      .parameters(config, sites, smol.config)
       .filter(({ isFrozen }) => !isFrozen);
     const made = trained.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     assert.equal(countTrainable(smol.config, name, 5, 'q_proj,down_proj').parameters, made, name);

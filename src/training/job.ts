@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
-import { type Clock, fail } from '../base/index.ts';
+import type { Clock } from '../base/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
 import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
@@ -35,7 +36,7 @@ export interface PreparedRun {
 export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRenderer, pool?: BufferPool): PreparedRun {
   const objective = job.config.objective?.name ?? 'sft';
   const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
-  const data = loadRunData(sources, renderer, base.config.contextLength);
+  const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
   const { train, valid } = data;
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
   const folder = job.keeping?.folder ?? job.output;
@@ -163,13 +164,8 @@ function writeAdapter(
   run: TrainingRun,
   values: readonly Float32Array[],
 ): WrittenArtefact {
-  const trained = run.parameters.map(({ name, value }, index) => {
-    const data = values[index];
-    return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
-  });
-  const tensors = new Map([...run.frozen, ...trained]);
   const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
-  return writeArtefact(folder, { config, tensors }, base.digest);
+  return writeArtefact(folder, { config, tensors: run.artefact(values) }, base.digest);
 }
 
 /** Writes the adapter of a run that is done. */

@@ -15,6 +15,8 @@ import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 /** What decides a run's bytes, together with the base and the data. */
 export interface RunConfig {
   readonly adapter: PeftConfig;
+  /** Tokens that virtual ones begin as, where the adapter's config says that they begin as a text. */
+  readonly initialTokenIds?: readonly number[];
   /** Supervised fine-tuning when missing. */
   readonly objective?: ObjectiveConfig;
   /** Optimizer steps in all; null means as many as `epochs` take. */
@@ -123,10 +125,17 @@ export class TrainingRun {
     this.#data = data;
     const method = trainableMethodOf(config.adapter);
     const frozen = new Map<string, Tensor>();
-    this.parameters = method.parameters(config.adapter, base.sites).flatMap((parameter): Parameter[] => {
+    this.parameters = method.parameters(config.adapter, base.sites, base.config).flatMap((parameter): Parameter[] => {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
-      method.initialise(config.adapter, parameter, value.data, Rng.fromSeed(config.seed, name), base);
+      method.initialise(
+        config.adapter,
+        parameter,
+        value.data,
+        Rng.fromSeed(config.seed, name),
+        base,
+        config.initialTokenIds,
+      );
       if (!parameter.isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
       frozen.set(name, value);
       return [];
@@ -183,10 +192,11 @@ export class TrainingRun {
     if (this.#order.epoch !== state.epoch) this.#order = this.#epochOrder(state.epoch);
     const examples = this.#order.groups[state.cursor];
     const dropoutRng = Rng.fromState(state.dropoutRng);
-    const batches = groupByTokens(lengthsOf(examples), config.microBatchTokens)
+    const hooks = this.#hooks(dropoutRng);
+    const batches = groupByTokens(lengthsOf(examples, hooks), config.microBatchTokens)
       .map(([begin, end]) => this.objective.pack(examples.slice(begin, end)))
       .filter(({ weightSum }) => weightSum !== 0);
-    return { batches, hooks: this.#hooks(dropoutRng), dropoutRng };
+    return { batches, hooks, dropoutRng };
   }
 
   /** Applies the gradients that the step's micro-batches left, and evaluates if it is time. @throws TRAINING_DIVERGED */
@@ -249,7 +259,7 @@ export class TrainingRun {
     const hooks = this.#hooks(undefined);
     let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
     const metrics = new MetricMeans();
-    for (const [begin, end] of groupByTokens(lengthsOf(examples), this.config.microBatchTokens)) {
+    for (const [begin, end] of groupByTokens(lengthsOf(examples, hooks), this.config.microBatchTokens)) {
       const batch = this.objective.pack(examples.slice(begin, end));
       if (batch.weightSum === 0) continue;
       const loss = evaluateStep(this.#inference, this.#base, hooks, batch, this.objective);
@@ -260,6 +270,11 @@ export class TrainingRun {
       numTargets += loss.numTargets;
     }
     return { loss: lossSum / weightSum, accuracy: numTop / numTargets, metrics: metrics.means };
+  }
+
+  /** Whether its logits are not those of the base's head. */
+  get changesHead(): boolean {
+    return this.#hooks(undefined).head !== undefined;
   }
 
   /** What the adapter as it is now answers to prompts: token ids, greedily. */
@@ -289,7 +304,18 @@ export class TrainingRun {
     return evaluation;
   }
 
-  #hooks(dropoutRng: Rng | undefined) {
+  /** The artefact's tensors for these values of the parameters, in their order. */
+  artefact(values: readonly Float32Array[]): ReadonlyMap<string, Tensor> {
+    const trained = this.parameters.map(({ name, value: { shape } }, index): [string, Tensor] => {
+      const data = values[index];
+      return [name, { shape, data: data ?? fail('INTERNAL', `no value for ${name}`) }];
+    });
+    const tensors = new Map([...this.frozen, ...trained]);
+    const { adapter } = this.config;
+    return trainableMethodOf(adapter).fold?.(adapter, this.#base, tensors) ?? tensors;
+  }
+
+  #hooks(dropoutRng: Rng | undefined): SiteHooks {
     const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
     return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base, tensors, { dropoutRng });
   }
@@ -308,6 +334,7 @@ export class TrainingRun {
   }
 }
 
-function lengthsOf(examples: readonly TokenExample[]): number[] {
-  return examples.map(({ tokenIds }) => tokenIds.length);
+/** Rows of each example: its tokens, and the virtual ones before each of its sequences. */
+function lengthsOf(examples: readonly TokenExample[], { numVirtual = 0 }: { numVirtual?: number } = {}): number[] {
+  return examples.map(({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1));
 }

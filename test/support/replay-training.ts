@@ -48,13 +48,16 @@ export function replayTraining(
 ): { steps: ReplayedStep[]; trained: Adapter } {
   const { config } = initial;
   const method = trainableMethodOf(config);
-  const isFrozen = new Map(method.parameters(config, base.sites).map((spec) => [spec.name, spec.isFrozen ?? false]));
+  const specs = method.parameters(config, base.sites, base.config);
+  const isFrozen = new Map(specs.map((spec) => [spec.name, spec.isFrozen ?? false]));
   const parameters: Parameter[] = [];
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape, data }] of initial.tensors) {
     const value = { shape, data: Float32Array.from(data) };
     tensors.set(name, value);
-    if (!isFrozen.get(name)) parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
+    // PEFT saves the rows of a tied head twice.
+    if (isFrozen.get(name) === false)
+      parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
   }
   const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
   const tape = new Tape(base.kernels, new BufferPool(), parameters);

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { assert, fail, systemClock } from '../../base/index.ts';
 import { referenceOf, type JsonValue } from '../../registry/index.ts';
 import { trainableMethodOf } from '../../adapters/index.ts';
-import type { PeftConfig } from '../../formats/index.ts';
+import { numVirtualTokens, type PeftConfig } from '../../formats/index.ts';
 import {
   DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_OPTIMIZER,
@@ -237,15 +237,18 @@ function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBy
   const { config } = describeBase(base);
   const { adapter, batchTokens } = runConfig(options, base);
   const sites = linearSites(config);
-  const specs = trainableMethodOf(adapter).parameters(adapter, sites);
+  const specs = trainableMethodOf(adapter).parameters(adapter, sites, config);
   const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
   const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
   const roles = [...new Set(adapted.map(({ role }) => role))];
   const renderer = openChatRenderer(base.open.path);
   const files = [options.data, options.valid].filter((path) => path !== undefined);
+  const numVirtual = numVirtualTokens(adapter);
   const longestTokens = Math.max(
     ...files.flatMap((path) =>
-      loadExamples(resolve(path), renderer, config.contextLength).examples.map(({ tokenIds }) => tokenIds.length),
+      loadExamples(resolve(path), renderer, config.contextLength - numVirtual).examples.map(
+        ({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1),
+      ),
     ),
   );
   const trainable = { parameters, share: 0, roles, numSites: adapted.length };
@@ -263,18 +266,30 @@ function updateScale(adapter: PeftConfig): { rank: number; alpha: number; rslora
   return { rank: adapter.r, alpha: adapter.lora_alpha, rslora: adapter.use_rslora };
 }
 
+/** Virtual tokens that begin as a text begin as its tokens, which the run gets. @throws USAGE_INVALID for a text without any */
+function initialised(adapter: PeftConfig, base: Base): Pick<RunConfig, 'adapter' | 'initialTokenIds'> {
+  if (adapter.peft_type !== 'PROMPT_TUNING' || adapter.prompt_tuning_init_text === null) return { adapter };
+  const { tokenizer } = openChatRenderer(base.open.path);
+  const initialTokenIds = [...tokenizer.encode(adapter.prompt_tuning_init_text, { allowSpecial: false })];
+  if (initialTokenIds.length === 0) fail('USAGE_INVALID', '--init-text has no token', { param: 'initText' });
+  // PEFT asks for it beside the text.
+  return { adapter: { ...adapter, tokenizer_name_or_path: base.repository }, initialTokenIds };
+}
+
 /** The settings of a run, with every default filled in. */
 export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
   const objective = objectiveConfig(options);
-  const adapter = methodConfig(options.method, options);
+  const model = describeBase(base).config;
+  const { adapter, ...initial } = initialised(methodConfig(options.method, options, model), base);
   const { batchTokens } = options;
-  const { hiddenSize } = describeBase(base).config;
+  const { hiddenSize } = model;
   const learningRate =
     options.learningRate ??
     defaultLearningRate({ objective: objective.name, hiddenSize, batchTokens, ...updateScale(adapter) });
   const validShare = options.valid === undefined ? (options.validShare ?? DEFAULT_VALID_SHARE) : 0;
   return {
     adapter,
+    ...initial,
     maxSteps: options.maxSteps ?? null,
     epochs: options.epochs,
     batchTokens,

@@ -1,4 +1,4 @@
-import type { Graph, FrozenMatrix, Tensor } from '../../numeric/index.ts';
+import type { Graph, Head, Tensor } from '../../numeric/index.ts';
 import type { PackedBatch, TokenExample } from '../pack.ts';
 
 /** What a run makes small. Plain data: it is part of the run's configuration. */
@@ -43,5 +43,5 @@ export interface Objective {
    * The batch's loss. On a tape it records the way back to `rows`.
    * @param rows the head's input at the batch's `lossRows_N`, [N, D]
    */
-  loss(g: Graph, rows: Tensor, head: FrozenMatrix, batch: PackedBatch): ObjectiveLoss;
+  loss(g: Graph, rows: Tensor, head: Head, batch: PackedBatch): ObjectiveLoss;
 }
