@@ -1,4 +1,3 @@
-import { trainableMethodOf } from '../adapters/index.ts';
 import type { Problem } from '../base/index.ts';
 import { numVirtualTokens } from '../formats/index.ts';
 import { weightSpans, type ChatRenderer } from '../text/index.ts';
@@ -7,6 +6,7 @@ import {
   findOverlaps,
   loadExamples,
   loadRunData,
+  trainedMethodOf,
   type LoadedExamples,
   type ObjectiveName,
   type OverlapReport,
@@ -109,11 +109,7 @@ export async function dryRun(
     renderer,
     described.config.contextLength - numVirtualTokens(settings.adapter),
   );
-  const parameters = trainableMethodOf(settings.adapter).parameters(
-    settings.adapter,
-    described.sites,
-    described.config,
-  );
+  const parameters = trainedMethodOf(settings.adapter).parameters(described.sites, described.config);
   return {
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,

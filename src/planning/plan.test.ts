@@ -186,6 +186,6 @@ test('the text shows the figures of the plan, one aligned column of values a sec
     assert.ok(text.includes(figure), `${figure} in\n${text}`);
   }
   const rows = text.split('\n').filter((line) => line.endsWith('x the weights'));
-  assert.equal(rows.length, 4);
+  assert.equal(rows.length, 5);
   assert.equal(new Set(rows.map((row) => row.search(/[GT]B {2}/))).size, 1, 'values end in one column');
 });

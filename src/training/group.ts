@@ -1,7 +1,7 @@
 import { asEspalierError, assert, fail, type EspalierError } from '../base/index.ts';
-import { trainableMethodOf } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { Tape, type BufferPool } from '../numeric/index.ts';
+import { trainedMethodOf } from './full-model.ts';
 import { joinBatches, type PackedBatch } from './pack.ts';
 import type { OpenStep, StepReport, TrainingRun } from './run.ts';
 import { spanHooks, type RunSpan } from './span-hooks.ts';
@@ -119,7 +119,7 @@ export class TrainingGroup {
     const batches: PackedBatch[] = [];
     for (const { member, batch } of taken) {
       const begin = spans.at(-1)?.end ?? 0;
-      const sharesProduct = trainableMethodOf(member.run.config.adapter).sharesProduct ?? false;
+      const sharesProduct = trainedMethodOf(member.run.config.adapter).sharesProduct ?? false;
       assert(member.open, 'a member that trains has an open step');
       const { hooks } = member.open;
       const laidOut = withVirtualRows(batch, hooks.numVirtual ?? 0);

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
-import type { Clock } from '../base/index.ts';
-import { numVirtualTokens } from '../formats/index.ts';
-import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
-import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
-import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
-import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
+import { fail, type Clock } from '../base/index.ts';
+import { digestOfTensors, numVirtualTokens } from '../formats/index.ts';
+import { writeArtefact, type AdapterTensors, type WrittenArtefact } from '../adapters/index.ts';
+import { baseTensors, openBase, writeModelFolder, type BaseModel } from '../model/index.ts';
+import { loadNativeKernels, type BufferPool, type Floats } from '../numeric/index.ts';
+import { openChatRenderer, writeTokenizerFiles, type ChatRenderer } from '../text/index.ts';
+import { FULL_CONFIG, isFull } from './full-model.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
@@ -164,8 +165,20 @@ function writeAdapter(
   run: TrainingRun,
   values: readonly Float32Array[],
 ): WrittenArtefact {
-  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
-  return writeArtefact(folder, { config, tensors: run.artefact(values) }, base.digest);
+  const { adapter } = job.config;
+  const tensors = run.artefact(values);
+  if (isFull(adapter)) return writeModel(folder, job, base, tensors);
+  const config = { ...adapter, base_model_name_or_path: job.baseModelName };
+  return writeArtefact(folder, { config, tensors }, base.digest);
+}
+
+/** A Hugging Face folder that needs no base. */
+function writeModel(folder: string, job: TrainJob, base: BaseModel, tensors: AdapterTensors): WrittenArtefact {
+  const origin = job.base.path;
+  const read = (name: string): Floats => tensors.get(name)?.data ?? fail('INTERNAL', `the model has no ${name}`);
+  const sizeBytes = writeModelFolder(folder, { origin, config: base.config, dtype: 'f32', read });
+  writeTokenizerFiles(origin, folder);
+  return { digest: digestOfTensors(tensors, { base: base.digest, config: FULL_CONFIG }), sizeBytes };
 }
 
 /** Writes the adapter of a run that is done. */

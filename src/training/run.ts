@@ -1,8 +1,7 @@
 import { assert, fail, Rng, type RngState } from '../base/index.ts';
-import { trainableMethodOf } from '../adapters/index.ts';
-import type { PeftConfig } from '../formats/index.ts';
 import type { BaseModel, SiteHooks } from '../model/index.ts';
 import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
+import { trainedMethodOf, type TrainedConfig } from './full-model.ts';
 import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
 import { MetricMeans } from './metric-means.ts';
 import { makeObjective } from './objectives/index.ts';
@@ -14,7 +13,7 @@ import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 
 /** What decides a run's bytes, together with the base and the data. */
 export interface RunConfig {
-  readonly adapter: PeftConfig;
+  readonly adapter: TrainedConfig;
   /** Tokens that virtual ones begin as, where the adapter's config says that they begin as a text. */
   readonly initialTokenIds?: readonly number[];
   /** Supervised fine-tuning when missing. */
@@ -123,19 +122,12 @@ export class TrainingRun {
     this.config = config;
     this.#base = base;
     this.#data = data;
-    const method = trainableMethodOf(config.adapter);
+    const method = trainedMethodOf(config.adapter);
     const frozen = new Map<string, Tensor>();
-    this.parameters = method.parameters(config.adapter, base.sites, base.config).flatMap((parameter): Parameter[] => {
+    this.parameters = method.parameters(base.sites, base.config).flatMap((parameter): Parameter[] => {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
-      method.initialise(
-        config.adapter,
-        parameter,
-        value.data,
-        Rng.fromSeed(config.seed, name),
-        base,
-        config.initialTokenIds,
-      );
+      method.initialise(parameter, value.data, Rng.fromSeed(config.seed, name), base, config.initialTokenIds);
       if (!parameter.isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
       frozen.set(name, value);
       return [];
@@ -312,12 +304,12 @@ export class TrainingRun {
     });
     const tensors = new Map([...this.frozen, ...trained]);
     const { adapter } = this.config;
-    return trainableMethodOf(adapter).fold?.(adapter, this.#base, tensors) ?? tensors;
+    return trainedMethodOf(adapter).fold?.(this.#base, tensors) ?? tensors;
   }
 
   #hooks(dropoutRng: Rng | undefined): SiteHooks {
     const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
-    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base, tensors, { dropoutRng });
+    return trainedMethodOf(this.config.adapter).bind(this.#base, tensors, { dropoutRng });
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */

@@ -31,7 +31,12 @@ export async function repeatRun(
 ): Promise<RepeatedOutcome> {
   const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
   const record = readRunRecord(options.fromRun);
-  const base = await resolveBase(config, options.base ?? record.base.name, events.onModelProgress);
+  const base = await resolveBase(
+    config,
+    options.base ?? record.base.name,
+    events.onModelProgress,
+    record.result.baseFormat,
+  );
   if (base.digest !== record.base.digest) {
     fail('DIGEST_MISMATCH', `${base.name} is ${base.digest}, the run was on ${record.base.digest}: give that base`, {
       param: '--base',

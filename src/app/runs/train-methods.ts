@@ -2,6 +2,7 @@ import { fail } from '../../base/index.ts';
 import { TARGET_PRESETS } from '../../adapters/index.ts';
 import { parsePeftConfig, PEFT_VERSION, type PeftConfig } from '../../formats/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
+import { FULL_CONFIG, type TrainedConfig } from '../../training/index.ts';
 import { PART_FORMS, tokenIdsIn, type PartOptions } from './train-part-methods.ts';
 
 /** Options that belong to a method. One that is not set has the method's default; one that is another method's is refused. */
@@ -104,21 +105,36 @@ const FORMS = {
   ...PART_FORMS,
 } as const satisfies Record<string, MethodForm>;
 
-/** A method that `espalier train` takes; more can be served. */
-export type TrainMethod = keyof typeof FORMS;
+/** Every weight of the base, which is no PEFT method and has no options. */
+export const FULL = 'full';
 
-export const TRAINING_METHODS = Object.keys(FORMS) as readonly TrainMethod[];
+/** A method that `espalier train` takes; more can be served. */
+export type TrainMethod = keyof typeof FORMS | typeof FULL;
+
+export const TRAINING_METHODS = [...Object.keys(FORMS), FULL] as readonly TrainMethod[];
 
 /** The options of a method, with their defaults. */
 export function methodDefaults(method: TrainMethod): MethodForm['defaults'] {
-  return FORMS[method].defaults;
+  return method === FULL ? {} : FORMS[method].defaults;
 }
 
 /**
  * The config of a new adapter on a base of this shape.
  * @throws USAGE_INVALID for an option of another method; ADAPTER_INVALID for values that PEFT refuses too
  */
-export function methodConfig(method: TrainMethod, options: MethodOptions, model: ModelConfig): PeftConfig {
+export function methodConfig(
+  method: Exclude<TrainMethod, typeof FULL>,
+  options: MethodOptions,
+  model: ModelConfig,
+): PeftConfig;
+export function methodConfig(method: TrainMethod, options: MethodOptions, model: ModelConfig): TrainedConfig;
+export function methodConfig(method: TrainMethod, options: MethodOptions, model: ModelConfig): TrainedConfig {
+  if (method === FULL) {
+    for (const name of foreignOptions(options, [])) {
+      fail('USAGE_INVALID', `${flagOf(name)} is no option of --method full, which has none`, { param: name });
+    }
+    return FULL_CONFIG;
+  }
   const form: MethodForm = FORMS[method];
   const own = Object.keys(form.defaults) as MethodOption[];
   for (const name of foreignOptions(options, own)) {

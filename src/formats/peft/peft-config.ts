@@ -109,6 +109,6 @@ export function configIdentity(config: PeftConfig): Readonly<Record<string, unkn
 }
 
 /** Places of the context that an adapter's virtual tokens take, of every sequence. */
-export function numVirtualTokens(config: PeftConfig): number {
-  return 'num_virtual_tokens' in config ? config.num_virtual_tokens : 0;
+export function numVirtualTokens(config: object): number {
+  return 'num_virtual_tokens' in config ? Number(config.num_virtual_tokens) : 0;
 }
