@@ -39,6 +39,7 @@ export {
 } from './ops/slices.ts';
 export { isLogitsHead, type Head, type LogitsHead } from './ops/logits-loss.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
+export { distillationLoss, type Distillation, type DistillationLoss } from './ops/distillation.ts';
 export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
 export { nearestProduct, singularParts, singularPartsOfProduct, type SingularParts } from './singular-values.ts';
 export { loadNativeKernels } from './native.ts';

@@ -6,6 +6,7 @@
  * Throws: CONFIG_INVALID DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
 export { countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
+export type { TeacherSource } from './teacher.ts';
 export { STOP } from './messages.ts';
 export type {
   FromGroup,

@@ -11,6 +11,8 @@ import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.t
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
 import { TrainingRun } from './run.ts';
+import type { Teacher } from './objectives/distillation.ts';
+import { openTeacher } from './teacher.ts';
 import { SampleTaker } from './sample-taker.ts';
 
 /** Beside the adapter's files: what is known of the run that made it. It is no part of the adapter. */
@@ -34,12 +36,18 @@ export interface PreparedRun {
 }
 
 /** @param pool see {@link TrainingRun} @throws DATA_INVALID CONFIG_INVALID CHECKPOINT_INVALID TARGET_UNMATCHED */
-export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRenderer, pool?: BufferPool): PreparedRun {
+export function prepareRun(
+  job: TrainJob,
+  base: BaseModel,
+  renderer: ChatRenderer,
+  pool?: BufferPool,
+  teacher?: Teacher,
+): PreparedRun {
   const objective = job.config.objective?.name ?? 'sft';
   const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
   const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
   const { train, valid } = data;
-  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
+  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool, teacher);
   const folder = job.keeping?.folder ?? job.output;
   mkdirSync(folder, { recursive: true });
   const checkpointPath = join(folder, 'checkpoint.safetensors');
@@ -91,7 +99,10 @@ export async function runJob(
 ): Promise<void> {
   const kernels = loadNativeKernels(job.threads === undefined ? {} : { threads: job.threads });
   const base = openBase(job.base, kernels);
-  const prepared = prepareRun(job, base, openChatRenderer(job.base.path));
+  const renderer = openChatRenderer(job.base.path);
+  const student = { open: job.base, base, tokenizer: renderer.tokenizer };
+  const teacher = job.teacher && openTeacher(job.teacher, student, kernels);
+  const prepared = prepareRun(job, base, renderer, undefined, teacher);
   const { run, checkpointPath, identity, sampleTaker } = prepared;
   const { keeping } = job;
   send({ type: 'started', started: prepared.started });

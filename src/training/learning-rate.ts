@@ -21,6 +21,7 @@ const REFERENCE = { rate: 2e-4, hiddenSize: 4096, rank: 8, alpha: 16, batchToken
 /** Preference losses move far with little: a tenth, as their authors' recipes have it; ORPO contains the supervised loss. */
 const OBJECTIVE_FACTOR: Readonly<Record<ObjectiveName, number>> = {
   sft: 1,
+  distillation: 1,
   dpo: 0.1,
   ipo: 0.1,
   simpo: 0.1,

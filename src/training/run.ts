@@ -4,6 +4,7 @@ import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from
 import { trainedMethodOf, type TrainedConfig } from './full-model.ts';
 import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
 import { MetricMeans } from './metric-means.ts';
+import type { Teacher } from './objectives/distillation.ts';
 import { makeObjective } from './objectives/index.ts';
 import type { Objective, ObjectiveConfig } from './objectives/objective.ts';
 import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
@@ -116,8 +117,11 @@ export class TrainingRun {
   readonly #inference: Inference;
   #order: { readonly epoch: number; readonly groups: readonly (readonly TokenExample[])[] };
 
-  /** @param pool buffers, which runs of one thread may share: none is held between two steps */
-  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool()) {
+  /**
+   * @param pool buffers, which runs of one thread may share: none is held between two steps
+   * @param teacher of a distillation
+   */
+  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool(), teacher?: Teacher) {
     if (data.train.length === 0) fail('DATA_INVALID', 'there are no training examples');
     this.config = config;
     this.#base = base;
@@ -136,7 +140,7 @@ export class TrainingRun {
     this.moments = zeroMoments(this.parameters);
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
-    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference);
+    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference, teacher);
     this.#order = this.#epochOrder(0);
     this.totalSteps = config.maxSteps ?? this.#countSteps();
     this.state = {

@@ -108,7 +108,10 @@ function comparesTraining(golden: TrainingGolden, base: BaseModel, adapter: Adap
     const { loss, gradientNorm } = steps[index];
     assert.ok(Math.abs(loss / expected - 1) <= LOSS_TOLERANCE, `step ${index + 1}: loss ${loss}, PEFT ${expected}`);
     const norm = golden.gradNorms[index];
-    assert.ok(Math.abs(gradientNorm - norm) <= NORM_TOLERANCE * norm, `step ${index + 1}: norm ${gradientNorm}, ${norm}`);
+    assert.ok(
+      Math.abs(gradientNorm - norm) <= NORM_TOLERANCE * norm,
+      `step ${index + 1}: norm ${gradientNorm}, ${norm}`,
+    );
   }
   const { gradients } = steps[0];
   assert.ok(gradients);

@@ -5,6 +5,7 @@ import { VERSION } from '../version.ts';
 /** Tags of Hugging Face's hub for what an objective is. */
 const OBJECTIVE_NAMES = {
   sft: 'supervised fine-tuning',
+  distillation: 'knowledge distillation',
   dpo: 'direct preference optimisation',
   ipo: 'identity preference optimisation',
   simpo: 'simple preference optimisation',

@@ -42,6 +42,12 @@ export async function repeatRun(
       param: '--base',
     });
   }
+  if (record.config.objective?.name === 'distillation') {
+    fail(
+      'CONFIG_INVALID',
+      `${options.fromRun}: learned from a teacher, which the record does not hold: give its options again`,
+    );
+  }
   const dataPath = resolve(options.data ?? record.train.path);
   requireSameFile(dataPath, record.train.digest, 'training data', '--data');
   const validPath = record.valid === null ? undefined : resolve(options.valid ?? record.valid.path);

@@ -26,6 +26,7 @@ import { publishProven, rankOf } from '../adapters/publish.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
 import { objectiveConfig, type ObjectiveOptions } from './objective-options.ts';
 import { FULL, methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
+import { findTeacher, type FoundTeacher } from './teacher.ts';
 import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 
 /** LoRA on a base in NF4 (Dettmers et al., 2023). */
@@ -120,12 +121,18 @@ export async function trainAdapter(
       { param: '--publish' },
     );
   }
+  // Found wrong before anything is looked for.
+  objectiveConfig(options);
   const format = baseFormat(options);
   const base = await resolveBase(config, options.base, events.onModelProgress, format);
   const fit = options.memory === undefined ? undefined : fitOf(base, options, format, options.memory);
   if (fit) events.onFit?.(fit);
   const extras = { target, tensorboard: options.tensorboard, method: options.method };
-  return runJob(config, trainJob(config, options, base, fit), base, extras, events, signal);
+  const teacher =
+    options.teacher === undefined
+      ? undefined
+      : await findTeacher(config, options.teacher, base, format, events.onModelProgress);
+  return runJob(config, trainJob(config, options, base, fit, teacher), base, extras, events, signal);
 }
 
 /** What `--publish` names; found wrong before any compute. @throws USAGE_INVALID */
@@ -134,13 +141,25 @@ export function publishTarget(publish: string | undefined): JobExtras['target'] 
 }
 
 /** What the training process is told about a run. */
-export function trainJob(config: AppConfig, options: TrainOptions, base: Base, fit?: TrainingFit): TrainJob {
+export function trainJob(
+  config: AppConfig,
+  options: TrainOptions,
+  base: Base,
+  fit?: TrainingFit,
+  teacher?: FoundTeacher,
+): TrainJob {
+  const settings = runConfig(options, base, fit);
+  const { objective } = settings;
   return {
     base: base.open,
     threads: config.threads,
     dataPath: resolve(options.data),
     validPath: options.valid === undefined ? undefined : resolve(options.valid),
-    config: runConfig(options, base, fit),
+    config:
+      teacher && objective?.name === 'distillation'
+        ? { ...settings, objective: { ...objective, teacher: teacher.digest } }
+        : settings,
+    ...(teacher && { teacher: { base: teacher.base, adapter: teacher.adapter } }),
     output: resolve(options.output),
     checkpointEverySteps: options.checkpointEvery,
     samples: options.samples ?? 0,

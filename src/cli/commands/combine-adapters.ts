@@ -17,7 +17,7 @@ import {
 } from '../../app/index.ts';
 import { fail } from '../../base/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { oneOf, positiveInteger, wholeNumber } from '../options.ts';
+import { oneOf, positiveInteger, share, wholeNumber } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 
 interface NewAdapterFlags extends OutputOptions {
@@ -175,13 +175,6 @@ function newAdapter(name: string, description: string): Command {
     )
     .option('--publish <tenant/task>', 'publish the result in the registry')
     .option('--json', 'print one JSON document');
-}
-
-function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value > 0 && value <= 1))
-    throw new InvalidArgumentError('expected a number above 0, up to 1.');
-  return value;
 }
 
 function numbers(text: string): number[] {

@@ -4,6 +4,14 @@ import type { PackedBatch, TokenExample } from '../pack.ts';
 /** What a run makes small. Plain data: it is part of the run's configuration. */
 export type ObjectiveConfig =
   | { readonly name: 'sft' }
+  | {
+      readonly name: 'distillation';
+      /** The digest of the teacher. */
+      readonly teacher: string;
+      readonly temperature: number;
+      /** Of the divergence from the teacher; the targets have the rest. */
+      readonly teacherShare: number;
+    }
   | { readonly name: 'dpo'; readonly beta: number; readonly labelSmoothing: number }
   | { readonly name: 'ipo'; readonly beta: number }
   | { readonly name: 'simpo'; readonly beta: number; readonly gamma: number }
