@@ -1,10 +1,11 @@
-import { trainableMethodOf } from '../adapters/index.ts';
 import type { Problem } from '../base/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
 import {
   describeOverlaps,
   findOverlaps,
   loadExamples,
   loadRunData,
+  trainedMethodOf,
   type ObjectiveName,
   type OverlapReport,
   type RunConfig,
@@ -84,9 +85,9 @@ export async function dryRun(
       objective: settings.objective?.name ?? 'sft',
     },
     renderer,
-    described.config.contextLength,
+    described.config.contextLength - numVirtualTokens(settings.adapter),
   );
-  const parameters = trainableMethodOf(settings.adapter).parameters(settings.adapter, described.sites);
+  const parameters = trainedMethodOf(settings.adapter).parameters(described.sites, described.config);
   return {
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,

@@ -54,6 +54,17 @@ export {
   verifyAdapters,
   type ExportFormat,
 } from './adapters/adapters.ts';
+export {
+  combineToAdapter,
+  convertAdapter,
+  type CombineRequest,
+  type ConvertedAdapter,
+  type ConvertOptions,
+  type WrittenAdapter,
+} from './adapters/combining.ts';
+export { mergeIntoBase, type MergedModel, type MergeOptions } from './adapters/merge-into-base.ts';
+export { COMBINATIONS, prunes, type Combination, type MajoritySign } from '../adapters/index.ts';
+export { MODEL_DTYPES, type ModelDtype } from '../model/index.ts';
 export { quantiseBase, type QuantisedBase } from './quantise.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';

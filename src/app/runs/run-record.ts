@@ -2,7 +2,16 @@ import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { fail, writeFileAtomicSync } from '../../base/index.ts';
 import { digestOfFile, parsePeftConfig, readJsonFile } from '../../formats/index.ts';
-import { OBJECTIVES, SCHEDULES, type RunConfig, type TrainJob, type TrainResult } from '../../training/index.ts';
+import {
+  FULL_CONFIG,
+  OBJECTIVES,
+  SCHEDULES,
+  type RunConfig,
+  type TrainedConfig,
+  type TrainJob,
+  type TrainResult,
+} from '../../training/index.ts';
+import { WEIGHT_FORMATS, type WeightFormat } from '../../numeric/index.ts';
 import type { Base } from '../bases.ts';
 import { VERSION } from '../version.ts';
 
@@ -46,7 +55,7 @@ const recordSchema = z.strictObject({
     patience: z.int().positive().optional(),
     validShare: figure.optional(),
   }),
-  result: z.looseObject({ digest }),
+  result: z.looseObject({ digest, baseFormat: z.enum(WEIGHT_FORMATS).default('bf16') }),
 });
 
 /** A run that can be repeated. */
@@ -58,7 +67,7 @@ export interface RunRecord {
   readonly train: { readonly path: string; readonly digest: string };
   readonly valid: { readonly path: string; readonly digest: string } | null;
   readonly config: RunConfig;
-  readonly result: { readonly digest: string };
+  readonly result: { readonly digest: string; readonly baseFormat: WeightFormat };
 }
 
 export function writeRunRecord(path: string, base: Base, job: TrainJob, result: TrainResult): void {
@@ -78,6 +87,10 @@ export function writeRunRecord(path: string, base: Base, job: TrainJob, result: 
   writeFileAtomicSync(path, [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)]);
 }
 
+function trainedConfig(adapter: Readonly<Record<string, unknown>>, path: string): TrainedConfig {
+  return adapter['peft_type'] === FULL_CONFIG.peft_type ? FULL_CONFIG : parsePeftConfig(adapter, path);
+}
+
 /** @throws FILE_NOT_FOUND CONFIG_INVALID names the field */
 export function readRunRecord(path: string): RunRecord {
   const parsed = recordSchema.safeParse(readJsonFile(path));
@@ -88,7 +101,7 @@ export function readRunRecord(path: string): RunRecord {
   }
   const { config, ...record } = parsed.data;
   // The schema has named every field; these two have types that it cannot say.
-  return { ...record, config: { ...config, adapter: parsePeftConfig(config.adapter, path) } as RunConfig };
+  return { ...record, config: { ...config, adapter: trainedConfig(config.adapter, path) } as RunConfig };
 }
 
 /** @throws FILE_NOT_FOUND; DATA_INVALID when the file is no longer the one of the run */

@@ -16,6 +16,7 @@ import {
   type ExportFormat,
 } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
+import { convertCommand, mergeCommand } from './combine-adapters.ts';
 import { oneOf, positiveInteger } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 
@@ -150,6 +151,8 @@ export function adaptersCommand(config: AppConfig): Command {
     publish('publish', 'publish a PEFT folder'),
     publish('import', 'the same as publish, for adapters trained elsewhere'),
     exported,
+    convertCommand(config),
+    mergeCommand(config),
     promote,
     rollback,
     tag,
