@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
-import { type Clock, fail } from '../base/index.ts';
+import { type Clock, fail, sweepUnfinishedFiles } from '../base/index.ts';
 import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
@@ -40,6 +40,8 @@ export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRendere
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
   const folder = job.keeping?.folder ?? job.output;
   mkdirSync(folder, { recursive: true });
+  const runFolder = join(job.output, RUN_FOLDER);
+  for (const one of [folder, job.output, runFolder, join(runFolder, LAST_FOLDER)]) sweepUnfinishedFiles(one);
   const checkpointPath = join(folder, 'checkpoint.safetensors');
   const identity = {
     base: `${base.digest} in ${base.format}`,
