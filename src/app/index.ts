@@ -63,6 +63,8 @@ export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';
 export { benchDecode, benchTrain, type BenchCase } from './bench/train-and-decode.ts';
+export { calibrate } from './bench/calibrate.ts';
+export { writeDenseExamples } from './bench/dense-examples.ts';
 export { POPULARITIES, type Popularity } from './bench/adapters.ts';
 export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench/load.ts';
 export { benchServe, type ServeCase } from './bench/serve.ts';
