@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { methodDefaults, TRAINING_METHODS, type TrainMethod } from '../../src/app/index.ts';
 import type { Rng } from '../../src/base/index.ts';
 import { openSafetensors } from '../../src/formats/index.ts';
-import { childrenOf, Program, type ProgramOptions, run } from './processes.ts';
+import { childrenOf, Program, type ProgramOptions } from './processes.ts';
 
 /** A kind of run: its name, and what it adds to the arguments that all have. */
 export interface RunKind {
@@ -55,9 +55,19 @@ export interface KillOptions {
   onKill?(kind: RunKind, kill: Kill): void;
 }
 
+/** How long the parts of a run take that nobody kills. */
+interface Pace {
+  readonly startMs: number;
+  readonly stepMs: number;
+}
+
+/** The share of kills that come before the first step. */
+const EARLY = 0.2;
+
 /**
- * Runs a kind once to its end, then again while it is killed `numKills` times: each at a moment drawn uniformly from the time that the first one
- * took, resumed where there is a checkpoint and begun anew where there is none yet. A run that ends before its kill is compared and begun again.
+ * Runs a kind once to its end, then again while it is killed `numKills` times: a few before the first step, the others at a random moment of a random
+ * step (the end, where files get their names, is one). It is resumed where there is a checkpoint and begun anew where there is none yet; a run that
+ * ends before its kill is compared and begun again.
  * @throws Error when the run that nobody kills fails, or a resumed one does
  */
 export async function killedRun(kind: RunKind, options: KillOptions): Promise<KilledRun> {
@@ -67,9 +77,7 @@ export async function killedRun(kind: RunKind, options: KillOptions): Promise<Ki
     const resume = existsSync(join(output, CHECKPOINT)) ? ['--resume'] : [];
     return ['train', ...options.args, ...kind.args, '--output', output, ...resume];
   };
-  const startedMs = performance.now();
-  await toItsEnd(args(whole), program);
-  const wholeMs = performance.now() - startedMs;
+  const pace = await toItsEnd(args(whole), program);
   const kills: Kill[] = [];
   const differences: string[] = [];
   const compare = (): void => {
@@ -77,7 +85,7 @@ export async function killedRun(kind: RunKind, options: KillOptions): Promise<Ki
     rmSync(killed, { recursive: true, force: true });
   };
   while (kills.length < numKills) {
-    const kill = await killOnce(args(killed), program, rng, wholeMs);
+    const kill = await killOnce(args(killed), program, rng, pace);
     if (kill === undefined) {
       compare();
       continue;
@@ -91,9 +99,28 @@ export async function killedRun(kind: RunKind, options: KillOptions): Promise<Ki
   return { kind: kind.name, kills, differences };
 }
 
-async function toItsEnd(args: readonly string[], program: ProgramOptions): Promise<void> {
-  const { code, stderr } = await run(args, program);
+async function toItsEnd(args: readonly string[], options: ProgramOptions): Promise<Pace> {
+  await using program = new Program(args, options);
+  const begunMs = performance.now();
+  let firstMs: number | undefined;
+  // One that fails, or that was done already, prints no step: its end says what it was.
+  const started = program
+    .until(() => stepsOf(program) > 0)
+    .then(
+      () => (firstMs = performance.now()),
+      () => undefined,
+    );
+  const { code, stderr } = await program.finished;
+  await started;
   if (code !== 0) throw new Error(`espalier ${args.join(' ')} ended with ${code}:\n${stderr}`);
+  const endMs = performance.now();
+  const startMs = (firstMs ?? endMs) - begunMs;
+  return { startMs, stepMs: (endMs - begunMs - startMs) / Math.max(1, stepsOf(program)) };
+}
+
+/** The last step that a run has told of; 0 before the first. */
+function stepsOf({ stderr }: Program): number {
+  return Number([...stderr.matchAll(/training (\d+)\/\d+/g)].at(-1)?.[1] ?? 0);
 }
 
 /** @returns undefined when the run ended before its kill */
@@ -101,32 +128,47 @@ async function killOnce(
   args: readonly string[],
   options: ProgramOptions,
   rng: Rng,
-  withinMs: number,
+  { startMs, stepMs }: Pace,
 ): Promise<Kill | undefined> {
-  const victim = VICTIMS[rng.nextBelow(VICTIMS.length)];
-  const afterMs = Math.round(rng.nextFloat() * withinMs);
+  const isEarly = rng.nextFloat() < EARLY;
+  const [part, victim] = [rng.nextFloat(), VICTIMS[rng.nextBelow(VICTIMS.length)]];
+  const numSteps = Number(args[args.indexOf('--max-steps') + 1]);
+  const step = 1 + rng.nextBelow(numSteps);
   await using program = new Program(args, options);
-  const first = await Promise.race([program.finished, delay(afterMs)]);
+  const begunMs = performance.now();
+  let hasEnded = false;
+  const ended = program.finished.then(() => (hasEnded = true));
+  // A run that ends first lets `until` fail; whether it was sound is seen below.
+  const reached = program.until(() => stepsOf(program) >= step).catch(() => undefined);
+  if (!isEarly) await Promise.race([ended, reached]);
+  await Promise.race([ended, delay(part * (isEarly ? startMs : stepMs))]);
   const seen =
     program.stderr
       .trim()
       .split(/[\r\n]/)
       .at(-1) ?? '';
-  if (first === undefined) strike(program, victim);
+  const afterMs = Math.round(performance.now() - begunMs);
+  const struck = hasEnded ? undefined : strike(program, victim);
   const { code, signal, stderr } = await program.finished;
+  await reached;
   if (code === 0) return undefined;
-  const isOurs = victim === 'the training process' ? code === 1 && stderr.includes('SIGKILL') : signal === 'SIGKILL';
-  if (!isOurs)
+  const isOurs = struck === 'the training process' ? /ended by SIGKILL/.test(stderr) : signal === 'SIGKILL';
+  if (struck === undefined || !isOurs) {
     throw new Error(`espalier ${args.join(' ')} ended with ${code ?? signal}, and not by the kill:\n${stderr}`);
-  return { victim, afterMs, seen };
+  }
+  return { victim: struck, afterMs, seen };
 }
 
-function strike(program: Program, victim: Victim): void {
-  if (victim === 'both') program.killAll();
+/** @returns who was killed: before the command has a child there is nobody else */
+function strike(program: Program, victim: Victim): Victim {
   const children = victim === 'the training process' ? childrenOf(program.pid) : [];
-  for (const child of children) process.kill(child, 'SIGKILL');
-  // Before it has a child there is nobody else to kill.
-  if (victim === 'the command' || (victim === 'the training process' && children.length === 0)) program.kill();
+  if (children.length > 0) {
+    for (const child of children) process.kill(child, 'SIGKILL');
+    return victim;
+  }
+  if (victim === 'both') program.killAll();
+  else program.kill();
+  return victim === 'both' ? 'both' : 'the command';
 }
 
 /** What a kill leaves must be whole: the checkpoint, and any file of the adapter that has its name already. */
