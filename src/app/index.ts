@@ -29,6 +29,7 @@ export {
   type RunningGroup,
 } from './runs/train-group.ts';
 export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './runs/sweep.ts';
+export { TRAINER_FLAGS } from './runs/trainer-process.ts';
 export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './runs/repeat-run.ts';
 export {
   flagOf,
