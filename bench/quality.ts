@@ -6,9 +6,9 @@
  * The data is named by the caller: a folder with one folder a task, each with `train.jsonl` and `test.jsonl` in OpenAI's chat or preference form:
  * e2e_nlg (generation), extract_snips (extraction), sms_spam and support_banking77 (classification), headline_pref_upworthy (preference, DPO).
  *
- *   node bench/quality.ts DATA [--only=TASK,…] [--seeds=0,1,2] [--scale=1] [--results=FILE] [--base=NAME] [--threads=N]
+ *   node bench/quality.ts DATA [--only=TASK,…] [--seeds=0,1,2] [--scale=1] [--test-scale=1] [--results=FILE] [--base=NAME] [--threads=N]
  *
- * --scale multiplies the examples of every task. --results keeps each finished run, one JSON line, and goes on from what is there. TRL is needed
+ * --scale multiplies the examples of every task, --test-scale those of its score. --results keeps each finished run, one JSON line, and goes on from what is there. TRL is needed
  * for the preference task alone: ESPALIER_TRL_PYTHON names an interpreter that has bench/peers/trl-requirements.txt (without it, the peers' own).
  */
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -62,6 +62,7 @@ interface Result {
   readonly side: Side;
   readonly seed: number;
   readonly numTrain: number;
+  readonly numTest: number;
   readonly steps: number;
   readonly lastLoss: number;
   readonly scores: Scores;
@@ -73,6 +74,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     seeds: { type: 'string', default: '0,1,2' },
     scale: { type: 'string', default: '1' },
+    'test-scale': { type: 'string', default: '1' },
     results: { type: 'string' },
     base: { type: 'string', default: 'smollm2-135m-instruct' },
     threads: { type: 'string' },
@@ -92,10 +94,9 @@ const python = peerPython();
 const peerFolder = peerBase(python, { path: open.path, digest }, 'f32');
 const results: Result[] = readResults();
 
-for (const task of TASKS) {
-  if (values.only !== undefined && !values.only.split(',').includes(task.name)) continue;
-  for (const seed of seeds) await compareTask(task, seed);
-}
+// Every task from one seed before the next: what is interrupted is a whole table with fewer seeds.
+const wanted = TASKS.filter(({ name }) => values.only === undefined || values.only.split(',').includes(name));
+for (const seed of seeds) for (const task of wanted) await compareTask(task, seed);
 report();
 
 /** Trains both sides from one seed, unless the results have them, and scores what they learned. */
@@ -106,7 +107,8 @@ async function compareTask(task: Task, seed: number): Promise<void> {
       (one) => one.task === task.name && one.seed === seed && one.side === side && one.numTrain === numTrain,
     );
   if (has('ours') && has('peer')) return;
-  const test = someLines(join(dataFolder, task.name, 'test.jsonl'), task.numTest, `${task.name}-test.jsonl`);
+  const numTest = Math.max(1, Math.round(task.numTest * Number(values['test-scale'])));
+  const test = someLines(join(dataFolder, task.name, 'test.jsonl'), numTest, `${task.name}-test.jsonl`);
   const file = someLines(join(dataFolder, task.name, 'train.jsonl'), numTrain, `${task.name}-train.jsonl`);
   const { examples } = loadExamples(file, renderer, base.config.contextLength, task.objective);
   const run = newRun(task, seed, examples);
@@ -114,7 +116,7 @@ async function compareTask(task: Task, seed: number): Promise<void> {
   const batches = batchesOf(run);
   const keep = async (side: Side, folder: string, lastLoss: number): Promise<void> => {
     const scores = await score(task, folder, test);
-    const result = { task: task.name, side, seed, numTrain, steps: batches.length, lastLoss, scores };
+    const result = { task: task.name, side, seed, numTrain, numTest, steps: batches.length, lastLoss, scores };
     results.push(result);
     if (values.results !== undefined) appendFileSync(values.results, `${JSON.stringify(result)}\n`);
     console.error(JSON.stringify(result));
@@ -220,7 +222,9 @@ function readResults(): Result[] {
 function report(): void {
   const date = new Date(systemClock.epochMs()).toISOString().slice(0, 10);
   console.log(`Scores after the same examples; ${threads} threads; ${date}\n`);
-  console.log('| task | metric | examples, steps | seeds | ours | peer | noise | ours - peer | within noise |');
+  console.log(
+    '| task | metric | examples, steps, scored on | seeds | ours | peer | noise | ours - peer | within noise |',
+  );
   console.log('| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |');
   for (const { name, metrics } of TASKS) {
     for (const metric of metrics) {
@@ -234,7 +238,7 @@ function report(): void {
       const cells = [
         name,
         metric,
-        `${ours[0].numTrain}, ${ours[0].steps}`,
+        `${ours[0].numTrain}, ${ours[0].steps}, ${ours[0].numTest}`,
         ours.map(({ seed }) => seed).join(' '),
         spread(a),
         spread(b),

@@ -108,6 +108,8 @@ def run(job: dict) -> dict:
     # Standard output is the report's; the trainer logs to it.
     with contextlib.redirect_stdout(sys.stderr):
         model, losses = train_supervised(job) if job["objective"] == "sft" else train_preferences(job)
+    # Its own is the folder that it was opened from, and an adapter names a model.
+    model.peft_config["default"].base_model_name_or_path = "base"
     model.save_pretrained(job["output"], save_embedding_layers=False)
     more = {"trl": version("trl")} if job["objective"] == "dpo" else {}
     return {"losses": losses, "seconds": time.perf_counter() - start, "versions": {**versions(), **more}}
