@@ -31,6 +31,7 @@ export {
   type RunningGroup,
 } from './runs/train-group.ts';
 export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './runs/sweep.ts';
+export { TRAINER_FLAGS } from './runs/trainer-process.ts';
 export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './runs/repeat-run.ts';
 export {
   flagOf,
@@ -95,6 +96,8 @@ export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';
 export { benchDecode, benchTrain, type BenchCase } from './bench/train-and-decode.ts';
+export { calibrate } from './bench/calibrate.ts';
+export { writeDenseExamples } from './bench/dense-examples.ts';
 export { POPULARITIES, type Popularity } from './bench/adapters.ts';
 export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench/load.ts';
 export { benchServe, type ServeCase } from './bench/serve.ts';

@@ -9,6 +9,12 @@ export interface Part {
   readonly how: string;
 }
 
+/** What a training process takes beside weights and buffers, where nobody has measured it: the runtime, the program, a kernel's own buffers. */
+export const PROCESS_BYTES = 160 * 2 ** 20;
+
+/** Parts that the pool of buffers holds, which rounds their sizes up. */
+export const isBuffer = ({ part }: Part): boolean => part === 'activations' || part === 'working set';
+
 export const totalBytes = (parts: readonly Part[]): number => parts.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /**

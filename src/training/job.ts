@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
-import { fail, type Clock } from '../base/index.ts';
+import { fail, sweepUnfinishedFiles, type Clock } from '../base/index.ts';
 import { digestOfTensors, numVirtualTokens } from '../formats/index.ts';
 import { writeArtefact, type AdapterTensors, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, writeModelFolder, type BaseModel } from '../model/index.ts';
@@ -50,6 +50,8 @@ export function prepareRun(
   const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool, teacher);
   const folder = job.keeping?.folder ?? job.output;
   mkdirSync(folder, { recursive: true });
+  const runFolder = join(job.output, RUN_FOLDER);
+  for (const one of [folder, job.output, runFolder, join(runFolder, LAST_FOLDER)]) sweepUnfinishedFiles(one);
   const checkpointPath = join(folder, 'checkpoint.safetensors');
   const identity = {
     base: `${base.digest} in ${base.format}`,
