@@ -63,5 +63,6 @@ export type {
   TrainOptions,
   TrainOutcome,
 } from './app/index.ts';
+export { ApiError, EspalierClient, type ClientOptions } from './client/index.ts';
 export { EspalierError, silentLog } from './base/index.ts';
 export type { ErrorCode, ErrorKind, Log, Problem } from './base/index.ts';
