@@ -85,7 +85,7 @@ export async function serve(
     stack.use(one.engine);
     served.push(one);
   }
-  const tuning = stack.use(await startTuning(config, platform, served, options.jobs ?? DEFAULT_JOBS, log));
+  const tuning = stack.use(await startTuning(config, platform, bases, options.jobs ?? DEFAULT_JOBS, log));
   const services = makeServices(platform, new ServedBases(served), metrics, tuning, options.clock ?? systemClock);
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
