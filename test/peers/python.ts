@@ -32,6 +32,17 @@ const OPENAI_SCHEMA: PeerEnvironment = {
   variable: 'ESPALIER_OPENAI_SCHEMA_PYTHON',
 };
 
+const MLX: PeerEnvironment = {
+  folder: 'mlx-venv',
+  requirements: 'mlx-requirements.txt',
+  variable: 'ESPALIER_MLX_PYTHON',
+};
+
+/** The interpreter with mlx-lm. @throws as {@link interpreterOf} */
+export function mlxPython(): string {
+  return interpreterOf(MLX);
+}
+
 /** The interpreter with PEFT and torch. Progress goes to standard error. @throws as {@link interpreterOf} */
 export function peerPython(): string {
   return interpreterOf(PEERS);
