@@ -1,10 +1,11 @@
 /**
  * app: composes the rooms into what the commands do; the only room that knows all the others.
  * Owns: the layout of ESPALIER_HOME, the environment variables.
- * May import: base numeric formats storage text model adapters training serving registry tenancy jobs planning hub demo http grammar.   Called by: cli.
+ * May import: base numeric formats storage text model adapters training serving registry delivery tenancy audit jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
- * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE
- *   CONFIG_INVALID FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
+ * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE ADAPTER_IN_USE
+ *   PROMOTION_REFUSED DELIVERY_NOT_FOUND
+ *   CONFIG_INVALID TENANT_NOT_FOUND FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';
@@ -46,9 +47,7 @@ export {
   exportAdapter,
   importAdapter,
   listAdapters,
-  promoteAdapter,
   removeAdapter,
-  rollbackAdapter,
   showAdapter,
   tagAdapter,
   verifyAdapters,
@@ -59,6 +58,27 @@ export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
 export { collectAdapters, outdated, type RetentionReport } from './adapters/retention.ts';
 export { showRoutes, splitRoute } from './adapters/task-routes.ts';
+export {
+  clearGate,
+  deliveryEvents,
+  promoteAdapter,
+  rollbackAdapter,
+  setGate,
+  shadowReport,
+  showCanary,
+  startCanary,
+  startShadow,
+  stopCanary,
+  stopShadow,
+  type GateOptions,
+} from './delivery/commands.ts';
+export {
+  CANARY_DEFAULTS,
+  type CanaryReport,
+  type CanarySettings,
+  type Gate,
+  type ShadowReport,
+} from '../delivery/index.ts';
 export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';
@@ -70,6 +90,20 @@ export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
 export { DEFAULT_MICRO_BATCH_TOKENS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
-export { storedUsage, type StoredUsage } from './tenants.ts';
+export { changeTenant, createTenant, removeTenant, storedUsage, type StoredUsage } from './tenants.ts';
+export { ACTOR_CLI } from './governance/entries.ts';
+export { createKey, revokeKey } from './governance/keys.ts';
+export { listAudit, verifyAudit } from './governance/audit.ts';
+export { listPrices, readBill, setPrices } from './governance/usage.ts';
+export {
+  BILL_GROUPS,
+  billCsv,
+  costText,
+  PRICE_NAMES,
+  type BillGroup,
+  type BillLine,
+  type TokenPrices,
+} from '../tenancy/index.ts';
+export type { AuditHead } from '../audit/index.ts';
 export { ROLES, type Role, type Tenant, type TenantLimits } from '../tenancy/index.ts';
 export type { AdapterVersion } from '../registry/index.ts';

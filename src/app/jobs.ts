@@ -1,5 +1,6 @@
 import type { Job, JobCommand, JobEvent } from '../jobs/index.ts';
 import type { AppConfig } from './config.ts';
+import { ACTOR_CLI, jobEntry } from './governance/entries.ts';
 import { openPlatform } from './platform.ts';
 
 /** The latest fine-tuning jobs, of one tenant or of all. */
@@ -17,7 +18,10 @@ export async function showJob(config: AppConfig, id: string): Promise<Job> {
 /** A server that trains the job notices within a second. @throws JOB_NOT_FOUND REQUEST_INVALID */
 export async function commandJob(config: AppConfig, id: string, command: JobCommand): Promise<Job> {
   await using platform = await openPlatform(config);
-  return platform.jobs.command(null, id, command);
+  return platform.audit.during(
+    () => platform.jobs.command(null, id, command),
+    (job) => jobEntry(ACTOR_CLI, `job.${command}`, job),
+  );
 }
 
 /** The latest events of a job, the latest first. @throws JOB_NOT_FOUND */

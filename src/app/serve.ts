@@ -6,6 +6,7 @@ import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
 import { openChatRenderer, vocabularyBytes } from '../text/index.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
+import { DeliveryRuntime } from './delivery/runtime.ts';
 import { ServingMetrics } from './metrics/metrics.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { ServedBases, type ServedBase } from './served-bases.ts';
@@ -72,6 +73,7 @@ export async function serve(
   await using stack = new AsyncDisposableStack();
   const platform = stack.use(await openPlatform(config));
   await platform.registry.sweep();
+  await platform.delivery.sweep();
   const flushing = setInterval(() => platform.usage.flush(), USAGE_FLUSH_MS);
   stack.defer(() => clearInterval(flushing));
   const metrics = new ServingMetrics();
@@ -86,7 +88,9 @@ export async function serve(
     served.push(one);
   }
   const tuning = stack.use(await startTuning(config, platform, bases, options.jobs ?? DEFAULT_JOBS, log));
-  const services = makeServices(platform, new ServedBases(served), metrics, tuning, options.clock ?? systemClock);
+  const delivery = stack.use(new DeliveryRuntime(config, platform, log));
+  const clock = options.clock ?? systemClock;
+  const services = makeServices(platform, new ServedBases(served), metrics, tuning, delivery, clock);
   const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
   const owned = stack.move();
   return {

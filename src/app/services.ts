@@ -1,16 +1,21 @@
 import { fail, systemClock, type Clock } from '../base/index.ts';
-import type { AnswerDelta, ResolvedModel, Scheduling, Services } from '../http/index.ts';
-import { Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
+import type { AnswerDelta, ChatRequest, ResolvedModel, Scheduling, Services, TextRequest } from '../http/index.ts';
+import { NO_LIMITS, Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
 import { makeAdapterServices } from './adapters/adapter-loading.ts';
 import { Asking } from './answering/asking.ts';
 import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
 import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
+import { makeAuditServices } from './governance/audit.ts';
+import { makeKeyServices } from './governance/keys.ts';
+import { makeUsageServices } from './governance/usage.ts';
 import { LoadedNames } from './adapters/loaded-names.ts';
+import { makeDeliveryServices } from './delivery/delivery-services.ts';
+import type { DeliveryRuntime } from './delivery/runtime.ts';
 import type { ServingMetrics } from './metrics/metrics.ts';
 import type { Platform } from './platform.ts';
-import type { ServedBases } from './served-bases.ts';
+import type { ServedBase, ServedBases } from './served-bases.ts';
 import { makeTaskServices } from './adapters/task-routes.ts';
 import { makeTenantServices } from './tenants.ts';
 import type { Tuning } from './tuning/tuning.ts';
@@ -18,6 +23,9 @@ import type { Tuning } from './tuning/tuning.ts';
 /** Requests of one tenant at once, where it has no limit of its own. */
 const DEFAULT_CONCURRENT = 64;
 const MAX_CHOICES = 8;
+/** As far below everybody's as a request can be. */
+const SHADOW_SCHEDULING: Scheduling = { priority: -1_000_000, timeoutMs: null };
+const SHADOW_WEIGHT = 0.001;
 
 /** Composes registry, tenancy and the engines into what the HTTP face needs. @param clock of rates per minute */
 export function makeServices(
@@ -25,13 +33,15 @@ export function makeServices(
   bases: ServedBases,
   metrics: ServingMetrics,
   tuning: Pick<Tuning, 'files' | 'jobs'>,
+  delivery: DeliveryRuntime,
   clock: Clock,
 ): Services {
   const { keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.limitsOf(tenant).maxConcurrent, DEFAULT_CONCURRENT);
   const rates = new RateLimits((tenant) => tenants.limitsOf(tenant), clock);
+  const unlimited = new RateLimits(() => NO_LIMITS, clock);
   const names = new LoadedNames();
-  const resolver = new ModelResolver(platform, bases, names);
+  const resolver = new ModelResolver(platform, bases, names, (canary) => delivery.onUnserved(canary));
 
   /** Whatever comes of the request, what it has used is recorded at its end, and what it has not used is given back. */
   const begin = async (
@@ -43,19 +53,54 @@ export function makeServices(
     const { tenant } = principal;
     const weight = tenant === null ? 1 : (tenants.limitsOf(tenant).weight ?? 1);
     requirePriority(tenant === null ? null : tenants.limitsOf(tenant).maxPriority, scheduling);
-    const adapter = await resolver.sourceOf(principal, model);
+    const client = delivery.shadows.client();
+    const adapter = await resolver.sourceOf(principal, model).catch((error: unknown) => {
+      client[Symbol.dispose]();
+      throw error;
+    });
     return new Asking({ tenant, adapter, signal, scheduling, weight, rates, clock: systemClock }, (meter) => {
+      client[Symbol.dispose]();
       metrics.onUsage(tenant, model.adapter?.digest ?? null, meter);
-      if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter);
+      if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter, principal.project);
     });
   };
+  /** A shadow's request costs its tenant nothing, goes after everything else, and shares no cache with what clients ask. */
+  const beginShadow = async (principal: Principal, model: ResolvedModel, signal: AbortSignal): Promise<Asking> => {
+    const adapter = await resolver.sourceOf(principal, model);
+    const tenant = `${principal.tenant} (shadow)`;
+    const options = { tenant, adapter, signal, scheduling: SHADOW_SCHEDULING, weight: SHADOW_WEIGHT };
+    return new Asking({ ...options, rates: unlimited, clock: systemClock }, () => undefined);
+  };
+  /** Answers by the deltas of `answer`, for a client and perhaps by a shadow too. */
+  const answered = <Request extends ChatRequest | TextRequest>(
+    answer: (base: ServedBase, asking: Asking, request: Request) => AsyncIterable<AnswerDelta>,
+    principal: Principal,
+    model: ResolvedModel,
+    request: Request,
+    signal: AbortSignal,
+  ): AsyncIterable<AnswerDelta> =>
+    delivery.answer(model, request, {
+      async *client(asked) {
+        using asking = await begin(principal, model, asked.scheduling, signal);
+        yield* answer(bases.ofDigest(model.base.digest), asking, asked);
+      },
+      async *shadow(version, asked, ends) {
+        const shadow = resolver.ofVersion(version);
+        using asking = await beginShadow(principal, shadow, ends);
+        yield* answer(bases.ofDigest(shadow.base.digest), asking, { ...asked, scheduling: SHADOW_SCHEDULING });
+      },
+    });
   return {
     maxChoices: MAX_CHOICES,
     adapters: makeAdapterServices({ platform, bases, names }),
     files: tuning.files,
     jobs: tuning.jobs,
-    tasks: makeTaskServices(platform.registry),
+    tasks: makeTaskServices(platform, delivery.promotions),
+    delivery: makeDeliveryServices(platform, delivery.promotions, (version) => bases.has(version)),
     tenants: makeTenantServices(platform, quotas, rates),
+    keys: makeKeyServices(platform),
+    audit: makeAuditServices(platform.audit),
+    usage: makeUsageServices(platform),
     authenticate: (key) => keys.authenticate(key),
     admit({ tenant }) {
       const admission = quotas.admit(tenant);
@@ -68,19 +113,14 @@ export function makeServices(
       return admission;
     },
     rates: ({ tenant }) => rates.state(tenant),
-    resolveModel: (principal, selection) => resolver.resolve(principal, selection),
-    async *chat(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
-      using asking = await begin(principal, model, request.scheduling, signal);
-      yield* chatDeltas(bases.ofDigest(model.base.digest), asking, request);
-    },
-    async *complete(principal, model, request, signal): AsyncGenerator<AnswerDelta, void, undefined> {
-      using asking = await begin(principal, model, request.scheduling, signal);
-      yield* textDeltas(bases.ofDigest(model.base.digest), asking, request);
-    },
-    async embed(principal, model, request, signal) {
-      using asking = await begin(principal, model, request.scheduling, signal);
-      return await embedInputs(bases.ofDigest(model.base.digest), asking, request);
-    },
+    resolveModel: (principal, selection, requestId) => resolver.resolve(principal, selection, requestId),
+    chat: (principal, model, request, signal) => answered(chatDeltas, principal, model, request, signal),
+    complete: (principal, model, request, signal) => answered(textDeltas, principal, model, request, signal),
+    embed: (principal, model, request, signal) =>
+      delivery.count(model, async () => {
+        using asking = await begin(principal, model, request.scheduling, signal);
+        return await embedInputs(bases.ofDigest(model.base.digest), asking, request);
+      }),
     listModels: (principal) => resolver.list(principal),
     showModel: (principal, id) => resolver.show(principal, id),
     async metricsText() {

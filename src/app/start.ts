@@ -9,7 +9,10 @@ import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
 import { resolveBase, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { scoreQuestions } from './evaluate.ts';
+import { ACTOR_CLI } from './governance/entries.ts';
+import { createKey } from './governance/keys.ts';
 import { openPlatform } from './platform.ts';
+import { createTenant } from './tenants.ts';
 import { trainAdapter, type TrainEvents, type TrainOptions, type TrainOutcome } from './runs/train.ts';
 
 /** The base of the demonstration. */
@@ -139,9 +142,9 @@ function scoreTask(
 async function makeKey(config: AppConfig, tenant: string): Promise<string> {
   await using platform = await openPlatform(config);
   try {
-    platform.tenants.create(tenant);
+    createTenant(platform, ACTOR_CLI, tenant, {});
   } catch (error) {
     if (!(error instanceof EspalierError && error.code === 'TENANT_EXISTS')) throw error;
   }
-  return platform.keys.create({ tenant, role: 'reader', label: 'npm start' }).secret;
+  return createKey(platform, ACTOR_CLI, { tenant, role: 'reader', label: 'npm start' }).secret;
 }

@@ -1,6 +1,7 @@
 import { systemClock } from '../base/index.ts';
 import type { TenantServices, TenantUsage } from '../http/index.ts';
-import type { Quotas, RateLimits, UsageRow } from '../tenancy/index.ts';
+import type { Quotas, RateLimits, Tenant, TenantLimits, UsageRow } from '../tenancy/index.ts';
+import { tenantEntry } from './governance/entries.ts';
 import type { Platform } from './platform.ts';
 
 /** What of a tenant's limits is in use, as far as this home knows; the rest is known to the server that counts it. */
@@ -19,6 +20,44 @@ export function storedUsage({ registry, usage }: Platform, tenant: string): Stor
     promptTokensToday: sum(({ promptTokens }) => promptTokens),
     completionTokensToday: sum(({ completionTokens }) => completionTokens),
   };
+}
+
+/** @param actor whoever asked for it, for the audit log, as below @throws REQUEST_INVALID TENANT_EXISTS */
+export function createTenant(
+  { tenants, audit }: Pick<Platform, 'tenants' | 'audit'>,
+  actor: string,
+  name: string,
+  limits: Partial<TenantLimits>,
+): Tenant {
+  return audit.during(
+    () => tenants.create(name, limits),
+    () => tenantEntry(actor, 'tenant.create', name, limits),
+  );
+}
+
+/** @throws TENANT_NOT_FOUND REQUEST_INVALID */
+export function changeTenant(
+  { tenants, audit }: Pick<Platform, 'tenants' | 'audit'>,
+  actor: string,
+  name: string,
+  limits: Partial<TenantLimits>,
+): Tenant {
+  return audit.during(
+    () => tenants.setLimits(name, limits),
+    () => tenantEntry(actor, 'tenant.change', name, limits),
+  );
+}
+
+/** Removes a tenant and its keys; what it has elsewhere stays. @throws TENANT_NOT_FOUND */
+export function removeTenant(
+  { tenants, audit }: Pick<Platform, 'tenants' | 'audit'>,
+  actor: string,
+  name: string,
+): void {
+  audit.during(
+    () => tenants.remove(name),
+    () => tenantEntry(actor, 'tenant.remove', name),
+  );
 }
 
 /** Tenants over HTTP: each sees itself, the operator all. */
@@ -41,6 +80,7 @@ export function makeTenantServices(platform: Platform, quotas: Quotas, rates: Ra
         },
       };
     },
-    change: (name, limits) => tenants.setLimits(name, limits),
+    change: ({ keyId }, name, limits) => changeTenant(platform, keyId, name, limits),
+    create: ({ keyId }, name, limits) => createTenant(platform, keyId, name, limits),
   };
 }

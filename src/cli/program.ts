@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { readConfig, VERSION } from '../app/index.ts';
 import { adaptersCommand } from './commands/adapters.ts';
+import { auditCommand } from './commands/audit.ts';
 import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
@@ -15,6 +16,7 @@ import { startCommand } from './commands/start.ts';
 import { sweepCommand } from './commands/sweep.ts';
 import { tenantsCommand } from './commands/tenants.ts';
 import { trainCommand } from './commands/train.ts';
+import { usageCommand } from './commands/usage.ts';
 
 /** The whole command line. Every command reads the environment through one config and throws; main.ts reports. */
 export function makeProgram(): Command {
@@ -37,6 +39,8 @@ export function makeProgram(): Command {
     routesCommand,
     tenantsCommand,
     keysCommand,
+    usageCommand,
+    auditCommand,
     jobsCommand,
     serveCommand,
     benchCommand,

@@ -80,5 +80,12 @@ export {
 export type { PreferenceExample } from './data/preference-jsonl.ts';
 export type { RatedExample } from './data/rated-jsonl.ts';
 export { EventFile, type ScalarEvent } from './tensorboard/event-file.ts';
-export { CHAT_ROLES, parseMessages, type ChatMessage, type ChatRole, type ToolCall } from './data/chat-message.ts';
+export {
+  CHAT_ROLES,
+  joinTextParts,
+  parseMessages,
+  type ChatMessage,
+  type ChatRole,
+  type ToolCall,
+} from './data/chat-message.ts';
 export { digestOfBytes, digestOfFile, digestOfFiles, digestOfTensors, canonicalJson } from './digest.ts';

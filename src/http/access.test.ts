@@ -79,6 +79,12 @@ test('a reader’s key changes nothing and reads no training data', async () => 
     ['POST', '/api/routes/spam'],
     ['POST', '/api/routes/spam/promote'],
     ['POST', '/api/routes/spam/rollback'],
+    ['POST', '/api/routes/spam/gate'],
+    ['DELETE', '/api/routes/spam/gate'],
+    ['POST', '/api/routes/spam/canary'],
+    ['DELETE', '/api/routes/spam/canary'],
+    ['POST', '/api/routes/spam/shadow'],
+    ['DELETE', '/api/routes/spam/shadow'],
   ];
   for (const [method, path] of refused) {
     const asked = (key: string) =>

@@ -7,6 +7,7 @@ import { HttpMetrics } from './http-metrics.ts';
 import type { RequestContext, Route } from './route.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
+import { deliveryRoutes } from './routes/delivery.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
 import {
   deleteLoraAdapterRoute,
@@ -35,7 +36,10 @@ import {
   showTaskRouteRoute,
 } from './routes/task-routes.ts';
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
-import { changeTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
+import { listAuditRoute } from './routes/audit.ts';
+import { createKeyRoute, listKeysRoute, revokeKeyRoute } from './routes/keys.ts';
+import { changeTenantRoute, createTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
+import { usageRoute } from './routes/usage.ts';
 import type { Services } from './services.ts';
 
 export interface AppOptions {
@@ -84,9 +88,16 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     setTaskRouteRoute,
     promoteRoute,
     rollbackRoute,
+    ...deliveryRoutes,
     listTenantsRoute,
     showTenantRoute,
     changeTenantRoute,
+    createTenantRoute,
+    listKeysRoute,
+    createKeyRoute,
+    revokeKeyRoute,
+    usageRoute,
+    listAuditRoute,
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),

@@ -49,7 +49,7 @@ export async function answerGeneration(context: KeyedContext, generation: Genera
   const admission = services.admit(principal);
   const release = (): void => admission[Symbol.dispose]();
   try {
-    const model = await services.resolveModel(principal, generation.selection);
+    const model = await services.resolveModel(principal, generation.selection, context.requestId);
     context.note({ model: model.modelName, adapter: model.adapter?.digest ?? null });
     const shape = generation.shape(answerHead(newId(generation.idPrefix), epochSeconds(context.clock), model));
     if (generation.stream) return await streamAnswer(context, generation, model, shape, release);

@@ -1,7 +1,7 @@
 /**
  * http: OpenAI's shapes on the wire, over functions that the app passes in.
  * Owns: the listening socket, the schemas of requests and responses, the map from error kinds to statuses.
- * May import: base formats, and types of serving registry tenancy jobs.   Called by: app.
+ * May import: base formats, and types of serving registry delivery tenancy audit jobs.   Called by: app.
  * Runs on: the main thread.
  * Throws: CONFIG_INVALID REQUEST_INVALID KEY_INVALID INTERNAL.
  */
@@ -9,7 +9,9 @@ export { startServer, type RunningServer, type ServerOptions } from './server.ts
 export { createApp, type AppOptions } from './app.ts';
 export type { AdapterServices, LoadRequest, NamedResidence, Unloaded } from './adapter-services.ts';
 export type { FileFields, FileServices, JobRequest, JobServices, UploadRequest } from './tuning-services.ts';
+export type { DeliveryServices, GateRequest } from './delivery-services.ts';
 export type { TaskRoute, TaskServices } from './task-services.ts';
+export type { AuditQuery, AuditServices, KeyServices, UsageQuery, UsageServices } from './governance-services.ts';
 export type { TenantServices, TenantUsage } from './tenant-services.ts';
 export type {
   AnswerDelta,
@@ -25,6 +27,7 @@ export type {
   ModelSelection,
   ResolvedModel,
   ResolvedPart,
+  RoutedRequest,
   Scheduling,
   Services,
   TextInput,

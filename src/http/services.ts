@@ -1,6 +1,9 @@
+import type { Canary, CanaryArm } from '../delivery/index.ts';
 import type { ChatMessage } from '../formats/index.ts';
 import type { Principal, RateState } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
+import type { DeliveryServices } from './delivery-services.ts';
+import type { AuditServices, KeyServices, UsageServices } from './governance-services.ts';
 import type { TaskServices } from './task-services.ts';
 import type { FileServices, JobServices } from './tuning-services.ts';
 import type { TenantServices } from './tenant-services.ts';
@@ -41,6 +44,17 @@ export interface ResolvedModel {
   readonly adapter: { readonly digest: string; readonly reference: string } | null;
   /** The adapters of a mix; absent: there is none. */
   readonly mix?: readonly ResolvedPart[] | undefined;
+  /** Of a request that named a task; it goes back with the model when the answer is asked. */
+  readonly routed?: RoutedRequest | undefined;
+}
+
+/** Of a request that named a task: how it came to its version. */
+export interface RoutedRequest {
+  readonly tenant: string;
+  readonly task: string;
+  readonly requestId: string;
+  /** On which side of the task's canary it is; null: there is none. */
+  readonly trial: { readonly canary: Canary; readonly arm: CanaryArm } | null;
 }
 
 /** A function that the model may call. */
@@ -228,7 +242,11 @@ export interface Services {
   readonly files: FileServices;
   readonly jobs: JobServices;
   readonly tasks: TaskServices;
+  readonly delivery: DeliveryServices;
   readonly tenants: TenantServices;
+  readonly keys: KeyServices;
+  readonly audit: AuditServices;
+  readonly usage: UsageServices;
   /** @throws KEY_INVALID */
   authenticate(key: string): Principal;
   /** Lets a request in; it is disposed of after the request's last byte. @throws OVERLOADED too many at once, or per minute */
@@ -236,7 +254,11 @@ export interface Services {
   /** What is left of the key's tenant's minute; null: it has no limits. */
   rates(principal: Principal): RateState | null;
   /** @throws MODEL_NOT_FOUND ADAPTER_NOT_FOUND also for what belongs to another tenant */
-  resolveModel(principal: Principal, selection: ModelSelection): ResolvedModel | Promise<ResolvedModel>;
+  resolveModel(
+    principal: Principal,
+    selection: ModelSelection,
+    requestId: string,
+  ): ResolvedModel | Promise<ResolvedModel>;
   /**
    * Answers. It stops work soon after `signal` fires or the consumer returns. Usage is recorded here, because only here is it known
    * when a client leaves half way.

@@ -22,5 +22,7 @@ export interface TenantServices {
   /** @throws TENANT_NOT_FOUND also of what is not the key's own */
   show(principal: Principal, name: string): { readonly tenant: Tenant; readonly usage: TenantUsage };
   /** The caller is the operator. @throws TENANT_NOT_FOUND REQUEST_INVALID */
-  change(name: string, limits: Partial<TenantLimits>): Tenant;
+  change(principal: Principal, name: string, limits: Partial<TenantLimits>): Tenant;
+  /** The caller is the operator. @throws TENANT_EXISTS REQUEST_INVALID */
+  create(principal: Principal, name: string, limits: Partial<TenantLimits>): Tenant;
 }

@@ -165,20 +165,32 @@ export class FileStore {
     return { items: rows.slice(0, limit).map(fileOf), hasMore: rows.length > limit };
   }
 
-  /** Jobs that use it keep its bytes until they end. @throws STORED_FILE_NOT_FOUND */
-  delete(tenant: string | null, id: string): StoredFile {
-    const file = this.get(tenant, id);
-    this.#database.run('DELETE FROM stored_files WHERE id = ?', id);
+  /**
+   * Jobs that use it keep its bytes until they end.
+   * @param onDelete called inside the transaction: what it throws keeps the file
+   * @throws STORED_FILE_NOT_FOUND
+   */
+  delete(tenant: string | null, id: string, onDelete?: (file: StoredFile) => void): StoredFile {
+    const file = this.#database.transaction(() => {
+      const found = this.get(tenant, id);
+      this.#database.run('DELETE FROM stored_files WHERE id = ?', id);
+      onDelete?.(found);
+      return found;
+    });
     this.#removeUnnamed([file.digest]);
     return file;
   }
 
-  /** Removes files whose time is over. @returns how many */
-  removeExpired(): number {
-    const rows = this.#database.all<{ digest: Digest }>(
-      'DELETE FROM stored_files WHERE expires_at IS NOT NULL AND expires_at <= ? RETURNING digest',
-      Math.floor(this.#clock.epochMs()),
-    );
+  /** Removes files whose time is over. @param onDelete as of {@link delete}, for each @returns how many */
+  removeExpired(onDelete?: (file: StoredFile) => void): number {
+    const rows = this.#database.transaction(() => {
+      const expired = this.#database.all<FileRow>(
+        'DELETE FROM stored_files WHERE expires_at IS NOT NULL AND expires_at <= ? RETURNING *',
+        Math.floor(this.#clock.epochMs()),
+      );
+      for (const row of expired) onDelete?.(fileOf(row));
+      return expired;
+    });
     this.#removeUnnamed(rows.map(({ digest }) => digest));
     return rows.length;
   }

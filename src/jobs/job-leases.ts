@@ -40,13 +40,16 @@ export class JobLeases {
   readonly #database: Database;
   readonly #files: FileStore;
   readonly #clock: Clock;
+  readonly #onEnd: ((job: Job) => void) | undefined;
   /** Leases that this object has given out and not taken back. */
   readonly #held = new Set<string>();
 
-  constructor(database: Database, files: FileStore, clock: Clock) {
+  /** @param onEnd told of a job that its runner has ended, inside the transaction that ends it */
+  constructor(database: Database, files: FileStore, clock: Clock, onEnd?: (job: Job) => void) {
     this.#database = database;
     this.#files = files;
     this.#clock = clock;
+    this.#onEnd = onEnd;
   }
 
   /** Takes the job whose turn it is, see {@link chooseJob}; undefined: there is none. */
@@ -200,6 +203,7 @@ export class JobLeases {
         row.id,
       );
       change(row.id);
+      if (isFinal(next)) this.#onEnd?.(jobOf(this.#require(row.id)));
       return true;
     });
     return reported ?? false;

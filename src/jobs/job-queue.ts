@@ -59,8 +59,8 @@ export class JobQueue {
     return this.#database.transaction(() => {
       this.#database.run(
         `INSERT INTO jobs (id, tenant, status, base_name, base_digest, suffix, seed, method, requested, training_file, training_digest,
-           validation_file, validation_digest, metadata, created_at, model_name)
-         VALUES (?, ?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           validation_file, validation_digest, metadata, created_at, model_name, project)
+         VALUES (?, ?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         id,
         job.tenant,
         job.base.name,
@@ -76,6 +76,7 @@ export class JobQueue {
         JSON.stringify(job.metadata),
         Math.floor(this.#clock.epochMs()),
         modelNameOf(job.base.name, job.tenant, job.suffix, id),
+        job.project ?? null,
       );
       this.#tell(id, `Created fine-tuning job: ${id}`);
       this.#tell(id, `Validating training file: ${job.training.id}`);

@@ -8,6 +8,7 @@ export interface JobRow {
   readonly seq: number;
   readonly id: string;
   readonly tenant: string;
+  readonly project: string | null;
   readonly status: JobStatus;
   readonly base_name: string;
   readonly base_digest: Digest;
@@ -40,6 +41,7 @@ export function jobOf(row: JobRow): Job {
   return {
     id: row.id,
     tenant: row.tenant,
+    project: row.project,
     status: row.status,
     base: { name: row.base_name, digest: row.base_digest },
     method: row.method,

@@ -21,6 +21,8 @@ export interface JobFile {
 /** What a tenant asks for, checked. */
 export interface NewJob {
   readonly tenant: string;
+  /** To which its usage is counted; null: none. */
+  readonly project?: string | null;
   readonly base: { readonly name: string; readonly digest: Digest };
   readonly method: JobMethod;
   readonly hyperparameters: RequestedHyperparameters;

@@ -76,5 +76,6 @@ CREATE TABLE job_checkpoints (
 CREATE INDEX job_checkpoints_by_reference ON job_checkpoints (reference);
 `,
     },
+    { version: 2, name: 'projects of jobs', sql: 'ALTER TABLE jobs ADD COLUMN project TEXT' },
   ],
 };

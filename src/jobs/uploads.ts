@@ -116,6 +116,7 @@ export class Uploads {
 
   /**
    * @param isWhole settles when nothing more comes; the part counts only then
+   * @param onAdd called inside the transaction: what it throws leaves the part out
    * @throws UPLOAD_NOT_FOUND; REQUEST_INVALID it is no longer pending, or the part is too large
    */
   addPart(
@@ -123,12 +124,13 @@ export class Uploads {
     id: string,
     chunks: AsyncIterable<Uint8Array>,
     isWhole: Promise<unknown>,
+    onAdd?: (part: UploadPart, upload: Upload) => void,
   ): Promise<UploadPart> {
     this.#requirePending(tenant, id);
     return this.#files.stage(chunks, MAX_PART_BYTES, async ({ digest, sizeBytes }) => {
       await isWhole;
       return this.#database.transaction(() => {
-        this.#requirePending(tenant, id);
+        const pending = this.#requirePending(tenant, id);
         const part = { id: newId('part_'), upload: id, createdAt: Math.floor(this.#clock.epochMs()) };
         this.#database.run(
           'INSERT INTO upload_parts (id, upload, digest, size_bytes, created_at) VALUES (?, ?, ?, ?, ?)',
@@ -138,6 +140,7 @@ export class Uploads {
           sizeBytes,
           part.createdAt,
         );
+        onAdd?.(part, pending);
         return part;
       });
     });
@@ -146,6 +149,7 @@ export class Uploads {
   /**
    * Joins the parts, in the order that is given, to a file.
    * @param judge looks at the whole: the path of its bytes
+   * @param onComplete called inside the transaction: what it throws leaves the upload as it was
    * @throws UPLOAD_NOT_FOUND; REQUEST_INVALID a part is unknown, or they do not add up to what was announced
    */
   async complete(
@@ -153,6 +157,7 @@ export class Uploads {
     id: string,
     partIds: readonly string[],
     judge: (path: string, filename: string) => Promise<FileVerdict>,
+    onComplete?: (file: StoredFile) => void,
   ): Promise<StoredFile> {
     const upload = this.#requirePending(tenant, id);
     const parts = partIds.map((partId) => this.#part(id, partId));
@@ -174,6 +179,7 @@ export class Uploads {
         );
         this.#database.run("UPDATE uploads SET status = 'completed', file = ? WHERE id = ?", added.id, id);
         this.#database.run('DELETE FROM upload_parts WHERE upload = ?', id);
+        onComplete?.(added);
         return added;
       });
       this.#files.release(parts.map(({ digest }) => digest));
@@ -181,11 +187,12 @@ export class Uploads {
     });
   }
 
-  /** @throws UPLOAD_NOT_FOUND; REQUEST_INVALID it is no longer pending */
-  cancel(tenant: string | null, id: string): Upload {
+  /** @param onCancel called inside the transaction @throws UPLOAD_NOT_FOUND; REQUEST_INVALID it is no longer pending */
+  cancel(tenant: string | null, id: string, onCancel?: (upload: Upload) => void): Upload {
     const parts = this.#database.transaction(() => {
-      this.#requirePending(tenant, id);
+      const pending = this.#requirePending(tenant, id);
       this.#database.run("UPDATE uploads SET status = 'cancelled' WHERE id = ?", id);
+      onCancel?.(pending);
       return this.#removeParts('upload = ?', id);
     });
     this.#files.release(parts);

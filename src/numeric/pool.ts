@@ -1,86 +1,85 @@
 import type { Floats } from './kernels.ts';
+import { Slab } from './slab.ts';
 
 export type Precision = 'f32' | 'f64';
 
-/** Buffers of steps that have not been asked for this long are let go. */
+/** Slabs that no step has used for this long are let go. */
 const IDLE_STEPS = 4;
 
-/** A free buffer may be so many times as long as what is asked for. */
-const LONGEST_SUBSTITUTE = 1.5;
+/** Every buffer begins on a cache line of its slab. */
+const ALIGNMENT = 64;
+
+/** The first slab is small, each further one twice as long: what works with little holds little. */
+const FIRST_SLAB_BYTES = 1 << 20;
+const LONGEST_SLAB_BYTES = 32 << 20;
 
 /**
  * Reusable buffers for activations and gradients, so that a step allocates nothing after the first and memory has a bound
- * that does not wait for the garbage collector. Lengths are rounded up to an eighth of their power of two: steps of slightly
- * different sizes share buffers, at most 12.5 % is wasted. Where no buffer of that length is free, one of up to half as much again will do, so that
- * micro-batches of many sizes hold little more than the largest of them needs.
+ * that does not wait for the garbage collector. Buffers are cut out of slabs, each from the smallest gap that holds it, and gaps that meet become
+ * one: steps of any sizes share the same bytes, and all of them together hold little more than the largest one needs.
  */
 export class BufferPool {
   readonly precision: Precision;
-  readonly #free = new Map<number, { buffers: Floats[]; lastUsed: number }>();
-  readonly #capacities = new WeakMap<ArrayBufferLike, Floats>();
+  readonly #slabs = new Map<ArrayBufferLike, Slab>();
   #step = 0;
   #bytes = 0;
-  #peakBytes = 0;
+  #lentBytes = 0;
+  #peakLentBytes = 0;
 
   constructor(precision: Precision = 'f32') {
     this.precision = precision;
   }
 
-  /** Bytes of all buffers, in use or free. */
+  /** Bytes of all slabs, in use or free. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  get peakBytes(): number {
-    return this.#peakBytes;
+  /** The most bytes that were in use at once. */
+  get peakLentBytes(): number {
+    return this.#peakLentBytes;
   }
 
   /** `length` values that hold anything. */
   take(length: number): Floats {
-    const capacity = roundUp(length);
-    let whole = this.#takeFree(capacity);
-    if (!whole) {
-      whole = this.precision === 'f32' ? new Float32Array(capacity) : new Float64Array(capacity);
-      this.#capacities.set(whole.buffer, whole);
-      this.#bytes += whole.byteLength;
-      this.#peakBytes = Math.max(this.#peakBytes, this.#bytes);
-    }
-    return whole.subarray(0, length);
+    const Values = this.precision === 'f32' ? Float32Array : Float64Array;
+    const numBytes = ALIGNMENT * Math.max(1, Math.ceil((length * Values.BYTES_PER_ELEMENT) / ALIGNMENT));
+    const slab = this.#slabFor(numBytes);
+    slab.lastUsed = this.#step;
+    this.#lentBytes += numBytes;
+    this.#peakLentBytes = Math.max(this.#peakLentBytes, this.#lentBytes);
+    return new Values(slab.buffer, slab.take(numBytes), length);
   }
 
-  /** The smallest free buffer that is long enough and not too long. */
-  #takeFree(capacity: number): Floats | undefined {
-    for (let length = capacity; length <= LONGEST_SUBSTITUTE * capacity; length = roundUp(length + 1)) {
-      const shelf = this.#free.get(length);
-      const whole = shelf?.buffers.pop();
-      if (!shelf || !whole) continue;
-      shelf.lastUsed = this.#step;
-      return whole;
+  /** The slab with the smallest gap that is long enough; a new one if there is none. */
+  #slabFor(numBytes: number): Slab {
+    let best: Slab | undefined;
+    let bestGap = Infinity;
+    for (const slab of this.#slabs.values()) {
+      const gap = slab.gapFor(numBytes);
+      if (gap === undefined || gap >= bestGap) continue;
+      [best, bestGap] = [slab, gap];
     }
-    return undefined;
+    if (best) return best;
+    const made = new Slab(Math.max(numBytes, Math.min(FIRST_SLAB_BYTES * 2 ** this.#slabs.size, LONGEST_SLAB_BYTES)));
+    this.#slabs.set(made.buffer, made);
+    this.#bytes += made.buffer.byteLength;
+    return made;
   }
 
   give(values: Floats): void {
-    const whole = this.#capacities.get(values.buffer);
-    if (!whole) throw new Error('a buffer was given back that the pool never lent');
-    let shelf = this.#free.get(whole.length);
-    if (!shelf) this.#free.set(whole.length, (shelf = { buffers: [], lastUsed: this.#step }));
-    shelf.lastUsed = this.#step;
-    shelf.buffers.push(whole);
+    const numBytes = this.#slabs.get(values.buffer)?.give(values.byteOffset);
+    if (numBytes === undefined) throw new Error('a buffer was given back that the pool never lent');
+    this.#lentBytes -= numBytes;
   }
 
-  /** Marks the end of a step: buffers of sizes that were not used lately are freed. */
+  /** Marks the end of a step: slabs that were not used lately are freed. */
   endStep(): void {
     this.#step++;
-    for (const [capacity, shelf] of this.#free) {
-      if (this.#step - shelf.lastUsed <= IDLE_STEPS) continue;
-      for (const buffer of shelf.buffers) this.#bytes -= buffer.byteLength;
-      this.#free.delete(capacity);
+    for (const slab of this.#slabs.values()) {
+      if (!slab.isFree || this.#step - slab.lastUsed <= IDLE_STEPS) continue;
+      this.#bytes -= slab.buffer.byteLength;
+      this.#slabs.delete(slab.buffer);
     }
   }
-}
-
-function roundUp(length: number): number {
-  const granule = Math.max(16, 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(1, length))) - 3));
-  return Math.max(granule, Math.ceil(length / granule) * granule);
 }

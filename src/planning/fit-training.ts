@@ -27,7 +27,7 @@ export interface TrainingFit {
 
 /** What the process takes beside the plan's parts: the runtime, the program, a kernel's own buffers. */
 const PROCESS_BYTES = 160 * 2 ** 20;
-/** Buffers are rounded up, by at most an eighth of what is in them. */
+/** Buffers leave gaps between them, of at most an eighth of what they hold. */
 const ROUNDING = 1.125;
 /** Below this a pass is so small that computing activations again is the better bargain. */
 const SMALL_PASS = 256;

@@ -19,4 +19,5 @@ export type { Page } from './catalog.ts';
 export { REGISTRY_MIGRATIONS } from './tables.ts';
 export { ROUTING_MIGRATIONS, type Split, type SplitEntry } from './splits.ts';
 export type { Search } from './tags.ts';
+export type { DataRole, KeptData, TrainingData } from './training-data.ts';
 export { Registry } from './registry.ts';

@@ -4,6 +4,7 @@ import type { AdapterFile, AdapterVersion, BaseReference, JsonValue } from './ad
 import { checkAlias, LATEST, moveAlias } from './aliases.ts';
 import { manifestText, storeFiles } from './artefact-files.ts';
 import { findVersion } from './catalog.ts';
+import { addData, storeData, type TrainingData } from './training-data.ts';
 import { requireAllowance, type Allowance } from './holdings.ts';
 
 /** What the files themselves do not say in one place. */
@@ -14,10 +15,14 @@ export interface PublishInfo {
   readonly parameters: number;
   readonly metrics?: { readonly [name: string]: number };
   readonly provenance?: { readonly [name: string]: JsonValue };
+  /** Files that it was trained on. They stay with the version, so that it can be trained anew on another base. */
+  readonly data?: readonly TrainingData[] | undefined;
   /** The alias that moves to the new version: `latest` unless told, none when null. */
   readonly alias?: string | null;
   /** How much the tenant may have, this version included. */
   readonly allowance?: Allowance | undefined;
+  /** Called for a new version inside the transaction that adds it: what it throws undoes the version. */
+  readonly onPublish?: ((version: AdapterVersion) => void) | undefined;
 }
 
 export interface PublishResult {
@@ -47,10 +52,13 @@ export async function publishArtefact(
   for (let numTries = 1; ; numTries++) {
     const files = await storeFiles(blobs, folder);
     const manifest = await blobs.put(manifestText({ ...info, files }));
+    const data = await storeData(blobs, info.data ?? []);
     const result = database.transaction(() => {
-      const needed = [manifest.digest, ...files.map(({ digest }) => digest)];
+      const needed = [manifest, ...files, ...data].map(({ digest }) => digest);
       if (!needed.every((digest) => blobs.has(digest))) return undefined;
-      return insertOnce(database, clock, target, manifest.digest, files, info);
+      const published = insertOnce(database, clock, target, manifest.digest, files, info);
+      addData(database, published.version, data);
+      return published;
     });
     if (result) return result;
     assert(numTries < MAX_TRIES, 'blobs that were just written are there');
@@ -107,6 +115,7 @@ function insertOnce(
   if (info.alias !== null) moveAlias(database, target, info.alias ?? LATEST, clock);
   const version = findVersion(database, 'byVersion', tenant, task, counter.last_version);
   assert(version, 'a version that was just inserted is found');
+  info.onPublish?.(version);
   return { version, isNew: true };
 }
 

@@ -68,7 +68,7 @@ const unknown = { code: 'ADAPTER_NOT_FOUND' };
 test('a published version keeps all that was said about it', async () => {
   const version = await publish('acme', 'spam', 'weights');
   const { files, digest, ...rest } = version;
-  assert.deepEqual(rest, { tenant: 'acme', task: 'spam', version: 1, ...INFO, sizeBytes: 27, createdAt: 1_002 });
+  assert.deepEqual(rest, { tenant: 'acme', task: 'spam', version: 1, ...INFO, sizeBytes: 27, createdAt: 1_003 });
   assert.match(digest, /^sha256:[0-9a-f]{64}$/);
   assert.deepEqual(
     files.map(({ name, sizeBytes }) => [name, sizeBytes]),

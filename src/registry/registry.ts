@@ -13,6 +13,7 @@ import { findReference, resolveReference } from './resolve.ts';
 import { listRoutes, routeTask } from './routes.ts';
 import { findSplit, setSplit, type Split, type SplitEntry } from './splits.ts';
 import { changeTags, searchVersions, tagsOf, type Search } from './tags.ts';
+import { dataOf, type DataRole, type KeptData } from './training-data.ts';
 import { sweepBlobs, verifyVersions } from './upkeep.ts';
 
 /**
@@ -107,6 +108,31 @@ export class Registry {
     });
   }
 
+  /** Adds scores that were measured later; one of the same name takes the old one's place. They are no part of what a version is. */
+  recordMetrics({ tenant, task, version }: AdapterVersion, metrics: Readonly<Record<string, number>>): void {
+    this.#database.run(
+      'UPDATE adapter_versions SET metrics = json_patch(metrics, ?) WHERE tenant = ? AND task = ? AND version = ?',
+      JSON.stringify(metrics),
+      tenant,
+      task,
+      version,
+    );
+  }
+
+  /** What a version was trained on, as far as it was kept. */
+  dataOf(version: AdapterVersion): KeptData[] {
+    return dataOf(this.#database, version);
+  }
+
+  /** Where a version's kept data is, for reading. @throws STORAGE_CORRUPT it is missing or damaged */
+  async dataPath(version: AdapterVersion, role: DataRole): Promise<string | undefined> {
+    const kept = this.dataOf(version).find((data) => data.role === role);
+    if (!kept) return undefined;
+    const state = await this.#blobs.verify(kept.digest);
+    if (state === 'whole') return this.#blobs.path(kept.digest);
+    return fail('STORAGE_CORRUPT', `the ${role} data of ${referenceOf(version)} (${kept.digest}) is ${state}`);
+  }
+
   /**
    * Points an alias at a version.
    * @throws ADAPTER_NOT_FOUND REQUEST_INVALID
@@ -146,12 +172,18 @@ export class Registry {
 
   /**
    * Removes a version and the blobs that nobody else uses. The task's last version takes the aliases with it.
+   * @param onRemove called inside the transaction: what it throws keeps the version
    * @throws ADAPTER_NOT_FOUND
    * @throws ADAPTER_IN_USE an alias or the task's split has it and the task has other versions: what is served must not change by accident
    */
-  async remove(tenant: string | null, reference: string): Promise<AdapterVersion> {
-    const removed = this.#database.transaction(() => {
+  async remove(
+    tenant: string | null,
+    reference: string,
+    onRemove?: (version: AdapterVersion) => void,
+  ): Promise<AdapterVersion> {
+    const [removed, data] = this.#database.transaction(() => {
       const version = this.resolve(tenant, reference);
+      const kept = this.dataOf(version);
       const { tenant: owner, task } = version;
       const aliases = this.aliasesOf(version);
       const count = this.#database.get<{ n: number }>(
@@ -180,9 +212,10 @@ export class Registry {
         task,
         version.version,
       );
-      return version;
+      onRemove?.(version);
+      return [version, kept] as const;
     });
-    await this.#sweep([removed.digest, ...removed.files.map(({ digest }) => digest)]);
+    await this.#sweep([removed, ...removed.files, ...data].map(({ digest }) => digest));
     return removed;
   }
 

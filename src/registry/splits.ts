@@ -43,6 +43,19 @@ CREATE TABLE adapter_tags (
 ) STRICT, WITHOUT ROWID;
 `,
     },
+    {
+      version: 2,
+      name: 'what versions were trained on',
+      sql: `
+CREATE TABLE adapter_data (
+  tenant TEXT NOT NULL, task TEXT NOT NULL, version INTEGER NOT NULL,
+  role TEXT NOT NULL, digest TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+  PRIMARY KEY (tenant, task, version, role),
+  FOREIGN KEY (tenant, task, version) REFERENCES adapter_versions (tenant, task, version) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX adapter_data_by_digest ON adapter_data (digest);
+`,
+    },
   ],
 };
 

@@ -3,6 +3,7 @@ import type { BlobStore, Database } from '../storage/index.ts';
 import { referenceOf } from './adapter-version.ts';
 import { manifestDigest } from './artefact-files.ts';
 import { listVersions } from './catalog.ts';
+import { dataOf } from './training-data.ts';
 
 /** Reads every blob that a version names. An empty list means that all is whole. */
 export async function verifyVersions(database: Database, blobs: BlobStore): Promise<Problem[]> {
@@ -15,7 +16,11 @@ export async function verifyVersions(database: Database, blobs: BlobStore): Prom
       if (manifestDigest(version) !== version.digest) {
         problems.push({ where, message: `its rows do not add up to ${version.digest}` });
       }
-      const needed = [{ name: 'manifest', digest: version.digest }, ...version.files];
+      const needed = [
+        { name: 'manifest', digest: version.digest },
+        ...version.files,
+        ...dataOf(database, version).map(({ role, digest }) => ({ name: `${role} data`, digest })),
+      ];
       for (const { name, digest } of needed) {
         const state = states.get(digest) ?? (await blobs.verify(digest));
         states.set(digest, state);
@@ -51,7 +56,8 @@ export function sweepBlobs(database: Database, blobs: BlobStore, candidates: rea
 
 function isNamed(database: Database, digest: Digest): boolean {
   const row = database.get<{ named: number }>(
-    `SELECT EXISTS (SELECT 1 FROM adapter_files WHERE digest = ?1) OR EXISTS (SELECT 1 FROM adapter_versions WHERE digest = ?1) AS named`,
+    `SELECT EXISTS (SELECT 1 FROM adapter_files WHERE digest = ?1) OR EXISTS (SELECT 1 FROM adapter_versions WHERE digest = ?1)
+       OR EXISTS (SELECT 1 FROM adapter_data WHERE digest = ?1) AS named`,
     digest,
   );
   return row?.named === 1;

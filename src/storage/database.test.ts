@@ -86,7 +86,7 @@ test('a file that is no database is refused', async () => {
   assert.throws(() => open('text.db'), { code: 'FILE_INVALID', message: /not an SQLite database/ });
 });
 
-test('a transaction is wholly done or not at all, and does not nest', () => {
+test('a transaction is wholly done or not at all, also inside another', () => {
   using database = open('transaction.db');
   const insert = (text: string): number => database.run('INSERT INTO notes (text) VALUES (?)', text);
   assert.equal(
@@ -99,18 +99,27 @@ test('a transaction is wholly done or not at all, and does not nest', () => {
       throw new Error('changed my mind');
     }),
   );
-  assert.throws(
-    () =>
-      database.transaction(() => {
-        insert('three');
-        database.transaction(() => insert('four'));
-      }),
-    { code: 'INTERNAL', message: /do not nest/ },
+  assert.throws(() =>
+    database.transaction(() => {
+      insert('three');
+      database.transaction(() => insert('four'));
+      throw new Error('the whole is undone');
+    }),
   );
+  database.transaction(() => {
+    insert('six');
+    assert.throws(() =>
+      database.transaction(() => {
+        insert('seven');
+        throw new Error('only the part is undone');
+      }),
+    );
+    database.transaction(() => insert('eight'));
+  });
   assert.throws(() => database.transaction(async () => insert('five')), { code: 'INTERNAL', message: /synchronous/ });
   assert.deepEqual(
     database.all<{ text: string }>('SELECT text FROM notes').map(({ text }) => text),
-    ['one'],
+    ['one', 'six', 'eight'],
   );
 });
 

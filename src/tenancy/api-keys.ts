@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { fail, newId, type Clock } from '../base/index.ts';
+import { fail, isName, newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import { failUnknownTenant } from './tenants.ts';
 
@@ -13,10 +13,13 @@ export interface Principal {
   readonly tenant: string | null;
   readonly role: Role;
   readonly keyId: string;
+  /** A label inside the tenant, to which usage is counted; null or absent: none. */
+  readonly project?: string | null;
 }
 
 /** What is kept of a key: never the key itself. */
 export interface ApiKey extends Principal {
+  readonly project: string | null;
   readonly label: string;
   /** The first characters of the key, to recognise it by. */
   readonly hint: string;
@@ -30,6 +33,8 @@ export interface NewApiKey {
   readonly tenant: string | null;
   readonly role: Role;
   readonly label?: string;
+  /** Requests with the key are this project's, whatever they say; null: they may name one. */
+  readonly project?: string | null;
   readonly expiresAt?: number | null;
 }
 
@@ -38,6 +43,7 @@ interface KeyRow {
   readonly tenant: string | null;
   readonly role: Role;
   readonly label: string;
+  readonly project: string | null;
   readonly hint: string;
   readonly created_at: number;
   readonly expires_at: number | null;
@@ -67,7 +73,10 @@ export class ApiKeys {
    * @throws TENANT_NOT_FOUND
    * @throws REQUEST_INVALID an operator's key is not an admin's, or the expiry is past
    */
-  create({ tenant, role, label = '', expiresAt = null }: NewApiKey): { readonly secret: string; readonly key: ApiKey } {
+  create({ tenant, role, label = '', project = null, expiresAt = null }: NewApiKey): {
+    readonly secret: string;
+    readonly key: ApiKey;
+  } {
     const now = Math.floor(this.#clock.epochMs());
     if (!ROLES.includes(role))
       fail('REQUEST_INVALID', `role must be one of ${ROLES.join('|')}, got "${role}"`, { param: 'role' });
@@ -79,6 +88,12 @@ export class ApiKeys {
     if (expiresAt !== null && !(expiresAt > now)) {
       fail('REQUEST_INVALID', 'expiresAt must be in the future', { param: 'expiresAt' });
     }
+    if (project !== null && !isName(project)) {
+      fail('REQUEST_INVALID', `project "${project}" must hold only a-z, 0-9, ".", "_", "-"`, { param: 'project' });
+    }
+    if (project !== null && tenant === null) {
+      fail('REQUEST_INVALID', 'a project belongs to a tenant: an operator’s key has none', { param: 'project' });
+    }
     // Two ids, because one has 24 characters.
     const secret = newId(newId(PREFIX));
     const key: ApiKey = {
@@ -86,6 +101,7 @@ export class ApiKeys {
       tenant,
       role,
       label,
+      project,
       hint: secret.slice(0, HINT_LENGTH),
       createdAt: now,
       expiresAt: expiresAt === null ? null : Math.floor(expiresAt),
@@ -95,12 +111,13 @@ export class ApiKeys {
       if (tenant !== null && !this.#database.get('SELECT 1 FROM tenants WHERE name = ?', tenant))
         failUnknownTenant(tenant);
       this.#database.run(
-        'INSERT INTO api_keys (id, tenant, hash, hint, label, role, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT INTO api_keys (id, tenant, hash, hint, label, project, role, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
         key.keyId,
         tenant,
         hashOf(secret),
         key.hint,
         label,
+        project,
         role,
         now,
         key.expiresAt,
@@ -120,7 +137,7 @@ export class ApiKeys {
     if (row.expires_at !== null && row.expires_at <= this.#clock.epochMs()) {
       fail('KEY_INVALID', `the API key ${row.id} has expired`);
     }
-    return { tenant: row.tenant, role: row.role, keyId: row.id };
+    return { tenant: row.tenant, role: row.role, keyId: row.id, project: row.project };
   }
 
   /** The keys of a tenant, or of everybody, oldest first. */
@@ -140,7 +157,12 @@ export class ApiKeys {
       keyId,
     );
     const row = this.#database.get<KeyRow>('SELECT * FROM api_keys WHERE id = ?', keyId);
-    return row ? keyOf(row) : fail('KEY_NOT_FOUND', `no API key has the id "${keyId}"`, { param: 'key' });
+    return row ? keyOf(row) : this.refuseUnknown(keyId);
+  }
+
+  /** The answer for a key that does not exist, or must not be seen. @throws KEY_NOT_FOUND always */
+  refuseUnknown(keyId: string): never {
+    return fail('KEY_NOT_FOUND', `no API key has the id "${keyId}"`, { param: 'key' });
   }
 }
 
@@ -154,6 +176,7 @@ function keyOf(row: KeyRow): ApiKey {
     tenant: row.tenant,
     role: row.role,
     label: row.label,
+    project: row.project,
     hint: row.hint,
     createdAt: row.created_at,
     expiresAt: row.expires_at,

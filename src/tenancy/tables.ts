@@ -1,6 +1,9 @@
 import type { MigrationSet } from '../storage/index.ts';
 
-/** Keys go with their tenant; usage stays, because it is what was consumed. */
+/**
+ * Keys go with their tenant; usage stays, because it is what was consumed: of an erased tenant as sums without its name. A price holds from a
+ * day on; the tenant '' is everybody. An erasure is there from its order to its end, and has the name only until then.
+ */
 export const TENANCY_MIGRATIONS: MigrationSet = {
   room: 'tenancy',
   migrations: [
@@ -40,6 +43,35 @@ ALTER TABLE tenants ADD COLUMN tokens_per_minute INTEGER;
 ALTER TABLE tenants ADD COLUMN max_priority INTEGER;
 ALTER TABLE tenants ADD COLUMN max_adapters INTEGER;
 ALTER TABLE tenants ADD COLUMN max_adapter_bytes INTEGER;
+`,
+    },
+    {
+      version: 3,
+      name: 'projects, training tokens, prices, erasures',
+      sql: `
+ALTER TABLE api_keys ADD COLUMN project TEXT;
+
+ALTER TABLE usage RENAME TO usage_before_projects;
+CREATE TABLE usage (
+  tenant TEXT NOT NULL, project TEXT NOT NULL, day TEXT NOT NULL, adapter TEXT NOT NULL,
+  requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+  training_tokens INTEGER NOT NULL,
+  PRIMARY KEY (tenant, day, adapter, project)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX usage_by_day ON usage (day);
+INSERT INTO usage SELECT tenant, '', day, adapter, requests, prompt_tokens, cached_tokens, completion_tokens, 0 FROM usage_before_projects;
+DROP TABLE usage_before_projects;
+
+CREATE TABLE prices (
+  tenant TEXT NOT NULL, from_day TEXT NOT NULL, currency TEXT,
+  prompt REAL, cached REAL, completion REAL, training REAL,
+  PRIMARY KEY (tenant, from_day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE erasures (
+  id TEXT PRIMARY KEY, tenant TEXT UNIQUE, actor TEXT NOT NULL, begun_at INTEGER NOT NULL, finished_at INTEGER,
+  report TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 `,
     },
   ],

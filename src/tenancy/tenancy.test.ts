@@ -76,7 +76,7 @@ test('a key opens its tenant, and only its hash is kept', () => {
   tenants.create('acme');
   const { secret, key } = keys.create({ tenant: 'acme', role: 'writer', label: 'ci' });
   assert.match(secret, /^esp_[0-9A-Za-z]{48}$/);
-  assert.deepEqual(keys.authenticate(secret), { tenant: 'acme', role: 'writer', keyId: key.keyId });
+  assert.deepEqual(keys.authenticate(secret), { tenant: 'acme', role: 'writer', keyId: key.keyId, project: null });
   const stored = JSON.stringify(database.all('SELECT id, tenant, hex(hash), hint, label, role FROM api_keys'));
   assert.ok(!stored.includes(secret.slice(8)));
   assert.deepEqual(keys.list('acme'), [key]);
@@ -163,6 +163,7 @@ test('a tenant has its own limit of requests in flight, and others do not feel i
 });
 
 test('usage adds up per tenant, day and adapter, over several flushes', () => {
+  for (const name of ['acme', 'globex']) tenants.create(name);
   const meter = new UsageMeter(database, clock);
   meter.add('acme', 'sha256:a', { promptTokens: 10, cachedTokens: 4, completionTokens: 3 });
   meter.flush();
@@ -177,30 +178,36 @@ test('usage adds up per tenant, day and adapter, over several flushes', () => {
   assert.deepEqual(rows, [
     {
       tenant: 'acme',
+      project: '',
       day: '2026-01-31',
       adapter: 'base',
       requests: 1,
       promptTokens: 2,
       cachedTokens: 0,
       completionTokens: 2,
+      trainingTokens: 0,
     },
     {
       tenant: 'acme',
+      project: '',
       day: '2026-01-31',
       adapter: 'sha256:a',
       requests: 2,
       promptTokens: 11,
       cachedTokens: 5,
       completionTokens: 4,
+      trainingTokens: 0,
     },
     {
       tenant: 'acme',
+      project: '',
       day: '2026-02-01',
       adapter: 'base',
       requests: 1,
       promptTokens: 5,
       cachedTokens: 0,
       completionTokens: 5,
+      trainingTokens: 0,
     },
   ]);
   now += DAY_MS;
@@ -208,6 +215,7 @@ test('usage adds up per tenant, day and adapter, over several flushes', () => {
 });
 
 test('usage that cannot be written is not lost', () => {
+  tenants.create('acme');
   const meter = new UsageMeter(database, clock);
   meter.add('acme', null, { promptTokens: 1, cachedTokens: 0, completionTokens: 1 });
   database.execute('ALTER TABLE usage RENAME TO elsewhere');

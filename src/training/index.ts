@@ -36,4 +36,4 @@ export { TrainingGroup, type GroupEvent } from './group.ts';
 export { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 export { makeObjective, OBJECTIVES } from './objectives/index.ts';
 export type { MetricSum, Objective, ObjectiveConfig, ObjectiveLoss, ObjectiveName } from './objectives/objective.ts';
-export { ANSWER_METRICS, canStillMatch, scoreAnswers, type Answer, type AnswerMetric } from './score.ts';
+export { ANSWER_METRICS, canStillMatch, rougeL, scoreAnswers, type Answer, type AnswerMetric } from './score.ts';

@@ -59,7 +59,7 @@ function step(base: BaseModel, recompute: boolean): Step {
     losses,
     gradients: parameters.map(({ gradient }) => gradient.data as Float32Array),
     generator: dropoutRng.state,
-    peakBytes: pool.peakBytes,
+    peakBytes: pool.peakLentBytes,
   };
 }
 

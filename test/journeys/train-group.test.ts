@@ -1,6 +1,6 @@
 /** Many runs in one process as a user starts them: a sweep from the command line, and a group that runs join and leave. */
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readConfig, TRAIN_DEFAULTS, trainGroup, type SweepReport, type TrainOptions } from '../../src/app/index.ts';
@@ -143,3 +143,29 @@ test('runs of several data files join and leave a group; each has its bytes alon
     assert.equal(adapterDigest(folder.join(name)), adapterDigest(alone), name);
   }
 });
+
+test(
+  'every run of a group whose process is killed says so and can be tried again',
+  { skip: process.platform !== 'linux' },
+  async () => {
+    const group = await trainGroup({ ...readConfig(), home }, { base: 'tiny', maxTokens: 400 });
+    const endless = { maxSteps: 100_000, schedule: 'constant', warmup: 0 } as const;
+    const [pid] = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .map(Number);
+    const kill = (): void => void process.kill(pid, 'SIGKILL');
+    const runs = [
+      group.add(
+        { name: 'one', options: optionsFor('killed-one', endless) },
+        { onStep: ({ report }) => report.step === 4 && kill() },
+      ),
+      group.add({ name: 'two', options: optionsFor('killed-two', endless) }),
+    ];
+    for (const { error } of await Promise.all(runs)) {
+      assert.equal(error?.code, 'TRAINER_DIED');
+      assert.match(error.message, /SIGKILL.*--resume/);
+    }
+    await group.end();
+  },
+);

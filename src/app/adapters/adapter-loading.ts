@@ -3,6 +3,7 @@ import type { AdapterServices, LoadRequest } from '../../http/index.ts';
 import { parseReference, type AdapterVersion } from '../../registry/index.ts';
 import type { AdapterSource, TierStats } from '../../serving/index.ts';
 import type { Principal } from '../../tenancy/index.ts';
+import { adapterEntry } from '../governance/entries.ts';
 import { isLoadableName, type LoadedNames } from './loaded-names.ts';
 import type { Platform } from '../platform.ts';
 import type { ServedBases } from '../served-bases.ts';
@@ -26,8 +27,17 @@ export async function adapterSource(
 /** Loading and unloading by name: a name is the tenant's own, an adapter that has one stays in memory. */
 export function makeAdapterServices(loading: Loading): AdapterServices {
   return {
-    load: (principal, request) => load(loading, principal, request),
-    unload: (principal, name) => unload(loading, principal, name),
+    async load(principal, request) {
+      const version = await load(loading, principal, request);
+      const entry = adapterEntry(principal.keyId, 'adapter.load', version, { name: request.name });
+      loading.platform.audit.record({ ...entry, tenant: principal.tenant });
+    },
+    async unload(principal, name) {
+      const { version, ...unloaded } = await unload(loading, principal, name);
+      const entry = adapterEntry(principal.keyId, 'adapter.unload', version, { name });
+      loading.platform.audit.record({ ...entry, tenant: principal.tenant });
+      return unloaded;
+    },
     async list({ tenant }, limit) {
       const { bases, names } = loading;
       const lists = await Promise.all(
@@ -54,7 +64,7 @@ async function load(
   { platform, bases, names }: Loading,
   { tenant }: Principal,
   { name, reference, isInPlace }: LoadRequest,
-): Promise<void> {
+): Promise<AdapterVersion> {
   const refuse = (message: string, param: string): never => fail('REQUEST_INVALID', message, { param });
   if (!isLoadableName(name)) {
     refuse(
@@ -82,6 +92,7 @@ async function load(
   names.set(tenant, name, version);
   // Requests in flight end on the version with which they began.
   if (now && !names.hasDigest(tenant, now.digest)) await bases.ofVersion(now).engine.unload(now.digest, tenant);
+  return version;
 }
 
 async function unload({ bases, names }: Loading, { tenant }: Principal, name: string) {
@@ -91,8 +102,10 @@ async function unload({ bases, names }: Loading, { tenant }: Principal, name: st
   }
   names.delete(tenant, name);
   const { digest } = version;
-  if (names.hasDigest(tenant, digest)) return { digest, freedBytes: 0, inUseBytes: 0, sharedBytes: version.sizeBytes };
-  return { digest, ...(await bases.ofVersion(version).engine.unload(digest, tenant)) };
+  if (names.hasDigest(tenant, digest)) {
+    return { version, digest, freedBytes: 0, inUseBytes: 0, sharedBytes: version.sizeBytes };
+  }
+  return { version, digest, ...(await bases.ofVersion(version).engine.unload(digest, tenant)) };
 }
 
 function latestFirst<T extends { readonly lastUsedMs: number | null }>(residences: readonly T[]): T[] {

@@ -1,9 +1,10 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { ACTOR_CLI, adapterEntry } from '../governance/entries.ts';
 import { ggufLora, mlxLora, readArtefact, writeGgufLora, writeMlxLora } from '../../adapters/index.ts';
 import { fail, type Problem } from '../../base/index.ts';
 import { checkBaseName } from '../../formats/index.ts';
-import type { AdapterVersion, Search } from '../../registry/index.ts';
+import { referenceOf, type AdapterVersion, type Search } from '../../registry/index.ts';
 import type { AppConfig } from '../config.ts';
 import { describeBase, resolveBase, type ModelProgress } from '../bases.ts';
 import { openPlatform } from '../platform.ts';
@@ -33,7 +34,11 @@ export async function tagAdapter(
   change: { readonly add: readonly string[]; readonly remove: readonly string[] },
 ): Promise<AdapterVersion & { readonly tags: readonly string[] }> {
   await using platform = await openPlatform(config);
-  const version = platform.registry.tag(null, reference, change);
+  const version = platform.audit.during(
+    () => platform.registry.tag(null, reference, change),
+    (tagged) =>
+      adapterEntry(ACTOR_CLI, 'adapter.tag', tagged, { add: change.add.join(' '), remove: change.remove.join(' ') }),
+  );
   return { ...version, tags: platform.registry.tagsOf(version) };
 }
 
@@ -60,10 +65,14 @@ export async function importAdapter(
   target: string,
   baseName: string,
   onProgress?: ModelProgress,
-): Promise<{ readonly version: AdapterVersion; readonly warning: string | undefined }> {
+): Promise<{ readonly version: AdapterVersion; readonly warning: string | undefined; readonly isGated: boolean }> {
   const { tenant, task } = parseTarget(target, 'name');
   const base = await resolveBase(config, baseName, onProgress);
-  const { version, config: published } = await publishProven(
+  const {
+    version,
+    config: published,
+    isGated,
+  } = await publishProven(
     config,
     base,
     directory,
@@ -72,7 +81,7 @@ export async function importAdapter(
       provenance: { importedFrom: resolve(directory).split(/[\\/]/).at(-1) ?? directory },
     },
   );
-  return { version, warning: checkBaseName(published, base.repository) };
+  return { version, warning: checkBaseName(published, base.repository), isGated };
 }
 
 export const EXPORT_FORMATS = ['peft', 'gguf', 'mlx'] as const;
@@ -107,20 +116,19 @@ export async function exportAdapter(
   return version;
 }
 
-export async function promoteAdapter(config: AppConfig, reference: string, alias: string): Promise<AdapterVersion> {
-  await using platform = await openPlatform(config);
-  return platform.registry.promote(null, reference, alias);
-}
-
-export async function rollbackAdapter(config: AppConfig, target: string, alias: string): Promise<AdapterVersion> {
-  const { tenant, task } = parseTarget(target, 'name');
-  await using platform = await openPlatform(config);
-  return platform.registry.rollback(tenant, task, alias);
-}
-
+/** @throws ADAPTER_NOT_FOUND; ADAPTER_IN_USE something answers by it, or may at any moment */
 export async function removeAdapter(config: AppConfig, reference: string): Promise<AdapterVersion> {
   await using platform = await openPlatform(config);
-  return await platform.registry.remove(null, reference);
+  const version = platform.registry.resolve(null, reference);
+  const user = platform.delivery.userOf(version);
+  if (user !== undefined) {
+    fail('ADAPTER_IN_USE', `${referenceOf(version)} is the ${user} of its task: stop the ${user} first`);
+  }
+  return await platform.registry.remove(
+    null,
+    reference,
+    (removed) => void platform.audit.record(adapterEntry(ACTOR_CLI, 'adapter.remove', removed)),
+  );
 }
 
 export async function verifyAdapters(config: AppConfig): Promise<Problem[]> {

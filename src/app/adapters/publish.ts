@@ -2,9 +2,10 @@ import { compileAdapter, methodOf, probeAdapter, readArtefact } from '../../adap
 import type { PeftConfig } from '../../formats/index.ts';
 import { openBase, type BaseModel } from '../../model/index.ts';
 import { loadNativeKernels } from '../../numeric/index.ts';
-import type { AdapterVersion, JsonValue } from '../../registry/index.ts';
+import type { AdapterVersion, JsonValue, TrainingData } from '../../registry/index.ts';
 import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
+import { ACTOR_CLI, publication } from '../governance/entries.ts';
 import { openPlatform } from '../platform.ts';
 import { probeRows } from './row-probe.ts';
 
@@ -12,16 +13,23 @@ import { probeRows } from './row-probe.ts';
 export interface PublicationFacts {
   readonly metrics?: Readonly<Record<string, number>>;
   readonly provenance: Readonly<Record<string, JsonValue>>;
+  /** What it was trained on; it is kept with the version. */
+  readonly data?: readonly TrainingData[] | undefined;
+  /** It is to be looked at before anything answers by it: no alias moves. */
+  readonly isStaged?: boolean | undefined;
 }
 
 export interface Published {
   readonly version: AdapterVersion;
   readonly config: PeftConfig;
+  /** The task has a gate, so that `latest` did not move: a promotion has to pass it. */
+  readonly isGated: boolean;
 }
 
 /**
  * The one way into the registry. First the proof (adapters/proof): the adapter fits the base, it has an effect, and it gives in a batch what an
- * independent pass gives. Then the tenant's quotas, in the transaction that adds the version.
+ * independent pass gives. Then the tenant's quotas, in the transaction that adds the version. Where the task has a gate, nothing answers by the
+ * version before a promotion.
  * @throws ADAPTER_INVALID QUOTA_EXCEEDED leave the registry as it was
  */
 export async function publishProven(
@@ -29,7 +37,7 @@ export async function publishProven(
   base: Base,
   folder: string,
   { tenant, task }: { readonly tenant: string; readonly task: string },
-  { metrics, provenance }: PublicationFacts,
+  { metrics, provenance, data, isStaged = false }: PublicationFacts,
 ): Promise<Published> {
   const model = openModel(config, base);
   const adapter = readArtefact(folder, model);
@@ -39,6 +47,7 @@ export async function publishProven(
   for (const { data } of adapter.tensors.values()) parameters += data.length;
   await using platform = await openPlatform(config);
   const { maxAdapters, maxAdapterBytes } = platform.tenants.limitsOf(tenant);
+  const isGated = platform.delivery.gates.find(tenant, task) !== undefined;
   const { version } = await platform.registry.publish(tenant, task, folder, {
     base: { name: base.name, digest: base.digest },
     method: methodOf(adapter.config).name,
@@ -50,9 +59,12 @@ export async function publishProven(
       ...(parity && { parityError: parity.error, changeOfLogits: parity.change }),
       ...(rows && { rowParityError: rows.error }),
     },
+    data,
+    ...((isGated || isStaged) && { alias: null }),
     allowance: { maxAdapters, maxBytes: maxAdapterBytes },
+    onPublish: (added) => void platform.audit.record(publication(ACTOR_CLI, added)),
   });
-  return { version, config: adapter.config };
+  return { version, config: adapter.config, isGated };
 }
 
 function openModel({ threads }: AppConfig, base: Base): BaseModel {

@@ -1,5 +1,6 @@
 import { referenceOf, type AdapterVersion } from '../../registry/index.ts';
 import type { AppConfig } from '../config.ts';
+import { ACTOR_CLI, adapterEntry } from '../governance/entries.ts';
 import { openPlatform, type Platform } from '../platform.ts';
 
 export interface RetentionOptions {
@@ -30,7 +31,7 @@ export function outdated(
 }
 
 /**
- * Removes versions that are old and that nothing names: no alias, no split, no tag, no fine-tuning job or checkpoint. Tensors that other
+ * Removes versions that are old and that nothing names: no alias, no split, no canary or shadow, no tag, no fine-tuning job or checkpoint. Tensors that other
  * versions share stay.
  */
 export async function collectAdapters(config: AppConfig, options: RetentionOptions): Promise<RetentionReport> {
@@ -38,14 +39,22 @@ export async function collectAdapters(config: AppConfig, options: RetentionOptio
   const { registry } = platform;
   const isHeld = holderOf(platform);
   const going = tasksOf(platform, options.tenant).flatMap((versions) => outdated(versions, options.keep, isHeld));
-  if (!options.isDryRun) for (const version of going) await registry.remove(null, referenceOf(version));
+  if (!options.isDryRun) {
+    for (const version of going) {
+      const note = (removed: AdapterVersion): void =>
+        void platform.audit.record(
+          adapterEntry(ACTOR_CLI, 'adapter.remove', removed, { rule: `keep ${options.keep}` }),
+        );
+      await registry.remove(null, referenceOf(version), note);
+    }
+  }
   return {
     removed: going.map(referenceOf),
     sizeBytes: going.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   };
 }
 
-function holderOf({ registry, jobs }: Platform): (version: AdapterVersion) => boolean {
+function holderOf({ registry, delivery, jobs }: Platform): (version: AdapterVersion) => boolean {
   const tuned = new Set(jobs.models(null).map(({ reference }) => reference));
   return (version) => {
     const { tenant, task } = version;
@@ -54,6 +63,7 @@ function holderOf({ registry, jobs }: Platform): (version: AdapterVersion) => bo
       tuned.has(referenceOf(version)) ||
       registry.aliasesOf(version).length > 0 ||
       registry.tagsOf(version).length > 0 ||
+      delivery.userOf(version) !== undefined ||
       parts.some((part) => part.version === String(version.version))
     );
   };

@@ -1,11 +1,13 @@
 /** From what a request names to the base, the adapter version or the mix that answers it. */
 import { fail } from '../../base/index.ts';
+import type { Canary } from '../../delivery/index.ts';
 import type { ModelEntry, ModelSelection, ResolvedModel } from '../../http/index.ts';
 import type { TunedModel } from '../../jobs/index.ts';
 import { referenceOf, type AdapterVersion } from '../../registry/index.ts';
 import type { AdapterMix, AdapterSource } from '../../serving/index.ts';
 import type { Principal } from '../../tenancy/index.ts';
 import { adapterSource } from '../adapters/adapter-loading.ts';
+import { routeToVersion } from '../delivery/task-router.ts';
 import type { LoadedNames } from '../adapters/loaded-names.ts';
 import type { Platform } from '../platform.ts';
 import type { ServedBase, ServedBases } from '../served-bases.ts';
@@ -15,23 +17,29 @@ export class ModelResolver {
   readonly #platform: Platform;
   readonly #bases: ServedBases;
   readonly #names: LoadedNames;
+  readonly #onUnserved: (canary: Canary) => void;
 
-  constructor(platform: Platform, bases: ServedBases, names: LoadedNames) {
+  /** @param onUnserved told of a canary whose version this server cannot answer by */
+  constructor(platform: Platform, bases: ServedBases, names: LoadedNames, onUnserved: (canary: Canary) => void) {
+    this.#onUnserved = onUnserved;
     this.#platform = platform;
     this.#bases = bases;
     this.#names = names;
   }
 
-  /** @throws ADAPTER_NOT_FOUND also of what is another tenant's, or another base's; REQUEST_INVALID */
-  resolve(principal: Principal, selection: ModelSelection): ResolvedModel {
+  /**
+   * @param requestId of a request whose task may have a canary or a shadow
+   * @throws ADAPTER_NOT_FOUND also of what is another tenant's, or another base's; REQUEST_INVALID
+   */
+  resolve(principal: Principal, selection: ModelSelection, requestId: string): ResolvedModel {
     const { model, adapters } = selection;
     const base = this.#bases.find(model);
     if (adapters) {
       return resolveMix(model, adapters, base && baseOf(base), (reference) =>
-        this.#resolveOne(principal, { model: reference, task: null }),
+        this.#resolveOne(principal, { model: reference, task: null }, requestId),
       );
     }
-    return this.#resolveOne(principal, selection);
+    return this.#resolveOne(principal, selection, requestId);
   }
 
   /** Where the adapter of a resolved model, or each of its mix, is on disk. */
@@ -67,12 +75,23 @@ export class ModelResolver {
     if (named) return { ...adapterEntry(named), id };
     const tuned = this.#platform.jobs.findModel(principal.tenant, id);
     if (tuned) return tunedEntry(tuned);
-    const { adapter, base } = this.resolve(principal, { model: id, task: null });
+    const { adapter, base } = this.resolve(principal, { model: id, task: null }, '');
     if (!adapter) return baseEntry(this.#bases.ofDigest(base.digest));
     return adapterEntry(this.#platform.registry.resolve(principal.tenant, adapter.reference));
   }
 
-  #resolveOne({ tenant, keyId }: Principal, { model, task, session }: ModelSelection): ResolvedModel {
+  /** An exact version as a shadow is asked it. @throws ADAPTER_NOT_FOUND it belongs to a base that is not served here */
+  ofVersion(version: AdapterVersion): ResolvedModel {
+    const reference = referenceOf(version);
+    const base = baseOf(this.#bases.ofVersion(version));
+    return { modelName: reference, base, adapter: { digest: version.digest, reference } };
+  }
+
+  #resolveOne(
+    { tenant, keyId }: Principal,
+    { model, task, session }: ModelSelection,
+    requestId: string,
+  ): ResolvedModel {
     const named = this.#bases.find(model);
     if (named && task === null) return { modelName: named.name, base: baseOf(named), adapter: null };
     if (task !== null) {
@@ -86,17 +105,29 @@ export class ModelResolver {
     const { jobs, registry } = this.#platform;
     // An `ft:` name is the name of one version for ever, so the answer can go by it.
     const tuned = task === null && model.startsWith('ft:') ? jobs.findModel(tenant, model) : undefined;
+    const routing =
+      task === null || tenant === null
+        ? undefined
+        : routeToVersion(
+            this.#platform,
+            { tenant, task, session: session ?? keyId },
+            (candidate) => this.#bases.has(candidate) && (!named || candidate.base.digest === named.digest),
+            this.#onUnserved,
+          );
     const version =
-      task !== null && tenant !== null
-        ? registry.route(tenant, task, session ?? keyId)
-        : (this.#names.find(tenant, model) ?? registry.resolve(tenant, tuned?.reference ?? model));
+      routing?.version ?? this.#names.find(tenant, model) ?? registry.resolve(tenant, tuned?.reference ?? model);
     const base = this.#bases.ofVersion(version);
     if (named && named !== base) {
       const what = `the task "${task}" is answered by ${referenceOf(version)}, which belongs to the base ${base.name}`;
       fail('ADAPTER_NOT_FOUND', `${what}, and model is ${named.name}`, { param: 'model' });
     }
     const reference = referenceOf(version);
-    return { modelName: tuned?.name ?? reference, base: baseOf(base), adapter: { digest: version.digest, reference } };
+    return {
+      modelName: tuned?.name ?? reference,
+      base: baseOf(base),
+      adapter: { digest: version.digest, reference },
+      ...(routing && task !== null && tenant !== null && { routed: { tenant, task, requestId, trial: routing.trial } }),
+    };
   }
 
   #refuseTask(model: string): never {

@@ -79,7 +79,9 @@ export async function trainGroup(
     child.once('close', (code, killedBy) => {
       const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
       const advice = 'run again with --resume to go on from the last checkpoints';
-      failAll(new EspalierError(signal?.aborted ? 'CANCELLED' : 'INTERNAL', `the training process ${what}: ${advice}`));
+      failAll(
+        new EspalierError(signal?.aborted ? 'CANCELLED' : 'TRAINER_DIED', `the training process ${what}: ${advice}`),
+      );
       signal?.removeEventListener('abort', abort);
       resolve();
     });

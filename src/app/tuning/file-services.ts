@@ -5,6 +5,7 @@ import { EspalierError, fail } from '../../base/index.ts';
 import type { FileServices } from '../../http/index.ts';
 import type { FileVerdict } from '../../jobs/index.ts';
 import type { Principal } from '../../tenancy/index.ts';
+import { fileEntry, uploadEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import type { DataChecker } from './data-checker.ts';
 
@@ -15,7 +16,7 @@ const MAX_TOLD = 100;
 
 /** Files and uploads of tenants. What is uploaded to train on is read at once, so that its sender hears of every line that is wrong. */
 export function makeFileServices(
-  { files, uploads }: Pick<Platform, 'files' | 'uploads'>,
+  { files, uploads, audit }: Pick<Platform, 'files' | 'uploads' | 'audit'>,
   checker: DataChecker,
   maxBytes = MAX_FILE_BYTES,
 ): FileServices {
@@ -26,12 +27,16 @@ export function makeFileServices(
       return files.stage(chunks, maxBytes, async (blob) => {
         const { filename, purpose, lifetimeMs } = await fields();
         const verdict = await judge(files.path(blob.digest), filename);
-        return files.add({ tenant, filename, purpose, lifetimeMs, verdict }, blob);
+        return audit.during(
+          () => files.add({ tenant, filename, purpose, lifetimeMs, verdict }, blob),
+          (added) => fileEntry(principal.keyId, 'file.create', added),
+        );
       });
     },
     get: ({ tenant }, id) => files.get(tenant, id),
     list: ({ tenant }, page) => files.list(tenant, page),
-    delete: ({ tenant }, id) => files.delete(tenant, id),
+    delete: ({ tenant, keyId }, id) =>
+      files.delete(tenant, id, (file) => void audit.record(fileEntry(keyId, 'file.delete', file))),
     content({ tenant }, id) {
       const file = files.get(tenant, id);
       // Opened when it is first read: a file that is deleted meanwhile breaks the answer off, and says so in the log.
@@ -42,17 +47,28 @@ export function makeFileServices(
       if (upload.sizeBytes > maxBytes) {
         fail('REQUEST_INVALID', `bytes must be at most ${maxBytes}, got ${upload.sizeBytes}`, { param: 'bytes' });
       }
-      return uploads.create({ tenant: ownTenant(principal), ...upload, fileLifetimeMs });
+      const tenant = ownTenant(principal);
+      return audit.during(
+        () => uploads.create({ tenant, ...upload, fileLifetimeMs }),
+        (created) => uploadEntry(principal.keyId, 'upload.create', created),
+      );
     },
-    addPart: ({ tenant }, id, chunks, isWhole) => uploads.addPart(tenant, id, chunks, isWhole),
-    async completeUpload({ tenant }, id, partIds, md5) {
-      const file = await uploads.complete(tenant, id, partIds, async (path, filename) => {
+    addPart: ({ tenant, keyId }, id, chunks, isWhole) =>
+      uploads.addPart(tenant, id, chunks, isWhole, (part, upload) => {
+        audit.record(uploadEntry(keyId, 'upload.part', upload, { part: part.id }));
+      }),
+    async completeUpload({ tenant, keyId }, id, partIds, md5) {
+      const check = async (path: string, filename: string): Promise<FileVerdict> => {
         if (md5 !== null) await requireMd5(path, md5);
         return judge(path, filename);
+      };
+      const file = await uploads.complete(tenant, id, partIds, check, (added) => {
+        audit.record(fileEntry(keyId, 'upload.complete', added, { upload: id }));
       });
       return { upload: uploads.get(tenant, id), file };
     },
-    cancelUpload: ({ tenant }, id) => uploads.cancel(tenant, id),
+    cancelUpload: ({ tenant, keyId }, id) =>
+      uploads.cancel(tenant, id, (upload) => void audit.record(uploadEntry(keyId, 'upload.cancel', upload))),
   };
 }
 

@@ -2,6 +2,7 @@ import { fail, Rng, newId } from '../../base/index.ts';
 import type { JobRequest, JobServices } from '../../http/index.ts';
 import type { JobFile, JobMethod } from '../../jobs/index.ts';
 import type { Digest } from '../../base/index.ts';
+import { jobEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { ownTenant } from './file-services.ts';
 
@@ -10,7 +11,7 @@ export const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
 
 /** Fine-tuning jobs of tenants, on the bases of this server. @param wake is told of work */
 export function makeJobServices(
-  { files, jobs }: Pick<Platform, 'files' | 'jobs'>,
+  { files, jobs, audit }: Pick<Platform, 'files' | 'jobs' | 'audit'>,
   bases: readonly { readonly name: string; readonly digest: string }[],
   wake: () => void,
 ): JobServices {
@@ -19,8 +20,9 @@ export function makeJobServices(
       const tenant = ownTenant(principal);
       const base = requireSupported(request, bases);
       const fileOf = (id: string, param: string): JobFile => trainableFile(files, tenant, id, request.method, param);
-      const job = jobs.create({
+      const asked = {
         tenant,
+        project: principal.project ?? null,
         base: { name: base.name, digest: base.digest as Digest },
         method: request.method,
         hyperparameters: request.hyperparameters,
@@ -29,14 +31,21 @@ export function makeJobServices(
         training: fileOf(request.trainingFile, 'training_file'),
         validation: request.validationFile === null ? null : fileOf(request.validationFile, 'validation_file'),
         metadata: request.metadata,
-      });
+      };
+      const job = audit.during(
+        () => jobs.create(asked),
+        (created) => jobEntry(principal.keyId, 'job.create', created),
+      );
       wake();
       return job;
     },
     get: ({ tenant }, id) => jobs.get(tenant, id),
     list: ({ tenant }, page) => jobs.list(tenant, page),
-    command({ tenant }, id, command) {
-      const job = jobs.command(tenant, id, command);
+    command({ tenant, keyId }, id, command) {
+      const job = audit.during(
+        () => jobs.command(tenant, id, command),
+        (commanded) => jobEntry(keyId, `job.${command}`, commanded),
+      );
       wake();
       return job;
     },

@@ -11,10 +11,11 @@ import {
   type JobLease,
   type JobWork,
 } from '../../jobs/index.ts';
-import { referenceOf, type PublishResult } from '../../registry/index.ts';
+import { referenceOf, type AdapterVersion, type PublishResult } from '../../registry/index.ts';
 import type { TrainResult } from '../../training/index.ts';
 import { describeBase, resolveBase, type Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
+import { actorOfJob, adapterEntry, publication } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { metricsOf } from '../runs/train.ts';
 import { runTrainer } from '../runs/trainer-process.ts';
@@ -57,7 +58,7 @@ export class TuningWork implements JobWork {
 
   async train(lease: JobLease, signal: AbortSignal): Promise<void> {
     const { job } = lease;
-    const { leases, registry, files } = this.#platform;
+    const { leases, files } = this.#platform;
     const base = await this.#base(job);
     const folder = jobFolder(this.#config, job.id);
     const resume = existsSync(join(folder, 'checkpoint.safetensors'));
@@ -67,8 +68,8 @@ export class TuningWork implements JobWork {
       const parameters = reporter.trainableParameters;
       const published = await this.#publish(base, job, CHECKPOINT_TASK, directory, parameters, scoresOf(metrics));
       const gone = leases.addCheckpoint(lease, metrics, referenceOf(published.version));
-      if (gone) for (const reference of gone) await registry.remove(job.tenant, reference);
-      else await this.#retract(published);
+      if (gone) for (const reference of gone) await this.#remove(job, reference);
+      else await this.#retract(job, published);
     });
     let result: TrainResult | undefined;
     try {
@@ -86,14 +87,22 @@ export class TuningWork implements JobWork {
     const counts = await files.stage([csv], csv.length, (results) =>
       leases.succeeded(lease, { reference, trainedTokens, results }),
     );
-    if (!counts) await this.#retract(published);
+    if (!counts) await this.#retract(job, published);
   }
 
   /** Takes back what was published for a job that was stopped in that moment. */
-  async #retract({ version, isNew }: PublishResult): Promise<void> {
+  async #retract(job: Job, { version, isNew }: PublishResult): Promise<void> {
     const reference = referenceOf(version);
     this.#log.info({ reference }, 'a job was stopped while this was published');
-    if (isNew) await this.#platform.registry.remove(version.tenant, reference);
+    if (isNew) await this.#remove(job, reference);
+  }
+
+  /** Removes a version of a job's own. */
+  async #remove(job: Job, reference: string): Promise<void> {
+    const { registry, audit } = this.#platform;
+    const note = (version: AdapterVersion): void =>
+      void audit.record(adapterEntry(actorOfJob(job), 'adapter.remove', version));
+    await registry.remove(job.tenant, reference, note);
   }
 
   /** Removes the working folders of jobs that have ended. */
@@ -152,7 +161,8 @@ export class TuningWork implements JobWork {
     metrics: Readonly<Record<string, number>>,
   ): Promise<PublishResult> {
     const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
-    return this.#platform.registry.publish(job.tenant, task, folder, {
+    const { registry, audit } = this.#platform;
+    return registry.publish(job.tenant, task, folder, {
       base: { name: base.name, digest: base.digest },
       method: RECIPE_METHOD,
       rank: RECIPE_RANK,
@@ -169,6 +179,7 @@ export class TuningWork implements JobWork {
       // What a task answers with is changed by a promotion and by nothing else.
       alias: null,
       allowance: { maxAdapters, maxBytes: maxAdapterBytes },
+      onPublish: (version) => void audit.record(publication(actorOfJob(job), version, { job: job.id })),
     });
   }
 }

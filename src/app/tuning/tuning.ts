@@ -3,6 +3,7 @@ import type { Services } from '../../http/index.ts';
 import { JobRunner } from '../../jobs/index.ts';
 import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
+import { ACTOR_SERVER, fileEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { DataChecker } from './data-checker.ts';
 import { makeFileServices } from './file-services.ts';
@@ -29,7 +30,9 @@ export async function startTuning(
   const runner = stack.use(new JobRunner(platform.leases, work, { maxConcurrent, log }));
   const keepUp = async (): Promise<void> => {
     try {
-      platform.files.removeExpired();
+      platform.files.removeExpired((file) => {
+        platform.audit.record(fileEntry(ACTOR_SERVER, 'file.expire', file));
+      });
       platform.uploads.removeExpired();
       await work.cleanUp();
     } catch (error) {

@@ -64,7 +64,7 @@ export function adaptersCommand(config: AppConfig): Command {
       .requiredOption('--base <name>', 'the base that it was trained on')
       .action(async (directory: string, target: string, options: { base: string } & OutputOptions) => {
         const output = new Output(options);
-        const { version, warning } = await importAdapter(
+        const { version, warning, isGated } = await importAdapter(
           config,
           directory,
           target,
@@ -72,7 +72,8 @@ export function adaptersCommand(config: AppConfig): Command {
           modelProgress(output),
         );
         if (warning) output.line(`warning: ${warning}`);
-        output.result(version, `published ${nameOf(version)} (${version.digest})`);
+        const next = isGated ? `: its task has a gate, so espalier adapters promote ${nameOf(version)} is next` : '';
+        output.result(version, `published ${nameOf(version)} (${version.digest})${next}`);
       });
   const exported = json(
     'export',
@@ -106,15 +107,20 @@ export function adaptersCommand(config: AppConfig): Command {
       const text = [...removed, isDryRun ? `would remove ${what}` : `removed ${what}`].join('\n');
       new Output(options).result(report, text);
     });
-  const promote = json('promote', 'make an alias point at a version')
+  const promote = json('promote', 'make an alias point at a version, if the gate of its task lets it')
     .argument('<ref>', 'TENANT/TASK@VERSION or sha256:…')
     .option('--alias <name>', 'which alias', 'latest')
-    .action(async (reference: string, options: { alias: string } & OutputOptions) => {
-      const version = await promoteAdapter(config, reference, options.alias);
-      new Output(options).result(
-        version,
-        `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`,
-      );
+    .option('--no-gate', 'do not ask the gate; this is recorded')
+    .action(async (reference: string, options: { alias: string; gate: boolean } & OutputOptions) => {
+      const output = new Output(options);
+      const progress = output.progress('measuring');
+      const version = await promoteAdapter(
+        config,
+        reference,
+        { alias: options.alias, isGated: options.gate },
+        (numDone, total) => progress.update(numDone, total, 'examples'),
+      ).finally(() => progress.stop());
+      output.result(version, `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`);
     });
   const rollback = json('rollback', 'make an alias point at what it pointed at before')
     .argument('<name>', 'TENANT/TASK')

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { openPlatform, ROLES, type AppConfig, type Role } from '../../app/index.ts';
+import { ACTOR_CLI, createKey, openPlatform, revokeKey, ROLES, type AppConfig, type Role } from '../../app/index.ts';
 import { systemClock } from '../../base/index.ts';
 import { oneOf, positiveNumber } from '../options.ts';
 import { Output, table, type OutputOptions } from '../output.ts';
@@ -13,20 +13,28 @@ export function keysCommand(config: AppConfig): Command {
     .option('--operator', 'a key that may act for every tenant', false)
     .option('--role <role>', ROLES.join(', '), oneOf(ROLES), 'reader')
     .option('--label <text>', 'what it is for', '')
+    .option('--project <name>', 'requests with the key are counted to this project of the tenant')
     .option('--expires-days <n>', 'days until it expires; never without it', positiveNumber)
     .option('--json', 'print one JSON document')
     .action(
       async (
         tenant: string | undefined,
-        options: { operator: boolean; role: Role; label: string; expiresDays?: number } & OutputOptions,
+        options: {
+          operator: boolean;
+          role: Role;
+          label: string;
+          project?: string;
+          expiresDays?: number;
+        } & OutputOptions,
       ) => {
         await using platform = await openPlatform(config);
         const expiresAt =
           options.expiresDays === undefined ? null : systemClock.epochMs() + options.expiresDays * DAY_MS;
-        const { secret, key } = platform.keys.create({
+        const { secret, key } = createKey(platform, ACTOR_CLI, {
           tenant: options.operator ? null : (tenant ?? ''),
           role: options.operator ? 'admin' : options.role,
           label: options.label,
+          project: options.project ?? null,
           expiresAt,
         });
         new Output(options).result({ ...key, secret }, `${secret}\n(shown once; role ${key.role}, id ${key.keyId})`);
@@ -45,13 +53,14 @@ export function keysCommand(config: AppConfig): Command {
         key.role,
         `${key.hint}…`,
         key.label,
+        key.project ?? '',
         key.revokedAt !== null
           ? 'revoked'
           : key.expiresAt !== null
             ? `expires ${new Date(key.expiresAt).toISOString()}`
             : 'valid',
       ]);
-      new Output(options).result(keys, table([['id', 'tenant', 'role', 'key', 'label', 'state'], ...rows]));
+      new Output(options).result(keys, table([['id', 'tenant', 'role', 'key', 'label', 'project', 'state'], ...rows]));
     });
   const revoke = new Command('revoke')
     .description('make a key useless, at once')
@@ -59,7 +68,7 @@ export function keysCommand(config: AppConfig): Command {
     .option('--json', 'print one JSON document')
     .action(async (id: string, options: OutputOptions) => {
       await using platform = await openPlatform(config);
-      const key = platform.keys.revoke(id);
+      const key = revokeKey(platform, ACTOR_CLI, id);
       new Output(options).result(key, `revoked ${key.keyId}`);
     });
   return new Command('keys')

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { showRoutes, splitRoute, type AppConfig } from '../../app/index.ts';
+import { canaryCommand, eventsCommand, gateCommand, shadowCommand } from './delivery.ts';
 import { Output, table, type OutputOptions } from '../output.ts';
 
 interface Part {
@@ -12,11 +13,19 @@ export function routesCommand(config: AppConfig): Command {
     .argument('<tenant>')
     .action(async (tenant: string, options: OutputOptions) => {
       const routes = await showRoutes(config, tenant);
-      const rows = routes.map(({ task, latest, split }) => {
+      const rows = routes.map(({ task, latest, split, gate, canary, shadow }) => {
         const parts = split.map(({ version, weight, reference }) => `${version}=${weight} (${reference ?? 'nobody'})`);
-        return [task, latest ?? '-', parts.join(', ') || '-'];
+        return [
+          task,
+          latest ?? '-',
+          parts.join(', ') || '-',
+          gate?.metric ?? '-',
+          canary ? `${canary.canary.version} (${canary.share})` : '-',
+          shadow ? `${shadow.version} (${shadow.share})` : '-',
+        ];
       });
-      const text = rows.length === 0 ? 'none' : table([['task', 'latest', 'split'], ...rows]);
+      const text =
+        rows.length === 0 ? 'none' : table([['task', 'latest', 'split', 'gate', 'canary', 'shadow'], ...rows]);
       new Output(options).result(routes, text);
     });
   const split = json('split', 'let parts of a task’s requests go to different versions, from the next request on')
@@ -34,7 +43,8 @@ export function routesCommand(config: AppConfig): Command {
       new Output(options).result(route, `${name}: ${route.latest ?? 'nobody'}`);
     });
   const command = new Command('routes').description('which version answers a task');
-  for (const child of [list, split, clear]) command.addCommand(child);
+  const delivery = [gateCommand(config), canaryCommand(config), shadowCommand(config), eventsCommand(config)];
+  for (const child of [list, split, clear, ...delivery]) command.addCommand(child);
   return command.addHelpText(
     'after',
     `
@@ -42,7 +52,10 @@ A split counts for requests that name the task (metadata.task or X-Task). A sess
 
 Examples:
   espalier routes split acme/triage latest=90 7=10
-  espalier routes clear acme/triage`,
+  espalier routes clear acme/triage
+  espalier routes gate acme/triage --data test.jsonl --metric accuracy --threshold 0.9 --no-worse-than 0.01
+  espalier routes canary start acme/triage@7 --share 0.05 --steps 0.25,0.5 --promote
+  espalier routes shadow start acme/triage@7 && espalier routes shadow report acme/triage`,
   );
 }
 

@@ -1,5 +1,15 @@
 import { Command } from 'commander';
-import { openPlatform, storedUsage, type AppConfig, type Tenant, type TenantLimits } from '../../app/index.ts';
+import {
+  ACTOR_CLI,
+  changeTenant,
+  createTenant,
+  openPlatform,
+  removeTenant,
+  storedUsage,
+  type AppConfig,
+  type Tenant,
+  type TenantLimits,
+} from '../../app/index.ts';
 import { fail } from '../../base/index.ts';
 import { positiveNumber, wholeNumber } from '../options.ts';
 import { Output, table, type OutputOptions } from '../output.ts';
@@ -49,7 +59,7 @@ export function tenantsCommand(config: AppConfig): Command {
     .option('--json', 'print one JSON document')
     .action(async (name: string, { json, ...limits }: LimitOptions & OutputOptions) => {
       await using platform = await openPlatform(config);
-      const tenant = platform.tenants.create(name, limitsOf(limits));
+      const tenant = createTenant(platform, ACTOR_CLI, name, limitsOf(limits));
       new Output({ json }).result(tenant, `tenant ${tenant.name}: next, espalier keys create ${tenant.name}`);
     });
   const set = withLimits(
@@ -62,7 +72,7 @@ export function tenantsCommand(config: AppConfig): Command {
     .action(async (name: string, { json, ...limits }: LimitOptions & OutputOptions) => {
       if (Object.keys(limits).length === 0) fail('USAGE_INVALID', 'name at least one limit: see --help');
       await using platform = await openPlatform(config);
-      const tenant = platform.tenants.setLimits(name, limitsOf(limits));
+      const tenant = changeTenant(platform, ACTOR_CLI, name, limitsOf(limits));
       new Output({ json }).result(tenant, limitsText(tenant));
     });
   const show = new Command('show')
@@ -105,7 +115,7 @@ export function tenantsCommand(config: AppConfig): Command {
     .option('--json', 'print one JSON document')
     .action(async (name: string, options: OutputOptions) => {
       await using platform = await openPlatform(config);
-      platform.tenants.remove(name);
+      removeTenant(platform, ACTOR_CLI, name);
       new Output(options).result({ removed: name }, `removed tenant ${name}`);
     });
   return new Command('tenants')

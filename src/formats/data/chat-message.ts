@@ -97,7 +97,12 @@ function parseContent(
   if (typeof value === 'string') return checkText(value, `${at}.content`, report);
   if (!Array.isArray(value)) return report(`${at}.content must be a text or a list of text parts, got ${show(value)}`);
   const parts = value.map((part: unknown, index) => parsePart(part, `${at}.content[${index}]`, report));
-  return parts.every((part) => part !== undefined) ? parts.join('') : undefined;
+  return parts.every((part) => part !== undefined) ? joinTextParts(parts) : undefined;
+}
+
+/** A content of several text parts as one text, each on a line of its own (as vLLM does): the same in training data and in requests. */
+export function joinTextParts(texts: readonly string[]): string {
+  return texts.join('\n');
 }
 
 function parsePart(part: unknown, at: string, report: Report): string | undefined {

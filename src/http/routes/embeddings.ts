@@ -26,7 +26,7 @@ export const embeddingsRoute: Route = {
     const request = embeddingRequestOf(body, http.headers);
     const selection = selectionOf(body, http.headers);
     using _admission = services.admit(principal);
-    const model = await services.resolveModel(principal, selection);
+    const model = await services.resolveModel(principal, selection, context.requestId);
     context.note({ model: model.modelName, adapter: model.adapter?.digest ?? null });
     const embeddings = await services.embed(principal, model, request, signal);
     context.note({ promptTokens: embeddings.promptTokens });

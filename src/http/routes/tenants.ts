@@ -5,6 +5,7 @@ import { HttpError } from '../error-response.ts';
 import { errorDocs, jsonContent, type Route } from '../route.ts';
 import {
   limitsOf,
+  newTenant,
   tenant,
   tenantChange,
   tenantList,
@@ -67,7 +68,34 @@ export const changeTenantRoute: Route = {
   async handle({ services, principal, params, request: http, maxBodyBytes }) {
     if (principal.tenant !== null) throw new HttpError(403, 'operator_only', 'limits are set with the operator’s key');
     const change = parseBody(tenantChange, await readJson(http, maxBodyBytes));
-    return Response.json(tenantOf(services.tenants.change(nameOf(params), limitsOf(change))));
+    return Response.json(tenantOf(services.tenants.change(principal, nameOf(params), limitsOf(change))));
+  },
+};
+
+export const createTenantRoute: Route = {
+  method: 'post',
+  path: '/api/tenants',
+  access: 'key',
+  doc: {
+    summary: 'Add a tenant',
+    operationId: 'createTenant',
+    request: { body: { required: true, content: { 'application/json': { schema: newTenant } } } },
+    responses: {
+      200: jsonContent('The tenant', tenant),
+      ...errorDocs({
+        400: 'The name or a limit is none',
+        401: 'The API key is missing or wrong',
+        403: 'The key is a tenant’s',
+        409: 'There is one of that name',
+        413: 'The body is too large',
+      }),
+    },
+  },
+  async handle({ services, principal, request: http, maxBodyBytes }) {
+    if (principal.tenant !== null)
+      throw new HttpError(403, 'operator_only', 'tenants are added with the operator’s key');
+    const { name, ...limits } = parseBody(newTenant, await readJson(http, maxBodyBytes));
+    return Response.json(tenantOf(services.tenants.create(principal, name, limitsOf(limits))));
   },
 };
 

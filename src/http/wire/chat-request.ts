@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
-import type { ChatMessage, ToolCall } from '../../formats/index.ts';
+import { joinTextParts, type ChatMessage, type ToolCall } from '../../formats/index.ts';
 import type { AnswerFormat, ChatRequest, ToolUse } from '../services.ts';
 import { answerFormatFields, answerFormatOf } from './answer-format.ts';
 import { IGNORED, never, onlyList, onlyWords, SESSION, wellFormed } from './fates.ts';
@@ -148,5 +148,5 @@ function messageOf(message: ChatCompletionRequest['messages'][number], index: nu
 }
 
 function textOf(parts: z.output<typeof content>): string {
-  return typeof parts === 'string' ? parts : parts.map((part) => part.text).join('\n');
+  return typeof parts === 'string' ? parts : joinTextParts(parts.map((part) => part.text));
 }

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { canary, canaryOf, gate, gateOf, shadow, shadowOf } from './delivery.ts';
 import type { TaskRoute } from '../task-services.ts';
 
 const entry = z.object({
@@ -16,7 +17,14 @@ export const routeRequest = z
   .openapi('TaskRouteRequest');
 
 export const promoteRequest = z
-  .strictObject({ version: z.int().min(1), alias: z.string().max(64).default('latest') })
+  .strictObject({
+    version: z.int().min(1),
+    alias: z.string().max(64).default('latest'),
+    gate: z
+      .boolean()
+      .default(true)
+      .openapi({ description: 'false, for an admin’s key: the task’s gate is not asked.' }),
+  })
   .openapi('PromoteRequest');
 export const rollbackRequest = z
   .strictObject({ alias: z.string().max(64).default('latest') })
@@ -28,12 +36,23 @@ export const taskRoute = z
     task: z.string(),
     latest: z.string().nullable().openapi({ description: 'What the alias latest points at: TENANT/TASK@VERSION.' }),
     split: z.array(entry.extend({ model: z.string().nullable() })),
+    gate: gate.nullable(),
+    canary: canary.nullable().openapi({ description: 'The one that is on.' }),
+    shadow: shadow.nullable(),
   })
   .openapi('TaskRoute');
 
 export const taskRouteList = z.object({ object: z.literal('list'), data: z.array(taskRoute) }).openapi('TaskRouteList');
 
-export function routeOf({ task, latest, split }: TaskRoute): z.output<typeof taskRoute> {
+export function routeOf({ task, latest, split, ...delivery }: TaskRoute): z.output<typeof taskRoute> {
   const entries = split.map(({ version, weight, reference }) => ({ version, weight, model: reference }));
-  return { object: 'task_route', task, latest, split: entries };
+  return {
+    object: 'task_route',
+    task,
+    latest,
+    split: entries,
+    gate: delivery.gate && gateOf(delivery.gate),
+    canary: delivery.canary && canaryOf(delivery.canary),
+    shadow: delivery.shadow && shadowOf(delivery.shadow),
+  };
 }

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { NAME_PATTERN } from '../../base/index.ts';
 import type { Tenant, TenantLimits } from '../../tenancy/index.ts';
 import type { TenantUsage } from '../tenant-services.ts';
 
@@ -45,6 +46,11 @@ export const tenantList = z.object({ object: z.literal('list'), data: z.array(te
 
 /** The body of `PATCH /api/tenants/{tenant}`: what is absent stays as it is. */
 export const tenantChange = z.strictObject(limits).partial().openapi('TenantChange');
+
+/** The body of `POST /api/tenants`. */
+export const newTenant = z
+  .strictObject({ ...tenantChange.shape, name: z.string().regex(NAME_PATTERN) })
+  .openapi('NewTenant');
 
 export function tenantOf(of: Tenant): z.output<typeof tenant> {
   return {

@@ -169,7 +169,7 @@ test('parts are joined, calls and weights are kept, what is unusual is a warning
         {
           role: 'user',
           content: [
-            { type: 'text', text: 'Water ' },
+            { type: 'text', text: 'Water' },
             { type: 'text', text: 'it.' },
           ],
         },
@@ -186,7 +186,7 @@ test('parts are joined, calls and weights are kept, what is unusual is a warning
       line: 1,
       tools,
       messages: [
-        { role: 'user', content: 'Water it.' },
+        { role: 'user', content: 'Water\nit.' },
         { role: 'system', content: 'late' },
         { role: 'assistant', content: '', weight: 0, tool_calls: [call] },
         { role: 'tool', content: 'done', tool_call_id: 'c1' },

@@ -3,12 +3,15 @@ import type {
   AdapterServices,
   AnswerDelta,
   AnswerToken,
+  AuditServices,
   ChatRequest,
+  DeliveryServices,
   EmbeddingRequest,
   Embeddings,
   FileServices,
   GenerationOptions,
   JobServices,
+  KeyServices,
   LoadRequest,
   ModelEntry,
   ModelSelection,
@@ -19,6 +22,7 @@ import type {
   TenantServices,
   TextRequest,
   Unloaded,
+  UsageServices,
 } from '../../../src/http/index.ts';
 import { NO_LIMITS } from '../../../src/tenancy/index.ts';
 import type { Principal, RateState, Tenant, TenantLimits } from '../../../src/tenancy/index.ts';
@@ -107,8 +111,26 @@ const NO_TASKS: TaskServices = {
   list: () => [],
   get: noTask,
   setSplit: noTask,
-  promote: noTask,
+  promote: async () => noTask(),
   rollback: noTask,
+};
+const NO_KEYS: KeyServices = {
+  list: () => [],
+  create: () => fail('REQUEST_INVALID', 'no key is made here'),
+  revoke: () => fail('KEY_NOT_FOUND', 'there are no keys'),
+};
+/** What needs a task has none. */
+const NO_DELIVERY: DeliveryServices = {
+  setGate: async () => noTask(),
+  removeGate: noTask,
+  startCanary: async () => noTask(),
+  canary: noTask,
+  stopCanary: noTask,
+  startShadow: noTask,
+  shadowReport: noTask,
+  stopShadow: noTask,
+  events: noTask,
+  score: () => fail('ANSWER_NOT_FOUND', 'there are no canaries'),
 };
 const NO_JOBS: JobServices = {
   create: noFile,
@@ -141,7 +163,11 @@ export class EchoTenants implements TenantServices {
     return { tenant: this.#find(name), usage };
   }
 
-  change(name: string, limits: Partial<TenantLimits>): Tenant {
+  create(_: Principal, name: string): Tenant {
+    return fail('TENANT_EXISTS', `tenant "${name}" exists already`);
+  }
+
+  change(_: Principal, name: string, limits: Partial<TenantLimits>): Tenant {
     const changed = { ...this.#find(name), ...limits };
     this.#tenants.set(name, changed);
     return changed;
@@ -162,7 +188,11 @@ export class EchoServices implements Services {
   readonly files = NO_FILES;
   readonly jobs = NO_JOBS;
   readonly tasks = NO_TASKS;
+  readonly delivery = NO_DELIVERY;
   readonly tenants = new EchoTenants();
+  readonly keys = NO_KEYS;
+  readonly audit: AuditServices = { list: nothing };
+  readonly usage: UsageServices = { bill: () => [], csv: () => '' };
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
   limit = 100;

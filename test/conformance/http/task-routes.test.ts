@@ -67,6 +67,9 @@ test('a split sends sessions to both versions, and each always to its own', asyn
       { version: 'latest', weight: 50, model: 'acme/reply@2' },
       { version: '1', weight: 50, model: 'acme/reply@1' },
     ],
+    gate: null,
+    canary: null,
+    shadow: null,
   });
   const users = Array.from({ length: 24 }, (_, n) => `user-${n}`);
   const first = await Promise.all(users.map((user) => versionFor({ user })));

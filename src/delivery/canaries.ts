@@ -1,0 +1,359 @@
+import { createHash } from 'node:crypto';
+import { assert, fail, newId, type Clock } from '../base/index.ts';
+import type { Database } from '../storage/index.ts';
+import {
+  judgeCanary,
+  NO_COUNTS,
+  type ArmCounts,
+  type Canary,
+  type CanaryArm,
+  type CanarySettings,
+  type CanaryStatus,
+} from './canary.ts';
+import { type DeliveryEventKind, type DeliveryEvents } from './events.ts';
+
+/** How a request ended, whose fault it was not the client's. */
+export interface Outcome {
+  readonly isError: boolean;
+  /** Of an answer, from its begin to its end. */
+  readonly seconds: number;
+}
+
+export interface CanaryReport {
+  readonly canary: Canary;
+  /** Of the task's sessions, now. */
+  readonly share: number;
+  readonly counts: Readonly<Record<CanaryArm, ArmCounts>>;
+}
+
+interface CanaryRow {
+  readonly id: string;
+  readonly tenant: string;
+  readonly task: string;
+  readonly version: number;
+  readonly settings: string;
+  readonly status: CanaryStatus;
+  readonly reason: string | null;
+  readonly step: number;
+  readonly step_began_at: number;
+  readonly step_requests: number;
+  readonly started_at: number;
+  readonly ended_at: number | null;
+}
+
+interface Answered extends Outcome {
+  readonly canary: Canary;
+  readonly arm: CanaryArm;
+  readonly requestId: string;
+}
+
+/** How long answers of a canary that has ended can still be scored. */
+const KEEP_ANSWERS_MS = 7 * 24 * 3600_000;
+/** Of a logarithm. */
+const LEAST_SECONDS = 1e-4;
+
+/**
+ * The canaries of all tasks. What was answered gathers in memory; {@link flush} adds it to the tables, and judges, in one transaction: a
+ * process that dies loses what had gathered, and counts nothing twice.
+ *
+ * running -> (step by step) -> promoting -> promoted, or passed where it is not to promote; running, passed -> rolled-back by the rules;
+ * any of them -> stopped by somebody. Only `ended_at` says that it is over.
+ */
+export class Canaries {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #events: DeliveryEvents;
+  #pending: Answered[] = [];
+
+  constructor(database: Database, clock: Clock, events: DeliveryEvents) {
+    this.#database = database;
+    this.#clock = clock;
+    this.#events = events;
+  }
+
+  /** The task's canary, if one is on. */
+  open(tenant: string, task: string): Canary | undefined {
+    const sql = 'SELECT * FROM canaries WHERE tenant = ? AND task = ? AND ended_at IS NULL';
+    const row = this.#database.get<CanaryRow>(sql, tenant, task);
+    return row && canaryOf(row);
+  }
+
+  /** The task's latest canary, also one that has ended. */
+  report(tenant: string, task: string): CanaryReport | undefined {
+    const sql =
+      'SELECT * FROM canaries WHERE tenant = ? AND task = ? ORDER BY ended_at IS NULL DESC, started_at DESC LIMIT 1';
+    const row = this.#database.get<CanaryRow>(sql, tenant, task);
+    if (!row) return undefined;
+    const canary = canaryOf(row);
+    return {
+      canary,
+      share: canary.endedAt === null ? canary.settings.shares[canary.step] : 0,
+      counts: { canary: this.#counts(canary.id, 'canary'), stable: this.#counts(canary.id, 'stable') },
+    };
+  }
+
+  /** @param isGated false is told with the event @throws REQUEST_INVALID the settings are none, or the task has a canary already */
+  start(
+    tenant: string,
+    task: string,
+    version: number,
+    settings: CanarySettings,
+    actor: string,
+    isGated = true,
+  ): Canary {
+    checkSettings(settings);
+    return this.#database.transaction(() => {
+      if (this.open(tenant, task)) {
+        fail('REQUEST_INVALID', `${tenant}/${task} has a canary already: stop it first`, { param: 'version' });
+      }
+      const now = this.#now();
+      this.#database.run(
+        `DELETE FROM canary_answers WHERE canary IN (SELECT id FROM canaries WHERE ended_at < ?)`,
+        now - KEEP_ANSWERS_MS,
+      );
+      const id = newId('canary_');
+      this.#database.run(
+        `INSERT INTO canaries (id, tenant, task, version, settings, status, step, step_began_at, step_requests, started_at)
+         VALUES (?, ?, ?, ?, ?, 'running', 0, ?, 0, ?)`,
+        id,
+        tenant,
+        task,
+        version,
+        JSON.stringify(settings),
+        now,
+        now,
+      );
+      for (const arm of ['canary', 'stable']) {
+        this.#database.run('INSERT INTO canary_counts (canary, arm) VALUES (?, ?)', id, arm);
+      }
+      const canary = this.#get(id);
+      this.#tell(
+        canary,
+        'canary-started',
+        actor,
+        `${percent(settings.shares[0])} of the sessions${isGated ? '' : '; its gate was not asked'}`,
+      );
+      return canary;
+    });
+  }
+
+  /** Which side answers a session: always the same one, and growing shares move sessions to the canary only. */
+  armOf({ id, settings, step }: Canary, session: string): CanaryArm {
+    const digest = createHash('sha256')
+      .update(JSON.stringify(['canary', id, session]))
+      .digest();
+    return digest.readUIntBE(0, 6) / 2 ** 48 < settings.shares[step] ? 'canary' : 'stable';
+  }
+
+  /** Counts a request when it is over. An error is judged at once. */
+  add(canary: Canary, arm: CanaryArm, requestId: string, outcome: Outcome): void {
+    this.#pending.push({ canary, arm, requestId, ...outcome });
+    if (outcome.isError) this.flush();
+  }
+
+  /** Adds what has gathered to the tables, and judges. When that fails, it stays gathered. */
+  flush(): void {
+    if (this.#pending.length === 0) return;
+    this.#database.transaction(() => {
+      for (const answered of this.#pending) this.#insert(answered);
+      for (const id of new Set(this.#pending.map(({ canary }) => canary.id))) this.#judge(id);
+    });
+    this.#pending = [];
+  }
+
+  /** Flushes, and judges every canary that is on: a step can end by its time alone. @returns those whose version shall be promoted now */
+  tick(): readonly Canary[] {
+    this.flush();
+    const sql = 'SELECT * FROM canaries WHERE ended_at IS NULL';
+    const open = this.#database.all<CanaryRow>(sql);
+    if (open.length === 0) return [];
+    this.#database.transaction(() => open.forEach(({ id }) => this.#judge(id)));
+    return this.#database.all<CanaryRow>(`${sql} AND status = 'promoting'`).map(canaryOf);
+  }
+
+  /**
+   * A client's score of an answer, from 0 to 1; a second one takes the place of the first.
+   * @throws ANSWER_NOT_FOUND no canary was on when it was given, or it is another tenant's
+   */
+  score(tenant: string, requestId: string, score: number): void {
+    this.flush();
+    this.#database.transaction(() => {
+      const row = this.#database.get<{ canary: string; arm: CanaryArm; score: number | null }>(
+        'SELECT canary, arm, score FROM canary_answers WHERE tenant = ? AND request = ?',
+        tenant,
+        requestId,
+      );
+      if (!row) {
+        const rule = 'only answers of a task with a canary are scored, by the X-Request-Id of the answer';
+        return fail('ANSWER_NOT_FOUND', `no answer ${JSON.stringify(requestId)}: ${rule}`, { param: 'request_id' });
+      }
+      const before = row.score ?? 0;
+      this.#database.run(
+        'UPDATE canary_answers SET score = ? WHERE tenant = ? AND request = ?',
+        score,
+        tenant,
+        requestId,
+      );
+      this.#database.run(
+        `UPDATE canary_counts SET scored = scored + ?, scores = scores + ?, scores_squared = scores_squared + ?
+         WHERE canary = ? AND arm = ?`,
+        row.score === null ? 1 : 0,
+        score - before,
+        score * score - before * before,
+        row.canary,
+        row.arm,
+      );
+      this.#judge(row.canary);
+    });
+  }
+
+  /** Ends the task's canary, if one is on: somebody has decided. */
+  stop(tenant: string, task: string, actor: string | null, reason: string): Canary | undefined {
+    this.flush();
+    return this.#database.transaction(() => {
+      const canary = this.open(tenant, task);
+      if (canary) this.#end(canary, 'stopped', 'canary-stopped', reason, actor);
+      return canary;
+    });
+  }
+
+  /** The alias points at the version now. */
+  promoted({ id }: Canary): void {
+    this.#database.transaction(() => {
+      const canary = this.#get(id);
+      if (canary.endedAt !== null) return;
+      this.#end(canary, 'promoted', 'canary-promoted', 'every step ended well', null);
+    });
+  }
+
+  /** What all steps found good may not be promoted. */
+  refused({ id }: Canary, reason: string): void {
+    this.#database.transaction(() => {
+      const canary = this.#get(id);
+      if (canary.endedAt === null) this.#end(canary, 'rolled-back', 'canary-rolled-back', reason, null);
+    });
+  }
+
+  #insert({ canary, arm, requestId, isError, seconds }: Answered): void {
+    const logSeconds = isError ? 0 : Math.log(Math.max(LEAST_SECONDS, seconds));
+    this.#database.run(
+      `UPDATE canary_counts SET requests = requests + 1, errors = errors + ?, timed = timed + ?,
+         log_seconds = log_seconds + ?, log_seconds_squared = log_seconds_squared + ? WHERE canary = ? AND arm = ?`,
+      isError ? 1 : 0,
+      isError ? 0 : 1,
+      logSeconds,
+      logSeconds * logSeconds,
+      canary.id,
+      arm,
+    );
+    // A client may give one id to several requests: a score is of the latest.
+    this.#database.run(
+      `INSERT INTO canary_answers (tenant, request, canary, arm, answered_at) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (tenant, request) DO UPDATE SET canary = excluded.canary, arm = excluded.arm,
+         answered_at = excluded.answered_at, score = NULL`,
+      canary.tenant,
+      requestId,
+      canary.id,
+      arm,
+      this.#now(),
+    );
+  }
+
+  /** Inside a transaction. */
+  #judge(id: string): void {
+    const canary = this.#get(id);
+    const { settings, step, stepRequests, stepBeganAt, status, endedAt } = canary;
+    if (endedAt !== null || status === 'promoting') return;
+    const counts = this.#counts(id, 'canary');
+    const verdict = judgeCanary(settings, counts, this.#counts(id, 'stable'), stepRequests);
+    if (verdict.kind === 'bad') {
+      this.#end(canary, 'rolled-back', 'canary-rolled-back', verdict.reason, null);
+      return;
+    }
+    const isLongEnough = this.#now() - stepBeganAt >= 1000 * settings.minSeconds;
+    if (verdict.kind !== 'good' || !isLongEnough || status !== 'running') return;
+    const next = settings.shares[step + 1];
+    if (next !== undefined) {
+      this.#database.run(
+        'UPDATE canaries SET step = ?, step_began_at = ?, step_requests = ? WHERE id = ?',
+        step + 1,
+        this.#now(),
+        counts.requests,
+        id,
+      );
+      this.#tell(canary, 'canary-grown', null, `${percent(next)} of the sessions, after ${counts.requests} requests`);
+      return;
+    }
+    this.#database.run('UPDATE canaries SET status = ? WHERE id = ?', settings.promote ? 'promoting' : 'passed', id);
+    this.#tell(canary, 'canary-passed', null, `${counts.requests} requests, ${counts.errors} failed`);
+  }
+
+  #end(canary: Canary, status: CanaryStatus, kind: DeliveryEventKind, reason: string, actor: string | null): void {
+    const sql = 'UPDATE canaries SET status = ?, reason = ?, ended_at = ? WHERE id = ?';
+    this.#database.run(sql, status, reason, this.#now(), canary.id);
+    this.#tell(canary, kind, actor, reason);
+  }
+
+  #tell({ tenant, task, version }: Canary, kind: DeliveryEventKind, actor: string | null, message: string): void {
+    this.#events.add({ tenant, task, kind, version, actor, message });
+  }
+
+  #get(id: string): Canary {
+    const row = this.#database.get<CanaryRow>('SELECT * FROM canaries WHERE id = ?', id);
+    assert(row, 'a canary stays when it has ended');
+    return canaryOf(row);
+  }
+
+  #counts(id: string, arm: CanaryArm): ArmCounts {
+    const row = this.#database.get<Record<string, number>>(
+      'SELECT * FROM canary_counts WHERE canary = ? AND arm = ?',
+      id,
+      arm,
+    );
+    if (!row) return NO_COUNTS;
+    return {
+      requests: row['requests'],
+      errors: row['errors'],
+      logSeconds: { count: row['timed'], sum: row['log_seconds'], sumOfSquares: row['log_seconds_squared'] },
+      scores: { count: row['scored'], sum: row['scores'], sumOfSquares: row['scores_squared'] },
+    };
+  }
+
+  #now(): number {
+    return Math.floor(this.#clock.epochMs());
+  }
+}
+
+/** @throws REQUEST_INVALID */
+function checkSettings({ shares, minRequests }: CanarySettings): void {
+  const refuse = (message: string): never => fail('REQUEST_INVALID', message, { param: 'share' });
+  if (shares.length === 0 || shares.length > 16) refuse(`a canary has 1 to 16 shares, got ${shares.length}`);
+  for (const [step, share] of shares.entries()) {
+    if (!(share > 0 && share <= 1)) refuse(`a canary’s share is above 0 and at most 1, got ${share}`);
+    if (step > 0 && share <= shares[step - 1]) refuse(`shares of a canary rise, got ${shares.join(', ')}`);
+  }
+  if (!(minRequests >= 1)) {
+    fail('REQUEST_INVALID', `min_requests must be at least 1, got ${minRequests}`, { param: 'min_requests' });
+  }
+}
+
+function canaryOf(row: CanaryRow): Canary {
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    task: row.task,
+    version: row.version,
+    settings: JSON.parse(row.settings) as CanarySettings,
+    status: row.status,
+    reason: row.reason,
+    step: row.step,
+    stepBeganAt: row.step_began_at,
+    stepRequests: row.step_requests,
+    startedAt: row.started_at,
+    endedAt: row.ended_at,
+  };
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toPrecision(4))} %`;
+}
