@@ -94,7 +94,8 @@ export class EspalierClient {
         if (isError(event)) throw new ApiError(response.status, event, response.headers.get('x-request-id'));
         yield event as StreamEvent<Id>;
       }
-      throw new ApiError(response.status, undefined, response.headers.get('x-request-id'));
+      const body = { error: { message: 'the stream ended before its end' } };
+      throw new ApiError(response.status, body, response.headers.get('x-request-id'));
     } finally {
       left.abort();
     }
