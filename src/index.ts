@@ -9,6 +9,8 @@
  */
 export {
   checkData,
+  collectAdapters,
+  commandJob,
   dryRun,
   evaluateFile,
   exportAdapter,
@@ -16,6 +18,7 @@ export {
   importAdapter,
   importModel,
   listAdapters,
+  listJobs,
   listModels,
   makePlan,
   METRICS,
@@ -34,8 +37,14 @@ export {
   serve,
   serverLog,
   showAdapter,
+  showJob,
   showModel,
+  showRoutes,
+  splitRoute,
+  sweep,
+  tagAdapter,
   trainAdapter,
+  trainGroup,
   TRAIN_DEFAULTS,
   verifyAdapters,
   VERSION,
@@ -50,6 +59,10 @@ export type {
   EvaluateReport,
   Generated,
   GenerateOptions,
+  GroupOptions,
+  GroupOutcome,
+  GroupRun,
+  Job,
   ModelManifest,
   ModelProgress,
   Plan,
@@ -58,10 +71,14 @@ export type {
   RepeatedOutcome,
   RepeatOptions,
   ServeOptions,
+  RunningGroup,
   Serving,
+  SweepOptions,
+  SweepReport,
   TrainEvents,
   TrainOptions,
   TrainOutcome,
 } from './app/index.ts';
+export { ApiError, EspalierClient, type ClientOptions } from './client/index.ts';
 export { EspalierError, silentLog } from './base/index.ts';
 export type { ErrorCode, ErrorKind, Log, Problem } from './base/index.ts';

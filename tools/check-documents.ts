@@ -7,7 +7,15 @@ import { join } from 'node:path';
 import type { RoomProblem } from './check-rooms.ts';
 import { lineAt } from './source-text.ts';
 
-const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'docs/*.md', 'docs/decisions/*.md'];
+const DOCUMENTS = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'docs/*.md',
+  'docs/guides/*.md',
+  'docs/decisions/*.md',
+  'examples/*.md',
+];
 
 /** `numeric/tape.ts`, `native/src/lib.rs`, `numeric/native*.ts`: a file by its path from the root or from src/. */
 const NAMED_FILE = /`((?:\.?[a-z0-9_-]+\/)*[a-z0-9_*-]+(?:\.[a-z0-9*-]+)*\.(?:ts|rs|py|md|toml))`/g;
@@ -40,6 +48,8 @@ export function checkDocuments(root: string): RoomProblem[] {
 
 /** A name without a folder may be any file of the project: `index.ts`. */
 function exists(root: string, path: string): boolean {
-  const places = path.includes('/') ? [path, `src/${path}`] : [path, `{src,tools,test,bench,docs,native}/**/${path}`];
+  const places = path.includes('/')
+    ? [path, `src/${path}`]
+    : [path, `{src,tools,test,bench,docs,native,examples}/**/${path}`];
   return places.some((place) => globSync(place, { cwd: root, exclude: ['native/target/**'] }).length > 0);
 }

@@ -1,8 +1,8 @@
-import { assert, fail } from '../base/index.ts';
-import { idsOf, writeGguf, type GgufFloats, type GgufPair } from '../formats/index.ts';
+import { assert } from '../base/index.ts';
+import { writeGguf, type GgufFloats, type GgufPair } from '../formats/index.ts';
 import { FAMILIES, ggufName, permuteRows, type LinearSite, type ModelConfig } from '../model/index.ts';
 import type { Adapter } from './artefact.ts';
-import { loraDeltas } from './methods/lora.ts';
+import { plainLoraDeltas } from './plain-lora.ts';
 
 /** An adapter as llama.cpp reads it. */
 export interface GgufLora {
@@ -19,21 +19,14 @@ export interface GgufLora {
  * @throws ADAPTER_INVALID names what llama.cpp cannot hold
  */
 export function ggufLora(
-  { config, tensors }: Adapter,
+  adapter: Adapter,
   base: { readonly config: ModelConfig; readonly sites: readonly LinearSite[] },
   taskName: string,
 ): GgufLora {
-  const refuse = (what: string): never =>
-    fail('ADAPTER_INVALID', `${what}: a GGUF adapter holds plain LoRA only; export it as a PEFT folder`);
-  if (config.peft_type !== 'LORA') return refuse(`the method is ${config.peft_type}`);
-  if (config.use_dora) refuse('use_dora scales outputs');
-  if (config.lora_bias) refuse('lora_bias adds a bias');
-  if (idsOf(config.trainable_token_indices).length > 0) refuse('trainable_token_indices trains rows of the embedding');
+  const deltas = plainLoraDeltas(adapter, base.sites, 'a GGUF adapter');
   const family = FAMILIES.find(({ name }) => name === base.config.family);
   assert(family, 'a model has a family');
-  const deltas = loraDeltas(config, base.sites, tensors);
   const [first] = deltas;
-  assert(first, 'an adapter without a module is refused when it is read');
   const alpha = Math.fround(first.scale * rankOf(first.a_RI.shape));
   const named = new Map<string, GgufFloats>();
   for (const { site, a_RI, b_OR, scale } of deltas) {

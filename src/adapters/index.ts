@@ -30,6 +30,7 @@ export {
   type WrittenArtefact,
 } from './artefact.ts';
 export { ggufLora, writeGgufLora, type GgufLora } from './gguf-lora.ts';
+export { mlxLora, writeMlxLora, type MlxLora } from './mlx-lora.ts';
 export { mergedHooks, mergedLinear, mergeLayer } from './proof/merge.ts';
 export {
   PARITY_TOLERANCES,

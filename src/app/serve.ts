@@ -90,7 +90,7 @@ export async function serve(
     stack.use(one.engine);
     served.push(one);
   }
-  const tuning = stack.use(await startTuning(config, platform, served, options.jobs ?? DEFAULT_JOBS, log));
+  const tuning = stack.use(await startTuning(config, platform, bases, options.jobs ?? DEFAULT_JOBS, log));
   const { clock = systemClock } = options;
   const delivery = stack.use(new DeliveryRuntime(config, platform, log));
   const services = makeServices(platform, new ServedBases(served), metrics, tuning, delivery, clock);

@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import type { Clock, Digest } from '../base/index.ts';
 import { Database } from '../storage/index.ts';
-import type { AdapterVersion } from './adapter-version.ts';
+import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { QUERIES } from './catalog.ts';
 import type { PublishInfo } from './publish.ts';
 import { parseReference } from './reference.ts';
 import { Registry } from './registry.ts';
 import { ROUTING_MIGRATIONS } from './splits.ts';
+import { SEARCHES } from './tags.ts';
 import { REGISTRY_MIGRATIONS } from './tables.ts';
 
 const BASE_DIGEST: Digest = `sha256:${'1'.repeat(64)}`;
@@ -332,11 +333,52 @@ test('every look-up goes through an index and sorts nothing', () => {
         `${name}: ${step}`,
       );
   }
+  // A word is looked for in each version of the index's range; what is found is in order without sorting.
+  for (const [name, sql] of Object.entries(SEARCHES)) {
+    const plan = planOf(sql);
+    assert.match(plan[0], /^SEARCH v USING INDEX sqlite_autoindex_adapter_versions_1 \(.*tenant/, name);
+    for (const step of plan) assert.match(step, /^(SEARCH|CORRELATED SCALAR SUBQUERY)/, `${name}: ${step}`);
+  }
+  assert.match(planOf(SEARCHES.ofTenant)[0], /\(tenant=\?/, 'the tenant bounds it on both sides');
   assert.match(planOf('SELECT * FROM adapter_versions WHERE method = ?').join(), /^SCAN/, 'the check can fail');
+  assert.match(
+    planOf('SELECT * FROM adapter_versions ORDER BY method').join(),
+    /TEMP B-TREE/,
+    'so can that of sorting',
+  );
+});
+
+test('ten thousand adapters: a search goes through all of them page by page, and finds what there is once', () => {
+  fill(10_000);
+  const tagged = ['t03/task-00003@1', 't50/task-05050@1', 't99/task-09999@1'];
+  for (const reference of tagged) registry.tag(null, reference, { add: ['gold'], remove: [] });
+  const pages = (tenant: string | null, search: { text?: string; tag?: string; limit: number }): string[] => {
+    const found: string[] = [];
+    for (let after: string | undefined; ;) {
+      const page = registry.search(tenant, { ...search, after }).map(referenceOf);
+      assert.ok(page.length <= search.limit);
+      const last = page.at(-1);
+      if (last === undefined) return found;
+      found.push(...page);
+      after = last;
+    }
+  };
+  assert.deepEqual(pages(null, { tag: 'gold', limit: 1 }), tagged);
+  assert.deepEqual(pages('t50', { tag: 'gold', limit: 10 }), ['t50/task-05050@1']);
+  const ends = pages(null, { text: 'task-0999', limit: 3 });
+  assert.deepEqual(ends, [...new Set(ends)].sort());
+  assert.equal(ends.length, 10);
+  assert.equal(pages(null, { text: 'TINY', limit: 999 }).length, 10_000);
+  assert.equal(pages('t07', { text: 'task', limit: 7 }).length, 100);
+  assert.deepEqual(pages(null, { text: 'nowhere', limit: 10 }), []);
+  // A place in another tenant's list shows nothing of it.
+  assert.equal(registry.search('t07', { after: 't03/task-00003@1' }).length, 100);
+  assert.deepEqual(registry.search('t07', { after: 't08/task-00008@1' }), []);
 });
 
 function planOf(sql: string): string[] {
-  const values = Array.from(sql.matchAll(/\?/g), () => '1');
+  const numbered = Math.max(0, ...Array.from(sql.matchAll(/\?(\d)/g), ([, n]) => Number(n)));
+  const values = Array.from({ length: numbered || sql.split('?').length - 1 }, () => '1');
   return database.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, ...values).map(({ detail }) => detail);
 }
 

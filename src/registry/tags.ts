@@ -16,14 +16,23 @@ export interface Search {
 
 const MAX_TAGS = 32;
 
-/** Goes through the versions behind the start, in the order of their index, until the page is full. */
-const SEARCH = `
+/**
+ * Goes through the versions behind the start, in the order of their index, until the page is full. The tenant bounds the search on both
+ * sides: what others have costs nothing.
+ */
+const searchOf = (where: string): string => `
   SELECT * FROM adapter_versions v
-  WHERE (tenant, task, version) > (?1, ?2, ?3) AND tenant >= ?4 AND (?4 = '' OR tenant <= ?4)
-    AND (?5 = '' OR instr(lower(task || ' ' || method || ' ' || base_name), ?5) > 0)
-    AND (?6 = '' OR EXISTS (SELECT 1 FROM adapter_tags t
-                            WHERE t.tenant = v.tenant AND t.task = v.task AND t.version = v.version AND t.tag = ?6))
-  ORDER BY tenant, task, version LIMIT ?7`;
+  WHERE ${where}
+    AND (?4 = '' OR instr(lower(task || ' ' || method || ' ' || base_name), ?4) > 0)
+    AND (?5 = '' OR EXISTS (SELECT 1 FROM adapter_tags t
+                            WHERE t.tenant = v.tenant AND t.task = v.task AND t.version = v.version AND t.tag = ?5))
+  ORDER BY tenant, task, version LIMIT ?6`;
+
+/** Each is bound to an index by a test. */
+export const SEARCHES = {
+  ofAll: searchOf('(tenant, task, version) > (?1, ?2, ?3)'),
+  ofTenant: searchOf('tenant = ?1 AND (task, version) > (?2, ?3)'),
+} as const;
 
 /** The tags of a version, in their order. */
 export function tagsOf(database: Database, { tenant, task, version }: AdapterVersion): string[] {
@@ -71,14 +80,16 @@ export function changeTags(
 /** Versions that a search finds, in the order of their references; of all tenants when `tenant` is null. */
 export function searchVersions(database: Database, tenant: string | null, search: Search): AdapterVersion[] {
   const after = search.after === undefined ? undefined : parseReference(search.after);
-  const start = after?.kind === 'version' ? after : { tenant: tenant ?? '', task: '', version: 0 };
+  const start = after?.kind === 'version' ? after : { tenant: '', task: '', version: 0 };
+  // A place that is another tenant's is the end of one's own list, or its beginning.
+  if (tenant !== null && start.tenant > tenant) return [];
+  const isOwn = tenant === null || start.tenant === tenant;
   return selectVersions(
     database,
-    SEARCH,
-    start.tenant,
-    start.task,
-    start.version,
-    tenant ?? '',
+    tenant === null ? SEARCHES.ofAll : SEARCHES.ofTenant,
+    tenant ?? start.tenant,
+    isOwn ? start.task : '',
+    isOwn ? start.version : 0,
     (search.text ?? '').toLowerCase(),
     search.tag ?? '',
     Math.min(search.limit ?? MAX_PAGE, MAX_PAGE),

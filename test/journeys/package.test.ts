@@ -39,7 +39,14 @@ after(() => folder[Symbol.dispose]());
 test('the package has the compiled program, its types and its kernels, and nothing else', () => {
   const files = globSync('**/*', { cwd: installed, exclude: ['node_modules/**'] });
   const addon = `native/espalier.${process.platform}-${process.arch}.node`;
-  const needed = ['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'dist/serving/worker.js', addon];
+  const needed = [
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/cli/main.js',
+    'dist/serving/worker.js',
+    'dist/client/index.js',
+    addon,
+  ];
   const documents = ['README.md', 'LICENSE', 'CHANGELOG.md', 'package.json'];
   for (const path of [...needed, ...documents]) assert.ok(files.includes(path), `${path} is in the package`);
   const foreign = files.filter(
@@ -85,6 +92,7 @@ import {
   EspalierError, makePlan, readConfig, serve, silentLog, trainAdapter, TRAIN_DEFAULTS,
   type AppConfig, type Plan, type TrainOptions, type TrainOutcome,
 } from 'espalier';
+import { ApiError, EspalierClient, type ChatCompletion } from 'espalier/client';
 
 const config: AppConfig = { ...readConfig(), home: process.argv[2] as string };
 const plan: Plan = makePlan({ model: '7b', rank: 16 });
@@ -103,14 +111,20 @@ const outcome: TrainOutcome = await trainAdapter(config, options);
 // @ts-expect-error steps are a number
 const steps: string = outcome.steps;
 await using server = await serve(config, { bases: [options.base], host: '127.0.0.1', port: 0 }, silentLog);
-const health = await fetch(\`\${server.url}/healthz\`);
+const client = new EspalierClient({ baseUrl: server.url });
+const health = await client.call('getHealth');
+// @ts-expect-error the status is text
+const status: number = health.status;
+// @ts-expect-error a model must be named
+const asked: Promise<ChatCompletion> = client.call('createChatCompletion', { body: { messages: [] } });
+const refused = await asked.catch((error: unknown) => (error instanceof ApiError ? error.status : error));
 let code: string | undefined;
 try {
   await trainAdapter(config, { ...options, data: 'no-such-file.jsonl' });
 } catch (error) {
   if (error instanceof EspalierError) code = error.code;
 }
-console.log(JSON.stringify({ name, steps, health: health.status, code, wrong: wrong.method }));
+console.log(JSON.stringify({ name, steps, health: status, refused, code, wrong: wrong.method }));
 `;
 
 test('a TypeScript program type-checks against it and runs', async () => {
@@ -136,8 +150,8 @@ test('a TypeScript program type-checks against it and runs', async () => {
   assert.equal(used.code, 0, used.stderr);
   const said = JSON.parse(used.stdout) as Record<string, unknown>;
   assert.deepEqual(
-    [said['steps'], said['health'], said['code'], said['wrong']],
-    [1, 200, 'FILE_NOT_FOUND', 'nonsense'],
+    [said['steps'], said['health'], said['refused'], said['code'], said['wrong']],
+    [1, 'ok', 401, 'FILE_NOT_FOUND', 'nonsense'],
   );
   assert.equal(typeof said['name'], 'string');
 });

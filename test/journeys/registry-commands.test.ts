@@ -1,6 +1,6 @@
 /** The registry from the command line: tags, search, routes, export in both forms, retention. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { AdapterVersion } from '../../src/app/index.ts';
 import { openGguf } from '../../src/formats/index.ts';
@@ -62,6 +62,8 @@ test('versions are tagged, found, routed, exported and collected', { timeout: 30
     'blk.1.attn_q.weight.lora_a',
     'blk.1.attn_q.weight.lora_b',
   ]);
+  await json('adapters', 'export', 'acme/triage', folder.join('mlx'), '--format', 'mlx');
+  assert.deepEqual(readdirSync(folder.join('mlx')).toSorted(), ['adapter_config.json', 'adapters.safetensors']);
   const again = await run(['adapters', 'export', 'acme/triage', folder.join('out.gguf'), '--format', 'gguf'], { home });
   assert.match(again.stderr, /exists already/);
 });

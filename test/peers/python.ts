@@ -1,5 +1,5 @@
 /**
- * The Pythons that the peers run in: the one that ESPALIER_PEER_PYTHON (or, for the fuzz, ESPALIER_FUZZ_PYTHON) names, or else a virtual
+ * The Pythons that the peers run in: the one that ESPALIER_PEER_PYTHON (or, for the fuzz, ESPALIER_FUZZ_PYTHON; for OpenAI's schema, ESPALIER_OPENAI_SCHEMA_PYTHON) names, or else a virtual
  * environment with pinned requirements, made at first use in node_modules/.cache (on Linux, torch brings several GB along).
  */
 import { spawnSync } from 'node:child_process';
@@ -26,6 +26,23 @@ const FUZZ: PeerEnvironment = {
   variable: 'ESPALIER_FUZZ_PYTHON',
 };
 
+const OPENAI_SCHEMA: PeerEnvironment = {
+  folder: 'openai-schema-venv',
+  requirements: 'openai-schema-requirements.txt',
+  variable: 'ESPALIER_OPENAI_SCHEMA_PYTHON',
+};
+
+const MLX: PeerEnvironment = {
+  folder: 'mlx-venv',
+  requirements: 'mlx-requirements.txt',
+  variable: 'ESPALIER_MLX_PYTHON',
+};
+
+/** The interpreter with mlx-lm. @throws as {@link interpreterOf} */
+export function mlxPython(): string {
+  return interpreterOf(MLX);
+}
+
 /** The interpreter with PEFT and torch. Progress goes to standard error. @throws as {@link interpreterOf} */
 export function peerPython(): string {
   return interpreterOf(PEERS);
@@ -34,6 +51,11 @@ export function peerPython(): string {
 /** The interpreter with schemathesis. @throws as {@link interpreterOf} */
 export function fuzzPython(): string {
   return interpreterOf(FUZZ);
+}
+
+/** The interpreter with OpenAI's published description. @throws as {@link interpreterOf} */
+export function openAiSchemaPython(): string {
+  return interpreterOf(OPENAI_SCHEMA);
 }
 
 /** @throws Error when there is no Python or the packages cannot be installed */

@@ -1,7 +1,7 @@
 import { cpSync, existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ACTOR_CLI, adapterEntry } from '../governance/entries.ts';
-import { ggufLora, readArtefact, writeGgufLora } from '../../adapters/index.ts';
+import { ggufLora, mlxLora, readArtefact, writeGgufLora, writeMlxLora } from '../../adapters/index.ts';
 import { fail, type Problem } from '../../base/index.ts';
 import { checkBaseName } from '../../formats/index.ts';
 import { referenceOf, type AdapterVersion, type Search } from '../../registry/index.ts';
@@ -84,11 +84,12 @@ export async function importAdapter(
   return { version, warning: checkBaseName(published, base.repository), isGated };
 }
 
-export const EXPORT_FORMATS = ['peft', 'gguf'] as const;
+export const EXPORT_FORMATS = ['peft', 'gguf', 'mlx'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 /**
- * Writes a version out: as a PEFT folder, byte for byte as it was published, or as a GGUF file that llama.cpp loads beside the base's GGUF.
+ * Writes a version out: as a PEFT folder, byte for byte as it was published, as a GGUF file that llama.cpp loads beside the base's GGUF, or as
+ * a folder of mlx-lm's.
  * @throws ADAPTER_NOT_FOUND; USAGE_INVALID the path exists; ADAPTER_INVALID it cannot be said in that form
  */
 export async function exportAdapter(
@@ -109,7 +110,8 @@ export async function exportAdapter(
     }
     const described = describeBase(base);
     const adapter = readArtefact(folder, described);
-    writeGgufLora(path, ggufLora(adapter, described, `${version.tenant}/${version.task}`));
+    if (format === 'mlx') writeMlxLora(path, mlxLora(adapter, described));
+    else writeGgufLora(path, ggufLora(adapter, described, `${version.tenant}/${version.task}`));
   }
   return version;
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { EspalierError, fail, systemClock, type Log } from '../../base/index.ts';
 import {
   DEFAULT_TASK,
@@ -33,12 +33,15 @@ const CHECKPOINT_TASK = 'ft-checkpoints';
 export class TuningWork implements JobWork {
   readonly #config: AppConfig;
   readonly #platform: Platform;
+  /** Those that the server has. */
+  readonly #bases: readonly Base[];
   readonly #checker: DataChecker;
   readonly #log: Log;
 
-  constructor(config: AppConfig, platform: Platform, checker: DataChecker, log: Log) {
+  constructor(config: AppConfig, platform: Platform, bases: readonly Base[], checker: DataChecker, log: Log) {
     this.#config = config;
     this.#platform = platform;
+    this.#bases = bases;
     this.#checker = checker;
     this.#log = log;
   }
@@ -129,7 +132,10 @@ export class TuningWork implements JobWork {
   }
 
   async #base({ base }: Job): Promise<Base> {
-    const found = await resolveBase(this.#config, base.name);
+    // A base that the server was given by its path is called after it, and found there only.
+    const path = this.#bases.find(({ digest }) => digest === base.digest)?.open.path;
+    const isByPath = path !== undefined && basename(path) === base.name;
+    const found = await resolveBase(this.#config, isByPath ? path : base.name);
     if (found.digest === base.digest) return found;
     return fail('MODEL_INVALID', `the base ${base.name} is no longer the one that the job was made for: make it anew`);
   }

@@ -1,6 +1,7 @@
 import { errorMessage, type Log } from '../../base/index.ts';
 import type { Services } from '../../http/index.ts';
 import { JobRunner } from '../../jobs/index.ts';
+import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { ACTOR_SERVER, fileEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
@@ -20,13 +21,13 @@ export interface Tuning extends Pick<Services, 'data' | 'files' | 'jobs'>, Async
 export async function startTuning(
   config: AppConfig,
   platform: Platform,
-  bases: readonly { readonly name: string; readonly digest: string }[],
+  bases: readonly Base[],
   maxConcurrent: number,
   log: Log,
 ): Promise<Tuning> {
   await using stack = new AsyncDisposableStack();
   const checker = stack.use(new DataChecker());
-  const work = new TuningWork(config, platform, checker, log);
+  const work = new TuningWork(config, platform, bases, checker, log);
   const runner = stack.use(new JobRunner(platform.leases, work, { maxConcurrent, log }));
   const keepUp = async (): Promise<void> => {
     try {

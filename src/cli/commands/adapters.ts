@@ -76,10 +76,13 @@ export function adaptersCommand(config: AppConfig): Command {
         const next = isGated ? `: its task has a gate, so espalier adapters promote ${nameOf(version)} is next` : '';
         output.result(version, `published ${nameOf(version)} (${version.digest})${next}`);
       });
-  const exported = json('export', 'write a version out as a PEFT folder, or as a GGUF adapter for llama.cpp')
+  const exported = json(
+    'export',
+    'write a version out as a PEFT folder, a GGUF adapter for llama.cpp, or a folder for mlx-lm',
+  )
     .argument('<ref>')
     .argument('<path>', 'a folder, or a file with --format gguf, that does not exist yet')
-    .option('--format <name>', EXPORT_FORMATS.join(' or '), oneOf(EXPORT_FORMATS), 'peft')
+    .option('--format <name>', EXPORT_FORMATS.join(', '), oneOf(EXPORT_FORMATS), 'peft')
     .action(async (reference: string, path: string, options: { format: ExportFormat } & OutputOptions) => {
       const version = await exportAdapter(config, reference, path, options.format);
       new Output(options).result({ ...version, path }, `wrote ${nameOf(version)} to ${path}`);
@@ -169,7 +172,8 @@ Examples:
   espalier adapters publish ./my-adapter acme/triage --base smollm2-135m-instruct
   espalier adapters promote acme/triage@1
   espalier adapters export acme/triage ./triage
-  espalier adapters export acme/triage ./triage.gguf --format gguf`,
+  espalier adapters export acme/triage ./triage.gguf --format gguf
+  espalier adapters export acme/triage ./triage-mlx --format mlx`,
   );
 }
 

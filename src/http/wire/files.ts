@@ -87,7 +87,8 @@ export const uploadObject = z
     filename: z.string(),
     purpose: z.string(),
     status: z.enum(['pending', 'completed', 'cancelled', 'expired']),
-    file: fileObject.nullable(),
+    // A named schema that is made nullable would be described as one that can never be null.
+    file: z.union([fileObject, z.null()]),
   })
   .openapi('Upload');
 

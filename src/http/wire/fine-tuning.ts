@@ -145,7 +145,8 @@ export const eventObject = z
         valid_loss: optionalFigure,
         valid_mean_token_accuracy: optionalFigure,
       })
-      .nullable(),
+      .optional()
+      .openapi({ description: 'Of events of the type metrics.' }),
   })
   .openapi('FineTuningJobEvent');
 export const eventList = list(eventObject).openapi('ListFineTuningJobEventsResponse');
@@ -207,7 +208,7 @@ export function eventOf({ id, createdAt, level, message, metrics }: JobEvent): z
     level,
     message,
     type: metrics ? 'metrics' : 'message',
-    data: metrics ? { ...figuresOf(metrics), total_steps: metrics.totalSteps } : null,
+    ...(metrics && { data: { ...figuresOf(metrics), total_steps: metrics.totalSteps } }),
   };
 }
 
