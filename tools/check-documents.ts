@@ -40,6 +40,8 @@ export function checkDocuments(root: string): RoomProblem[] {
 
 /** A name without a folder may be any file of the project: `index.ts`. */
 function exists(root: string, path: string): boolean {
-  const places = path.includes('/') ? [path, `src/${path}`] : [path, `{src,tools,test,bench,docs,native}/**/${path}`];
+  const places = path.includes('/')
+    ? [path, `src/${path}`]
+    : [path, `{src,console,tools,test,bench,docs,native}/**/${path}`];
   return places.some((place) => globSync(place, { cwd: root, exclude: ['native/target/**'] }).length > 0);
 }

@@ -39,12 +39,20 @@ after(() => folder[Symbol.dispose]());
 test('the package has the compiled program, its types and its kernels, and nothing else', () => {
   const files = globSync('**/*', { cwd: installed, exclude: ['node_modules/**'] });
   const addon = `native/espalier.${process.platform}-${process.arch}.node`;
-  const needed = ['dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js', 'dist/serving/worker.js', addon];
+  const needed = [
+    'console/dist/index.html',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/cli/main.js',
+    'dist/serving/worker.js',
+    addon,
+  ];
   const documents = ['README.md', 'LICENSE', 'CHANGELOG.md', 'package.json'];
   for (const path of [...needed, ...documents]) assert.ok(files.includes(path), `${path} is in the package`);
   const foreign = files.filter(
     (path) =>
-      !/^(dist|native)$/.test(path) &&
+      !/^(dist|native|console|console\/dist|console\/dist\/assets)$/.test(path) &&
+      !/^console\/dist\/(index\.html|licenses\.md|assets\/[\w.-]+\.(js|css|svg))$/.test(path) &&
       !/^native\/espalier\.[\w-]+\.node$/.test(path) &&
       !/^dist(\/[a-z0-9-]+)*(\/[a-z0-9-]+(\.d\.ts|\.js))?$/.test(path) &&
       !documents.includes(path),
@@ -104,13 +112,14 @@ const outcome: TrainOutcome = await trainAdapter(config, options);
 const steps: string = outcome.steps;
 await using server = await serve(config, { bases: [options.base], host: '127.0.0.1', port: 0 }, silentLog);
 const health = await fetch(\`\${server.url}/healthz\`);
+const page = await fetch(server.url);
 let code: string | undefined;
 try {
   await trainAdapter(config, { ...options, data: 'no-such-file.jsonl' });
 } catch (error) {
   if (error instanceof EspalierError) code = error.code;
 }
-console.log(JSON.stringify({ name, steps, health: health.status, code, wrong: wrong.method }));
+console.log(JSON.stringify({ name, steps, health: health.status, page: await page.text(), code, wrong: wrong.method }));
 `;
 
 test('a TypeScript program type-checks against it and runs', async () => {
@@ -140,4 +149,5 @@ test('a TypeScript program type-checks against it and runs', async () => {
     [1, 200, 'FILE_NOT_FOUND', 'nonsense'],
   );
   assert.equal(typeof said['name'], 'string');
+  assert.match(String(said['page']), /<title>Espalier<\/title>/, 'the console is served');
 });

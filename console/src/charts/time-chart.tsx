@@ -29,7 +29,7 @@ interface Props {
   readonly xLabel?: string;
   readonly series: readonly Series[];
   readonly height?: number;
-  format?(value: number): string;
+  readonly format?: (value: number) => string;
 }
 
 /** Lines or bars over one axis, drawn anew when the data, the width or the theme changes. */
@@ -94,7 +94,7 @@ function optionsOf(of: {
   readonly xLabel: string | undefined;
   readonly width: number;
   readonly height: number;
-  format(value: number): string;
+  readonly format: (value: number) => string;
 }): UPlot.Options {
   const ink = cssColor('--mantine-color-dimmed');
   const grid = { stroke: cssColor('--grid'), width: 1 };
