@@ -75,7 +75,7 @@ export class ConsoleTab implements AsyncDisposable {
 
   async settle(): Promise<void> {
     await this.page.getByRole('heading', { level: 1 }).waitFor();
-    await this.page.locator('[aria-busy="true"]').waitFor({ state: 'detached' });
+    await this.page.waitForFunction(`document.querySelector('[aria-busy="true"]') === null`);
   }
 
   /** Nothing went wrong in the page, and nothing was asked of anybody else. */

@@ -4,6 +4,11 @@ import { useElementSize } from '@mantine/hooks';
 import UPlot from 'uplot';
 import { compact, dayOfYear, timeOfDay } from '../parts/format.ts';
 
+/** Between two ticks of an axis that counts. */
+const WHOLE = [1, 2, 5]
+  .flatMap((first) => Array.from({ length: 9 }, (_, power) => first * 10 ** power))
+  .toSorted((a, b) => a - b);
+
 export interface Series {
   readonly name: string;
   /** A value for each point of the axis; null where there is none. */
@@ -24,7 +29,7 @@ interface Props {
   readonly xLabel?: string;
   readonly series: readonly Series[];
   readonly height?: number;
-  format?(value: number): string;
+  readonly format?: (value: number) => string;
 }
 
 /** Lines or bars over one axis, drawn anew when the data, the width or the theme changes. */
@@ -89,7 +94,7 @@ function optionsOf(of: {
   readonly xLabel: string | undefined;
   readonly width: number;
   readonly height: number;
-  format(value: number): string;
+  readonly format: (value: number) => string;
 }): UPlot.Options {
   const ink = cssColor('--mantine-color-dimmed');
   const grid = { stroke: cssColor('--grid'), width: 1 };
@@ -107,8 +112,12 @@ function optionsOf(of: {
       {
         ...axis,
         grid: { show: false },
+        size: 28,
+        labelGap: 0,
+        // Steps and versions are whole.
+        ...(!of.isTime && { incrs: WHOLE }),
         ...(of.isTime && { values: (_: UPlot, ticks: number[]) => timesOf(ticks) }),
-        ...(of.xLabel !== undefined && { label: of.xLabel, labelFont: font, labelSize: 20 }),
+        ...(of.xLabel !== undefined && { label: of.xLabel, labelFont: font, labelSize: 18 }),
       },
       { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => of.format(tick)) },
     ],

@@ -8,7 +8,7 @@ import { TimeChart } from '../charts/time-chart.tsx';
 import { Answered } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { tellDone, tellProblem } from '../parts/done.ts';
-import { bytes, compact, moment, score, shortDigest, words } from '../parts/format.ts';
+import { bytes, compact, moment, plain, score, shortDigest, words } from '../parts/format.ts';
 import { Page, Panel } from '../parts/page.tsx';
 import { Tag } from '../parts/status.tsx';
 import { useSession } from '../session/session.tsx';
@@ -110,7 +110,7 @@ function Facts({ adapter }: { readonly adapter: Adapter }) {
 function provenanceOf({ provenance }: Adapter): (readonly [string, string])[] {
   const flat = (name: string, value: unknown): (readonly [string, string])[] => {
     if (value === null || value === undefined || value === '') return [];
-    if (typeof value !== 'object') return [[words(name), typeof value === 'number' ? score(value) : String(value)]];
+    if (typeof value !== 'object') return [[words(name), typeof value === 'number' ? score(value) : plain(value)]];
     if (Array.isArray(value)) return value.length > 0 ? [[words(name), value.map(String).join(', ')]] : [];
     return Object.entries(value).flatMap(([key, inner]) => flat(key, inner));
   };

@@ -6,7 +6,7 @@ import { useAnswer, withQuery } from '../api/queries.ts';
 import type { TenantList } from '../api/types.ts';
 import { NotOffered, Nothing, Problem } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
-import { count, moment } from '../parts/format.ts';
+import { count, moment, plain } from '../parts/format.ts';
 import { Page, Panel } from '../parts/page.tsx';
 import { Tag } from '../parts/status.tsx';
 import { useSession } from '../session/session.tsx';
@@ -85,7 +85,7 @@ function Detail({ entry: { detail } }: { readonly entry: AuditEntry }) {
     typeof detail === 'string'
       ? detail
       : Object.entries(detail)
-          .map(([name, value]) => `${name} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`)
+          .map(([name, value]) => `${name} ${plain(value)}`)
           .join(', ');
   return (
     <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }}>

@@ -120,7 +120,7 @@ const ROLES = [
 ];
 const OPERATOR = '(operator)';
 
-function NewKey({ onClose }: { onClose(): void }) {
+function NewKey({ onClose }: { readonly onClose: () => void }) {
   const { api, may } = useSession();
   const queries = useQueryClient();
   const tenants = useAnswer<TenantList>('/api/tenants', { enabled: may.isOperator });
@@ -195,7 +195,7 @@ function NewKey({ onClose }: { onClose(): void }) {
   );
 }
 
-function Secret({ secret, onClose }: { readonly secret: string; onClose(): void }) {
+function Secret({ secret, onClose }: { readonly secret: string; readonly onClose: () => void }) {
   return (
     <Stack>
       <Alert color="leaf" variant="outline" title="Copy it now">

@@ -115,6 +115,8 @@ function slotsOf(traffic: Traffic, minutes: number): { readonly slots: Slot[]; r
       completionTokens: sum((one) => one.completion_tokens),
     };
   });
+  // The interval that has just begun says nothing yet.
+  if (slots.at(-1)?.requests === 0) slots.pop();
   return { slots, seconds };
 }
 

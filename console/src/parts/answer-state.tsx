@@ -7,7 +7,7 @@ interface Props<Data> {
   readonly query: UseQueryResult<Data>;
   /** What it is, for the message that the server has none of it. */
   readonly what: string;
-  children(data: Data): ReactNode;
+  readonly children: (data: Data) => ReactNode;
 }
 
 /** What an answer brought, or why there is none. */

@@ -6,7 +6,7 @@ export interface Column<Row> {
   readonly isNumber?: boolean;
   /** Its texts may take several lines. */
   readonly wraps?: boolean;
-  cell(row: Row): ReactNode;
+  readonly cell: (row: Row) => ReactNode;
 }
 
 interface Props<Row> {
@@ -14,7 +14,7 @@ interface Props<Row> {
   readonly label: string;
   readonly columns: readonly Column<Row>[];
   readonly rows: readonly Row[];
-  idOf(row: Row): string;
+  readonly idOf: (row: Row) => string;
 }
 
 /** A table that scrolls by itself where the screen is narrow, by keys too. */

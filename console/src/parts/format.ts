@@ -74,3 +74,8 @@ export function words(name: string): string {
     .replaceAll('_', ' ')
     .toLowerCase();
 }
+
+/** A value that the server passes on as it is. */
+export function plain(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

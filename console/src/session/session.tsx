@@ -10,7 +10,7 @@ const STORED = 'espalier.key';
 interface SignedIn {
   readonly api: ApiClient;
   readonly may: Permissions;
-  signOut(): void;
+  readonly signOut: () => void;
 }
 
 const Context = createContext<SignedIn | null>(null);

@@ -5,7 +5,7 @@ import { Logo } from '../shell/logo.tsx';
 interface Props {
   readonly isBusy: boolean;
   readonly problem: string | null;
-  onKey(key: string): void;
+  readonly onKey: (key: string) => void;
 }
 
 export function SignIn({ isBusy, problem, onKey }: Props) {

@@ -18,7 +18,7 @@ export interface Place {
   readonly name: string;
   readonly icon: ComponentType;
   /** Whether the key may do anything there. */
-  isFor(may: Permissions): boolean;
+  readonly isFor: (may: Permissions) => boolean;
 }
 
 const everybody = (): boolean => true;

@@ -8,7 +8,7 @@ interface Props {
   readonly model: string;
   readonly choices: readonly string[];
   readonly turns: readonly Turn[];
-  onModel(model: string): void;
+  readonly onModel: (model: string) => void;
   readonly onRemove: (() => void) | undefined;
 }
 

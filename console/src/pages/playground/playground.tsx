@@ -79,10 +79,10 @@ function firstModels(base: string | undefined, names: readonly string[], asked: 
 
 interface ComposerProps {
   readonly settings: Settings;
-  onSettings(settings: Settings): void;
+  readonly onSettings: (settings: Settings) => void;
   readonly isRunning: boolean;
-  onAsk(question: string): void;
-  onStop(): void;
+  readonly onAsk: (question: string) => void;
+  readonly onStop: () => void;
   readonly onClear: (() => void) | undefined;
   readonly onAdd: (() => void) | undefined;
 }

@@ -1,6 +1,6 @@
 import { Table } from '@mantine/core';
 import type { TaskRoute } from '../../api/types.ts';
-import { words } from '../../parts/format.ts';
+import { plain, words } from '../../parts/format.ts';
 
 const SHOWN = new Set(['object', 'task', 'latest', 'split']);
 
@@ -8,7 +8,7 @@ const SHOWN = new Set(['object', 'task', 'latest', 'split']);
 export function OtherFields({ route }: { readonly route: TaskRoute }) {
   const flat = (name: string, value: unknown): (readonly [string, string])[] => {
     if (value === null || value === undefined) return [];
-    if (typeof value !== 'object') return [[name, String(value)]];
+    if (typeof value !== 'object') return [[name, plain(value)]];
     return Object.entries(value).flatMap(([key, inner]) => flat(`${name} ${words(key)}`, inner));
   };
   const fields = Object.entries(route)

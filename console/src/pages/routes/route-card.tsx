@@ -153,7 +153,7 @@ interface PartRowProps {
   readonly total: number;
   readonly label: string;
   readonly isFixed: boolean;
-  onWeight(weight: number): void;
+  readonly onWeight: (weight: number) => void;
   readonly onRemove: (() => void) | undefined;
 }
 
@@ -191,7 +191,7 @@ function PartRow({ part, total, label, isFixed, onWeight, onRemove }: PartRowPro
 interface AddVersionProps {
   readonly route: TaskRoute;
   readonly taken: readonly Part[];
-  onAdd(version: string): void;
+  readonly onAdd: (version: string) => void;
 }
 
 function AddVersion({ route: { task }, taken, onAdd }: AddVersionProps) {

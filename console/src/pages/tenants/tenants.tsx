@@ -72,7 +72,7 @@ function Limits({ tenants }: { readonly tenants: readonly Tenant[] }) {
   );
 }
 
-function NewTenant({ onMade }: { onMade(): void }) {
+function NewTenant({ onMade }: { readonly onMade: () => void }) {
   const { api } = useSession();
   const queries = useQueryClient();
   const [name, setName] = useState('');

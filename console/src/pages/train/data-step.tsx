@@ -12,8 +12,8 @@ import { uploadFile } from './upload.ts';
 
 interface Props {
   readonly recipe: Recipe;
-  onChange(changes: Partial<Recipe>): void;
-  onFile(file: StoredFile): void;
+  readonly onChange: (changes: Partial<Recipe>) => void;
+  readonly onFile: (file: StoredFile) => void;
 }
 
 const METHODS = [

@@ -6,7 +6,7 @@ interface Props {
   readonly label: string;
   readonly about: string;
   readonly isBusy: boolean;
-  onFile(file: File): void;
+  readonly onFile: (file: File) => void;
 }
 
 /** Takes a file that is dropped on it, or chosen. */

@@ -12,10 +12,10 @@ import { uploadFile } from './upload.ts';
 
 interface Props {
   readonly recipe: Recipe;
-  onChange(changes: Partial<Recipe>): void;
+  readonly onChange: (changes: Partial<Recipe>) => void;
   readonly check: DataCheck | undefined;
   readonly heldOut: StoredFile | null;
-  onHeldOut(file: StoredFile | null): void;
+  readonly onHeldOut: (file: StoredFile | null) => void;
 }
 
 export function StartStep({ recipe, onChange, check, heldOut, onHeldOut }: Props) {
@@ -90,7 +90,7 @@ export function StartStep({ recipe, onChange, check, heldOut, onHeldOut }: Props
 interface AutoNumberProps {
   readonly label: string;
   readonly value: number | 'auto';
-  onChange(value: number | 'auto'): void;
+  readonly onChange: (value: number | 'auto') => void;
   readonly proposed: number;
   readonly min: number;
   readonly max: number;
@@ -131,7 +131,7 @@ function AutoNumber({ label, value, onChange, proposed, min, max, step = 1 }: Au
 
 interface HeldOutProps {
   readonly file: StoredFile | null;
-  onFile(file: StoredFile | null): void;
+  readonly onFile: (file: StoredFile | null) => void;
 }
 
 /** Examples that are not trained on: their loss says whether what is learned holds elsewhere. */
