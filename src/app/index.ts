@@ -53,6 +53,7 @@ export {
   verifyAdapters,
   type ExportFormat,
 } from './adapters/adapters.ts';
+export { retrainAdapters, type RetrainOptions, type RetrainRow } from './retrain/retrain.ts';
 export { quantiseBase, type QuantisedBase } from './quantise.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
