@@ -66,6 +66,7 @@ export {
 export { mergeIntoBase, type MergedModel, type MergeOptions } from './adapters/merge-into-base.ts';
 export { COMBINATIONS, prunes, type Combination, type MajoritySign } from '../adapters/index.ts';
 export { MODEL_DTYPES, type ModelDtype } from '../model/index.ts';
+export { retrainAdapters, type RetrainOptions, type RetrainRow } from './retrain/retrain.ts';
 export { quantiseBase, type QuantisedBase } from './quantise.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';

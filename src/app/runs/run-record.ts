@@ -22,6 +22,30 @@ const dataFile = z.strictObject({ path: z.string(), digest });
 const figure = z.number();
 const objective = z.looseObject({ name: z.enum(OBJECTIVES as [string, ...string[]]) });
 
+const configSchema = z.strictObject({
+  adapter: z.record(z.string(), z.unknown()),
+  objective: objective.optional(),
+  maxSteps: z.int().positive().nullable(),
+  epochs: z.int().positive(),
+  batchTokens: z.int().positive(),
+  microBatchTokens: z.int().positive(),
+  recompute: z.boolean().optional(),
+  learningRate: figure,
+  schedule: z.enum(SCHEDULES as [string, ...string[]]),
+  warmup: figure,
+  seed: z.int().nonnegative(),
+  optimizer: z.strictObject({
+    beta1: figure,
+    beta2: figure,
+    epsilon: figure,
+    weightDecay: figure,
+    maxGradientNorm: figure,
+  }),
+  evaluateEverySteps: z.int().positive(),
+  patience: z.int().positive().optional(),
+  validShare: figure.optional(),
+});
+
 /** Everything that decides a run's bytes, and what came out. */
 const recordSchema = z.strictObject({
   version: z.literal(RECORD_VERSION),
@@ -33,28 +57,7 @@ const recordSchema = z.strictObject({
   train: dataFile,
   /** Null when a part of the training file was held out, or nothing. */
   valid: dataFile.nullable(),
-  config: z.strictObject({
-    adapter: z.record(z.string(), z.unknown()),
-    objective: objective.optional(),
-    maxSteps: z.int().positive().nullable(),
-    epochs: z.int().positive(),
-    batchTokens: z.int().positive(),
-    microBatchTokens: z.int().positive(),
-    learningRate: figure,
-    schedule: z.enum(SCHEDULES as [string, ...string[]]),
-    warmup: figure,
-    seed: z.int().nonnegative(),
-    optimizer: z.strictObject({
-      beta1: figure,
-      beta2: figure,
-      epsilon: figure,
-      weightDecay: figure,
-      maxGradientNorm: figure,
-    }),
-    evaluateEverySteps: z.int().positive(),
-    patience: z.int().positive().optional(),
-    validShare: figure.optional(),
-  }),
+  config: configSchema,
   result: z.looseObject({ digest, baseFormat: z.enum(WEIGHT_FORMATS).default('bf16') }),
 });
 
@@ -102,6 +105,17 @@ export function readRunRecord(path: string): RunRecord {
   const { config, ...record } = parsed.data;
   // The schema has named every field; these two have types that it cannot say.
   return { ...record, config: { ...config, adapter: trainedConfig(config.adapter, path) } as RunConfig };
+}
+
+/** The settings of a run from their JSON. @throws CONFIG_INVALID names the field */
+export function parseRunConfig(value: unknown, where: string): RunConfig {
+  const parsed = configSchema.safeParse(value);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path: at, message }) => ({ where: at.join('.'), message }));
+    const [first] = problems;
+    fail('CONFIG_INVALID', `${where}: are no settings of this version: ${first.where}: ${first.message}`, { problems });
+  }
+  return { ...parsed.data, adapter: parsePeftConfig(parsed.data.adapter, where) } as RunConfig;
 }
 
 /** @throws FILE_NOT_FOUND; DATA_INVALID when the file is no longer the one of the run */

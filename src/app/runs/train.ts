@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { assert, fail, systemClock } from '../../base/index.ts';
-import { referenceOf, type JsonValue } from '../../registry/index.ts';
+import { referenceOf, type JsonValue, type TrainingData } from '../../registry/index.ts';
 import { trainableMethodOf } from '../../adapters/index.ts';
-import { numVirtualTokens } from '../../formats/index.ts';
+import { digestOfFile, numVirtualTokens } from '../../formats/index.ts';
 import {
   DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_OPTIMIZER,
@@ -173,6 +174,8 @@ export interface JobExtras {
   readonly target: ReturnType<typeof parseTarget> | undefined;
   readonly tensorboard: string | undefined;
   readonly method: string;
+  /** The version that the result is the successor of, on another base: then nothing answers by the result yet. */
+  readonly retrainedFrom?: string | undefined;
 }
 
 /** Runs a job in a process of its own, keeps its journal, and publishes the result if asked. */
@@ -180,7 +183,7 @@ export async function runJob(
   config: AppConfig,
   job: TrainJob,
   base: Base,
-  { target, tensorboard, method }: JobExtras,
+  { target, tensorboard, ...extras }: JobExtras,
   events: TrainEvents,
   signal: AbortSignal | undefined,
 ): Promise<TrainOutcome> {
@@ -188,7 +191,7 @@ export async function runJob(
   const result = await runTrainer(job, journalled(journal, events), { abort: signal });
   assert(result, 'a run that nobody stops comes to its end');
   const outcome = outcomeOf(job, journal, result);
-  return target ? publishTrained(config, base, job, outcome, { target, method }) : outcome;
+  return target ? publishTrained(config, base, job, outcome, { target, ...extras }) : outcome;
 }
 
 /** A result that is not published, or not yet. */
@@ -203,17 +206,36 @@ export async function publishTrained(
   base: Base,
   job: TrainJob,
   outcome: TrainOutcome,
-  { target, method }: { readonly target: ReturnType<typeof parseTarget>; readonly method: string },
+  {
+    target,
+    method,
+    retrainedFrom,
+  }: Pick<JobExtras, 'method' | 'retrainedFrom'> & { readonly target: ReturnType<typeof parseTarget> },
 ): Promise<TrainOutcome> {
   const { version } = await publishProven(config, base, outcome.output, target, {
     metrics: metricsOf(outcome),
     provenance: {
       dataDigest: outcome.dataDigest,
+      textDigest: outcome.textDigest,
       steps: outcome.steps,
+      ...(retrainedFrom !== undefined && { retrainedFrom }),
       config: JSON.parse(JSON.stringify({ ...job.config, method, baseFormat: outcome.baseFormat })) as JsonValue,
     },
+    data: dataOf(job, outcome),
+    isStaged: retrainedFrom !== undefined,
   });
   return { ...outcome, digest: version.digest, adapter: referenceOf(version) };
+}
+
+/** The files of a run, to be kept with its result; one that is no longer what the run read is not. */
+function dataOf({ dataPath, validPath }: TrainJob, { dataDigest, validDigest }: TrainResult): TrainingData[] {
+  const files = [
+    { role: 'train', path: dataPath, digest: dataDigest },
+    { role: 'valid', path: validPath, digest: validDigest },
+  ] as const;
+  return files.flatMap(({ role, path, digest }) =>
+    path !== undefined && existsSync(path) && digestOfFile(path) === digest ? [{ role, path }] : [],
+  );
 }
 
 /** The caller's events, with the journal told first. */
