@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { AUDIT_MIGRATIONS, AuditLog } from '../audit/index.ts';
-import { systemClock } from '../base/index.ts';
+import { AUDIT_MIGRATIONS, AuditLog, type AuditEntry } from '../audit/index.ts';
+import { fail, systemClock } from '../base/index.ts';
 import { FileStore, JobLeases, JobQueue, JOBS_MIGRATIONS, Uploads } from '../jobs/index.ts';
 import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/index.ts';
 import { Database } from '../storage/index.ts';
-import { ApiKeys, Prices, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
+import { ApiKeys, Erasures, Prices, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
 import type { AppConfig } from './config.ts';
 import { actorOfJob, jobEntry } from './governance/entries.ts';
 
@@ -13,6 +13,7 @@ export interface Platform extends AsyncDisposable {
   readonly registry: Registry;
   readonly tenants: Tenants;
   readonly keys: ApiKeys;
+  readonly erasures: Erasures;
   readonly usage: UsageMeter;
   readonly prices: Prices;
   readonly files: FileStore;
@@ -21,6 +22,8 @@ export interface Platform extends AsyncDisposable {
   readonly leases: JobLeases;
   /** Every change is recorded, in its own transaction. */
   readonly audit: AuditLog;
+  /** For what concerns the tables of all rooms. */
+  readonly database: Database;
 }
 
 export async function openPlatform({ home }: AppConfig): Promise<Platform> {
@@ -29,16 +32,21 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
   const files = await FileStore.open(database, home, systemClock);
   const registry = await Registry.open(database, home, systemClock);
   const usage = new UsageMeter(database, systemClock);
-  const audit = new AuditLog(database, systemClock);
+  const keys = new ApiKeys(database, systemClock);
+  const jobs = new JobQueue(database, systemClock);
+  const erasures = new Erasures(database, systemClock);
+  const audit = new AuditLog(database, systemClock, (entry) => requireNotErased({ keys, jobs, erasures }, entry));
   return {
     registry,
     tenants: new Tenants(database, systemClock),
-    keys: new ApiKeys(database, systemClock),
+    keys,
+    erasures,
+    database,
     usage,
     prices: new Prices(database, systemClock),
     files,
     uploads: new Uploads(database, files, systemClock),
-    jobs: new JobQueue(database, systemClock),
+    jobs,
     leases: new JobLeases(database, files, systemClock, (job) => {
       audit.record(jobEntry(actorOfJob(job), `job.${job.status}`, job, { reference: job.reference }));
       const adapter = job.reference === null ? undefined : registry.find(job.tenant, job.reference)?.digest;
@@ -50,4 +58,22 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
       database.close();
     },
   };
+}
+
+/**
+ * With a tenant go its keys and jobs: what they had on the way must not come after.
+ * @throws TENANT_NOT_FOUND KEY_INVALID CANCELLED
+ */
+function requireNotErased(
+  { keys, jobs, erasures }: Pick<Platform, 'keys' | 'jobs' | 'erasures'>,
+  { actor, tenant }: AuditEntry,
+): void {
+  if (tenant !== null && erasures.isErasing(tenant)) {
+    fail('TENANT_NOT_FOUND', `tenant "${tenant}" is being erased`, { param: 'tenant' });
+  }
+  if (actor.startsWith('key_') && !keys.has(actor)) {
+    fail('KEY_INVALID', 'the API key was deleted while its request was on the way');
+  }
+  const job = /^job:(.+)$/.exec(actor)?.[1];
+  if (job !== undefined && !jobs.has(job)) fail('CANCELLED', `the job ${job} was erased`);
 }

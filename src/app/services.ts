@@ -7,6 +7,9 @@ import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
 import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
+import type { AppConfig } from './config.ts';
+import { eraseTenant, planErasure, type ErasureReport } from './governance/erasure.ts';
+import { TenantWatch } from './governance/tenant-watch.ts';
 import { makeAuditServices } from './governance/audit.ts';
 import { makeKeyServices } from './governance/keys.ts';
 import { makeUsageServices } from './governance/usage.ts';
@@ -24,17 +27,19 @@ const MAX_CHOICES = 8;
 
 /** Composes registry, tenancy and the engines into what the HTTP face needs. @param clock of rates per minute */
 export function makeServices(
+  config: AppConfig,
   platform: Platform,
   bases: ServedBases,
   metrics: ServingMetrics,
   tuning: Pick<Tuning, 'files' | 'jobs'>,
   clock: Clock,
-): Services {
+): Services & { readonly watch: TenantWatch } {
   const { keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.limitsOf(tenant).maxConcurrent, DEFAULT_CONCURRENT);
   const rates = new RateLimits((tenant) => tenants.limitsOf(tenant), clock);
   const names = new LoadedNames();
   const resolver = new ModelResolver(platform, bases, names);
+  const watch = new TenantWatch(platform, bases, names);
 
   /** Whatever comes of the request, what it has used is recorded at its end, and what it has not used is given back. */
   const begin = async (
@@ -52,17 +57,28 @@ export function makeServices(
       if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter, principal.project);
     });
   };
+  const erase = async (actor: string, name: string, isDryRun: boolean): Promise<ErasureReport> => {
+    if (isDryRun) return planErasure(config, platform, name);
+    const report = await eraseTenant(config, platform, actor, name);
+    await watch.look();
+    return report;
+  };
   return {
     maxChoices: MAX_CHOICES,
     adapters: makeAdapterServices({ platform, bases, names }),
     files: tuning.files,
     jobs: tuning.jobs,
     tasks: makeTaskServices(platform),
-    tenants: makeTenantServices(platform, quotas, rates),
+    tenants: makeTenantServices(platform, quotas, rates, erase),
     keys: makeKeyServices(platform),
     audit: makeAuditServices(platform.audit),
     usage: makeUsageServices(platform),
-    authenticate: (key) => keys.authenticate(key),
+    watch,
+    authenticate(key) {
+      const principal = keys.authenticate(key);
+      if (principal.tenant !== null) watch.see(principal.tenant);
+      return principal;
+    },
     admit({ tenant }) {
       const admission = quotas.admit(tenant);
       try {

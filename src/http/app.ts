@@ -37,7 +37,13 @@ import {
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
 import { listAuditRoute } from './routes/audit.ts';
 import { createKeyRoute, listKeysRoute, revokeKeyRoute } from './routes/keys.ts';
-import { changeTenantRoute, createTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
+import {
+  changeTenantRoute,
+  createTenantRoute,
+  eraseTenantRoute,
+  listTenantsRoute,
+  showTenantRoute,
+} from './routes/tenants.ts';
 import { usageRoute } from './routes/usage.ts';
 import type { Services } from './services.ts';
 
@@ -91,6 +97,7 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     showTenantRoute,
     changeTenantRoute,
     createTenantRoute,
+    eraseTenantRoute,
     listKeysRoute,
     createKeyRoute,
     revokeKeyRoute,

@@ -11,7 +11,7 @@ export type { AdapterServices, LoadRequest, NamedResidence, Unloaded } from './a
 export type { FileFields, FileServices, JobRequest, JobServices, UploadRequest } from './tuning-services.ts';
 export type { TaskRoute, TaskServices } from './task-services.ts';
 export type { AuditQuery, AuditServices, KeyServices, UsageQuery, UsageServices } from './governance-services.ts';
-export type { TenantServices, TenantUsage } from './tenant-services.ts';
+export type { TenantErasure, TenantServices, TenantUsage } from './tenant-services.ts';
 export type {
   AnswerDelta,
   AnswerFormat,

@@ -195,9 +195,30 @@ export class FileStore {
     return rows.length;
   }
 
-  /** Removes those bytes that nothing names any more. */
-  release(digests: readonly Digest[]): void {
-    this.#removeUnnamed(digests);
+  /** What of the store a tenant's files and uploads have, each once, also where others have it too. */
+  holdings(tenant: string): { readonly count: number; readonly digests: readonly Digest[]; readonly bytes: number } {
+    const blobs = this.#database.all<{ digest: Digest; size_bytes: number }>(
+      `SELECT digest, size_bytes FROM stored_files WHERE tenant = ?1 UNION
+       SELECT p.digest, p.size_bytes FROM upload_parts AS p JOIN uploads AS u ON u.id = p.upload WHERE u.tenant = ?1`,
+      tenant,
+    );
+    // A job keeps the digests of files that were deleted under it.
+    const ofJobs = this.#database.all<{ digest: Digest }>(
+      `SELECT training_digest AS digest FROM jobs WHERE tenant = ?1 UNION
+       SELECT validation_digest FROM jobs WHERE tenant = ?1 AND validation_digest IS NOT NULL`,
+      tenant,
+    );
+    const count = this.#database.get<{ n: number }>('SELECT count(*) AS n FROM stored_files WHERE tenant = ?', tenant);
+    return {
+      count: count?.n ?? 0,
+      digests: [...new Set([...blobs, ...ofJobs].map(({ digest }) => digest))],
+      bytes: blobs.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+    };
+  }
+
+  /** Removes those bytes that nothing names any more. @returns how many blobs */
+  release(digests: readonly Digest[]): number {
+    return this.#removeUnnamed(digests);
   }
 
   /** Removes whatever nothing names: what interrupted requests left. @returns how many blobs */

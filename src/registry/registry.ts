@@ -81,6 +81,22 @@ export class Registry {
     return holdingsOf(this.#database, tenant);
   }
 
+  /** The blobs that a tenant's versions name, manifests included, each once; others may name them too. */
+  digests(tenant: string): Digest[] {
+    return this.#database
+      .all<{ digest: Digest }>(
+        `SELECT digest FROM adapter_versions WHERE tenant = ?1 UNION
+         SELECT f.digest FROM adapter_files AS f JOIN adapter_versions AS v ON v.id = f.version_id WHERE v.tenant = ?1`,
+        tenant,
+      )
+      .map(({ digest }) => digest);
+  }
+
+  /** Removes those of these blobs that no version names any more, with their folders. @returns how many */
+  release(digests: readonly Digest[]): Promise<number> {
+    return this.#sweep(digests);
+  }
+
   list(tenant: string | null, page: Page = {}): AdapterVersion[] {
     return listVersions(this.#database, tenant, page);
   }

@@ -6,6 +6,7 @@
  * Throws: FILE_INVALID FILE_NOT_FOUND STORAGE_BUSY STORAGE_CORRUPT INTERNAL.
  */
 export { Database, type SqlRow, type SqlValue } from './database.ts';
+export { deleteTenantRows, tenantTables } from './tenant-rows.ts';
 export { migrate, type Migration, type MigrationSet } from './migrate.ts';
 export { BlobStore, type BlobInfo, type BlobState } from './blobs.ts';
 export { isProcessAlive, makeFolderOnce, sweepTemporaries, syncFolder, writeFileAtomic } from './atomic.ts';
