@@ -72,6 +72,7 @@ export { DEFAULT_MICRO_BATCH_TOKENS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } f
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
 export { changeTenant, createTenant, removeTenant, storedUsage, type StoredUsage } from './tenants.ts';
 export { ACTOR_CLI } from './governance/entries.ts';
+export { encryptHome, type SealReport } from './governance/encryption.ts';
 export { eraseTenantCommand, type ErasureReport } from './governance/erasure.ts';
 export { createKey, revokeKey } from './governance/keys.ts';
 export { listAudit, verifyAudit } from './governance/audit.ts';

@@ -6,6 +6,7 @@ import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/i
 import { Database } from '../storage/index.ts';
 import { ApiKeys, Erasures, Prices, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
 import type { AppConfig } from './config.ts';
+import { openHomeVault } from './governance/encryption.ts';
 import { actorOfJob, jobEntry } from './governance/entries.ts';
 
 /** The state in ESPALIER_HOME: one database and the adapters' files. */
@@ -24,13 +25,17 @@ export interface Platform extends AsyncDisposable {
   readonly audit: AuditLog;
   /** For what concerns the tables of all rooms. */
   readonly database: Database;
+  /** Where what is in work lies, readable: the home folder, or, when it is encrypted, a folder in memory. */
+  readonly work: string;
 }
 
-export async function openPlatform({ home }: AppConfig): Promise<Platform> {
+/** @throws CONFIG_INVALID the home is encrypted with another key than the one that is set */
+export async function openPlatform({ home, encryptionKeys }: AppConfig): Promise<Platform> {
+  const vault = await openHomeVault(home, encryptionKeys);
   const migrations = [TENANCY_MIGRATIONS, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS, JOBS_MIGRATIONS, AUDIT_MIGRATIONS];
   const database = Database.open(join(home, 'espalier.db'), migrations, systemClock);
-  const files = await FileStore.open(database, home, systemClock);
-  const registry = await Registry.open(database, home, systemClock);
+  const files = await FileStore.open(database, home, systemClock, vault);
+  const registry = await Registry.open(database, home, systemClock, vault);
   const usage = new UsageMeter(database, systemClock);
   const keys = new ApiKeys(database, systemClock);
   const jobs = new JobQueue(database, systemClock);
@@ -42,6 +47,7 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
     keys,
     erasures,
     database,
+    work: vault?.scratch ?? home,
     usage,
     prices: new Prices(database, systemClock),
     files,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { assert, fail, newId, type Clock, type Digest } from '../base/index.ts';
-import { BlobStore, type BlobInfo, type Database } from '../storage/index.ts';
+import { BlobStore, type BlobInfo, type Database, type PlainFile, type Vault } from '../storage/index.ts';
 
 export const FILE_PURPOSES = ['fine-tune', 'fine-tune-results'] as const;
 export type FilePurpose = (typeof FILE_PURPOSES)[number];
@@ -83,11 +83,28 @@ export class FileStore {
   }
 
   /** @param home its sub-folder `files` belongs to the store */
-  static async open(database: Database, home: string, clock: Clock): Promise<FileStore> {
-    return new FileStore(database, await BlobStore.open(join(home, 'files'), clock), clock);
+  static async open(database: Database, home: string, clock: Clock, vault?: Vault): Promise<FileStore> {
+    return new FileStore(database, await BlobStore.open(join(home, 'files'), clock, vault), clock);
   }
 
-  /** Where the bytes of a digest are, for reading. */
+  /** The bytes of a digest, piece by piece. @throws STORAGE_CORRUPT CONFIG_INVALID */
+  read(digest: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#blobs.read(digest);
+  }
+
+  /** The same as a file, for whoever reads paths. */
+  plain(digest: Digest): Promise<PlainFile> {
+    return this.#blobs.plain(digest);
+  }
+
+  /** Encrypts what is not, or not with the vault's key. @returns how many blobs */
+  async seal(): Promise<number> {
+    let numSealed = 0;
+    for (const digest of await this.#blobs.list()) if (await this.#blobs.seal(digest)) numSealed++;
+    return numSealed;
+  }
+
+  /** Where the bytes of a digest are; they may be encrypted. */
   path(digest: Digest): string {
     return this.#blobs.path(digest);
   }

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, type Clock, type Digest, type Problem } from '../base/index.ts';
-import { BlobStore, sweepTemporaries, type Database } from '../storage/index.ts';
+import { BlobStore, sweepTemporaries, type Database, type Vault } from '../storage/index.ts';
 import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { aliasHistory, checkAlias, LATEST, moveAlias, rollBackAlias, type AliasChange } from './aliases.ts';
 import { findVersion, listVersions, type Page } from './catalog.ts';
@@ -32,10 +32,10 @@ export class Registry {
     this.#clock = clock;
   }
 
-  /** @param home its sub-folders `blobs` and `adapters` belong to the registry */
-  static async open(database: Database, home: string, clock: Clock): Promise<Registry> {
-    const blobs = await BlobStore.open(join(home, 'blobs'), clock);
-    const folders = join(home, 'adapters');
+  /** @param home its sub-folders `blobs` and `adapters` belong to the registry; with a vault, readable adapters are in its scratch folder */
+  static async open(database: Database, home: string, clock: Clock, vault?: Vault): Promise<Registry> {
+    const blobs = await BlobStore.open(join(home, 'blobs'), clock, vault);
+    const folders = join(vault?.scratch ?? home, 'adapters');
     await mkdir(folders, { recursive: true });
     await sweepTemporaries(folders, clock);
     return new Registry(database, blobs, folders, clock);
@@ -226,6 +226,13 @@ export class Registry {
   /** Reads every blob of every version; an empty list means that all is whole. */
   verify(): Promise<Problem[]> {
     return verifyVersions(this.#database, this.#blobs);
+  }
+
+  /** Encrypts what is not, or not with the vault's key. @returns how many blobs */
+  async seal(): Promise<number> {
+    let numSealed = 0;
+    for (const digest of await this.#blobs.list()) if (await this.#blobs.seal(digest)) numSealed++;
+    return numSealed;
   }
 
   /** Removes what interrupted publishes left. @returns the number of blobs removed */

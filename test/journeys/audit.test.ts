@@ -261,7 +261,7 @@ const UNRECORDED = (
   'start, models pull, models import, models list, models show, models quantise, models remove, plan, data check, sweep, evaluate, ' +
   'generate, serve, bench train, bench serve, bench decode, bench load, adapters list, adapters show, adapters export, ' +
   'adapters verify, routes list, tenants list, tenants show, keys list, usage bill, audit list, audit verify, jobs list, ' +
-  'jobs show, jobs events'
+  'jobs show, jobs events, home encrypt'
 ).split(', ');
 
 function leaves(command: Command, path: readonly string[] = []): string[] {

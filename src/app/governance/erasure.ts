@@ -95,7 +95,7 @@ async function finishErasure(config: AppConfig, platform: Platform, erasure: Era
     const { report, ...rest } = await makePlan(config, platform, tenant, id);
     const planned = { ...rest, report: { ...report, ...(erasures.noted(id) as { readonly keys: number }) } };
     // The folders go before the rows: who is killed between them finds them again by the rows.
-    for (const folder of planned.folders) await rm(join(config.home, folder), { recursive: true, force: true });
+    for (const folder of planned.folders) await rm(folder, { recursive: true, force: true });
     deleteRows(platform, erasure, tenant, planned);
   }
   const plan = erasures.noted(id) as Plan;
@@ -167,14 +167,14 @@ async function makePlan(config: AppConfig, platform: Platform, tenant: string, i
   const { adapters, bytes: adapterBytes } = registry.holdings(tenant);
   const stored = files.holdings(tenant);
   const jobIds = jobs.ids(tenant);
-  const folders = [...jobIds.map((job) => join('jobs', job)), join('start', tenant)];
+  const folders = [...jobIds.map((job) => join(platform.work, 'jobs', job)), join(config.home, 'start', tenant)];
   const usageRows = usage.read(tenant, '0000-01-01', '9999-12-31').length;
   const auditEntries = audit.count(tenant);
   const isThere =
     tenants.find(tenant) || adapters > 0 || stored.count > 0 || jobIds.length > 0 || usageRows > 0 || id !== null;
   if (!isThere) tenants.refuseUnknown(tenant);
   let jobBytes = 0;
-  for (const folder of folders) jobBytes += sizeOf(join(config.home, folder));
+  for (const folder of folders) jobBytes += sizeOf(folder);
   const [adapterBlobs, fileBlobs] = [registry.digests(tenant), stored.digests];
   const report = {
     id,

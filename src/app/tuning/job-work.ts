@@ -57,9 +57,12 @@ export class TuningWork implements JobWork {
     const { job } = lease;
     const { leases, files } = this.#platform;
     const base = await this.#base(job);
-    const folder = jobFolder(this.#config, job.id);
+    const folder = jobFolder(this.#platform.work, job.id);
+    await using training = await files.plain(job.training.digest);
+    await using validation = job.validation === null ? null : await files.plain(job.validation.digest);
+    const data = { training: training.path, validation: validation?.path ?? null };
     const resume = existsSync(join(folder, 'checkpoint.safetensors'));
-    const trainJob = trainJobOf(this.#config, files, base, job, resume);
+    const trainJob = trainJobOf(this.#config, folder, data, base, job, resume);
     const reporter: JobReporter = new JobReporter(leases, lease, folder, async (metrics, directory) => {
       if (leases.heartbeat(lease) !== 'running' || leases.hasCheckpoint(lease, metrics.step)) return;
       const parameters = reporter.trainableParameters;
@@ -104,7 +107,7 @@ export class TuningWork implements JobWork {
 
   /** Removes the working folders of jobs that have ended. */
   async cleanUp(): Promise<void> {
-    const root = join(this.#config.home, 'jobs');
+    const root = join(this.#platform.work, 'jobs');
     const ids = existsSync(root) ? await readdir(root) : [];
     for (const id of this.#platform.leases.finished(ids)) await rm(join(root, id), { recursive: true, force: true });
   }
@@ -137,8 +140,12 @@ export class TuningWork implements JobWork {
   async #check(base: Base, file: Job['training'], param: string): Promise<DataSize> {
     try {
       const { contextLength } = describeBase(base).config;
-      const path = this.#platform.files.path(file.digest);
-      return await this.#checker.check({ path, name: file.id, base: { path: base.open.path, contextLength } });
+      await using plain = await this.#platform.files.plain(file.digest);
+      return await this.#checker.check({
+        path: plain.path,
+        name: file.id,
+        base: { path: base.open.path, contextLength },
+      });
     } catch (error) {
       if (!(error instanceof EspalierError && error.code === 'DATA_INVALID')) throw error;
       return fail('DATA_INVALID', error.message, { param, problems: error.problems, cause: error });
