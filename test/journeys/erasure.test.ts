@@ -213,6 +213,10 @@ test('a server forgets a tenant that another process has erased', { timeout: 60_
   assert.equal(await resident(), 2);
   await eraseTenantCommand(config, 'cli', 'brief', false);
   while ((await resident()) !== 1) await sleep(100);
+  // What a key or a job had on the way when they went leaves nothing.
+  const late = { tenant: 'brief', action: 'file.create', target: 'file-1' };
+  assert.throws(() => platform.audit.record({ ...late, actor: 'key_gone' }), { code: 'KEY_INVALID' });
+  assert.throws(() => platform.audit.record({ ...late, actor: 'job:ftjob-gone' }), { code: 'CANCELLED' });
 });
 
 test('an erasure that is killed at any moment goes on', { timeout: 300_000 }, async () => {
