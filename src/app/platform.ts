@@ -6,7 +6,7 @@ import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/i
 import { Database } from '../storage/index.ts';
 import { ApiKeys, Erasures, Prices, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
 import type { AppConfig } from './config.ts';
-import { openHomeVault } from './governance/encryption.ts';
+import { openHomeVault } from './governance/home-vault.ts';
 import { actorOfJob, jobEntry } from './governance/entries.ts';
 
 /** The state in ESPALIER_HOME: one database and the adapters' files. */

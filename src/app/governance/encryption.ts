@@ -1,43 +1,15 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fail, systemClock } from '../../base/index.ts';
-import { FileCipher, openVault, writeFileAtomic, type Vault } from '../../storage/index.ts';
+import { fail } from '../../base/index.ts';
+import { FileCipher } from '../../storage/index.ts';
 import type { AppConfig } from '../config.ts';
 import { openPlatform } from '../platform.ts';
-
-/** Says that a home is encrypted, and with which key: its id tells nothing about it. */
-const MARKER = 'encryption.json';
+import { mark, markedKey } from './home-vault.ts';
 
 export interface SealReport {
   readonly keyId: string;
   /** Files that were encrypted, or encrypted anew. */
   readonly sealed: number;
-}
-
-/**
- * How the files of a home are kept; undefined: as they are.
- * @throws CONFIG_INVALID the home is encrypted and there is no key, or another one; or a key is set for a home that is not encrypted
- */
-export async function openHomeVault(home: string, keys: readonly Uint8Array[] | undefined): Promise<Vault | undefined> {
-  const keyId = markedKey(home);
-  if (!keys) {
-    if (keyId === undefined) return undefined;
-    return fail('CONFIG_INVALID', `${home} is encrypted with the key ${keyId}: set ESPALIER_ENCRYPTION_KEY`);
-  }
-  const cipher = new FileCipher(keys);
-  if (keyId === undefined) {
-    if (hasFiles(home)) {
-      fail('CONFIG_INVALID', `${home} has files that are not encrypted: run "espalier home encrypt" once`);
-    }
-    await mark(home, cipher.keyId);
-  } else if (!cipher.knows(keyId)) {
-    fail(
-      'CONFIG_INVALID',
-      `${home} is encrypted with the key ${keyId}, ESPALIER_ENCRYPTION_KEY has ${cipher.keyId}: set the right one`,
-    );
-  }
-  return openVault(home, cipher, systemClock);
 }
 
 /**
@@ -59,21 +31,4 @@ export async function encryptHome(config: AppConfig): Promise<SealReport> {
   for (const folder of ['adapters', 'jobs']) await rm(join(home, folder), { recursive: true, force: true });
   await mark(home, keyId);
   return { keyId, sealed };
-}
-
-function markedKey(home: string): string | undefined {
-  const path = join(home, MARKER);
-  if (!existsSync(path)) return undefined;
-  const { keyId } = JSON.parse(readFileSync(path, 'utf8')) as { readonly keyId?: unknown };
-  return typeof keyId === 'string'
-    ? keyId
-    : fail('CONFIG_INVALID', `${path} does not name a key: restore it from a copy`);
-}
-
-function mark(home: string, keyId: string): Promise<void> {
-  return writeFileAtomic(join(home, MARKER), `${JSON.stringify({ keyId })}\n`);
-}
-
-function hasFiles(home: string): boolean {
-  return ['blobs', 'files'].some((name) => existsSync(join(home, name)) && readdirSync(join(home, name)).length > 0);
 }
