@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { fail } from '../base/index.ts';
+import { errorMessage, fail } from '../base/index.ts';
 
 /** Where things are and how much of the machine is used: everything that comes from the environment, read once. */
 export interface AppConfig {
@@ -14,6 +15,8 @@ export interface AppConfig {
   readonly hfToken: string | undefined;
   /** ESPALIER_THREADS; undefined is every core. */
   readonly threads: number | undefined;
+  /** ESPALIER_ENCRYPTION_KEY, or the file that ESPALIER_ENCRYPTION_KEY_FILE names: the first is for writing, the others for reading. Absent: none. */
+  readonly encryptionKeys?: readonly Uint8Array[] | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -27,6 +30,7 @@ export function readConfig(env: Environment = process.env): AppConfig {
     hfEndpoint: (env['HF_ENDPOINT'] || 'https://huggingface.co').replace(/\/+$/, ''),
     hfToken: env['HF_TOKEN'] || undefined,
     threads: readThreads(env['ESPALIER_THREADS']),
+    encryptionKeys: readKeys(env['ESPALIER_ENCRYPTION_KEY'], env['ESPALIER_ENCRYPTION_KEY_FILE']),
   };
 }
 
@@ -37,4 +41,23 @@ function readThreads(text: string | undefined): number | undefined {
     fail('USAGE_INVALID', `ESPALIER_THREADS must be a whole number from 1 to 1024, got ${JSON.stringify(text)}`);
   }
   return threads;
+}
+
+/** Keys of 64 hexadecimal digits with commas between. What is wrong is told without the key. */
+function readKeys(text: string | undefined, path: string | undefined): readonly Uint8Array[] | undefined {
+  if (text && path) fail('USAGE_INVALID', 'set ESPALIER_ENCRYPTION_KEY or ESPALIER_ENCRYPTION_KEY_FILE, not both');
+  const keys = text || (path && readKeyFile(path));
+  if (!keys) return undefined;
+  return keys.split(',').map((key) => {
+    if (/^[0-9a-f]{64}$/i.test(key.trim())) return Buffer.from(key.trim(), 'hex');
+    return fail('USAGE_INVALID', 'ESPALIER_ENCRYPTION_KEY must be 64 hexadecimal digits: openssl rand -hex 32');
+  });
+}
+
+function readKeyFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    return fail('USAGE_INVALID', `ESPALIER_ENCRYPTION_KEY_FILE cannot be read: ${errorMessage(error)}`);
+  }
 }

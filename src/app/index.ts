@@ -4,8 +4,8 @@
  * May import: base numeric formats storage text model adapters training serving registry delivery tenancy audit jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
  * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE ADAPTER_IN_USE
- *   PROMOTION_REFUSED DELIVERY_NOT_FOUND
- *   CONFIG_INVALID TENANT_NOT_FOUND FILE_NOT_FOUND DIGEST_MISMATCH MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
+ *   PROMOTION_REFUSED DELIVERY_NOT_FOUND CONFIG_INVALID TENANT_NOT_FOUND KEY_INVALID STORAGE_BUSY CANCELLED FILE_NOT_FOUND DIGEST_MISMATCH
+ *   MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
 export { readConfig, type AppConfig } from './config.ts';
 export { VERSION } from './version.ts';
@@ -108,6 +108,8 @@ export { DEFAULT_MICRO_BATCH_TOKENS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } f
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
 export { changeTenant, createTenant, removeTenant, storedUsage, type StoredUsage } from './tenants.ts';
 export { ACTOR_CLI } from './governance/entries.ts';
+export { encryptHome, type SealReport } from './governance/encryption.ts';
+export { eraseTenantCommand, type ErasureReport } from './governance/erasure.ts';
 export { createKey, revokeKey } from './governance/keys.ts';
 export { listAudit, verifyAudit } from './governance/audit.ts';
 export { listPrices, readBill, setPrices } from './governance/usage.ts';

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
-import { AUDIT_MIGRATIONS, AuditLog } from '../audit/index.ts';
-import { systemClock } from '../base/index.ts';
-import { Delivery, DELIVERY_MIGRATIONS } from '../delivery/index.ts';
+import { AUDIT_MIGRATIONS, AuditLog, type AuditEntry } from '../audit/index.ts';
+import { fail, systemClock } from '../base/index.ts';
+import { Delivery, DELIVERY_MIGRATIONS, type NewDeliveryEvent } from '../delivery/index.ts';
 import { FileStore, JobLeases, JobQueue, JOBS_MIGRATIONS, Uploads } from '../jobs/index.ts';
 import { Registry, REGISTRY_MIGRATIONS, ROUTING_MIGRATIONS } from '../registry/index.ts';
 import { Database } from '../storage/index.ts';
-import { ApiKeys, Prices, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
+import { ApiKeys, Erasures, Prices, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
 import type { AppConfig } from './config.ts';
+import { openHomeVault } from './governance/home-vault.ts';
 import { actorOfJob, deliveryEntry, jobEntry } from './governance/entries.ts';
 
 /** The state in ESPALIER_HOME: one database and the adapters' files. */
@@ -15,6 +16,7 @@ export interface Platform extends AsyncDisposable {
   readonly delivery: Delivery;
   readonly tenants: Tenants;
   readonly keys: ApiKeys;
+  readonly erasures: Erasures;
   readonly usage: UsageMeter;
   readonly prices: Prices;
   readonly files: FileStore;
@@ -23,9 +25,15 @@ export interface Platform extends AsyncDisposable {
   readonly leases: JobLeases;
   /** Every change is recorded, in its own transaction. */
   readonly audit: AuditLog;
+  /** For what concerns the tables of all rooms. */
+  readonly database: Database;
+  /** Where what is in work lies, readable: the home folder, or, when it is encrypted, a folder in memory. */
+  readonly work: string;
 }
 
-export async function openPlatform({ home }: AppConfig): Promise<Platform> {
+/** @throws CONFIG_INVALID the home is encrypted with another key than the one that is set */
+export async function openPlatform({ home, encryptionKeys }: AppConfig): Promise<Platform> {
+  const vault = await openHomeVault(home, encryptionKeys);
   const migrations = [
     TENANCY_MIGRATIONS,
     REGISTRY_MIGRATIONS,
@@ -35,21 +43,28 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
     AUDIT_MIGRATIONS,
   ];
   const database = Database.open(join(home, 'espalier.db'), migrations, systemClock);
-  const files = await FileStore.open(database, home, systemClock);
-  const registry = await Registry.open(database, home, systemClock);
+  const files = await FileStore.open(database, home, systemClock, vault);
+  const registry = await Registry.open(database, home, systemClock, vault);
   const usage = new UsageMeter(database, systemClock);
-  const audit = new AuditLog(database, systemClock);
-  const delivery = await Delivery.open(database, home, systemClock, (event) => void audit.record(deliveryEntry(event)));
+  const keys = new ApiKeys(database, systemClock);
+  const jobs = new JobQueue(database, systemClock);
+  const erasures = new Erasures(database, systemClock);
+  const audit = new AuditLog(database, systemClock, (entry) => requireNotErased({ keys, jobs, erasures }, entry));
+  const onEvent = (event: NewDeliveryEvent): void => void audit.record(deliveryEntry(event));
+  const delivery = await Delivery.open(database, home, systemClock, { vault, onEvent });
   return {
     registry,
     delivery,
     tenants: new Tenants(database, systemClock),
-    keys: new ApiKeys(database, systemClock),
+    keys,
+    erasures,
+    database,
+    work: vault?.scratch ?? home,
     usage,
     prices: new Prices(database, systemClock),
     files,
     uploads: new Uploads(database, files, systemClock),
-    jobs: new JobQueue(database, systemClock),
+    jobs,
     leases: new JobLeases(database, files, systemClock, (job) => {
       audit.record(jobEntry(actorOfJob(job), `job.${job.status}`, job, { reference: job.reference }));
       const adapter = job.reference === null ? undefined : registry.find(job.tenant, job.reference)?.digest;
@@ -62,4 +77,22 @@ export async function openPlatform({ home }: AppConfig): Promise<Platform> {
       database.close();
     },
   };
+}
+
+/**
+ * With a tenant go its keys and jobs: what they had on the way must not come after.
+ * @throws TENANT_NOT_FOUND KEY_INVALID CANCELLED
+ */
+function requireNotErased(
+  { keys, jobs, erasures }: Pick<Platform, 'keys' | 'jobs' | 'erasures'>,
+  { actor, tenant }: AuditEntry,
+): void {
+  if (tenant !== null && erasures.isErasing(tenant)) {
+    fail('TENANT_NOT_FOUND', `tenant "${tenant}" is being erased`, { param: 'tenant' });
+  }
+  if (actor.startsWith('key_') && !keys.has(actor)) {
+    fail('KEY_INVALID', 'the API key was deleted while its request was on the way');
+  }
+  const job = /^job:(.+)$/.exec(actor)?.[1];
+  if (job !== undefined && !jobs.has(job)) fail('CANCELLED', `the job ${job} was erased`);
 }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { EspalierError, epochSeconds, fail, systemClock, type Clock, type Log } from '../base/index.ts';
+import { EspalierError, epochSeconds, errorMessage, fail, systemClock, type Clock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
@@ -9,6 +9,7 @@ import { describeBase, resolveBase, type Base, type ModelProgress } from './base
 import type { AppConfig } from './config.ts';
 import { DeliveryRuntime } from './delivery/runtime.ts';
 import { ServingMetrics } from './metrics/metrics.ts';
+import { resumeErasures } from './governance/erasure.ts';
 import { openPlatform, type Platform } from './platform.ts';
 import { ServedBases, type ServedBase } from './served-bases.ts';
 import { makeServices } from './services.ts';
@@ -59,7 +60,7 @@ const DEFAULT_HOST_BYTES = 2 ** 30;
 const DEFAULT_JOBS = 1;
 /** Beside src/ and beside dist/ alike. */
 const CONSOLE_FOLDER = fileURLToPath(new URL('../../console/dist/', import.meta.url));
-/** How much of the usage counts a crash can lose. */
+/** How much of the usage counts a crash can lose, and how long the caches of a tenant outlive it. */
 const USAGE_FLUSH_MS = 5_000;
 
 /**
@@ -77,8 +78,12 @@ export async function serve(
   const platform = stack.use(await openPlatform(config));
   await platform.registry.sweep();
   await platform.delivery.sweep();
-  const flushing = setInterval(() => platform.usage.flush(), USAGE_FLUSH_MS);
-  stack.defer(() => clearInterval(flushing));
+  try {
+    await resumeErasures(config, platform);
+  } catch (error) {
+    // It goes on at the next start, or when it is ordered again; that is no reason to answer nobody.
+    log.error({ error: errorMessage(error) }, 'an erasure of a tenant has not ended');
+  }
   const metrics = new ServingMetrics();
   const { promise: failed, reject: giveUp } = Promise.withResolvers<never>();
   // Whoever waits for it hears of it; nobody has to.
@@ -93,7 +98,15 @@ export async function serve(
   const tuning = stack.use(await startTuning(config, platform, bases, options.jobs ?? DEFAULT_JOBS, log));
   const { clock = systemClock } = options;
   const delivery = stack.use(new DeliveryRuntime(config, platform, log));
-  const services = makeServices(platform, new ServedBases(served), metrics, tuning, delivery, clock);
+  const services = makeServices(config, platform, new ServedBases(served), metrics, tuning, delivery, clock);
+  const keepUp = (): void => {
+    platform.usage.flush();
+    services.watch
+      .look()
+      .catch((error: unknown) => log.error({ error: errorMessage(error) }, 'a tenant’s caches stay'));
+  };
+  const upkeep = setInterval(keepUp, USAGE_FLUSH_MS);
+  stack.defer(() => clearInterval(upkeep));
   const server: RunningServer = stack.use(
     await startServer(services, { host: options.host, port: options.port, log, clock, consoleFolder: CONSOLE_FOLDER }),
   );

@@ -8,6 +8,9 @@ import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
 import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
+import type { AppConfig } from './config.ts';
+import { eraseTenant, planErasure, type ErasureReport } from './governance/erasure.ts';
+import { TenantWatch } from './governance/tenant-watch.ts';
 import { makeAuditServices } from './governance/audit.ts';
 import { makeKeyServices } from './governance/keys.ts';
 import { makeUsageServices } from './governance/usage.ts';
@@ -30,19 +33,21 @@ const SHADOW_WEIGHT = 0.001;
 
 /** Composes registry, tenancy and the engines into what the HTTP face needs. @param clock of rates per minute */
 export function makeServices(
+  config: AppConfig,
   platform: Platform,
   bases: ServedBases,
   metrics: ServingMetrics,
   tuning: Pick<Tuning, 'data' | 'files' | 'jobs'>,
   delivery: DeliveryRuntime,
   clock: Clock,
-): Services {
+): Services & { readonly watch: TenantWatch } {
   const { keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.limitsOf(tenant).maxConcurrent, DEFAULT_CONCURRENT);
   const rates = new RateLimits((tenant) => tenants.limitsOf(tenant), clock);
   const unlimited = new RateLimits(() => NO_LIMITS, clock);
   const names = new LoadedNames();
   const resolver = new ModelResolver(platform, bases, names, (canary) => delivery.onUnserved(canary));
+  const watch = new TenantWatch(platform, bases, names);
 
   /** Whatever comes of the request, what it has used is recorded at its end, and what it has not used is given back. */
   const begin = async (
@@ -91,6 +96,12 @@ export function makeServices(
         yield* answer(bases.ofDigest(shadow.base.digest), asking, { ...asked, scheduling: SHADOW_SCHEDULING });
       },
     });
+  const erase = async (actor: string, name: string, isDryRun: boolean): Promise<ErasureReport> => {
+    if (isDryRun) return planErasure(config, platform, name);
+    const report = await eraseTenant(config, platform, actor, name);
+    await watch.look();
+    return report;
+  };
   return {
     maxChoices: MAX_CHOICES,
     adapters: makeAdapterServices({ platform, bases, names }),
@@ -100,11 +111,16 @@ export function makeServices(
     jobs: tuning.jobs,
     tasks: makeTaskServices(platform, delivery.promotions),
     delivery: makeDeliveryServices(platform, delivery.promotions, (version) => bases.has(version)),
-    tenants: makeTenantServices(platform, quotas, rates),
+    tenants: makeTenantServices(platform, quotas, rates, erase),
     keys: makeKeyServices(platform),
     audit: makeAuditServices(platform.audit),
     usage: makeUsageServices(platform),
-    authenticate: (key) => keys.authenticate(key),
+    watch,
+    authenticate(key) {
+      const principal = keys.authenticate(key);
+      if (principal.tenant !== null) watch.see(principal.tenant);
+      return principal;
+    },
     admit({ tenant }) {
       const admission = quotas.admit(tenant);
       try {

@@ -1,6 +1,7 @@
 import { systemClock } from '../base/index.ts';
 import type { TenantServices, TenantUsage } from '../http/index.ts';
 import type { Quotas, RateLimits, Tenant, TenantLimits, UsageRow } from '../tenancy/index.ts';
+import type { ErasureReport } from './governance/erasure.ts';
 import { tenantEntry } from './governance/entries.ts';
 import type { Platform } from './platform.ts';
 
@@ -61,7 +62,12 @@ export function removeTenant(
 }
 
 /** Tenants over HTTP: each sees itself, the operator all. */
-export function makeTenantServices(platform: Platform, quotas: Quotas, rates: RateLimits): TenantServices {
+export function makeTenantServices(
+  platform: Platform,
+  quotas: Quotas,
+  rates: RateLimits,
+  erase: (actor: string, name: string, isDryRun: boolean) => Promise<ErasureReport>,
+): TenantServices {
   const { tenants, usage } = platform;
   return {
     list: ({ tenant }) => (tenant === null ? tenants.list() : [tenants.get(tenant)]),
@@ -82,5 +88,6 @@ export function makeTenantServices(platform: Platform, quotas: Quotas, rates: Ra
     },
     change: ({ keyId }, name, limits) => changeTenant(platform, keyId, name, limits),
     create: ({ keyId }, name, limits) => createTenant(platform, keyId, name, limits),
+    erase: ({ keyId }, name, isDryRun) => erase(keyId, name, isDryRun),
   };
 }

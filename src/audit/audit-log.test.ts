@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Clock } from '../base/index.ts';
 import { Database } from '../storage/index.ts';
+import { digestOfBody, hashOfEntry } from './chain.ts';
 import { AUDIT_MIGRATIONS, AuditLog, verifyChain, type AuditEntry } from './index.ts';
 
 let nowMs = 1_700_000_000_000;
@@ -119,6 +120,37 @@ test('whatever is changed around the triggers is found', () => {
     const found = problems();
     assert.match(found[0] ?? 'nothing', expected, sql);
   }
+});
+
+test('an entry that was rewritten with a right hash of its own breaks the chain behind it', () => {
+  for (const name of ['a', 'b', 'c']) log.record(entry('acme', name));
+  const [, second] = [...log.rows()];
+  const first = log.list({ limit: 1, after: 2 }).items[0];
+  const { seq, at, action, salt } = second;
+  const bodyDigest = digestOfBody({ actor: 'key_1', tenant: 'acme', target: 'other', detail: '{}', salt: salt ?? '' });
+  const hash = hashOfEntry(first.hash, { seq, at, action, bodyDigest });
+  tamper(`UPDATE audit_log SET target = 'other', body_digest = '${bodyDigest}', hash = '${hash}' WHERE seq = 2`);
+  assert.deepEqual(problems(), [
+    'entry 3 has a hash that does not follow from the entry before it: one of them was changed',
+  ]);
+});
+
+test('a change whose actor is gone is undone', () => {
+  database.execute('CREATE TABLE things (name TEXT) STRICT');
+  const strict = new AuditLog(database, clock, ({ actor }) => {
+    if (actor === 'key_1') throw new Error('it is gone');
+  });
+  const add = (actor: string): unknown =>
+    strict.during(
+      () => database.run('INSERT INTO things VALUES (?)', actor),
+      () => ({ ...entry('acme', 'x'), actor }),
+    );
+  assert.throws(() => add('key_1'), /it is gone/);
+  add('key_2');
+  assert.deepEqual(
+    database.all<{ name: string }>('SELECT name FROM things').map(({ name }) => name),
+    ['key_2'],
+  );
 });
 
 test('entries that were cut off at the end are found by whoever knows the end', () => {

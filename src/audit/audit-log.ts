@@ -57,15 +57,23 @@ export interface EntryRow {
 export class AuditLog {
   readonly #database: Database;
   readonly #clock: Clock;
+  readonly #check: (entry: AuditEntry) => void;
 
-  constructor(database: Database, clock: Clock) {
+  /**
+   * @param check called inside the transaction of each entry: what it throws undoes the change, as of a key that has been deleted while its
+   * request was on the way
+   */
+  constructor(database: Database, clock: Clock, check: (entry: AuditEntry) => void = () => undefined) {
     this.#database = database;
     this.#clock = clock;
+    this.#check = check;
   }
 
   /** Adds an entry; inside a transaction it is a part of it. */
-  record({ actor, tenant, action, target, detail = {} }: AuditEntry): AuditRecord {
+  record(entry: AuditEntry): AuditRecord {
+    const { actor, tenant, action, target, detail = {} } = entry;
     return this.#database.transaction(() => {
+      this.#check(entry);
       const last = this.#database.get<{ seq: number; hash: string }>(
         'SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1',
       );
@@ -105,6 +113,11 @@ export class AuditLog {
     });
   }
 
+  /** How many entries are about a tenant. */
+  count(tenant: string): number {
+    return this.#database.get<{ n: number }>('SELECT count(*) AS n FROM audit_log WHERE tenant = ?', tenant)?.n ?? 0;
+  }
+
   /** The latest first. */
   list({ tenant, limit, after }: AuditPage): { readonly items: readonly AuditRecord[]; readonly hasMore: boolean } {
     const before = after ?? Number.MAX_SAFE_INTEGER;
@@ -132,13 +145,13 @@ export class AuditLog {
     tenant: string,
     { limit, after }: Omit<AuditPage, 'tenant'>,
   ): { readonly items: readonly AuditRecord[]; readonly hasMore: boolean } {
-    const count = this.#database.get<{ n: number }>('SELECT count(*) AS n FROM audit_log WHERE tenant = ?', tenant);
-    const newest = Math.min(count?.n ?? 0, (after ?? Number.MAX_SAFE_INTEGER) - 1);
+    const count = this.count(tenant);
+    const newest = Math.min(count, (after ?? Number.MAX_SAFE_INTEGER) - 1);
     const rows = this.#database.all<EntryRow>(
       'SELECT * FROM audit_log WHERE tenant = ? ORDER BY seq DESC LIMIT ? OFFSET ?',
       tenant,
       limit,
-      (count?.n ?? 0) - newest,
+      count - newest,
     );
     const items = rows.map((row, n) => ({ ...recordOf(row), seq: newest - n }));
     return { items, hasMore: newest > items.length };

@@ -6,6 +6,7 @@ import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { generateCommand } from './commands/generate.ts';
+import { homeCommand } from './commands/home.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { modelsCommand } from './commands/models.ts';
@@ -41,6 +42,7 @@ export function makeProgram(): Command {
     keysCommand,
     usageCommand,
     auditCommand,
+    homeCommand,
     jobsCommand,
     serveCommand,
     benchCommand,

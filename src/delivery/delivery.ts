@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Clock, Digest } from '../base/index.ts';
-import { BlobStore, type Database } from '../storage/index.ts';
+import { BlobStore, type Database, type Vault } from '../storage/index.ts';
 import { Canaries } from './canaries.ts';
 import { DeliveryEvents, type DeliveryEvent, type NewDeliveryEvent } from './events.ts';
 import { Gates } from './gates.ts';
@@ -26,15 +26,21 @@ export class Delivery {
 
   /**
    * @param home its sub-folder `gates` belongs to this room
-   * @param onEvent see {@link DeliveryEvents}
+   * @param options a vault encrypts the data; `onEvent`: see {@link DeliveryEvents}
    */
   static async open(
     database: Database,
     home: string,
     clock: Clock,
-    onEvent?: (event: NewDeliveryEvent) => void,
+    {
+      vault,
+      onEvent,
+    }: {
+      readonly vault?: Vault | undefined;
+      readonly onEvent?: (event: NewDeliveryEvent) => void;
+    } = {},
   ): Promise<Delivery> {
-    const blobs = await BlobStore.open(join(home, 'gates'), clock);
+    const blobs = await BlobStore.open(join(home, 'gates'), clock, vault);
     return new Delivery(database, blobs, clock, new DeliveryEvents(database, clock, onEvent));
   }
 

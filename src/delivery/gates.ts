@@ -1,5 +1,5 @@
 import { fail, type Clock, type Digest } from '../base/index.ts';
-import type { BlobStore, Database } from '../storage/index.ts';
+import type { BlobStore, Database, PlainFile } from '../storage/index.ts';
 
 /** What a version must score before an alias that answers may point at it. */
 export interface Gate {
@@ -102,9 +102,16 @@ export class Gates {
     );
   }
 
-  /** Where the gate's data is, for reading. */
-  dataPath({ data }: Pick<Gate, 'data'>): string {
-    return this.#blobs.path(data);
+  /** The gate's data, for reading. */
+  data({ data }: Pick<Gate, 'data'>): Promise<PlainFile> {
+    return this.#blobs.plain(data);
+  }
+
+  /** Encrypts what is not, or not with the vault's key. @returns how many files */
+  async seal(): Promise<number> {
+    let numSealed = 0;
+    for (const digest of await this.#blobs.list()) if (await this.#blobs.seal(digest)) numSealed++;
+    return numSealed;
   }
 
   /**

@@ -43,7 +43,13 @@ import { trafficRoute } from './routes/traffic.ts';
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
 import { listAuditRoute } from './routes/audit.ts';
 import { createKeyRoute, listKeysRoute, revokeKeyRoute } from './routes/keys.ts';
-import { changeTenantRoute, createTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
+import {
+  changeTenantRoute,
+  createTenantRoute,
+  eraseTenantRoute,
+  listTenantsRoute,
+  showTenantRoute,
+} from './routes/tenants.ts';
 import { usageRoute } from './routes/usage.ts';
 import type { Services } from './services.ts';
 import { Traffic } from './traffic.ts';
@@ -104,6 +110,7 @@ function allRoutes(metrics: HttpMetrics, traffic: Traffic, isLocal: boolean): Ro
     showTenantRoute,
     changeTenantRoute,
     createTenantRoute,
+    eraseTenantRoute,
     listKeysRoute,
     createKeyRoute,
     revokeKeyRoute,

@@ -23,7 +23,7 @@ export type {
 export type { DeliveryServices, GateRequest } from './delivery-services.ts';
 export type { TaskRoute, TaskServices } from './task-services.ts';
 export type { AuditQuery, AuditServices, KeyServices, UsageQuery, UsageServices } from './governance-services.ts';
-export type { TenantServices, TenantUsage } from './tenant-services.ts';
+export type { TenantErasure, TenantServices, TenantUsage } from './tenant-services.ts';
 export type {
   AnswerDelta,
   AnswerFormat,

@@ -16,6 +16,23 @@ export interface TenantUsage {
   readonly completionTokensToday: number;
 }
 
+/** What went with a tenant, or would go. */
+export interface TenantErasure {
+  /** Null: it was only planned. */
+  readonly id: string | null;
+  readonly adapters: number;
+  readonly adapterBytes: number;
+  readonly files: number;
+  readonly fileBytes: number;
+  readonly jobs: number;
+  readonly jobBytes: number;
+  readonly keys: number;
+  readonly blobsRemoved: number;
+  readonly blobsShared: number;
+  readonly usageRows: number;
+  readonly auditEntries: number;
+}
+
 /** Who may use the server, and how much of it. A tenant sees itself; the operator sees and changes all. */
 export interface TenantServices {
   list(principal: Principal): readonly Tenant[];
@@ -23,6 +40,8 @@ export interface TenantServices {
   show(principal: Principal, name: string): { readonly tenant: Tenant; readonly usage: TenantUsage };
   /** The caller is the operator. @throws TENANT_NOT_FOUND REQUEST_INVALID */
   change(principal: Principal, name: string, limits: Partial<TenantLimits>): Tenant;
+  /** The caller is the operator. @throws TENANT_NOT_FOUND STORAGE_BUSY */
+  erase(principal: Principal, name: string, isDryRun: boolean): Promise<TenantErasure>;
   /** The caller is the operator. @throws TENANT_EXISTS REQUEST_INVALID */
   create(principal: Principal, name: string, limits: Partial<TenantLimits>): Tenant;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { assert, fail, newId, type Clock, type Digest } from '../base/index.ts';
-import { BlobStore, type BlobInfo, type Database } from '../storage/index.ts';
+import { BlobStore, type BlobInfo, type Database, type PlainFile, type Vault } from '../storage/index.ts';
 
 export const FILE_PURPOSES = ['fine-tune', 'fine-tune-results'] as const;
 export type FilePurpose = (typeof FILE_PURPOSES)[number];
@@ -83,11 +83,28 @@ export class FileStore {
   }
 
   /** @param home its sub-folder `files` belongs to the store */
-  static async open(database: Database, home: string, clock: Clock): Promise<FileStore> {
-    return new FileStore(database, await BlobStore.open(join(home, 'files'), clock), clock);
+  static async open(database: Database, home: string, clock: Clock, vault?: Vault): Promise<FileStore> {
+    return new FileStore(database, await BlobStore.open(join(home, 'files'), clock, vault), clock);
   }
 
-  /** Where the bytes of a digest are, for reading. */
+  /** The bytes of a digest, piece by piece. @throws STORAGE_CORRUPT CONFIG_INVALID */
+  read(digest: Digest): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#blobs.read(digest);
+  }
+
+  /** The same as a file, for whoever reads paths. */
+  plain(digest: Digest): Promise<PlainFile> {
+    return this.#blobs.plain(digest);
+  }
+
+  /** Encrypts what is not, or not with the vault's key. @returns how many blobs */
+  async seal(): Promise<number> {
+    let numSealed = 0;
+    for (const digest of await this.#blobs.list()) if (await this.#blobs.seal(digest)) numSealed++;
+    return numSealed;
+  }
+
+  /** Where the bytes of a digest are; they may be encrypted. */
   path(digest: Digest): string {
     return this.#blobs.path(digest);
   }
@@ -195,9 +212,30 @@ export class FileStore {
     return rows.length;
   }
 
-  /** Removes those bytes that nothing names any more. */
-  release(digests: readonly Digest[]): void {
-    this.#removeUnnamed(digests);
+  /** What of the store a tenant's files and uploads have, each once, also where others have it too. */
+  holdings(tenant: string): { readonly count: number; readonly digests: readonly Digest[]; readonly bytes: number } {
+    const blobs = this.#database.all<{ digest: Digest; size_bytes: number }>(
+      `SELECT digest, size_bytes FROM stored_files WHERE tenant = ?1 UNION
+       SELECT p.digest, p.size_bytes FROM upload_parts AS p JOIN uploads AS u ON u.id = p.upload WHERE u.tenant = ?1`,
+      tenant,
+    );
+    // A job keeps the digests of files that were deleted under it.
+    const ofJobs = this.#database.all<{ digest: Digest }>(
+      `SELECT training_digest AS digest FROM jobs WHERE tenant = ?1 UNION
+       SELECT validation_digest FROM jobs WHERE tenant = ?1 AND validation_digest IS NOT NULL`,
+      tenant,
+    );
+    const count = this.#database.get<{ n: number }>('SELECT count(*) AS n FROM stored_files WHERE tenant = ?', tenant);
+    return {
+      count: count?.n ?? 0,
+      digests: [...new Set([...blobs, ...ofJobs].map(({ digest }) => digest))],
+      bytes: blobs.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+    };
+  }
+
+  /** Removes those bytes that nothing names any more. @returns how many blobs */
+  release(digests: readonly Digest[]): number {
+    return this.#removeUnnamed(digests);
   }
 
   /** Removes whatever nothing names: what interrupted requests left. @returns how many blobs */

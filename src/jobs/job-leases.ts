@@ -180,7 +180,16 @@ export class JobLeases {
       );
     });
     this.#held.delete(lease.token);
-    if (isFinal(this.#require(lease.job.id).status)) this.#files.release(digestsOf(lease.job));
+    // A job that is gone was a tenant's that has been erased.
+    const row = this.#database.get<JobRow>('SELECT * FROM jobs WHERE id = ?', lease.job.id);
+    if (!row || isFinal(row.status)) this.#files.release(digestsOf(lease.job));
+  }
+
+  /** Whether somebody works on a job of the tenant's: until it has given the job back, it may still write. */
+  isWorking(tenant: string): boolean {
+    const now = Math.floor(this.#clock.epochMs());
+    const sql = 'SELECT * FROM jobs WHERE tenant = ? AND lease_token IS NOT NULL';
+    return this.#database.all<JobRow>(sql, tenant).some((row) => !this.#isOver(row, now));
   }
 
   /** Of these jobs, those whose working folder nobody needs any more: ended, unknown, and in nobody's hands. */

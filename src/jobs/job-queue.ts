@@ -127,6 +127,24 @@ export class JobQueue {
     });
   }
 
+  /** Cancels what of a tenant's jobs has not ended. Whoever trains one notices within a heartbeat. */
+  cancelAll(tenant: string): void {
+    this.#database.run(
+      "UPDATE jobs SET status = 'cancelled', finished_at = ?, estimated_finish = NULL WHERE tenant = ? AND finished_at IS NULL",
+      Math.floor(this.#clock.epochMs()),
+      tenant,
+    );
+  }
+
+  /** The ids of all jobs of a tenant. */
+  ids(tenant: string): string[] {
+    return this.#database.all<{ id: string }>('SELECT id FROM jobs WHERE tenant = ?', tenant).map(({ id }) => id);
+  }
+
+  has(id: string): boolean {
+    return this.#database.get('SELECT 1 FROM jobs WHERE id = ?', id) !== undefined;
+  }
+
   /** The latest first. @throws JOB_NOT_FOUND; REQUEST_INVALID for an unknown `after` */
   events(tenant: string | null, id: string, limit: number, after?: string): Listed<JobEvent> {
     this.#row(tenant, id);

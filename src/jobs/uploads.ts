@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import { fail, newId, type Clock, type Digest } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { FilePurpose, FileStore, FileVerdict, StoredFile } from './files.ts';
@@ -167,8 +166,9 @@ export class Uploads {
         param: 'part_ids',
       });
     }
-    return this.#files.stage(bytesOf(parts.map(({ digest }) => this.#files.path(digest))), numBytes, async (blob) => {
-      const verdict = await judge(this.#files.path(blob.digest), upload.filename);
+    return this.#files.stage(this.#bytesOf(parts), numBytes, async (blob) => {
+      await using plain = await this.#files.plain(blob.digest);
+      const verdict = await judge(plain.path, upload.filename);
       const { filename, purpose, fileLifetimeMs: lifetimeMs } = upload;
       const file = this.#database.transaction(() => {
         this.#requirePending(tenant, id);
@@ -208,6 +208,10 @@ export class Uploads {
     this.#files.release(parts);
   }
 
+  async *#bytesOf(parts: readonly PartRow[]): AsyncGenerator<Uint8Array, void, undefined> {
+    for (const { digest } of parts) yield* this.#files.read(digest);
+  }
+
   #removeParts(where: string, value: string | number): Digest[] {
     return this.#database
       .all<{ digest: Digest }>(`DELETE FROM upload_parts WHERE ${where} RETURNING digest`, value)
@@ -226,8 +230,4 @@ export class Uploads {
     const row = this.#database.get<PartRow>('SELECT * FROM upload_parts WHERE id = ? AND upload = ?', id, upload);
     return row ?? fail('REQUEST_INVALID', `upload ${upload} has no part "${id}"`, { param: 'part_ids' });
   }
-}
-
-async function* bytesOf(paths: readonly string[]): AsyncGenerator<Uint8Array, void, undefined> {
-  for (const path of paths) yield* createReadStream(path) as AsyncIterable<Uint8Array>;
 }

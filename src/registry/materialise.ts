@@ -11,7 +11,7 @@ export function folderOf(folders: string, digest: Digest): string {
 
 /**
  * Makes a version's folder, whole and only once: its files are hard links to the blobs, or copies where the file system has no
- * links. Every blob is checked before it is used.
+ * links, or readable copies of encrypted ones. Every blob is checked before it is used.
  * @throws STORAGE_CORRUPT a blob is missing or damaged
  */
 export async function materialiseVersion(blobs: BlobStore, folders: string, version: AdapterVersion): Promise<string> {
@@ -22,7 +22,8 @@ export async function materialiseVersion(blobs: BlobStore, folders: string, vers
       if (state !== 'whole') {
         fail('STORAGE_CORRUPT', `${name} of ${referenceOf(version)} is ${state} (${digest}): publish it again`);
       }
-      await linkOrCopy(blobs.path(digest), join(temporary, name));
+      if (blobs.isSealed(digest)) await blobs.copy(digest, join(temporary, name));
+      else await linkOrCopy(blobs.path(digest), join(temporary, name));
     }
   });
   return folder;

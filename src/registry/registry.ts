@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, type Clock, type Digest, type Problem } from '../base/index.ts';
-import { BlobStore, sweepTemporaries, type Database } from '../storage/index.ts';
+import { BlobStore, sweepTemporaries, type Database, type PlainFile, type Vault } from '../storage/index.ts';
 import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { aliasHistory, checkAlias, LATEST, moveAlias, rollBackAlias, type AliasChange } from './aliases.ts';
 import { findVersion, listVersions, type Page } from './catalog.ts';
@@ -33,10 +33,10 @@ export class Registry {
     this.#clock = clock;
   }
 
-  /** @param home its sub-folders `blobs` and `adapters` belong to the registry */
-  static async open(database: Database, home: string, clock: Clock): Promise<Registry> {
-    const blobs = await BlobStore.open(join(home, 'blobs'), clock);
-    const folders = join(home, 'adapters');
+  /** @param home its sub-folders `blobs` and `adapters` belong to the registry; with a vault, readable adapters are in its scratch folder */
+  static async open(database: Database, home: string, clock: Clock, vault?: Vault): Promise<Registry> {
+    const blobs = await BlobStore.open(join(home, 'blobs'), clock, vault);
+    const folders = join(vault?.scratch ?? home, 'adapters');
     await mkdir(folders, { recursive: true });
     await sweepTemporaries(folders, clock);
     return new Registry(database, blobs, folders, clock);
@@ -82,6 +82,23 @@ export class Registry {
     return holdingsOf(this.#database, tenant);
   }
 
+  /** The blobs that a tenant's versions name, manifests and training data included, each once; others may name them too. */
+  digests(tenant: string): Digest[] {
+    return this.#database
+      .all<{ digest: Digest }>(
+        `SELECT digest FROM adapter_versions WHERE tenant = ?1 UNION
+         SELECT f.digest FROM adapter_files AS f JOIN adapter_versions AS v ON v.id = f.version_id WHERE v.tenant = ?1 UNION
+         SELECT digest FROM adapter_data WHERE tenant = ?1`,
+        tenant,
+      )
+      .map(({ digest }) => digest);
+  }
+
+  /** Removes those of these blobs that no version names any more, with their folders. @returns how many */
+  release(digests: readonly Digest[]): Promise<number> {
+    return this.#sweep(digests);
+  }
+
   list(tenant: string | null, page: Page = {}): AdapterVersion[] {
     return listVersions(this.#database, tenant, page);
   }
@@ -124,12 +141,12 @@ export class Registry {
     return dataOf(this.#database, version);
   }
 
-  /** Where a version's kept data is, for reading. @throws STORAGE_CORRUPT it is missing or damaged */
-  async dataPath(version: AdapterVersion, role: DataRole): Promise<string | undefined> {
+  /** A version's kept data, for reading. @throws STORAGE_CORRUPT it is missing or damaged */
+  async data(version: AdapterVersion, role: DataRole): Promise<PlainFile | undefined> {
     const kept = this.dataOf(version).find((data) => data.role === role);
     if (!kept) return undefined;
     const state = await this.#blobs.verify(kept.digest);
-    if (state === 'whole') return this.#blobs.path(kept.digest);
+    if (state === 'whole') return await this.#blobs.plain(kept.digest);
     return fail('STORAGE_CORRUPT', `the ${role} data of ${referenceOf(version)} (${kept.digest}) is ${state}`);
   }
 
@@ -237,6 +254,13 @@ export class Registry {
   /** Reads every blob of every version; an empty list means that all is whole. */
   verify(): Promise<Problem[]> {
     return verifyVersions(this.#database, this.#blobs);
+  }
+
+  /** Encrypts what is not, or not with the vault's key. @returns how many blobs */
+  async seal(): Promise<number> {
+    let numSealed = 0;
+    for (const digest of await this.#blobs.list()) if (await this.#blobs.seal(digest)) numSealed++;
+    return numSealed;
   }
 
   /** Removes what interrupted publishes left. @returns the number of blobs removed */

@@ -26,13 +26,17 @@ test('what a version was trained on stays with it, is checked with it, and goes 
     const info = { base: { name: 'tiny', digest }, method: 'lora', rank: 1, parameters: 1 };
     return (await registry.publish('acme', task, at, { ...info, data: [{ role: 'train', path: train }] })).version;
   };
+  const pathOf = async (...asked: Parameters<Registry['data']>): Promise<string | undefined> => {
+    await using plain = await registry.data(...asked);
+    return plain?.path;
+  };
   const [one, two] = [await publish('one', 'a'), await publish('two', 'b')];
   writeFileSync(train, 'changed');
-  const path = await registry.dataPath(one, 'train');
+  const path = await pathOf(one, 'train');
   assert.ok(path);
   assert.equal(readFileSync(path, 'utf8'), 'lines');
-  assert.equal(await registry.dataPath(two, 'train'), path, 'equal data is kept once');
-  assert.equal(await registry.dataPath(one, 'valid'), undefined);
+  assert.equal(await pathOf(two, 'train'), path, 'equal data is kept once');
+  assert.equal(await pathOf(one, 'valid'), undefined);
   registry.recordMetrics(one, { 'gate.accuracy': 0.5 });
   assert.deepEqual(registry.resolve('acme', 'acme/one').metrics, { 'gate.accuracy': 0.5 });
 
@@ -42,7 +46,7 @@ test('what a version was trained on stays with it, is checked with it, and goes 
   chmodSync(path, 0o644);
   writeFileSync(path, 'damaged');
   assert.match((await registry.verify())[0].message, /train data .* is corrupt/);
-  await assert.rejects(registry.dataPath(two, 'train'), { code: 'STORAGE_CORRUPT' });
+  await assert.rejects(pathOf(two, 'train'), { code: 'STORAGE_CORRUPT' });
   await registry.remove('acme', 'acme/two@1');
   await assert.rejects(async () => readFileSync(path), { code: 'ENOENT' });
   database.close();

@@ -12,6 +12,7 @@ import type {
   LoadObservation,
   Question,
   ToWorker,
+  ForgetReport,
   UnloadReport,
   WorkerInit,
 } from './messages.ts';
@@ -150,6 +151,12 @@ export class EngineClient implements AsyncDisposable {
   unload(digest: string, tenant: string | null): Promise<UnloadReport> {
     this.#pins.delete(pinKey({ digest, tenant }));
     return this.#ask({ type: 'unload', digest, tenant });
+  }
+
+  /** Takes all that a tenant has in memory away: adapters, pins, cached prefixes. What its requests use goes when they end. */
+  forget(tenant: string): Promise<ForgetReport> {
+    for (const [key, source] of this.#pins) if (source.tenant === tenant) this.#pins.delete(key);
+    return this.#ask({ type: 'forget', tenant });
   }
 
   /** What is in memory for a tenant; for null, for anybody. */

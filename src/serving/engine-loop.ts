@@ -165,6 +165,12 @@ export class EngineLoop {
       case 'unload':
         reply(this.#residency.unload(question.digest, question.tenant));
         return;
+      case 'forget':
+        reply({
+          ...this.#residency.forget(question.tenant),
+          cacheBlocks: this.#engine.forget(question.tenant),
+        });
+        return;
       case 'residency':
         reply(this.#residency.list(question.tenant, question.limit));
         return;

@@ -108,6 +108,11 @@ export class Engine {
     return this.#scheduler.numWaiting;
   }
 
+  /** Gives up the cached prefixes of a tenant; what its running sequences read stays until they end. @returns how many blocks */
+  forget(tenant: string): number {
+    return this.#cache.prefixes.forget(tenant);
+  }
+
   get counts(): EngineCounts {
     const { blocks, prefixes, numAvailable, numHits, numMisses } = this.#cache;
     return {

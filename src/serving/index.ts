@@ -23,6 +23,7 @@ export type {
   LoadObservation,
   ResidencyOptions,
   TierStats,
+  ForgetReport,
   UnloadReport,
   WorkerInit,
 } from './messages.ts';

@@ -51,6 +51,7 @@ export type Question =
   | { readonly type: 'stats' }
   | { readonly type: 'pin'; readonly adapter: AdapterSource }
   | { readonly type: 'unload'; readonly digest: string; readonly tenant: string | null }
+  | { readonly type: 'forget'; readonly tenant: string }
   | { readonly type: 'residency'; readonly tenant: string | null; readonly limit: number };
 
 /** What each {@link Question} is answered with. */
@@ -58,6 +59,7 @@ export interface Answers {
   readonly stats: EngineStats;
   readonly pin: { readonly sizeBytes: number };
   readonly unload: UnloadReport;
+  readonly forget: ForgetReport;
   readonly residency: readonly AdapterResidence[];
 }
 
@@ -159,6 +161,14 @@ export interface AdapterResidence {
   readonly lastUsedMs: number | null;
   /** Of a failure. */
   readonly reason?: string | undefined;
+}
+
+/** What a tenant had in memory that is gone now. */
+export interface ForgetReport {
+  readonly adapters: number;
+  readonly freedBytes: number;
+  /** Blocks of the cache of keys and values. */
+  readonly cacheBlocks: number;
 }
 
 /** Bytes over both tiers; exactly one of the three is not zero for an adapter that was in memory. */

@@ -80,6 +80,17 @@ export class Database implements Disposable {
     return translated('a transaction', () => runInTransaction(this.#connection, work));
   }
 
+  /**
+   * Writes the whole file anew, so that no page has a trace of what was deleted, and empties the write-ahead log, which has the old pages. Not in a
+   * transaction. What SQLite needs meanwhile stays in memory.
+   * @throws STORAGE_BUSY another process reads or writes
+   */
+  compact(): void {
+    this.execute('PRAGMA temp_store = MEMORY; VACUUM');
+    const result = this.get<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (result?.busy === 1) fail('STORAGE_BUSY', 'the write-ahead log is read by another process: try again');
+  }
+
   close(): void {
     if (this.#connection.isOpen) this.#connection.close();
   }

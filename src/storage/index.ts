@@ -3,9 +3,12 @@
  * Owns: the SQLite connection, its migrations and transactions, blob folders. The tables belong to the rooms above.
  * May import: base.   Called by: registry tenancy jobs app.
  * Runs on: any thread or process; each opens its own.
- * Throws: FILE_INVALID FILE_NOT_FOUND STORAGE_BUSY STORAGE_CORRUPT INTERNAL.
+ * Throws: CONFIG_INVALID FILE_INVALID FILE_NOT_FOUND STORAGE_BUSY STORAGE_CORRUPT INTERNAL.
  */
 export { Database, type SqlRow, type SqlValue } from './database.ts';
+export { deleteTenantRows, tenantTables } from './tenant-rows.ts';
 export { migrate, type Migration, type MigrationSet } from './migrate.ts';
-export { BlobStore, type BlobInfo, type BlobState } from './blobs.ts';
+export { FileCipher, KEY_BYTES } from './cipher.ts';
+export { openVault, type Vault } from './vault.ts';
+export { BlobStore, type BlobInfo, type BlobState, type PlainFile } from './blobs.ts';
 export { isProcessAlive, makeFolderOnce, sweepTemporaries, syncFolder, writeFileAtomic } from './atomic.ts';

@@ -110,6 +110,9 @@ export class ApiKeys {
     this.#database.transaction(() => {
       if (tenant !== null && !this.#database.get('SELECT 1 FROM tenants WHERE name = ?', tenant))
         failUnknownTenant(tenant);
+      if (tenant !== null && this.#database.get('SELECT 1 FROM erasures WHERE tenant = ?', tenant)) {
+        failUnknownTenant(tenant);
+      }
       this.#database.run(
         'INSERT INTO api_keys (id, tenant, hash, hint, label, project, role, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
         key.keyId,
@@ -147,6 +150,11 @@ export class ApiKeys {
         ? this.#database.all<KeyRow>('SELECT * FROM api_keys ORDER BY created_at, id')
         : this.#database.all<KeyRow>('SELECT * FROM api_keys WHERE tenant IS ? ORDER BY created_at, id', tenant);
     return rows.map(keyOf);
+  }
+
+  /** Whether the key is still kept; one that was revoked is. */
+  has(keyId: string): boolean {
+    return this.#database.get('SELECT 1 FROM api_keys WHERE id = ?', keyId) !== undefined;
   }
 
   /** Ends a key at once, in every process. A revoked key stays revoked. @throws KEY_NOT_FOUND */

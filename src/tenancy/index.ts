@@ -9,6 +9,7 @@ export { TENANCY_MIGRATIONS } from './tables.ts';
 export { Tenants, type Tenant } from './tenants.ts';
 export { ApiKeys, ROLES, type ApiKey, type NewApiKey, type Principal, type Role } from './api-keys.ts';
 export { LIMIT_NAMES, NO_LIMITS, type TenantLimits } from './limits.ts';
+export { Erasures, type Erasure } from './erasures.ts';
 export { Quotas } from './quotas.ts';
 export { RateLimits, type RateState, type Reservation } from './rate-limits.ts';
 export type { BudgetState } from './token-bucket.ts';

@@ -98,6 +98,12 @@ const ROWS: readonly Row[] = [
     body: { name: 'globex' },
     statuses: [...shut, 403, 403, 403, 403, 409],
   },
+  {
+    method: 'DELETE',
+    route: '/api/tenants/{tenant}',
+    path: '/api/tenants/acme?erase=true&dry_run=true',
+    statuses: [...shut, 403, 403, 403, 403, 200],
+  },
   { method: 'GET', route: '/api/keys', statuses: [...shut, 200, 403, 403, 200, 200] },
   {
     method: 'POST',

@@ -35,6 +35,11 @@ export class LoadedNames {
     if (names?.size === 0) this.#byTenant.delete(tenant);
   }
 
+  /** Takes all names of a tenant away. */
+  forget(tenant: string): void {
+    this.#byTenant.delete(tenant);
+  }
+
   /** A tenant's names, in the order of their loading. */
   of(tenant: string | null): readonly (readonly [name: string, version: AdapterVersion])[] {
     return [...(this.#byTenant.get(tenant) ?? [])];

@@ -33,7 +33,8 @@ export function makeDeliveryServices(
       if (file.problem !== null) refuse('file', `${id} (${file.filename}) cannot be read:\n${file.problem}`);
       requireMetric(gate.metric, file.form === 'preference');
       requireBound(gate.threshold, gate.tolerance);
-      await gates.set(tenant, task, files.path(file.digest), { ...gate, dataName: file.filename });
+      await using plain = await files.plain(file.digest);
+      await gates.set(tenant, task, plain.path, { ...gate, dataName: file.filename });
       const event = { tenant, task, version: null, actor: principal.keyId };
       delivery.record({ ...event, kind: 'gate-set', message: `${gate.metric} on ${file.filename}` });
       return gates.find(tenant, task) ?? failNothing('gate', task);

@@ -91,7 +91,8 @@ export class Promotions {
     const { registry, delivery } = this.#platform;
     const known = delivery.gates.score(version.tenant, version.digest, gate);
     if (known) return known;
-    const score = await this.#measure(version, gate, delivery.gates.dataPath(gate));
+    await using data = await delivery.gates.data(gate);
+    const score = await this.#measure(version, gate, data.path);
     delivery.gates.addScore(version.tenant, version.digest, gate, score);
     registry.recordMetrics(version, { [`gate.${gate.metric}`]: score.value });
     return score;

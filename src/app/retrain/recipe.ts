@@ -10,16 +10,13 @@ export interface Recipe {
   readonly method: string;
   readonly format: WeightFormat;
   readonly config: RunConfig;
-  readonly trainPath: string;
-  readonly validPath: string | undefined;
 }
 
-/** What a version keeps of how it came to be. @returns a text: why it cannot be trained anew @throws CONFIG_INVALID STORAGE_CORRUPT */
-export async function recipeOf(registry: Platform['registry'], version: AdapterVersion): Promise<Recipe | string> {
+/** What a version keeps of how it came to be. @returns a text: why it cannot be trained anew @throws CONFIG_INVALID */
+export function recipeOf(registry: Platform['registry'], version: AdapterVersion): Recipe | string {
   const kept = version.provenance['config'];
   if (!isRecord(kept)) return 'its settings are not known: it was not trained here';
-  const trainPath = await registry.dataPath(version, 'train');
-  if (trainPath === undefined) return 'what it was trained on was not kept';
+  if (!registry.dataOf(version).some(({ role }) => role === 'train')) return 'what it was trained on was not kept';
   const { method, baseFormat, ...config } = kept;
   const format = WEIGHT_FORMATS.find((known) => known === baseFormat);
   if (typeof method !== 'string' || !format) return 'its method or the format of its base is not known';
@@ -27,7 +24,5 @@ export async function recipeOf(registry: Platform['registry'], version: AdapterV
     method,
     format,
     config: parseRunConfig(config, `the settings of ${referenceOf(version)}`),
-    trainPath,
-    validPath: await registry.dataPath(version, 'valid'),
   };
 }

@@ -8,9 +8,11 @@ import { resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { measureHere, type Measure } from '../delivery/measure.ts';
 import { Promotions } from '../delivery/promotions.ts';
+import { ACTOR_CLI } from '../governance/entries.ts';
 import { openPlatform, type Platform } from '../platform.ts';
 import { runJob, TRAIN_DEFAULTS, type TrainEvents } from '../runs/train.ts';
 import { recipeOf, type Recipe } from './recipe.ts';
+import { retrainFolder } from './work-folders.ts';
 
 export interface RetrainOptions {
   /** The base that the versions were trained on: its name or its digest. It need not be here any more. */
@@ -126,7 +128,7 @@ async function retrainOne(
 ): Promise<RetrainRow> {
   const { registry, delivery } = platform;
   const nothing = nothingOf(version);
-  const recipe = await recipeOf(registry, version);
+  const recipe = recipeOf(registry, version);
   if (typeof recipe === 'string') return { ...nothing, problem: recipe };
   const gate = delivery.gates.find(version.tenant, version.task);
   let successor = successorOf(platform, version, base);
@@ -134,7 +136,8 @@ async function retrainOne(
     return { ...nothing, to: successor ? referenceOf(successor) : null, metric: gate?.metric ?? 'validLoss' };
   }
   if (!successor) {
-    const reference = await trainSuccessor(config, version, base, recipe, events.trainEvents ?? {}, signal);
+    const { trainEvents = {} } = events;
+    const reference = await trainSuccessor(config, platform, version, base, recipe, trainEvents, signal);
     successor = registry.resolve(null, reference);
   }
   const scores = await scoresOf(platform, version, successor, measure);
@@ -143,7 +146,7 @@ async function retrainOne(
   const row = { ...nothing, to: referenceOf(successor), metric, before, after, isBetter };
   if (!promotesIfBetter || isBetter !== true) return row;
   try {
-    const request = { tenant: null, reference: row.to, alias: LATEST, actor: 'operator', isGated: true };
+    const request = { tenant: null, reference: row.to, alias: LATEST, actor: ACTOR_CLI, isGated: true };
     await new Promotions(platform, measure).promote(request);
     return { ...row, isPromoted: true };
   } catch (error) {
@@ -163,6 +166,7 @@ function successorOf({ registry }: Platform, version: AdapterVersion, base: Base
 /** @returns the successor's reference */
 async function trainSuccessor(
   config: AppConfig,
+  { registry, work }: Platform,
   version: AdapterVersion,
   base: Base,
   recipe: Recipe,
@@ -170,18 +174,20 @@ async function trainSuccessor(
   signal: AbortSignal | undefined,
 ): Promise<string> {
   const { tenant, task, digest } = version;
-  const [from, to] = [digest, base.digest].map((text) => text.slice('sha256:'.length, 'sha256:'.length + 16));
-  const folder = join(config.home, 'retrain', `${from}-${to}`);
+  const folder = retrainFolder(work, digest, base.digest);
   const output = join(folder, 'adapter');
   mkdirSync(folder, { recursive: true });
+  await using train = await registry.data(version, 'train');
+  await using valid = (await registry.data(version, 'valid')) ?? null;
+  if (!train) return fail('ADAPTER_NOT_FOUND', `${referenceOf(version)} was removed meanwhile`);
   const resume = existsSync(join(output, 'checkpoint.safetensors'));
   // What a run left that had ended, and was not published, is made again.
   if (!resume) rmSync(output, { recursive: true, force: true });
   const job: TrainJob = {
     base: { ...base.open, format: recipe.format },
     threads: config.threads,
-    dataPath: recipe.trainPath,
-    validPath: recipe.validPath,
+    dataPath: train.path,
+    validPath: valid?.path,
     config: recipe.config,
     output,
     checkpointEverySteps: TRAIN_DEFAULTS.checkpointEvery,
@@ -208,8 +214,9 @@ async function scoresOf(
     return { metric: 'validLoss', before, after, isLoss: true };
   }
   const scoreOf = async (one: AdapterVersion): Promise<number> => {
+    await using data = await delivery.gates.data(gate);
     const known = delivery.gates.score(one.tenant, one.digest, gate);
-    const score = known ?? (await measure(one, gate, delivery.gates.dataPath(gate)));
+    const score = known ?? (await measure(one, gate, data.path));
     delivery.gates.addScore(one.tenant, one.digest, gate, score);
     registry.recordMetrics(one, { [`gate.${gate.metric}`]: score.value });
     return score.value;

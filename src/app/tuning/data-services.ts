@@ -29,7 +29,8 @@ export function makeDataServices(
       const base = await resolveBase(config, requireSupported(job, bases).name);
       const { config: model } = describeBase(base);
       const { contextLength } = model;
-      const request = { path: files.path(file.digest), name: file.filename, preview };
+      await using plain = await files.plain(file.digest);
+      const request = { path: plain.path, name: file.filename, preview };
       try {
         const { form, described } = await checker.check({ ...request, base: { path: base.open.path, contextLength } });
         const mismatch = formMismatch(job.method, form);

@@ -26,7 +26,8 @@ export function makeFileServices(
       const tenant = ownTenant(principal);
       return files.stage(chunks, maxBytes, async (blob) => {
         const { filename, purpose, lifetimeMs } = await fields();
-        const verdict = await judge(files.path(blob.digest), filename);
+        await using plain = await files.plain(blob.digest);
+        const verdict = await judge(plain.path, filename);
         return audit.during(
           () => files.add({ tenant, filename, purpose, lifetimeMs, verdict }, blob),
           (added) => fileEntry(principal.keyId, 'file.create', added),
@@ -40,7 +41,7 @@ export function makeFileServices(
     content({ tenant }, id) {
       const file = files.get(tenant, id);
       // Opened when it is first read: a file that is deleted meanwhile breaks the answer off, and says so in the log.
-      const stream = Readable.toWeb(createReadStream(files.path(file.digest))) as ReadableStream<Uint8Array>;
+      const stream = Readable.toWeb(Readable.from(files.read(file.digest))) as ReadableStream<Uint8Array>;
       return { file, stream };
     },
     createUpload(principal, { lifetimeMs: fileLifetimeMs, ...upload }) {

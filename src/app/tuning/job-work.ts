@@ -66,9 +66,12 @@ export class TuningWork implements JobWork {
     const { job } = lease;
     const { leases, files } = this.#platform;
     const base = await this.#base(job);
-    const folder = jobFolder(this.#config, job.id);
+    const folder = jobFolder(this.#platform.work, job.id);
+    await using training = await files.plain(job.training.digest);
+    await using validation = job.validation === null ? null : await files.plain(job.validation.digest);
+    const data = { training: training.path, validation: validation?.path ?? null };
     const resume = existsSync(join(folder, 'checkpoint.safetensors'));
-    const trainJob = trainJobOf(this.#config, files, base, job, resume);
+    const trainJob = trainJobOf(this.#config, folder, data, base, job, resume);
     const reporter: JobReporter = new JobReporter(leases, lease, folder, async (metrics, directory) => {
       if (leases.heartbeat(lease) !== 'running' || leases.hasCheckpoint(lease, metrics.step)) return;
       const parameters = reporter.trainableParameters;
@@ -88,8 +91,14 @@ export class TuningWork implements JobWork {
     const task = job.suffix ?? DEFAULT_TASK;
     const { trainableParameters, trainedTokens } = result;
     const published = await this.#publish(base, job, task, result.output, trainableParameters, metricsOf(result), {
-      config: { ...trainJob.config, method: RECIPE_METHOD, baseFormat: result.baseFormat },
-      textDigest: result.textDigest,
+      recipe: {
+        config: { ...trainJob.config, method: RECIPE_METHOD, baseFormat: result.baseFormat },
+        textDigest: result.textDigest,
+      },
+      data: [
+        { role: 'train', path: training.path },
+        ...(validation === null ? [] : [{ role: 'valid', path: validation.path } as const]),
+      ],
     });
     const csv = Buffer.from(stepMetricsCsv(leases.stepMetrics(lease)));
     const reference = referenceOf(published.version);
@@ -116,7 +125,7 @@ export class TuningWork implements JobWork {
 
   /** Removes the working folders of jobs that have ended. */
   async cleanUp(): Promise<void> {
-    const root = join(this.#config.home, 'jobs');
+    const root = join(this.#platform.work, 'jobs');
     const ids = existsSync(root) ? await readdir(root) : [];
     for (const id of this.#platform.leases.finished(ids)) await rm(join(root, id), { recursive: true, force: true });
   }
@@ -152,18 +161,16 @@ export class TuningWork implements JobWork {
   async #check(base: Base, file: Job['training'], param: string): Promise<DataSize> {
     try {
       const { contextLength } = describeBase(base).config;
-      const path = this.#platform.files.path(file.digest);
-      return await this.#checker.check({ path, name: file.id, base: { path: base.open.path, contextLength } });
+      await using plain = await this.#platform.files.plain(file.digest);
+      return await this.#checker.check({
+        path: plain.path,
+        name: file.id,
+        base: { path: base.open.path, contextLength },
+      });
     } catch (error) {
       if (!(error instanceof EspalierError && error.code === 'DATA_INVALID')) throw error;
       return fail('DATA_INVALID', error.message, { param, problems: error.problems, cause: error });
     }
-  }
-
-  #dataOf({ training, validation }: Job): TrainingData[] {
-    const { files } = this.#platform;
-    const train = { role: 'train', path: files.path(training.digest) } as const;
-    return validation === null ? [train] : [train, { role: 'valid', path: files.path(validation.digest) }];
   }
 
   /** Equal content of a task is one version: what is published again after a crash is what was published before. */
@@ -174,7 +181,7 @@ export class TuningWork implements JobWork {
     folder: string,
     parameters: number,
     metrics: Readonly<Record<string, number>>,
-    recipe?: object,
+    kept?: Kept,
   ): Promise<PublishResult> {
     const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
     const { registry, audit } = this.#platform;
@@ -191,16 +198,22 @@ export class TuningWork implements JobWork {
         seed: job.seed,
         hyperparameters: { ...job.resolved, size: { ...job.resolved?.size } },
         codeVersion: VERSION,
-        ...(JSON.parse(JSON.stringify(recipe ?? {})) as Record<string, JsonValue>),
+        ...(JSON.parse(JSON.stringify(kept?.recipe ?? {})) as Record<string, JsonValue>),
       },
       // Of checkpoints nothing is trained anew.
-      data: recipe && this.#dataOf(job),
+      data: kept?.data,
       // What a task answers with is changed by a promotion and by nothing else.
       alias: null,
       allowance: { maxAdapters, maxBytes: maxAdapterBytes },
       onPublish: (version) => void audit.record(publication(actorOfJob(job), version, { job: job.id })),
     });
   }
+}
+
+/** What a version keeps, so that it can be trained anew. */
+interface Kept {
+  readonly recipe: object;
+  readonly data: readonly TrainingData[];
 }
 
 function scoresOf({ trainLoss, validLoss, validAccuracy }: CheckpointMetrics): Record<string, number> {

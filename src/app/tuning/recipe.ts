@@ -4,7 +4,6 @@ import type { Job } from '../../jobs/index.ts';
 import type { TrainJob } from '../../training/index.ts';
 import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
-import type { Platform } from '../platform.ts';
 import { TRAIN_DEFAULTS, trainJob, type TrainOptions } from '../runs/train.ts';
 
 export const RECIPE_METHOD = 'lora';
@@ -12,27 +11,27 @@ export const RECIPE_RANK = 8;
 export const RECIPE_TARGETS = 'attention';
 const RECIPE_ALPHA = 16;
 
-/** Where a job's runs leave their state; one folder for each job. */
-export function jobFolder({ home }: AppConfig, jobId: string): string {
-  return join(home, 'jobs', jobId);
+/** Where a job's runs leave their state; one folder for each job. @param work the platform's folder for what is in work */
+export function jobFolder(work: string, jobId: string): string {
+  return join(work, 'jobs', jobId);
 }
 
 /** The run that a job is. The same job gives the same run, whenever and however often it is begun. */
 export function trainJobOf(
   config: AppConfig,
-  files: Platform['files'],
+  folder: string,
+  data: { readonly training: string; readonly validation: string | null },
   base: Base,
-  { id, seed, method, resolved, training, validation }: Job,
+  { id, seed, method, resolved }: Job,
   resume: boolean,
 ): TrainJob {
   if (!resolved) return fail('INTERNAL', `job ${id} is trained before its files have been checked`);
   const { batchTokens, numEpochs, learningRateMultiplier, evaluateEverySteps } = resolved;
-  const folder = jobFolder(config, id);
   const options: TrainOptions = {
     ...TRAIN_DEFAULTS,
     base: base.name,
-    data: files.path(training.digest),
-    valid: validation === null ? undefined : files.path(validation.digest),
+    data: data.training,
+    valid: data.validation ?? undefined,
     // What the tenant gives for training is trained on.
     validShare: 0,
     method: RECIPE_METHOD,

@@ -3,6 +3,7 @@ import {
   ACTOR_CLI,
   changeTenant,
   createTenant,
+  eraseTenantCommand,
   openPlatform,
   removeTenant,
   storedUsage,
@@ -12,7 +13,7 @@ import {
 } from '../../app/index.ts';
 import { fail } from '../../base/index.ts';
 import { positiveNumber, wholeNumber } from '../options.ts';
-import { Output, table, type OutputOptions } from '../output.ts';
+import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 
 const NONE = 'none';
 
@@ -118,6 +119,33 @@ export function tenantsCommand(config: AppConfig): Command {
       removeTenant(platform, ACTOR_CLI, name);
       new Output(options).result({ removed: name }, `removed tenant ${name}`);
     });
+  const erase = new Command('erase')
+    .description('erase a tenant with all that it has: keys, adapters, files, jobs, checkpoints, caches')
+    .argument('<name>')
+    .option('--dry-run', 'say what would go', false)
+    .option('--json', 'print one JSON document')
+    .action(async (name: string, { dryRun, json }: { dryRun: boolean } & OutputOptions) => {
+      const report = await eraseTenantCommand(config, ACTOR_CLI, name, dryRun);
+      const rows = [
+        [dryRun ? 'would go' : 'gone', ''],
+        ['adapter versions', report.adapters],
+        ['their files', formatBytes(report.adapterBytes)],
+        ['uploaded files', report.files],
+        ['their bytes', formatBytes(report.fileBytes)],
+        ['jobs', report.jobs],
+        ['their folders', formatBytes(report.jobBytes)],
+        ['keys', report.keys],
+        ['audit entries emptied', report.auditEntries],
+        ['usage rows kept as sums', report.usageRows],
+        ...(dryRun
+          ? []
+          : [
+              ['stored contents removed', report.blobsRemoved],
+              ['shared with others, kept', report.blobsShared],
+            ]),
+      ];
+      new Output({ json }).result(report, table(rows));
+    });
   return new Command('tenants')
     .description('who may use the server, and how much of it')
     .addCommand(create)
@@ -125,6 +153,7 @@ export function tenantsCommand(config: AppConfig): Command {
     .addCommand(show)
     .addCommand(list)
     .addCommand(remove)
+    .addCommand(erase)
     .addHelpText(
       'after',
       '\nExamples:\n  espalier tenants create acme\n  espalier tenants set acme --weight 2 --tokens-per-minute 100000',

@@ -4,6 +4,8 @@ import { parseBody, readJson } from '../body.ts';
 import { HttpError } from '../error-response.ts';
 import { errorDocs, jsonContent, type Route } from '../route.ts';
 import {
+  erasedTenant,
+  erasedTenantOf,
   limitsOf,
   newTenant,
   tenant,
@@ -13,6 +15,7 @@ import {
   tenantWithUsage,
   tenantWithUsageOf,
 } from '../wire/tenants.ts';
+import { parseQuery } from '../wire/page.ts';
 
 const request = { params: z.object({ tenant: z.string() }) };
 const errors = errorDocs({ 401: 'The API key is missing or wrong', 404: 'It is unknown, or is not the key’s own' });
@@ -69,6 +72,40 @@ export const changeTenantRoute: Route = {
     if (principal.tenant !== null) throw new HttpError(403, 'operator_only', 'limits are set with the operator’s key');
     const change = parseBody(tenantChange, await readJson(http, maxBodyBytes));
     return Response.json(tenantOf(services.tenants.change(principal, nameOf(params), limitsOf(change))));
+  },
+};
+
+const eraseQuery = z.strictObject({
+  erase: z
+    .literal('true', 'must be true: with a tenant everything that it has goes')
+    .openapi({ description: 'To be sure.' }),
+  dry_run: z.enum(['true', 'false']).default('false').openapi({ description: 'Says what would go.' }),
+});
+
+/** One that was interrupted goes on when it is asked again, or when a server starts. */
+export const eraseTenantRoute: Route = {
+  method: 'delete',
+  path: '/api/tenants/{tenant}',
+  access: 'key',
+  doc: {
+    summary: 'Erase a tenant: its keys, adapters, files, jobs and checkpoints, and what is cached of it',
+    operationId: 'eraseTenant',
+    request: { ...request, query: eraseQuery },
+    responses: {
+      200: jsonContent('What went', erasedTenant),
+      ...errors,
+      ...errorDocs({
+        400: 'The query is malformed',
+        403: 'The key is a tenant’s',
+        503: 'Something of it is in use: ask again, and it goes on',
+      }),
+    },
+  },
+  async handle({ services, principal, params, request: http }) {
+    if (principal.tenant !== null)
+      throw new HttpError(403, 'operator_only', 'tenants are erased with the operator’s key');
+    const { dry_run } = parseQuery(eraseQuery, http);
+    return Response.json(erasedTenantOf(await services.tenants.erase(principal, nameOf(params), dry_run === 'true')));
   },
 };
 

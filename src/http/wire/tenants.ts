@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { NAME_PATTERN } from '../../base/index.ts';
 import type { Tenant, TenantLimits } from '../../tenancy/index.ts';
-import type { TenantUsage } from '../tenant-services.ts';
+import type { TenantErasure, TenantUsage } from '../tenant-services.ts';
 
 const count = z.int().min(0);
 const weight = z.number().gt(0).max(1000);
@@ -46,6 +46,42 @@ export const tenantList = z.object({ object: z.literal('list'), data: z.array(te
 
 /** The body of `PATCH /api/tenants/{tenant}`: what is absent stays as it is. */
 export const tenantChange = z.strictObject(limits).partial().openapi('TenantChange');
+
+export const erasedTenant = z
+  .object({
+    object: z.literal('tenant.erasure'),
+    id: z.string().nullable().openapi({ description: 'As the audit log has it; null: it was only planned.' }),
+    adapters: count,
+    adapter_bytes: count,
+    files: count,
+    file_bytes: count,
+    jobs: count,
+    job_bytes: count,
+    keys: count,
+    blobs_removed: count,
+    blobs_shared: count.openapi({ description: 'They stay, because others have the same content.' }),
+    usage_rows: count.openapi({ description: 'They stay as sums without a name.' }),
+    audit_entries: count.openapi({ description: 'Only their times, actions and hashes stay.' }),
+  })
+  .openapi('TenantErasure');
+
+export function erasedTenantOf(of: TenantErasure): z.output<typeof erasedTenant> {
+  return {
+    object: 'tenant.erasure',
+    id: of.id,
+    adapters: of.adapters,
+    adapter_bytes: of.adapterBytes,
+    files: of.files,
+    file_bytes: of.fileBytes,
+    jobs: of.jobs,
+    job_bytes: of.jobBytes,
+    keys: of.keys,
+    blobs_removed: of.blobsRemoved,
+    blobs_shared: of.blobsShared,
+    usage_rows: of.usageRows,
+    audit_entries: of.auditEntries,
+  };
+}
 
 /** The body of `POST /api/tenants`. */
 export const newTenant = z

@@ -142,6 +142,25 @@ test('roots of tenants and adapters go with their last block', () => {
   assert.equal(cache.blocks.numFree, 10);
 });
 
+test('a tenant that is forgotten finds nothing of its prefixes, and others find theirs', () => {
+  const acme = { tenant: 'acme', adapter: 'sha256:a' } as const;
+  computeAndRelease(sequence(TEN, acme));
+  computeAndRelease(sequence([...TEN.slice(0, 4), 99, 98, 97, 96, 95], acme));
+  computeAndRelease(sequence(TEN, { tenant: 'globex' }));
+  const reading = sequence([50, ...TEN], { tenant: 'acme' });
+  compute(reading);
+  const numFree = cache.blocks.numFree;
+  assert.equal(cache.prefixes.forget('acme'), 3, 'one block is shared, two follow it');
+  assert.equal(cache.blocks.numFree, numFree + 3);
+  auditCache(cache, [reading]);
+  assert.equal(computeAndRelease(sequence(TEN, acme)), 0);
+  assert.equal(computeAndRelease(sequence(TEN, { tenant: 'globex' })), 8);
+  cache.release(reading);
+  assert.equal(cache.prefixes.forget('acme'), 4, 'what was read then goes later');
+  assert.equal(cache.prefixes.forget('nobody'), 0);
+  auditCache(cache, []);
+});
+
 test('whatever comes and goes, every block has one holder, and a prefix as many users as sequences stand on it', () => {
   const rng = Rng.fromSeed(1);
   const held: Sequence[] = [];

@@ -120,6 +120,30 @@ export class PrefixCache {
     return true;
   }
 
+  /** Gives up all blocks of a tenant that nobody reads. @returns how many */
+  forget(tenant: string | null): number {
+    let numForgotten = 0;
+    for (const root of this.#roots.get(tenant)?.values() ?? []) {
+      numForgotten += this.#prune(root);
+      this.#closeIfEmpty(root);
+    }
+    return numForgotten;
+  }
+
+  /** Leaves first: a block that somebody reads keeps its ancestors. */
+  #prune(node: PrefixNode): number {
+    let numPruned = 0;
+    for (const child of node.children.values()) {
+      numPruned += this.#prune(child);
+      if (child.users > 0 || child.children.size > 0) continue;
+      this.#unused.delete(child);
+      node.children.delete(child.key);
+      this.#blocks.give(child.block);
+      numPruned++;
+    }
+    return numPruned;
+  }
+
   #addUser(node: PrefixNode): void {
     if (node.users === 0) this.#unused.delete(node);
     node.users++;

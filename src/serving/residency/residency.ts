@@ -137,6 +137,17 @@ export class AdapterResidency {
     return { freedBytes, inUseBytes: 0, sharedBytes: 0 };
   }
 
+  /** {@link unload} of all that a tenant has in memory; what only the operator uses beside it was the tenant's, and goes too. */
+  forget(tenant: string): { readonly adapters: number; readonly freedBytes: number } {
+    const slots = [...this.#slots.values()].filter(({ tenants }) => tenants.has(tenant));
+    let freedBytes = 0;
+    for (const { digest, tenants } of slots) {
+      if ([...tenants.keys()].every((other) => other === tenant || other === null)) this.unload(digest, null);
+      freedBytes += this.unload(digest, tenant).freedBytes;
+    }
+    return { adapters: slots.length, freedBytes };
+  }
+
   /** What is in memory for a tenant, or, for null, for anybody; at most `limit`, the latest comers first. */
   list(tenant: string | null, limit: number): AdapterResidence[] {
     const { books: host } = this.#host;

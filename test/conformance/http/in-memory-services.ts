@@ -170,6 +170,10 @@ export class EchoTenants implements TenantServices {
     return { tenant: this.#find(name), usage };
   }
 
+  async erase(_: Principal, name: string) {
+    return fail('TENANT_NOT_FOUND', `no tenant "${name}"`);
+  }
+
   create(_: Principal, name: string): Tenant {
     return fail('TENANT_EXISTS', `tenant "${name}" exists already`);
   }
