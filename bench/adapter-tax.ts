@@ -65,7 +65,7 @@ function adapterOf(on: BaseModel, seed: number): CompiledAdapter {
   const rng = Rng.fromSeed(seed, 'adapter');
   const tensors = new Map(
     trainableMethodOf(LORA)
-      .parameters(LORA, on.sites)
+      .parameters(LORA, on.sites, on.config)
       .map(({ name, shape }) => {
         const length = shape.reduce((product, size) => product * size, 1);
         const start = rng.nextBelow(noise.length - length);

@@ -123,10 +123,14 @@ export async function prepareBase({ base, python }: BenchSettings, pairing: Pair
   };
 }
 
-/** Runs our command line with `--json`. */
-export function runOurs<T>(args: readonly string[], { threads }: BenchSettings): Promise<T> {
+/** Runs our command line with `--json`. @param flags of Node, where the command stands for a process that has them */
+export function runOurs<T>(
+  args: readonly string[],
+  { threads }: BenchSettings,
+  flags: readonly string[] = [],
+): Promise<T> {
   const env = { ESPALIER_THREADS: String(threads) };
-  return jsonOf<T>(process.execPath, [join(ROOT, 'src', 'cli', 'main.ts'), ...args, '--json'], { env });
+  return jsonOf<T>(process.execPath, [...flags, join(ROOT, 'src', 'cli', 'main.ts'), ...args, '--json'], { env });
 }
 
 /** Runs a peer's script. */

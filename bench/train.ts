@@ -12,7 +12,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BenchCase } from '../src/app/index.ts';
+import { TRAINER_FLAGS, type BenchCase } from '../src/app/index.ts';
 import { loadDemoTasks, type DemoTask } from '../src/demo/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../src/text/index.ts';
 import {
@@ -67,7 +67,9 @@ async function comparePair(pairing: Pairing): Promise<Comparison[]> {
     if (!isWanted(label, settings)) continue;
     const runOursOnce = async () => {
       const shared = ['--base', settings.base, '--format', pairing.ours, '--rank', RANK, '--repetitions', steps];
-      const [one] = await runOurs<BenchCase[]>(['bench', 'train', ...ours, ...shared.map(String)], settings);
+      // `bench train` trains in its own process; `train` would fork one with these.
+      const command = ['bench', 'train', ...ours, ...shared.map(String)];
+      const [one] = await runOurs<BenchCase[]>(command, settings, TRAINER_FLAGS);
       return new Map([[label, { rate: one.tokensPerSecond, peakMemoryBytes: one.peakMemoryBytes }]]);
     };
     const runPeerOnce = async () => {

@@ -50,6 +50,6 @@ export function checkDocuments(root: string): RoomProblem[] {
 function exists(root: string, path: string): boolean {
   const places = path.includes('/')
     ? [path, `src/${path}`]
-    : [path, `{src,tools,test,bench,docs,native,examples}/**/${path}`];
+    : [path, `{src,console,tools,test,bench,docs,native,examples}/**/${path}`];
   return places.some((place) => globSync(place, { cwd: root, exclude: ['native/target/**'] }).length > 0);
 }

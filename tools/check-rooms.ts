@@ -6,6 +6,7 @@
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, posix, relative } from 'node:path';
+import { checkConsole } from './check-console.ts';
 import { checkDocuments } from './check-documents.ts';
 import { findImports, findUrls, lineAt, scanSource } from './source-text.ts';
 import type { ImportSite, SourceText } from './source-text.ts';
@@ -292,7 +293,7 @@ export function checkNames(root: string): RoomProblem[] {
 
 if (import.meta.main) {
   const root = dirname(import.meta.dirname);
-  const problems = [...checkRooms(root), ...checkNames(root), ...checkDocuments(root)];
+  const problems = [...checkRooms(root), ...checkNames(root), ...checkConsole(root), ...checkDocuments(root)];
   for (const { severity, where, message } of problems) console.error(`${severity}: ${where}: ${message}`);
   const errors = problems.filter((problem) => problem.severity === 'error').length;
   console.log(

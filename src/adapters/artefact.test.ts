@@ -27,7 +27,7 @@ function makeAdapter(alpha: number): Adapter {
   const config = { ...defaultLoraConfig(), r: 2, lora_alpha: alpha, target_modules: ['q_proj'] };
   const rng = Rng.fromSeed(3);
   const tensors = new Map<string, Tensor>();
-  for (const { name, shape } of trainableMethodOf(config).parameters(config, SITES)) {
+  for (const { name, shape } of trainableMethodOf(config).parameters(config, SITES, CONFIG)) {
     const size = shape.reduce((product, length) => product * length, 1);
     tensors.set(name, { shape, data: Float32Array.from({ length: size }, () => rng.nextNormal()) });
   }

@@ -6,14 +6,15 @@ import {
   readPeftFolder,
   writePeftFolder,
   type AdapterBase,
+  type AdapterSite,
   type PeftConfig,
   type PeftFiles,
 } from '../formats/index.ts';
-import type { BaseModel, LinearSite } from '../model/index.ts';
+import { normSites, type BaseModel, type LinearSite } from '../model/index.ts';
 import type { AdapterTensors } from './method.ts';
 import { methodOf } from './methods/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
-import { targetsOf } from './targets.ts';
+import { resolveTargets, targetsOf } from './targets.ts';
 
 /** An adapter as values: PEFT's config and its tensors by PEFT's names. */
 export interface Adapter {
@@ -50,8 +51,15 @@ export function artefactDigest({ config, tensors }: Adapter, baseDigest: string)
  */
 export function readArtefact(directory: string, base: ArtefactBase, files?: PeftFiles): Adapter {
   const folder = readPeftFolder(directory, files);
-  checkAgainstBase(folder, { directory, targets: targetsOf(folder.config, base.sites), base });
+  checkAgainstBase(folder, { directory, targets: modulesOf(folder.config, base), base });
   return folder;
+}
+
+/** The modules that an artefact has tensors for. @throws TARGET_UNMATCHED CONFIG_INVALID */
+function modulesOf(config: PeftConfig, base: ArtefactBase): AdapterSite[] {
+  if (config.peft_type !== 'LN_TUNING') return targetsOf(config, base.sites);
+  const norms = resolveTargets(config, normSites(base.config));
+  return norms.map(({ path, width }) => ({ path, in: width, out: width }));
 }
 
 /**

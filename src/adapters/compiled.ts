@@ -11,11 +11,12 @@ export function assembleAdapter(parts: Omit<CompiledAdapter, 'sizeBytes'>): Comp
 }
 
 /** Every tensor of an adapter; one that several sites share comes once for each. */
-export function adapterTensors({ sites, virtual, tokenRows }: Omit<CompiledAdapter, 'sizeBytes'>): Tensor[] {
+export function adapterTensors({ sites, virtual, tokenRows, norms }: Omit<CompiledAdapter, 'sizeBytes'>): Tensor[] {
   const tensors = [...sites.values()].flat().flatMap(primitiveTensors);
   if (virtual?.kind === 'embeddings') tensors.push(virtual.embeddings_ND);
   if (virtual?.kind === 'key-values') tensors.push(virtual.keys_LNK, virtual.values_LNK);
   if (tokenRows) tensors.push(tokenRows.rows_KD);
+  if (norms) tensors.push(...norms.values());
   return tensors;
 }
 

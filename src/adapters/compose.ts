@@ -67,9 +67,10 @@ function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
   }
 }
 
-function refuseWhatIsNotAdded({ virtual, tokenRows, program }: CompiledAdapter): void {
+function refuseWhatIsNotAdded({ virtual, tokenRows, norms, program }: CompiledAdapter): void {
   if (virtual) refuse('virtual tokens');
   if (tokenRows) refuse('trained tokens');
+  if (norms) refuse('trained norms');
   if (program && !isAdditive(program)) refuse('scaling');
 }
 

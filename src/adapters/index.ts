@@ -5,9 +5,9 @@
  * Runs on: any thread.
  * Throws: ADAPTER_INVALID CONFIG_INVALID REQUEST_INVALID TARGET_UNMATCHED.
  */
-export type { AdapterTensors, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
+export type { AdapterTensors, DenseLinear, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
-export { loraScales } from './methods/lora.ts';
+export { loraParameters, loraScales } from './methods/lora.ts';
 export {
   BASE_ADAPTER,
   spanHooks,
@@ -31,7 +31,7 @@ export {
 } from './artefact.ts';
 export { ggufLora, writeGgufLora, type GgufLora } from './gguf-lora.ts';
 export { mlxLora, writeMlxLora, type MlxLora } from './mlx-lora.ts';
-export { mergedHooks, mergedLinear } from './proof/merge.ts';
+export { mergedHooks, mergedLinear, mergeLayer } from './proof/merge.ts';
 export {
   PARITY_TOLERANCES,
   probeAdapter,
@@ -41,3 +41,13 @@ export {
   type ProofOptions,
 } from './proof/proof.ts';
 export { composeAdapters, inMixOrder, mixDigest, type MixPart } from './compose.ts';
+export { convertToLora, type Conversion, type ConvertedModule, type LoraSize } from './combining/convert.ts';
+export {
+  COMBINATIONS,
+  combineAdapters,
+  prunes,
+  type Combination,
+  type CombineOptions,
+  type CombinePart,
+} from './combining/combine.ts';
+export type { MajoritySign } from './combining/merge-rules.ts';

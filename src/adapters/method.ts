@@ -1,6 +1,6 @@
 import { assert, type Rng } from '../base/index.ts';
 import { tensorName, type PeftConfig } from '../formats/index.ts';
-import type { BaseModel, LinearSite, SiteHooks } from '../model/index.ts';
+import type { BaseModel, LinearSite, ModelConfig, SiteHooks } from '../model/index.ts';
 import type { Floats, Kernels, Tensor } from '../numeric/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
 
@@ -59,15 +59,30 @@ export interface Method<Config extends PeftConfig = PeftConfig> {
 export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends Method<Config> {
   /** Settings of the config that can be served but not trained, by PEFT's names. */
   untrained?(config: Config): readonly string[];
-  /** The tensors of an artefact for these sites. @throws TARGET_UNMATCHED */
-  parameters(config: Config, sites: readonly LinearSite[]): ParameterSpec[];
+  /**
+   * The tensors that a run has for a base with these sites: those of the artefact, or those that `fold` makes them of.
+   * @throws TARGET_UNMATCHED
+   */
+  parameters(config: Config, sites: readonly LinearSite[], model: ModelConfig): ParameterSpec[];
+  /** The artefact's tensors, of a method that trains others (the encoder of virtual tokens). */
+  fold?(config: Config, base: BaseModel, tensors: AdapterTensors): AdapterTensors;
   /**
    * Whether the hooks of `bind` call `base` first of all, on the very input they got: then one frozen product may serve the rows of
    * several runs. The others get a product of their own rows, with the same bits.
    */
   readonly sharesProduct?: boolean;
-  /** Writes a parameter's first value, drawn from `rng`; some are made of the base's weights. */
-  initialise(config: Config, parameter: ParameterSpec, values: Floats, rng: Rng, base: BaseModel): void;
+  /**
+   * Writes a parameter's first value, drawn from `rng`; some are made of the base's weights.
+   * @param initialTokenIds tokens that virtual ones begin as, where the config says that they begin as a text
+   */
+  initialise(
+    config: Config,
+    parameter: ParameterSpec,
+    values: Floats,
+    rng: Rng,
+    base: BaseModel,
+    initialTokenIds?: readonly number[],
+  ): void;
   /** The hooks that apply the method during training. They read the tensors' values in each pass, so one binding lasts a whole run. */
   bind(config: Config, base: BaseModel, tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
 }

@@ -47,6 +47,8 @@ export interface CompiledAdapter {
   readonly sizeBytes: number;
   readonly virtual?: VirtualTokens | undefined;
   readonly tokenRows?: TokenRows | undefined;
+  /** Gains in place of the base's, by the paths of their norms. */
+  readonly norms?: ReadonlyMap<string, Tensor> | undefined;
 }
 
 /** Adapter zero. */
@@ -64,10 +66,12 @@ export interface RowSpan {
  * spans share one kernel call a site; the primitives of others are applied span by span, with the same bits.
  */
 export function spanHooks(spans: readonly RowSpan[]): SiteHooks {
+  const normed = spans.filter(({ adapter }) => adapter.norms !== undefined);
   const packed = spans.flatMap(({ begin, end, adapter: { program } }) => (program ? [{ begin, end, program }] : []));
   const plain = spans.filter(({ adapter }) => adapter.sites.size > 0);
   let bound: BoundRows | undefined;
   return {
+    ...(normed.length > 0 && { norm: normHook(normed) }),
     linear(g: Graph, site: LinearSite, x: Tensor, base: (x: Tensor) => Tensor): Tensor {
       const used = plain.flatMap((span) => {
         const primitives = span.adapter.sites.get(site.path);
@@ -88,6 +92,28 @@ export function spanHooks(spans: readonly RowSpan[]): SiteHooks {
       }
       return y;
     },
+  };
+}
+
+/** Norms of rows whose adapters have gains of their own: computed once more for those rows alone. */
+function normHook(spans: readonly RowSpan[]): NonNullable<SiteHooks['norm']> {
+  return (g, site, x, base, packedRows) => {
+    const y = base(x);
+    const T = packedRows?.length ?? x.shape[0];
+    const width = x.data.length / Math.max(1, T);
+    for (const { begin, end, adapter } of spans) {
+      const gain = adapter.norms?.get(site.path);
+      if (!gain) continue;
+      const own = packedRows
+        ? [...packedRows.keys()].filter((n) => begin <= packedRows[n] && packedRows[n] < end)
+        : Array.from({ length: end - begin }, (_, n) => begin + n);
+      if (own.length === 0) continue;
+      const rows = g.empty([own.length, width]);
+      for (const [n, row] of own.entries()) rows.data.set(x.data.subarray(row * width, (row + 1) * width), n * width);
+      const normed = base(rows, gain);
+      for (const [n, row] of own.entries()) y.data.set(normed.data.subarray(n * width, (n + 1) * width), row * width);
+    }
+    return y;
   };
 }
 

@@ -10,12 +10,20 @@ export interface TargetFields {
   readonly layers_pattern?: string | readonly string[] | null | undefined;
 }
 
+/** A module that can be a target. */
+interface Targetable {
+  readonly path: string;
+  /** The last part of the path. */
+  readonly role: string;
+}
+
 /** Names for groups of modules on the command line. */
 export const TARGET_PRESETS: Readonly<Record<string, readonly string[] | 'all-linear'>> = {
   attention: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
   'attention-qv': ['q_proj', 'v_proj'],
   mlp: ['gate_proj', 'up_proj', 'down_proj'],
   'all-linear': 'all-linear',
+  norms: ['input_layernorm', 'post_attention_layernorm', 'norm'],
 };
 
 /** Modules that PEFT could adapt and we cannot yet: named in the error instead of "matches nothing". */
@@ -27,7 +35,7 @@ const KNOWN_UNSUPPORTED = ['lm_head', 'embed_tokens'];
  * something: a target that has no effect is a mistake.
  * @throws TARGET_UNMATCHED CONFIG_INVALID
  */
-export function resolveTargets(fields: TargetFields, sites: readonly LinearSite[]): LinearSite[] {
+export function resolveTargets<Site extends Targetable>(fields: TargetFields, sites: readonly Site[]): Site[] {
   const excluded = excludeMatcher(fields.exclude_modules);
   const isLayer = layerMatcher(fields);
   const { target_modules: targets } = fields;
@@ -62,6 +70,7 @@ export function targetsOf(config: PeftConfig, sites: readonly LinearSite[]): Lin
     case 'P_TUNING':
     case 'PREFIX_TUNING':
     case 'TRAINABLE_TOKENS':
+    case 'LN_TUNING':
       return [];
     default:
       return resolveTargets(config, sites);
@@ -92,7 +101,7 @@ function layerMatcher(fields: TargetFields): (path: string) => boolean {
   };
 }
 
-function unmatched(what: string, sites: readonly LinearSite[]): never {
+function unmatched(what: string, sites: readonly Targetable[]): never {
   const known = [...new Set(sites.map((site) => site.role))].join(', ');
   const unsupported = KNOWN_UNSUPPORTED.find((name) => what.includes(name));
   const hint = unsupported ? `adapters on ${unsupported} are not supported yet` : `the base has ${known}`;

@@ -1,47 +1,26 @@
-import { trainableMethodOf } from '../adapters/index.ts';
 import type { Problem } from '../base/index.ts';
-import { weightSpans, type ChatRenderer } from '../text/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
 import {
   describeOverlaps,
   findOverlaps,
   loadExamples,
   loadRunData,
-  type LoadedExamples,
+  trainedMethodOf,
   type ObjectiveName,
   type OverlapReport,
   type RunConfig,
-  type TokenExample,
 } from '../training/index.ts';
 import { openChatRenderer } from '../text/index.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
+import { describeExamples, type DescribedExamples } from './data-preview.ts';
 import { runConfig, type TrainOptions } from './runs/train.ts';
 
-/** A piece of an example as the model will see it. */
-export interface PreviewSpan {
-  readonly text: string;
-  /** 0: given, not learned. */
-  readonly weight: number;
-}
-
-/** An example, sequence by sequence: of a pair, the prompt with the chosen answer, then with the rejected one. */
-export interface PreviewedExample {
-  readonly line: number;
-  readonly spans: readonly PreviewSpan[];
-}
-
-export interface DataReport {
+export interface DataReport extends DescribedExamples {
   readonly file: string;
-  readonly examples: number;
-  readonly tokens: number;
-  readonly learnedTokens: number;
   readonly contextLength: number;
-  /** Tokens of an example: the middle one, the 95th of 100, the longest. */
-  readonly lengths: { readonly p50: number; readonly p95: number; readonly max: number };
   readonly overlaps: OverlapReport;
   readonly warnings: readonly Problem[];
-  /** The first examples, cut where learned and given tokens meet. */
-  readonly preview: readonly PreviewedExample[];
 }
 
 export interface CheckOptions {
@@ -79,7 +58,7 @@ export async function checkData(
 
 /** What a run would do, from all of its data and settings, without any training. */
 export interface DryRun {
-  readonly train: Pick<DataReport, 'examples' | 'tokens' | 'learnedTokens' | 'lengths' | 'preview'>;
+  readonly train: DescribedExamples;
   readonly validExamples: number;
   readonly overlaps: OverlapReport;
   readonly warnings: readonly Problem[];
@@ -106,9 +85,9 @@ export async function dryRun(
       objective: settings.objective?.name ?? 'sft',
     },
     renderer,
-    described.config.contextLength,
+    described.config.contextLength - numVirtualTokens(settings.adapter),
   );
-  const parameters = trainableMethodOf(settings.adapter).parameters(settings.adapter, described.sites);
+  const parameters = trainedMethodOf(settings.adapter).parameters(described.sites, described.config);
   return {
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,
@@ -120,26 +99,4 @@ export async function dryRun(
     ),
     config: settings,
   };
-}
-
-function describeExamples(loaded: LoadedExamples, renderer: ChatRenderer, preview: number) {
-  const lengths = loaded.examples.map(({ tokenIds }) => tokenIds.length).toSorted((a, b) => a - b);
-  const at = (share: number): number => lengths[Math.min(lengths.length - 1, Math.floor(share * lengths.length))];
-  return {
-    examples: loaded.examples.length,
-    tokens: loaded.numTokens,
-    learnedTokens: loaded.numTargets,
-    lengths: { p50: at(0.5), p95: at(0.95), max: at(1) },
-    preview: loaded.examples.slice(0, preview).map((example, index): PreviewedExample => ({
-      line: loaded.lines[index],
-      spans: spansOf(example, renderer),
-    })),
-  };
-}
-
-function spansOf(example: TokenExample, renderer: ChatRenderer): PreviewSpan[] {
-  return weightSpans(example).map(({ start, end, weight }) => ({
-    text: renderer.tokenizer.decode(example.tokenIds.subarray(start, end), { skipSpecial: false }),
-    weight,
-  }));
 }

@@ -13,7 +13,8 @@ export { serverLog } from './log.ts';
 export { openPlatform, type Platform } from './platform.ts';
 export { pullModel, resolveBase, type Base, type ModelProgress } from './bases.ts';
 export { parseMessages } from './messages.ts';
-export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun, type PreviewedExample } from './data.ts';
+export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun } from './data.ts';
+export type { PreviewedExample } from './data-preview.ts';
 export {
   DEFAULT_VALID_SHARE,
   trainAdapter,
@@ -30,6 +31,7 @@ export {
   type RunningGroup,
 } from './runs/train-group.ts';
 export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './runs/sweep.ts';
+export { TRAINER_FLAGS } from './runs/trainer-process.ts';
 export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './runs/repeat-run.ts';
 export {
   flagOf,
@@ -53,6 +55,18 @@ export {
   verifyAdapters,
   type ExportFormat,
 } from './adapters/adapters.ts';
+export {
+  combineToAdapter,
+  convertAdapter,
+  type CombineRequest,
+  type ConvertedAdapter,
+  type ConvertOptions,
+  type WrittenAdapter,
+} from './adapters/combining.ts';
+export { mergeIntoBase, type MergedModel, type MergeOptions } from './adapters/merge-into-base.ts';
+export { COMBINATIONS, prunes, type Combination, type MajoritySign } from '../adapters/index.ts';
+export { MODEL_DTYPES, type ModelDtype } from '../model/index.ts';
+export { retrainAdapters, type RetrainOptions, type RetrainRow } from './retrain/retrain.ts';
 export { quantiseBase, type QuantisedBase } from './quantise.ts';
 export { commandJob, jobEvents, listJobs, showJob } from './jobs.ts';
 export { JOB_COMMANDS, type Job, type JobCommand, type JobEvent } from '../jobs/index.ts';
@@ -83,6 +97,8 @@ export { makePlan, type PlanRequest } from './plan.ts';
 export { serve, type ServeOptions, type Serving } from './serve.ts';
 export { prepareStart, START_BASE, type StartedTenant } from './start.ts';
 export { benchDecode, benchTrain, type BenchCase } from './bench/train-and-decode.ts';
+export { calibrate } from './bench/calibrate.ts';
+export { writeDenseExamples } from './bench/dense-examples.ts';
 export { POPULARITIES, type Popularity } from './bench/adapters.ts';
 export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench/load.ts';
 export { benchServe, type ServeCase } from './bench/serve.ts';

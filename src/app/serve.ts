@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { EspalierError, epochSeconds, fail, systemClock, type Clock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
@@ -33,7 +34,7 @@ export interface ServeOptions {
   readonly hostBytes?: number | undefined;
   /** Fine-tuning jobs that this server trains at once; 0: they are queued for another. One unless told. */
   readonly jobs?: number | undefined;
-  /** Of rates per minute; the system's unless told. */
+  /** Of rates per minute, and of what is told of traffic; the system's unless told. */
   readonly clock?: Clock | undefined;
 }
 
@@ -56,6 +57,8 @@ interface Share {
 const DEFAULT_ADAPTER_BYTES = 2 ** 30;
 const DEFAULT_HOST_BYTES = 2 ** 30;
 const DEFAULT_JOBS = 1;
+/** Beside src/ and beside dist/ alike. */
+const CONSOLE_FOLDER = fileURLToPath(new URL('../../console/dist/', import.meta.url));
 /** How much of the usage counts a crash can lose. */
 const USAGE_FLUSH_MS = 5_000;
 
@@ -88,10 +91,12 @@ export async function serve(
     served.push(one);
   }
   const tuning = stack.use(await startTuning(config, platform, bases, options.jobs ?? DEFAULT_JOBS, log));
+  const { clock = systemClock } = options;
   const delivery = stack.use(new DeliveryRuntime(config, platform, log));
-  const clock = options.clock ?? systemClock;
   const services = makeServices(platform, new ServedBases(served), metrics, tuning, delivery, clock);
-  const server: RunningServer = stack.use(await startServer(services, { host: options.host, port: options.port, log }));
+  const server: RunningServer = stack.use(
+    await startServer(services, { host: options.host, port: options.port, log, clock, consoleFolder: CONSOLE_FOLDER }),
+  );
   const owned = stack.move();
   return {
     url: server.url,

@@ -2,6 +2,7 @@ import { fail, systemClock, type Clock } from '../base/index.ts';
 import type { AnswerDelta, ChatRequest, ResolvedModel, Scheduling, Services, TextRequest } from '../http/index.ts';
 import { NO_LIMITS, Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
 import { makeAdapterServices } from './adapters/adapter-loading.ts';
+import { makeCatalogueServices } from './adapters/catalogue.ts';
 import { Asking } from './answering/asking.ts';
 import { chatDeltas } from './answering/chat.ts';
 import { embedInputs } from './answering/embeddings.ts';
@@ -32,7 +33,7 @@ export function makeServices(
   platform: Platform,
   bases: ServedBases,
   metrics: ServingMetrics,
-  tuning: Pick<Tuning, 'files' | 'jobs'>,
+  tuning: Pick<Tuning, 'data' | 'files' | 'jobs'>,
   delivery: DeliveryRuntime,
   clock: Clock,
 ): Services {
@@ -93,6 +94,8 @@ export function makeServices(
   return {
     maxChoices: MAX_CHOICES,
     adapters: makeAdapterServices({ platform, bases, names }),
+    catalogue: makeCatalogueServices(platform),
+    data: tuning.data,
     files: tuning.files,
     jobs: tuning.jobs,
     tasks: makeTaskServices(platform, delivery.promotions),

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errorMessage, fail } from './errors.ts';
 import { newId } from './ids.ts';
@@ -8,6 +8,9 @@ const FULL_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
 /** Linux writes at most 2^31 - 4096 bytes at once. */
 const MAX_WRITE_BYTES = 2 ** 30;
+
+/** A name that is being written under: `.NAME.ID.tmp`. */
+const UNFINISHED = /^\..+\.[0-9A-Za-z]{24}\.tmp$/;
 
 /**
  * Writes a whole file or nothing, synchronously: a temporary file in the same folder, fsync, rename, fsync of the folder. A kill at
@@ -50,6 +53,15 @@ export function writeFileAtomicSync(path: string, chunks: Iterable<Uint8Array>):
   }
   syncFolder(folder);
   return written;
+}
+
+/**
+ * Removes what a killed process had not finished writing by {@link writeFileAtomicSync}. Only for a folder that nobody else writes to now.
+ * @param folder one that need not exist; folders in it are left alone
+ */
+export function sweepUnfinishedFiles(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) if (UNFINISHED.test(name)) rmSync(join(folder, name), { force: true });
 }
 
 /** Makes a rename durable: without it a power cut may forget the new name. */

@@ -1,12 +1,12 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { flagOf, methodDefaults, TRAINING_METHODS, type MethodOption } from '../app/index.ts';
-import { fraction, positiveInteger, positiveNumber } from './options.ts';
+import { fraction, oneOf, positiveInteger, positiveNumber } from './options.ts';
 
 type Parser = (text: string) => unknown;
 
 /** An option's argument, what it says, and how it is read; none of both for a switch. */
 const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?: string, parse?: Parser]>> = {
-  targets: ['attention, attention-qv, mlp, all-linear, module names, or /regex/', 'which'],
+  targets: ['attention, attention-qv, mlp, all-linear, norms, module names, or /regex/', 'which'],
   rank: ['rank of the update', 'n', positiveInteger],
   alpha: ['the update is scaled by alpha/rank', 'x', positiveNumber],
   dropout: ['dropout on the input of the update', 'p', fraction],
@@ -19,6 +19,13 @@ const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?:
   blockSize: ['size of the rotated blocks', 'n', positiveInteger],
   blockShare: ['one rotation for all blocks of a module'],
   exactCayley: ["Cayley's matrix instead of its series"],
+  virtualTokens: ['virtual tokens before the prompt', 'n', positiveInteger],
+  initText: ['text that they begin as (default: tokens that are drawn)', 'text'],
+  encoder: ['network that makes them while they are trained: mlp or lstm', 'kind', oneOf(['mlp', 'lstm'])],
+  encoderHidden: ["its inner size (default: the base's width)", 'n', positiveInteger],
+  encoderLayers: ['layers of the lstm', 'n', positiveInteger],
+  projection: ['make keys and values by a network while they are trained'],
+  tokens: ['ids of tokens whose embeddings are trained, with commas', 'ids'],
 };
 
 /** The options of the methods, a group of the help for what several share and one for each method's own. */

@@ -35,6 +35,14 @@ export function fraction(text: string): number {
   return value;
 }
 
+/** A part that may be the whole. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value > 0 && value <= 1))
+    throw new InvalidArgumentError('expected a number above 0, up to 1.');
+  return value;
+}
+
 /** One of a list of words. */
 export function oneOf<const T extends string>(words: readonly T[]): (text: string) => T {
   return (text) => {

@@ -8,7 +8,12 @@
 export * as limits from './limits.ts';
 export { openSafetensors, parseSafetensors, type SafetensorsFile } from './safetensors/safetensors.ts';
 export type { SafetensorsTensor } from './safetensors/safetensors-header.ts';
-export { encodeSafetensors, writeSafetensors, type NamedTensor } from './safetensors/safetensors-write.ts';
+export {
+  encodeSafetensors,
+  writeSafetensors,
+  type LazyTensor,
+  type NamedTensor,
+} from './safetensors/safetensors-write.ts';
 export { openGguf, parseGguf, type GgufFile } from './gguf/gguf.ts';
 export { encodeGguf, writeGguf, type GgufFloats, type GgufPair } from './gguf/gguf-write.ts';
 export type { GgufTensor, GgufValue } from './gguf/gguf-header.ts';
@@ -38,10 +43,12 @@ export {
   type ModuleConfig,
   type PeftConfig,
   type PromptConfig,
+  numVirtualTokens,
 } from './peft/peft-config.ts';
 export { PEFT_VERSION } from './peft/configs/config-fields.ts';
 export { defaultLoraConfig, type LoraConfig } from './peft/configs/lora-config.ts';
 export type { Ia3Config } from './peft/configs/ia3-config.ts';
+export type { LnTuningConfig } from './peft/configs/ln-tuning-config.ts';
 export type { LohaConfig, LokrConfig } from './peft/configs/lycoris-config.ts';
 export type { OftConfig } from './peft/configs/oft-config.ts';
 export type { PrefixTuningConfig, PromptTuningConfig, PTuningConfig } from './peft/configs/prompt-config.ts';
@@ -51,7 +58,7 @@ export { idsOf } from './peft/configs/token-indices.ts';
 export { patternMatcher } from './peft/pattern-matcher.ts';
 export { layoutOf } from './peft/layouts/layout-of.ts';
 export { LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
-export { feedforwardMatcher, lokrShapes, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
+export { feedforwardMatcher, LN_GAIN, lokrShapes, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
 export { PROMPT_EMBEDDINGS } from './peft/layouts/prompt-layout.ts';
 export { tensorName, type AdapterBase, type AdapterSite } from './peft/layouts/tensor-layout.ts';
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';

@@ -6,9 +6,13 @@ import type { HttpMetrics } from './http-metrics.ts';
 import { rateHeaders } from './rate-headers.ts';
 import type { RequestContext } from './route.ts';
 import type { Services } from './services.ts';
+import type { Traffic } from './traffic.ts';
 import type { Principal } from '../tenancy/index.ts';
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** Where models are asked. */
+const MODEL_ROUTES = new Set(['/v1/chat/completions', '/v1/completions', '/v1/embeddings']);
+const CLIENT_GONE = 499;
 
 /** Answers a request by a handler, whatever the handler does, and accounts for it when its last byte is out. */
 export type Answer = (
@@ -17,7 +21,7 @@ export type Answer = (
   handle: (context: RequestContext) => Response | Promise<Response>,
 ) => Promise<Response>;
 
-export function createAnswer(services: Services, metrics: HttpMetrics, options: AppOptions): Answer {
+export function createAnswer(services: Services, metrics: HttpMetrics, traffic: Traffic, options: AppOptions): Answer {
   const { log, clock = systemClock, maxBodyBytes = MAX_BODY_BYTES, shutdown, isClosing = () => false } = options;
   return async (c, label, handle) => {
     const request = c.req.raw;
@@ -27,12 +31,15 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
     let end = Promise.resolve();
     const notes: Record<string, unknown> = {};
     let principal: Principal | undefined;
+    let hasFailed = false;
     metrics.begin();
     options.track?.(isOver);
 
     const reportFailure = (error: unknown): void => {
       const fields = { requestId, route: label, ...notes, ...errorFields(error) };
-      if (isInternal(wireError(error, requestId))) log.error(fields, 'a request failed');
+      const told = wireError(error, requestId);
+      hasFailed ||= told.status !== CLIENT_GONE;
+      if (isInternal(told)) log.error(fields, 'a request failed');
       else log.info(fields, 'a request was refused');
     };
     const context: RequestContext = {
@@ -74,11 +81,28 @@ export function createAnswer(services: Services, metrics: HttpMetrics, options: 
     void end.then(() => {
       const seconds = (clock.nowMs() - begunMs) / 1000;
       metrics.end(request.method, label, response.status, seconds);
+      if (request.method === 'POST' && MODEL_ROUTES.has(label)) {
+        traffic.add({ tenant: principal?.tenant ?? null, hasFailed, seconds, ...figuresOf(notes) });
+      }
       const line = { requestId, method: request.method, route: label, status: response.status, seconds };
       log.info({ ...line, ...notes }, 'request');
       finish();
     });
     return response;
+  };
+}
+
+/** What a model's answer noted of itself. */
+function figuresOf(notes: Readonly<Record<string, unknown>>) {
+  const figure = (name: string): number | null => {
+    const value = notes[name];
+    return typeof value === 'number' ? value : null;
+  };
+  return {
+    firstTokenSeconds: figure('firstTokenSeconds'),
+    promptTokens: figure('promptTokens') ?? 0,
+    cachedTokens: figure('cachedTokens') ?? 0,
+    completionTokens: figure('completionTokens') ?? 0,
   };
 }
 

@@ -1,13 +1,16 @@
 import { Hono } from 'hono';
-import type { Clock, Log } from '../base/index.ts';
+import { systemClock, type Clock, type Log } from '../base/index.ts';
 import { createAnswer } from './answer.ts';
 import { authenticate } from './auth.ts';
+import { consoleResponse, type ConsoleFiles } from './console-files.ts';
 import { HttpError } from './error-response.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import type { RequestContext, Route } from './route.ts';
+import { listAdaptersRoute, showAdapterRoute } from './routes/adapters.ts';
 import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import { deliveryRoutes } from './routes/delivery.ts';
+import { checkDataRoute } from './routes/data-check.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
 import {
   deleteLoraAdapterRoute,
@@ -28,6 +31,7 @@ import { healthRoute, readyRoute } from './routes/health.ts';
 import { metricsRoute } from './routes/metrics.ts';
 import { listModelsRoute, showModelRoute } from './routes/models.ts';
 import { openApiRoute } from './routes/openapi.ts';
+import { sessionRoute } from './routes/session.ts';
 import {
   listTaskRoutesRoute,
   promoteRoute,
@@ -35,12 +39,14 @@ import {
   setTaskRouteRoute,
   showTaskRouteRoute,
 } from './routes/task-routes.ts';
+import { trafficRoute } from './routes/traffic.ts';
 import { addUploadPartRoute, cancelUploadRoute, completeUploadRoute, createUploadRoute } from './routes/uploads.ts';
 import { listAuditRoute } from './routes/audit.ts';
 import { createKeyRoute, listKeysRoute, revokeKeyRoute } from './routes/keys.ts';
 import { changeTenantRoute, createTenantRoute, listTenantsRoute, showTenantRoute } from './routes/tenants.ts';
 import { usageRoute } from './routes/usage.ts';
 import type { Services } from './services.ts';
+import { Traffic } from './traffic.ts';
 
 export interface AppOptions {
   readonly log: Log;
@@ -49,6 +55,8 @@ export interface AppOptions {
   readonly maxBodyBytes?: number;
   /** The server listens on a loopback address: see {@link metricsRoute}. */
   readonly isLocal?: boolean;
+  /** What a browser gets; undefined: nothing but the API is here. */
+  readonly console?: ConsoleFiles | undefined;
   /** Aborts every request that is still being answered. */
   readonly shutdown?: AbortSignal;
   readonly isClosing?: () => boolean;
@@ -57,7 +65,7 @@ export interface AppOptions {
 }
 
 /** All routes. A new resource is a file in routes/ and a line here; documentation, 404 and 405 follow from it. */
-function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
+function allRoutes(metrics: HttpMetrics, traffic: Traffic, isLocal: boolean): Route[] {
   const routes = [
     chatCompletionsRoute,
     completionsRoute,
@@ -77,12 +85,15 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     addUploadPartRoute,
     completeUploadRoute,
     cancelUploadRoute,
+    checkDataRoute,
     createJobRoute,
     listJobsRoute,
     showJobRoute,
     ...jobCommandRoutes,
     listJobEventsRoute,
     listJobCheckpointsRoute,
+    listAdaptersRoute,
+    showAdapterRoute,
     listTaskRoutesRoute,
     showTaskRouteRoute,
     setTaskRouteRoute,
@@ -98,6 +109,8 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
     revokeKeyRoute,
     usageRoute,
     listAuditRoute,
+    sessionRoute,
+    trafficRoute(traffic),
     healthRoute,
     readyRoute,
     metricsRoute(metrics, isLocal),
@@ -109,8 +122,9 @@ function allRoutes(metrics: HttpMetrics, isLocal: boolean): Route[] {
 export function createApp(services: Services, options: AppOptions): Hono {
   const app = new Hono();
   const metrics = new HttpMetrics();
-  const routes = allRoutes(metrics, options.isLocal ?? false);
-  const answer = createAnswer(services, metrics, options);
+  const traffic = new Traffic(options.clock ?? systemClock);
+  const routes = allRoutes(metrics, traffic, options.isLocal ?? false);
+  const answer = createAnswer(services, metrics, traffic, options);
   for (const route of routes) {
     app.on(route.method.toUpperCase(), patternOf(route.path), (c) =>
       answer(c, route.path, (context) => handleBy(route, context)),
@@ -120,6 +134,10 @@ export function createApp(services: Services, options: AppOptions): Hono {
   for (const path of new Set(routes.map((route) => route.path))) {
     const allowed = routes.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
     app.all(patternOf(path), (c) => answer(c, path, ({ request }) => refuseMethod(request, allowed)));
+  }
+  // Pages are no part of the API: the description does not have them.
+  for (const path of ['/', '/console', '/console/*']) {
+    app.get(path, (c) => answer(c, 'console', ({ request }) => consoleResponse(options.console, request)));
   }
   app.notFound((c) => answer(c, 'unmatched', ({ request }) => refusePath(request)));
   return app;

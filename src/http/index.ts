@@ -8,7 +8,18 @@
 export { startServer, type RunningServer, type ServerOptions } from './server.ts';
 export { createApp, type AppOptions } from './app.ts';
 export type { AdapterServices, LoadRequest, NamedResidence, Unloaded } from './adapter-services.ts';
-export type { FileFields, FileServices, JobRequest, JobServices, UploadRequest } from './tuning-services.ts';
+export type { CatalogueServices, ListedVersion, ShownVersion } from './catalogue-services.ts';
+export type {
+  DataCheck,
+  DataServices,
+  FileFields,
+  FileProblem,
+  FileServices,
+  JobRequest,
+  JobServices,
+  RunEstimate,
+  UploadRequest,
+} from './tuning-services.ts';
 export type { DeliveryServices, GateRequest } from './delivery-services.ts';
 export type { TaskRoute, TaskServices } from './task-services.ts';
 export type { AuditQuery, AuditServices, KeyServices, UsageQuery, UsageServices } from './governance-services.ts';

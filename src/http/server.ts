@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { assert, fail, type Clock, type Log } from '../base/index.ts';
 import { createApp } from './app.ts';
+import { readConsoleFiles } from './console-files.ts';
 import type { Services } from './services.ts';
 
 export interface ServerOptions {
@@ -13,6 +14,8 @@ export interface ServerOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly maxBodyBytes?: number;
+  /** The folder of the built console; none is served where it does not exist. */
+  readonly consoleFolder?: string | undefined;
   /** How long {@link RunningServer.close} lets requests finish; 30 s unless told. */
   readonly drainMs?: number;
 }
@@ -34,13 +37,14 @@ const IDLE_SWEEP_MS = 50;
 
 /** Listens. @throws CONFIG_INVALID the address cannot be taken */
 export async function startServer(services: Services, options: ServerOptions): Promise<RunningServer> {
-  const { host, port, drainMs = DRAIN_MS, ...rest } = options;
+  const { host, port, drainMs = DRAIN_MS, consoleFolder, ...rest } = options;
   const shutdown = new AbortController();
   const unfinished = new Set<Promise<void>>();
   let isClosing = false;
   const app = createApp(services, {
     ...rest,
     isLocal: isLoopback(host),
+    console: consoleFolder === undefined ? undefined : readConsoleFiles(consoleFolder),
     shutdown: shutdown.signal,
     isClosing: () => isClosing,
     track(isOver) {

@@ -4,8 +4,9 @@ import type { Principal, RateState } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
 import type { DeliveryServices } from './delivery-services.ts';
 import type { AuditServices, KeyServices, UsageServices } from './governance-services.ts';
+import type { CatalogueServices } from './catalogue-services.ts';
 import type { TaskServices } from './task-services.ts';
-import type { FileServices, JobServices } from './tuning-services.ts';
+import type { DataServices, FileServices, JobServices } from './tuning-services.ts';
 import type { TenantServices } from './tenant-services.ts';
 
 /** An adapter of a mix, as a request names it. */
@@ -239,6 +240,8 @@ export interface Services {
   /** Choices that one prompt may ask for. */
   readonly maxChoices: number;
   readonly adapters: AdapterServices;
+  readonly catalogue: CatalogueServices;
+  readonly data: DataServices;
   readonly files: FileServices;
   readonly jobs: JobServices;
   readonly tasks: TaskServices;

@@ -82,3 +82,56 @@ export interface JobServices {
   events(principal: Principal, id: string, limit: number, after: string | undefined): Listed<JobEvent>;
   checkpoints(principal: Principal, id: string, limit: number, after: string | undefined): Listed<JobCheckpoint>;
 }
+
+/** Something that is wrong with a file. */
+export interface FileProblem {
+  /** In the file; null: of the file as a whole. */
+  readonly line: number | null;
+  readonly message: string;
+}
+
+/** What is in a file that can be trained on. Lengths are in tokens. */
+export interface DataContent {
+  readonly form: string;
+  readonly examples: number;
+  readonly tokens: number;
+  readonly learnedTokens: number;
+  readonly contextLength: number;
+  readonly lengths: { readonly p50: number; readonly p95: number; readonly max: number };
+  /** The first examples, cut where learned and given tokens meet; weight 0 is given. */
+  readonly preview: readonly {
+    readonly line: number;
+    readonly spans: readonly { readonly text: string; readonly weight: number }[];
+  }[];
+}
+
+/** The run that a job would be, and what it would cost by the plan. */
+export interface RunEstimate {
+  readonly batchSize: number;
+  readonly numEpochs: number;
+  readonly learningRateMultiplier: number;
+  readonly beta: number | null;
+  readonly steps: number;
+  readonly trainedTokens: number;
+  readonly trainableParameters: number;
+  readonly adapterBytes: number;
+  readonly memoryBytes: number;
+  readonly seconds: number;
+}
+
+export interface DataCheck {
+  readonly problems: readonly FileProblem[];
+  readonly warnings: readonly FileProblem[];
+  /** Null where there are problems. */
+  readonly data: DataContent | null;
+  readonly estimate: RunEstimate | null;
+}
+
+export interface DataServices {
+  /**
+   * Looks at a job's training file as the job would, and estimates the job.
+   * @param preview examples to show
+   * @throws STORED_FILE_NOT_FOUND MODEL_NOT_FOUND; REQUEST_INVALID the file is not there to be trained on
+   */
+  check(principal: Principal, job: JobRequest, preview: number): Promise<DataCheck>;
+}

@@ -2,7 +2,7 @@ import { fail } from '../base/index.ts';
 import type { Floats, FrozenMatrix, Kernels, Tensor, WeightFormat } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 import { ropeTable } from './rope-table.ts';
-import { linearSites, type LinearRole, type LinearSite } from './sites.ts';
+import { linearSites, type LinearRole, type LinearSite, type NormSite } from './sites.ts';
 
 export interface FrozenLinear {
   readonly site: LinearSite;
@@ -99,4 +99,18 @@ export function assembleBase(
       return table;
     },
   };
+}
+
+/** The base's gain of a norm. */
+export function normGain({ layers, finalNorm }: BaseModel, { path, role }: NormSite): Tensor {
+  const layer = /^model\.layers\.(\d+)\./.exec(path)?.[1];
+  const weights = layer === undefined ? undefined : layers[Number(layer)];
+  const gains: Readonly<Record<NormSite['role'], Tensor | undefined>> = {
+    input_layernorm: weights?.inputNorm,
+    post_attention_layernorm: weights?.postAttentionNorm,
+    q_norm: weights?.queryNorm,
+    k_norm: weights?.keyNorm,
+    norm: finalNorm,
+  };
+  return gains[role] ?? fail('INTERNAL', `the base has no norm ${path}`);
 }

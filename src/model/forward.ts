@@ -8,19 +8,18 @@ import {
   swiglu,
   type Floats,
   type Graph,
+  type Head,
   type Tensor,
 } from '../numeric/index.ts';
 import type { BaseModel, FrozenLinear, LayerWeights } from './base-model.ts';
 import type { ModelConfig } from './config.ts';
-import type { SiteHooks } from './sites.ts';
+import { baseHooks, normSite, type InputRows, type SiteHooks } from './sites.ts';
 
 /** How a layer's queries meet keys: packed segments when training, a cache when serving. q [T, H·E], k and v [T, G·E] -> [T, H·E]. */
 export type Attend = (g: Graph, layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
 
 /** T packed tokens. `positions` restart at each sequence. */
-export interface ForwardInput {
-  readonly tokenIds_T: Int32Array;
-  readonly positions_T: Int32Array;
+export interface ForwardInput extends InputRows {
   readonly attend: Attend;
   /** Changes rows of the embeddings, [T, D], in place: for input that has no token id. Inference only. */
   readonly editInputs?: (inputs: Tensor) => void;
@@ -38,6 +37,7 @@ export function forward(g: Graph, base: BaseModel, input: ForwardInput, hooks: S
   let hidden = g.empty([T, base.config.hiddenSize]);
   g.kernels.embeddingForward(hidden.data, base.embedding, input.tokenIds_T, T);
   input.editInputs?.(hidden);
+  hooks.embed?.(g, input, hidden);
   const rows: LayerRows = { ...input, cosSin };
   for (const layer of base.layers.keys())
     hidden = g.segment(hidden, (x) => decoderLayer(g, base, layer, x, rows, hooks));
@@ -53,10 +53,11 @@ function decoderLayer(g: Graph, base: BaseModel, layer: number, x: Tensor, rows:
   const { config } = base;
   const weights = base.layers[layer];
   const afterAttention = g.scope(() => {
-    const normed = rmsNorm(g, x, weights.inputNorm, config.normEpsilon);
-    const { q, k, v } = queryKeyValue(g, config, weights, normed, hooks);
+    const normed = normAt(g, config, `model.layers.${layer}.input_layernorm`, weights.inputNorm, x, hooks);
+    const { q, k, v } = queryKeyValue(g, config, layer, weights, normed, hooks);
     rotate(g, q, rows.positions_T, rows.cosSin, config.headWidth);
     rotate(g, k, rows.positions_T, rows.cosSin, config.headWidth);
+    hooks.keyValues?.(g, layer, rows, k, v);
     const attended = rows.attend(g, layer, q, k, v);
     const out = linearAt(g, weights.linear.o_proj, attended, hooks);
     addInPlace(g, out, x);
@@ -64,7 +65,8 @@ function decoderLayer(g: Graph, base: BaseModel, layer: number, x: Tensor, rows:
   });
   g.release(x);
   const afterFeedForward = g.scope(() => {
-    const normed = rmsNorm(g, afterAttention, weights.postAttentionNorm, config.normEpsilon);
+    const path = `model.layers.${layer}.post_attention_layernorm`;
+    const normed = normAt(g, config, path, weights.postAttentionNorm, afterAttention, hooks);
     const gate = linearAt(g, weights.linear.gate_proj, normed, hooks);
     const up = linearAt(g, weights.linear.up_proj, normed, hooks);
     const out = linearAt(g, weights.linear.down_proj, swiglu(g, gate, up), hooks);
@@ -75,9 +77,25 @@ function decoderLayer(g: Graph, base: BaseModel, layer: number, x: Tensor, rows:
   return afterFeedForward;
 }
 
-/** The given rows of the residual stream, normalised: the input of the head (`base.head`), [N, D]. */
-export function headRows(g: Graph, base: BaseModel, hidden: Tensor, rows: Int32Array): Tensor {
-  return rmsNorm(g, gatherRows(g, hidden, rows), base.finalNorm, base.config.normEpsilon);
+/** The given rows of the residual stream, normalised: the input of the head ({@link headOf}), [N, D]. */
+export function headRows(
+  g: Graph,
+  base: BaseModel,
+  hidden: Tensor,
+  rows: Int32Array,
+  hooks: SiteHooks = baseHooks,
+): Tensor {
+  return normAt(g, base.config, 'model.norm', base.finalNorm, gatherRows(g, hidden, rows), hooks, rows);
+}
+
+/** What gives logits: the base's head, or what hooks have in its place. */
+export function headOf(base: BaseModel, hooks: SiteHooks): Head {
+  return hooks.head ?? base.head;
+}
+
+/** The logits of rows that {@link headRows} has prepared, [N, V]. */
+export function logitsAt(g: Graph, base: BaseModel, rows: Tensor, hooks: SiteHooks): Tensor {
+  return hooks.head ? hooks.head.logits(g, rows) : frozenLinear(g, rows, base.head);
 }
 
 /** Attention over segments of packed rows, without a cache: for training, evaluation and parity checks. */
@@ -91,6 +109,7 @@ export function attendPacked(config: ModelConfig, segmentStarts_T: Int32Array): 
 function queryKeyValue(
   g: Graph,
   config: ModelConfig,
+  layer: number,
   weights: LayerWeights,
   x: Tensor,
   hooks: SiteHooks,
@@ -98,11 +117,25 @@ function queryKeyValue(
   let q = linearAt(g, weights.linear.q_proj, x, hooks);
   let k = linearAt(g, weights.linear.k_proj, x, hooks);
   const v = linearAt(g, weights.linear.v_proj, x, hooks);
-  if (weights.queryNorm) q = rmsNorm(g, q, weights.queryNorm, config.normEpsilon);
-  if (weights.keyNorm) k = rmsNorm(g, k, weights.keyNorm, config.normEpsilon);
+  const path = `model.layers.${layer}.self_attn`;
+  if (weights.queryNorm) q = normAt(g, config, `${path}.q_norm`, weights.queryNorm, q, hooks);
+  if (weights.keyNorm) k = normAt(g, config, `${path}.k_norm`, weights.keyNorm, k, hooks);
   return { q, k, v };
 }
 
 function linearAt(g: Graph, linear: FrozenLinear, x: Tensor, hooks: SiteHooks): Tensor {
   return hooks.linear(g, linear.site, x, (input) => frozenLinear(g, input, linear.weight, linear.bias));
+}
+
+function normAt(
+  g: Graph,
+  config: ModelConfig,
+  path: string,
+  gain: Tensor,
+  x: Tensor,
+  hooks: SiteHooks,
+  packedRows?: Int32Array,
+): Tensor {
+  const base = (input: Tensor, own = gain): Tensor => rmsNorm(g, input, own, config.normEpsilon);
+  return hooks.norm ? hooks.norm(g, normSite(path, gain.data.length), x, base, packedRows) : base(x);
 }

@@ -9,16 +9,21 @@ export { parseModelConfig, parseGgufConfig, type ModelConfig, type RopeScaling }
 export { FAMILIES } from './families/index.ts';
 export {
   linearSites,
+  normSites,
   siteIndex,
   baseHooks,
   LINEAR_ROLES,
   type LinearRole,
   type LinearSite,
+  type NormSite,
+  type NormRole,
+  type InputRows,
   type SiteHooks,
 } from './sites.ts';
-export { assembleBase, type BaseModel, type WeightReader } from './base-model.ts';
-export { forward, headRows, attendPacked, type Attend, type ForwardInput } from './forward.ts';
+export { assembleBase, normGain, type BaseModel, type WeightReader } from './base-model.ts';
+export { forward, headOf, headRows, logitsAt, attendPacked, type Attend, type ForwardInput } from './forward.ts';
 export { baseTensors, ggufName, matrixFormat, permuteRows, unpermuteRows } from './tensor-names.ts';
 export { openSource, type WeightSource } from './source.ts';
 export { writeNf4Folder, type WrittenNf4 } from './write-nf4.ts';
 export { openBase, loadBase, type OpenBaseOptions } from './open.ts';
+export { MODEL_DTYPES, writeModelFolder, type ModelDtype, type ModelFolder } from './write-folder.ts';

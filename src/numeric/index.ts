@@ -27,8 +27,21 @@ export { addInPlace, swiglu, gatherRows, joinRows, dropout } from './ops/element
 export { multiplyColumns, scaleAround, addColumns } from './ops/columns.ts';
 export { matmul, multiply, kronecker, denseLinear, addDenseDelta } from './ops/matrix.ts';
 export { multiplyBlocks } from './ops/blocks.ts';
+export { activate, type Activation } from './ops/activations.ts';
+export {
+  addRows,
+  gatherColumns,
+  joinColumns,
+  replaceColumns,
+  replaceRows,
+  sliceColumns,
+  type RowCopies,
+} from './ops/slices.ts';
+export { isLogitsHead, type Head, type LogitsHead } from './ops/logits-loss.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
+export { distillationLoss, type Distillation, type DistillationLoss } from './ops/distillation.ts';
 export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
+export { nearestProduct, singularParts, singularPartsOfProduct, type SingularParts } from './singular-values.ts';
 export { loadNativeKernels } from './native.ts';
 export {
   loadNativeGrammars,

@@ -13,7 +13,7 @@ export function contains(outer: RowView, inner: RowView): boolean {
 
 /** Rows of `view` that are in none of `written` get −0, the only number that changes no bit of what is added to it. */
 export function fillGaps(dWhole: Tensor, view: RowView, written: readonly RowView[]): void {
-  const width = dWhole.shape[1];
+  const width = dWhole.shape.length === 1 ? 1 : dWhole.shape[1];
   let begin = view.begin;
   for (const span of written.toSorted((a, b) => a.begin - b.begin)) {
     dWhole.data.fill(-0, begin * width, span.begin * width);

@@ -1,69 +1,74 @@
-/** A stretch of a slab's bytes that nobody has. */
-interface Gap {
+/** Lent pieces begin at multiples of a cache line. */
+const ALIGNMENT = 64;
+
+/** Bytes from `begin` to `end`. */
+interface Extent {
   begin: number;
   end: number;
 }
 
-/** One allocation that buffers are cut out of. The system gives its pages when they are first written, so its unused end costs nothing. */
+/** One allocation, of which pieces are lent and come back in any order. */
 export class Slab {
   readonly buffer: ArrayBuffer;
-  /** The step in which it last lent something; its owner's. */
+  /** The step in which something of it was lent last. */
   lastUsed = 0;
-  /** Ordered, none touching the next. */
-  readonly #gaps: Gap[];
-  /** Lengths of what is lent, by where it begins. */
+  /** Up to where it has ever been lent. */
+  touchedBytes = 0;
+  /** In order, never two that touch. */
+  readonly #free: Extent[];
+  /** The end of each lent piece, by its beginning. */
   readonly #lent = new Map<number, number>();
 
-  constructor(numBytes: number) {
-    this.buffer = new ArrayBuffer(numBytes);
-    this.#gaps = [{ begin: 0, end: numBytes }];
+  constructor(sizeBytes: number) {
+    const end = aligned(sizeBytes);
+    this.buffer = new ArrayBuffer(end);
+    this.#free = [{ begin: 0, end }];
   }
 
-  get isFree(): boolean {
+  get isEmpty(): boolean {
     return this.#lent.size === 0;
   }
 
-  /** Length of the smallest gap that holds so many bytes. */
-  gapFor(numBytes: number): number | undefined {
-    const gap = this.#smallest(numBytes);
-    return gap && gap.end - gap.begin;
-  }
-
-  /** Lends bytes out of the smallest gap that holds them; there must be one. @returns where they begin */
-  take(numBytes: number): number {
-    const gap = this.#smallest(numBytes);
-    if (!gap) throw new Error('a slab lends no more than it has');
-    const { begin } = gap;
-    gap.begin += numBytes;
-    if (gap.begin === gap.end) this.#gaps.splice(this.#gaps.indexOf(gap), 1);
-    this.#lent.set(begin, numBytes);
+  /** Lends from the smallest free extent that is large enough. @returns where it begins; undefined when there is no room */
+  lend(sizeBytes: number, step: number): number | undefined {
+    // Nothing has a place too, so that it can be told from others when it comes back.
+    const size = aligned(Math.max(1, sizeBytes));
+    let best: Extent | undefined;
+    for (const extent of this.#free) {
+      const room = extent.end - extent.begin;
+      if (room >= size && (best === undefined || room < best.end - best.begin)) best = extent;
+    }
+    if (best === undefined) return undefined;
+    const { begin } = best;
+    best.begin += size;
+    if (best.begin === best.end) this.#free.splice(this.#free.indexOf(best), 1);
+    this.#lent.set(begin, begin + size);
+    this.lastUsed = step;
+    this.touchedBytes = Math.max(this.touchedBytes, begin + size);
     return begin;
   }
 
-  /** Takes back what begins there. @returns its bytes; undefined if nothing that is lent begins there */
-  give(begin: number): number | undefined {
-    const numBytes = this.#lent.get(begin);
-    if (numBytes === undefined) return undefined;
+  /** @returns false for what is not lent */
+  takeBack(begin: number): boolean {
+    const end = this.#lent.get(begin);
+    if (end === undefined) return false;
     this.#lent.delete(begin);
-    const end = begin + numBytes;
-    const next = this.#gaps.findIndex((gap) => gap.begin >= end);
-    const after = next === -1 ? this.#gaps.length : next;
-    const [left, right] = [this.#gaps.at(after - 1), this.#gaps.at(after)];
-    const [touchesLeft, touchesRight] = [after > 0 && left?.end === begin, right?.begin === end];
-    if (left && touchesLeft) {
-      left.end = right && touchesRight ? right.end : end;
-      if (touchesRight) this.#gaps.splice(after, 1);
-    } else if (right && touchesRight) right.begin = begin;
-    else this.#gaps.splice(after, 0, { begin, end });
-    return numBytes;
+    const found = this.#free.findIndex((extent) => extent.begin >= end);
+    const index = found === -1 ? this.#free.length : found;
+    const before = this.#free.at(index - 1);
+    const after = this.#free.at(index);
+    const joinsBefore = index > 0 && before?.end === begin;
+    const joinsAfter = after?.begin === end;
+    if (joinsBefore && joinsAfter) {
+      before.end = after.end;
+      this.#free.splice(index, 1);
+    } else if (joinsBefore) before.end = end;
+    else if (joinsAfter) after.begin = begin;
+    else this.#free.splice(index, 0, { begin, end });
+    return true;
   }
+}
 
-  #smallest(numBytes: number): Gap | undefined {
-    let best: Gap | undefined;
-    for (const gap of this.#gaps) {
-      const length = gap.end - gap.begin;
-      if (length >= numBytes && (!best || length < best.end - best.begin)) best = gap;
-    }
-    return best;
-  }
+function aligned(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / ALIGNMENT) * ALIGNMENT;
 }

@@ -18,8 +18,9 @@ export function tensor(shape: readonly number[], data: Floats): Tensor {
   return { shape, data };
 }
 
-/** Rows begin..end of a matrix, sharing its values. */
+/** Rows begin..end of a matrix, or elements of a vector, sharing its values. */
 export function viewRows(x: Tensor, begin: number, end: number): Tensor {
+  if (x.shape.length === 1) return { shape: [end - begin], data: x.data.subarray(begin, end) };
   const width = x.shape[1];
   return { shape: [end - begin, width], data: x.data.subarray(begin * width, end * width) };
 }

@@ -1,6 +1,6 @@
 import { fail } from '../base/index.ts';
 import type { ModelConfig } from '../model/index.ts';
-import { FULL_RECIPES, totalBytes, trainingMemory } from './memory.ts';
+import { FULL_RECIPES, isBuffer, PROCESS_BYTES, totalBytes, trainingMemory } from './memory.ts';
 import type { BaseFormat, Trainable } from './methods.ts';
 import { formatBytes } from './render.ts';
 
@@ -25,8 +25,6 @@ export interface TrainingFit {
   readonly budgetBytes: number;
 }
 
-/** What the process takes beside the plan's parts: the runtime, the program, a kernel's own buffers. */
-const PROCESS_BYTES = 160 * 2 ** 20;
 /** Buffers leave gaps between them, of at most an eighth of what they hold. */
 const ROUNDING = 1.125;
 /** Below this a pass is so small that computing activations again is the better bargain. */
@@ -80,10 +78,7 @@ function plannedBytes(
 ): number {
   const [recipe] = FULL_RECIPES;
   const parts = trainingMemory(config, trainable, { format, rank, recipe, tokens, recompute });
-  const isBuffer = (part: string): boolean => part === 'activations' || part === 'working set';
   return (
-    PROCESS_BYTES +
-    totalBytes(parts.filter(({ part }) => !isBuffer(part))) +
-    ROUNDING * totalBytes(parts.filter(({ part }) => isBuffer(part)))
+    PROCESS_BYTES + totalBytes(parts.filter((part) => !isBuffer(part))) + ROUNDING * totalBytes(parts.filter(isBuffer))
   );
 }

@@ -9,6 +9,12 @@ export interface Part {
   readonly how: string;
 }
 
+/** What a training process takes beside weights and buffers, where nobody has measured it: the runtime, the program, a kernel's own buffers. */
+export const PROCESS_BYTES = 160 * 2 ** 20;
+
+/** Parts that the pool of buffers holds, which rounds their sizes up. */
+export const isBuffer = ({ part }: Part): boolean => part === 'activations' || part === 'working set';
+
 export const totalBytes = (parts: readonly Part[]): number => parts.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /**
@@ -38,9 +44,10 @@ function int8ScaleBytes(config: ModelConfig): number {
   return config.numLayers * ((H + 2 * G) * E + D + 2 * F + D) * 4;
 }
 
-/** How the state of full fine-tuning is kept: bytes for each parameter, beside the 16-bit weights themselves. */
+/** How the state of full fine-tuning is kept: bytes for each parameter. */
 export interface FullRecipe {
   readonly name: string;
+  readonly weightBytes: number;
   readonly gradientBytes: number;
   readonly momentBytes: number;
   readonly masterBytes: number;
@@ -48,17 +55,19 @@ export interface FullRecipe {
 
 /** From the leanest to the classic one (ZeRO: Rajbhandari et al., 2020, counts 16 bytes for each parameter). */
 export const FULL_RECIPES = [
-  { name: '8-bit moments', gradientBytes: 2, momentBytes: 2, masterBytes: 0 },
-  { name: 'bf16 moments', gradientBytes: 2, momentBytes: 4, masterBytes: 0 },
-  { name: 'f32 moments', gradientBytes: 2, momentBytes: 8, masterBytes: 0 },
-  { name: 'f32 moments and master weights', gradientBytes: 2, momentBytes: 8, masterBytes: 4 },
+  { name: '8-bit moments', weightBytes: 2, gradientBytes: 2, momentBytes: 2, masterBytes: 0 },
+  { name: 'bf16 moments', weightBytes: 2, gradientBytes: 2, momentBytes: 4, masterBytes: 0 },
+  { name: 'f32 moments', weightBytes: 2, gradientBytes: 2, momentBytes: 8, masterBytes: 0 },
+  { name: 'f32 moments and master weights', weightBytes: 2, gradientBytes: 2, momentBytes: 8, masterBytes: 4 },
+  // What `espalier train --method full` holds.
+  { name: 'all f32 (espalier train)', weightBytes: 4, gradientBytes: 4, momentBytes: 8, masterBytes: 0 },
 ] as const satisfies readonly FullRecipe[];
 
 export type FullRecipeName = (typeof FULL_RECIPES)[number]['name'];
 
 /** Weights, gradients and Adam's two moments of a full fine-tuning, without activations. */
 export function fullStateBytes(parameters: number, recipe: FullRecipe): number {
-  return parameters * (2 + recipe.gradientBytes + recipe.momentBytes + recipe.masterBytes);
+  return parameters * (recipe.weightBytes + recipe.gradientBytes + recipe.momentBytes + recipe.masterBytes);
 }
 
 /** The fused loss works on so many bytes of logits at a time, and on one row at least (native kernel `cross_entropy`). */
@@ -102,7 +111,11 @@ export function trainingMemory(config: ModelConfig, trainable: Trainable, load: 
   const keptNumbers = load.recompute ? saved + D * config.numLayers : saved * config.numLayers;
   const state: Part[] = isFull
     ? [
-        { part: 'weights', bytes: n * 2, how: 'bf16, trained' },
+        {
+          part: 'weights',
+          bytes: n * recipe.weightBytes,
+          how: `${recipe.weightBytes === 4 ? 'f32' : 'bf16'}, trained`,
+        },
         { part: 'gradients', bytes: n * recipe.gradientBytes, how: `${recipe.gradientBytes} bytes a parameter` },
         {
           part: 'optimizer',

@@ -1,14 +1,25 @@
 import { fail } from '../base/index.ts';
 import { BASE_FORMATS, countTrainable, plannedMethod } from './methods.ts';
 import type { BaseFormat, PlannedMethod, Trainable } from './methods.ts';
-import { FULL_RECIPES, fullStateBytes, servingMemory, totalBytes, trainingMemory, weightBytes } from './memory.ts';
+import {
+  FULL_RECIPES,
+  fullStateBytes,
+  isBuffer,
+  PROCESS_BYTES,
+  servingMemory,
+  totalBytes,
+  trainingMemory,
+  weightBytes,
+} from './memory.ts';
 import type { FullRecipeName, KvFormat, Part } from './memory.ts';
+import type { MachineFigures } from './machine.ts';
+import { passesOf } from './pass-work.ts';
 import { countParameters } from './parameters.ts';
 import type { ParameterCount } from './parameters.ts';
 import type { PlannedModel } from './presets.ts';
 import { storageBill } from './storage.ts';
 import type { StorageBill } from './storage.ts';
-import { timeBill, trainingFlops } from './time.ts';
+import { calibratedTime, timeBill, trainingFlops } from './time.ts';
 import type { TimeBill } from './time.ts';
 
 /** What to plan for. Everything but the model has a default; the plan's `assumptions` name those that matter. */
@@ -37,6 +48,10 @@ export interface PlanOptions {
   /** Tokens at the start that all served sequences share. */
   readonly sharedPrefix?: number;
   readonly gigaflopsPerSecond?: number;
+  /** Tokens of one forward and backward pass, at most; all of a step's when missing. */
+  readonly microBatchTokens?: number | undefined;
+  /** What the machine was measured to do; decides time and memory where `gigaflopsPerSecond` is not given. */
+  readonly machine?: MachineFigures | undefined;
 }
 
 /** The bill of a run and of a server, as plain JSON: bytes, seconds and counts, nothing rounded. */
@@ -113,7 +128,22 @@ export function planFrom(options: PlanOptions): Plan {
   const trainable = countTrainable(config, method, rank, targets);
   const bytes16 = weightBytes(config, 'bf16');
   const adapterBytes = isFull ? bytes16 : trainable.parameters * (adapterFormat === 'f32' ? 4 : 2);
-  const training = trainingMemory(config, trainable, { format, rank, recipe, tokens: batch * seq });
+  const { machine } = options;
+  const microBatchTokens =
+    options.microBatchTokens === undefined
+      ? undefined
+      : positive('microBatchTokens', options.microBatchTokens, 2 ** 30);
+  const shape = { batch, seq, microBatchTokens };
+  const heldTokens = passesOf(shape)[0] * seq;
+  const training = [
+    programPart(machine),
+    ...trainingMemory(config, trainable, { format, rank, recipe, tokens: heldTokens }).map((part) =>
+      machine && isBuffer(part) ? { ...part, bytes: Math.round(part.bytes * machine.bufferFactor) } : part,
+    ),
+  ];
+  const timed = { config, trainable, method, format, shape };
+  const calibrated =
+    machine && options.gigaflopsPerSecond === undefined ? calibratedTime(machine, timed, trainTokens) : undefined;
   const serving = servingMemory(config, {
     format,
     kvFormat,
@@ -142,7 +172,7 @@ export function planFrom(options: PlanOptions): Plan {
     }),
     serving: { parts: serving, totalBytes: totalBytes(serving) },
     storage: storageBill(variants, bytes16, adapterBytes),
-    time: timeBill(trainingFlops(config, trainable, seq), trainTokens, gigaflops),
+    time: calibrated ?? timeBill(trainingFlops(config, trainable, seq), trainTokens, gigaflops),
     assumptions: [
       ...(nominal === null
         ? []
@@ -162,12 +192,33 @@ export function planFrom(options: PlanOptions): Plan {
         : [`${method}'s parameters are counted as it makes them; its activations and compute are taken to be LoRA's`]),
       ...(format === 'int8' || format === 'nf4' ? [`${format} on the blocks' linear layers; the rest stays bf16`] : []),
       'activations are f32 and nothing is recomputed; the loss takes logits in chunks, never a tokens x vocabulary matrix',
-      `training step and server both hold ${batch} sequences of ${seq} tokens; keys and values are ${kvFormat}`,
+      `a training step and the server have ${batch} sequences of ${seq} tokens; keys and values are ${kvFormat}`,
+      ...(heldTokens === batch * seq
+        ? []
+        : [`of a training step, ${heldTokens} tokens are held at once (micro-batches)`]),
       'storage holds the base in 16 bit',
-      `time is for ${trainTokens} tokens with loss at every position, at ${gigaflops} GFLOP/s` +
-        (options.gigaflopsPerSecond === undefined ? ' (two AVX2 cores; measure yours with: espalier bench train)' : ''),
+      `time is for ${trainTokens} tokens with loss at every position, ${timeSource(calibrated !== undefined, options)}`,
     ],
   };
+}
+
+function programPart(machine: MachineFigures | undefined): Part {
+  const how = machine ? 'measured on this machine' : "the runtime, the program, a kernel's own buffers";
+  return { part: 'program', bytes: machine?.processBytes ?? PROCESS_BYTES, how };
+}
+
+/** What the time was computed from. */
+function timeSource(isCalibrated: boolean, { machine, gigaflopsPerSecond, method }: PlanOptions): string {
+  if (isCalibrated && machine) {
+    const known = ['lora', 'qlora', ...Object.keys(machine.methods)].includes(method ?? 'lora');
+    return (
+      `as this machine was measured to do on ${machine.base} (${machine.instructionSet}, ${machine.threads} threads, ` +
+      `${machine.measuredAt.slice(0, 10)})${known ? '' : `; ${method} itself was not measured`}`
+    );
+  }
+  const rate = `at ${gigaflopsPerSecond ?? DEFAULT_GIGAFLOPS} GFLOP/s`;
+  if (gigaflopsPerSecond !== undefined) return rate;
+  return `${rate} (two AVX2 cores; measure yours with: espalier bench train --calibrate)`;
 }
 
 function positive(param: string, value: number, max: number): number {

@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../model/index.ts';
-import type { Trainable } from './methods.ts';
-import { countParameters } from './parameters.ts';
+import type { BaseFormat, Trainable } from './methods.ts';
+import { passSeconds, type MachineFigures } from './machine.ts';
+import { passesOf, passWork, type StepShape } from './pass-work.ts';
 
 /** Floating point operations for each token; a multiply and an add are two. */
 export interface FlopsPerToken {
@@ -8,20 +9,15 @@ export interface FlopsPerToken {
   readonly backward: number;
 }
 
-/**
- * A training step's operations for each token. Forward is 2 for each weight that multiplies (blocks and head, not the
- * embedding table). Backward is 2 for the gradient of the inputs, and 2 more for the gradient of the weights only where
- * they are trained: a frozen base needs none. Attention adds 2 products with, on average, half of the `seq` tokens; its
- * backward is twice its forward.
- */
+/** A training step's operations for each token, as {@link passWork} counts them. */
 export function trainingFlops(config: ModelConfig, trainable: Trainable, seq: number): FlopsPerToken {
-  const weights = countParameters(config).linear + config.vocabSize * config.hiddenSize;
+  const work = passWork(config, trainable, 1, seq);
   const isFull = trainable.roles.length === 0;
-  const adapter = isFull ? 0 : trainable.parameters;
-  const attention = 2 * seq * config.numHeads * config.headWidth * config.numLayers;
+  const forwardShare = isFull ? 1 / 3 : 1 / 2;
+  const [base, attention, adapter] = [work.baseFlops, work.attentionFlops, work.adapterFlops].map((all) => all / seq);
   return {
-    forward: 2 * weights + 2 * adapter + attention,
-    backward: (isFull ? 4 : 2) * weights + 4 * adapter + 2 * attention,
+    forward: base * forwardShare + (attention + adapter) / 3,
+    backward: base * (1 - forwardShare) + ((attention + adapter) * 2) / 3,
   };
 }
 
@@ -36,5 +32,29 @@ export interface TimeBill {
 /** @param gigaflopsPerSecond what the machine does on products of the model's shapes, in 10^9 operations a second */
 export function timeBill(flopsPerToken: FlopsPerToken, tokens: number, gigaflopsPerSecond: number): TimeBill {
   const tokensPerSecond = (gigaflopsPerSecond * 1e9) / (flopsPerToken.forward + flopsPerToken.backward);
+  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds: tokens / tokensPerSecond };
+}
+
+/** A run of which a calibrated machine knows the time. */
+export interface TimedRun {
+  readonly config: ModelConfig;
+  readonly trainable: Trainable;
+  readonly method: string;
+  readonly format: BaseFormat;
+  readonly shape: StepShape;
+}
+
+/** The bill by a machine's own figures. @returns undefined when the base's format was not measured */
+export function calibratedTime(machine: MachineFigures, run: TimedRun, tokens: number): TimeBill | undefined {
+  const { config, trainable, shape } = run;
+  let stepSeconds = 0;
+  for (const sequences of passesOf(shape)) {
+    const seconds = passSeconds(machine, run, passWork(config, trainable, sequences, shape.seq));
+    if (seconds === undefined) return undefined;
+    stepSeconds += seconds;
+  }
+  const flopsPerToken = trainingFlops(config, trainable, shape.seq);
+  const tokensPerSecond = (shape.batch * shape.seq) / stepSeconds;
+  const gigaflopsPerSecond = (tokensPerSecond * (flopsPerToken.forward + flopsPerToken.backward)) / 1e9;
   return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds: tokens / tokensPerSecond };
 }

@@ -1,6 +1,6 @@
 import type { CompiledAdapter, TokenRows } from '../adapters/index.ts';
 import { assert, fail } from '../base/index.ts';
-import type { BaseModel, ModelConfig } from '../model/index.ts';
+import { normSites, type BaseModel, type ModelConfig } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
 import type { KvBlocks } from './cache/kv-blocks.ts';
 import type { Sequence } from './sequence.ts';
@@ -11,7 +11,7 @@ import type { Sequence } from './sequence.ts';
  */
 
 /** @throws ADAPTER_INVALID names what does not fit the base */
-export function checkAdapterRows({ virtual, tokenRows }: CompiledAdapter, config: ModelConfig): void {
+export function checkAdapterRows({ virtual, tokenRows, norms }: CompiledAdapter, config: ModelConfig): void {
   const { numLayers: L, numKeyValueHeads: G, headWidth: E, hiddenSize: D, vocabSize: V } = config;
   const check = (what: string, tensor: Tensor, expected: readonly number[]): void => {
     if (tensor.shape.length === expected.length && tensor.shape.every((size, i) => size === expected[i])) return;
@@ -27,6 +27,10 @@ export function checkAdapterRows({ virtual, tokenRows }: CompiledAdapter, config
   if (virtual?.kind === 'key-values') {
     check('virtual keys', virtual.keys_LNK, [L, virtual.count, G * E]);
     check('virtual values', virtual.values_LNK, [L, virtual.count, G * E]);
+  }
+  for (const { path, width } of norms ? normSites(config) : []) {
+    const gain = norms?.get(path);
+    if (gain) check(`gain of ${path}`, gain, [width]);
   }
   if (!tokenRows) return;
   check('token rows', tokenRows.rows_KD, [tokenRows.ids.length, D]);

@@ -27,6 +27,7 @@ export interface ReachedSequence {
 /** One forward pass over the rows of a plan, whatever adapters they use. Writes their keys and values into the cache. */
 export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: StepPlan): ReachedSequence[] {
   const rows = layOut(base, blocks, plan);
+  const hooks = spanHooks(rows.spans);
   const hidden = forward(
     g,
     base,
@@ -36,11 +37,11 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
       attend: attendCached(base, blocks, rows),
       ...(rows.ownInputs.length > 0 && { editInputs: (inputs) => replaceInputRows(inputs, rows.ownInputs) }),
     },
-    spanHooks(rows.spans),
+    hooks,
   );
-  if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows);
+  if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows, hooks);
   if (rows.lastRows.length === 0) return [];
-  const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows));
+  const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows), hooks);
   const { vocabSize: V, hiddenSize: D } = base.config;
   const logits = g.empty([rows.lastRows.length, V]);
   g.kernels.linearForward(logits.data, last.data, base.head, rows.lastRows.length, false);

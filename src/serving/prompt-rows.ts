@@ -1,5 +1,5 @@
 import { assert } from '../base/index.ts';
-import { headRows, type BaseModel } from '../model/index.ts';
+import { headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
 import { replaceTokenLogits } from './adapter-rows.ts';
 import { LogprobRow } from './sampling/logprobs.ts';
@@ -94,7 +94,13 @@ export interface PromptRow {
  * Hands each wanted row of a step to its request.
  * @param hidden [T, D], the residual stream of the step's rows
  */
-export function gatherPromptRows(g: Inference, base: BaseModel, hidden: Tensor, wanted: readonly PromptRow[]): void {
+export function gatherPromptRows(
+  g: Inference,
+  base: BaseModel,
+  hidden: Tensor,
+  wanted: readonly PromptRow[],
+  hooks: SiteHooks,
+): void {
   const { vocabSize: V, hiddenSize: D } = base.config;
   for (const hasLogits of [false, true]) {
     const alike = wanted.filter(({ rows }) => rows.wantsLogits === hasLogits);
@@ -105,6 +111,7 @@ export function gatherPromptRows(g: Inference, base: BaseModel, hidden: Tensor, 
         base,
         hidden,
         Int32Array.from(part, ({ row }) => row),
+        hooks,
       );
       const logits = hasLogits ? g.empty([part.length, V]) : undefined;
       if (logits) g.kernels.linearForward(logits.data, normed.data, base.head, part.length, false);

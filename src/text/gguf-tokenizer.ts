@@ -50,6 +50,15 @@ const SPLITTINGS: Readonly<Record<string, Splitting>> = {
  * @throws TOKENIZER_INVALID naming the file and the key; MODEL_UNSUPPORTED for a kind of tokenizer that is not byte-level BPE
  */
 export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>, where: string): Tokenizer {
+  const { json, roles } = readGgufTokenizer(metadata, where);
+  return new Tokenizer(json, roles, where);
+}
+
+/** The same as data. @throws what {@link tokenizerFromGguf} throws */
+export function readGgufTokenizer(
+  metadata: ReadonlyMap<string, unknown>,
+  where: string,
+): { readonly json: TokenizerJson; readonly roles: TokenRoles } {
   const model = metadata.get('tokenizer.ggml.model');
   if (model === undefined) invalid(where, 'has no tokenizer: the key tokenizer.ggml.model is missing');
   if (model !== 'gpt2') {
@@ -80,10 +89,10 @@ export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>, where:
     ignoreMerges: splitting.ignoreMerges,
     unkToken: null,
   };
-  return new Tokenizer(json, roles(metadata, splitting, tokens.length, where), where);
+  return { json, roles: rolesOf(metadata, splitting, tokens.length, where) };
 }
 
-function roles(
+function rolesOf(
   metadata: ReadonlyMap<string, unknown>,
   splitting: Splitting,
   vocabSize: number,

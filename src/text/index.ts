@@ -25,3 +25,4 @@ export { callBegin, callEnd, HERMES, LLAMA3_JSON, type ToolSyntax } from './tool
 export { ToolCallParser, type AnswerPart, type CallPart } from './tool-call-parser.ts';
 export { StreamDetokenizer } from './detokenize.ts';
 export { StopMatcher, type StopResult } from './stop-matcher.ts';
+export { writeTokenizerFiles } from './write-tokenizer.ts';

@@ -108,12 +108,12 @@ function readBounded(path: string, maxBytes: number): Uint8Array {
   return readFileSync(path);
 }
 
-function ggufMetadata(path: string): ReadonlyMap<string, unknown> {
+export function ggufMetadata(path: string): ReadonlyMap<string, unknown> {
   using file = openGguf(path);
   return file.metadata;
 }
 
-function isFolder(path: string): boolean {
+export function isFolder(path: string): boolean {
   return (
     statSync(path, { throwIfNoEntry: false })?.isDirectory() ??
     fail('FILE_NOT_FOUND', `${path}: there is no such file or folder`)

@@ -20,6 +20,7 @@ export interface LoadedExamples {
 /** The forms of data that an objective learns from; the first is the one that it is made for. */
 const FORMS: Readonly<Record<ObjectiveName, readonly TrainingFile['form'][]>> = {
   sft: ['chat', 'completion'],
+  distillation: ['chat', 'completion'],
   dpo: ['preference'],
   ipo: ['preference'],
   simpo: ['preference'],

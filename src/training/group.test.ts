@@ -55,7 +55,7 @@ function randomAdapter(rng: Rng): PeftConfig {
   const target_modules = TARGETS[rng.nextBelow(TARGETS.length)];
   const r = 1 + rng.nextBelow(9);
   const shared = { task_type: 'CAUSAL_LM', target_modules };
-  switch (rng.nextBelow(6)) {
+  switch (rng.nextBelow(9)) {
     case 0:
       return parsePeftConfig({ ...shared, peft_type: 'LORA', r, use_dora: true, lora_alpha: 16 }, 'dora');
     case 1:
@@ -65,6 +65,13 @@ function randomAdapter(rng: Rng): PeftConfig {
       );
     case 2:
       return parsePeftConfig({ ...shared, peft_type: 'LOHA', r, alpha: 8 }, 'loha');
+    case 3:
+      return parsePeftConfig(
+        { task_type: 'CAUSAL_LM', peft_type: 'LN_TUNING', target_modules: ['norm', 'input_layernorm'] },
+        'ln',
+      );
+    case 4:
+      return virtualTokens(rng);
     default:
       return {
         ...defaultLoraConfig(),
@@ -75,6 +82,26 @@ function randomAdapter(rng: Rng): PeftConfig {
         lora_bias: rng.nextBelow(2) === 0,
         target_modules,
       };
+  }
+}
+
+function virtualTokens(rng: Rng): PeftConfig {
+  const { hiddenSize, numLayers, numHeads, numKeyValueHeads, headWidth } = base.config;
+  const sizes = { token_dim: hiddenSize, num_layers: numLayers, num_attention_heads: numHeads };
+  const shared = { task_type: 'CAUSAL_LM', ...sizes, num_virtual_tokens: 1 + rng.nextBelow(5) };
+  const ofKeys = { token_dim: numKeyValueHeads * headWidth, num_attention_heads: numKeyValueHeads };
+  switch (rng.nextBelow(4)) {
+    case 0:
+      return parsePeftConfig({ ...shared, peft_type: 'PROMPT_TUNING' }, 'prompt tuning');
+    case 1:
+      return parsePeftConfig({ ...shared, peft_type: 'P_TUNING', encoder_hidden_size: 6 }, 'P-tuning');
+    case 2:
+      return parsePeftConfig({ ...shared, ...ofKeys, peft_type: 'PREFIX_TUNING' }, 'prefix tuning');
+    default:
+      return parsePeftConfig(
+        { ...shared, ...ofKeys, peft_type: 'PREFIX_TUNING', prefix_projection: true, encoder_hidden_size: 6 },
+        'prefix tuning with a projection',
+      );
   }
 }
 

@@ -1,11 +1,12 @@
 import { asEspalierError, assert, fail, type EspalierError } from '../base/index.ts';
-import { trainableMethodOf } from '../adapters/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { Tape, type BufferPool } from '../numeric/index.ts';
+import { trainedMethodOf } from './full-model.ts';
 import { joinBatches, type PackedBatch } from './pack.ts';
 import type { OpenStep, StepReport, TrainingRun } from './run.ts';
 import { spanHooks, type RunSpan } from './span-hooks.ts';
 import { groupStep, type BatchLoss } from './step.ts';
+import { withVirtualRows } from './virtual-rows.ts';
 
 /** What a pass did to a run. A run that is finished or has failed has left the group. */
 export type GroupEvent =
@@ -45,7 +46,7 @@ export class TrainingGroup {
     return this.#members.length;
   }
 
-  /** @throws CONFIG_INVALID for a run with another objective than sft */
+  /** @throws CONFIG_INVALID for a run with another objective than sft, and for one whose adapter has a part in the head */
   add(id: string, run: TrainingRun): void {
     const { name } = run.objective;
     if (name !== 'sft') {
@@ -53,6 +54,13 @@ export class TrainingGroup {
         'CONFIG_INVALID',
         `runs that are trained together have the objective sft, this one has ${name}: train it alone, with espalier train`,
         { param: 'objective' },
+      );
+    }
+    if (run.changesHead) {
+      fail(
+        'CONFIG_INVALID',
+        'runs that are trained together share the head, of which this adapter trains a part: train it alone, with espalier train',
+        { param: 'adapter' },
       );
     }
     assert(!this.#members.some((member) => member.id === id), `the group has one run ${id}`);
@@ -92,7 +100,7 @@ export class TrainingGroup {
         waiting.push(member);
         continue;
       }
-      const length = batch.tokenIds_T.length;
+      const length = batch.tokenIds_T.length + (open.hooks.numVirtual ?? 0) * batch.lossEnds_S.length;
       // Once somebody waits, nobody who stands behind may go first: a long micro-batch would never fit.
       if (mustWait || (taken.length > 0 && tokens + length > this.#maxTokens)) {
         waiting.push(member);
@@ -108,17 +116,20 @@ export class TrainingGroup {
 
   #train(taken: readonly { readonly member: Member; readonly batch: PackedBatch }[]): void {
     const spans: RunSpan[] = [];
+    const batches: PackedBatch[] = [];
     for (const { member, batch } of taken) {
       const begin = spans.at(-1)?.end ?? 0;
-      const sharesProduct = trainableMethodOf(member.run.config.adapter).sharesProduct ?? false;
+      const sharesProduct = trainedMethodOf(member.run.config.adapter).sharesProduct ?? false;
       assert(member.open, 'a member that trains has an open step');
-      spans.push({ begin, end: begin + batch.tokenIds_T.length, hooks: member.open.hooks, sharesProduct });
+      const { hooks } = member.open;
+      const laidOut = withVirtualRows(batch, hooks.numVirtual ?? 0);
+      batches.push(laidOut);
+      spans.push({ begin, end: begin + laidOut.tokenIds_T.length, hooks, sharesProduct });
     }
     const parameters = taken.flatMap(({ member }) => member.run.parameters);
     // It changes no bit of anybody's gradients.
     const recompute = taken.some(({ member }) => member.run.config.recompute);
     const tape = new Tape(this.#base.kernels, this.#pool, parameters, { recompute });
-    const batches = taken.map(({ batch }) => batch);
     const losses = groupStep(tape, this.#base, spanHooks(spans), joinBatches(batches), batches);
     for (const [index, { member }] of taken.entries()) member.losses.push(losses[index]);
   }

@@ -6,6 +6,7 @@
  * Throws: CONFIG_INVALID DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
 export { countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
+export type { TeacherSource } from './teacher.ts';
 export { STOP } from './messages.ts';
 export type {
   FromGroup,
@@ -31,6 +32,7 @@ export {
 } from './pack.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
+export { FULL_CONFIG, isFull, trainedMethodOf, type FullConfig, type TrainedConfig } from './full-model.ts';
 export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';
 export { TrainingGroup, type GroupEvent } from './group.ts';
 export { evaluateStep, trainStep, type BatchLoss } from './step.ts';

@@ -1,14 +1,18 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
-import { type Clock, fail } from '../base/index.ts';
-import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
-import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
-import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
-import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
+import { fail, sweepUnfinishedFiles, type Clock } from '../base/index.ts';
+import { digestOfTensors, numVirtualTokens } from '../formats/index.ts';
+import { writeArtefact, type AdapterTensors, type WrittenArtefact } from '../adapters/index.ts';
+import { baseTensors, openBase, writeModelFolder, type BaseModel } from '../model/index.ts';
+import { loadNativeKernels, type BufferPool, type Floats } from '../numeric/index.ts';
+import { openChatRenderer, writeTokenizerFiles, type ChatRenderer } from '../text/index.ts';
+import { FULL_CONFIG, isFull } from './full-model.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
 import { TrainingRun } from './run.ts';
+import type { Teacher } from './objectives/distillation.ts';
+import { openTeacher } from './teacher.ts';
 import { SampleTaker } from './sample-taker.ts';
 
 /** Beside the adapter's files: what is known of the run that made it. It is no part of the adapter. */
@@ -32,14 +36,22 @@ export interface PreparedRun {
 }
 
 /** @param pool see {@link TrainingRun} @throws DATA_INVALID CONFIG_INVALID CHECKPOINT_INVALID TARGET_UNMATCHED */
-export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRenderer, pool?: BufferPool): PreparedRun {
+export function prepareRun(
+  job: TrainJob,
+  base: BaseModel,
+  renderer: ChatRenderer,
+  pool?: BufferPool,
+  teacher?: Teacher,
+): PreparedRun {
   const objective = job.config.objective?.name ?? 'sft';
   const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
-  const data = loadRunData(sources, renderer, base.config.contextLength);
+  const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
   const { train, valid } = data;
-  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
+  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool, teacher);
   const folder = job.keeping?.folder ?? job.output;
   mkdirSync(folder, { recursive: true });
+  const runFolder = join(job.output, RUN_FOLDER);
+  for (const one of [folder, job.output, runFolder, join(runFolder, LAST_FOLDER)]) sweepUnfinishedFiles(one);
   const checkpointPath = join(folder, 'checkpoint.safetensors');
   const identity = {
     base: `${base.digest} in ${base.format}`,
@@ -89,7 +101,10 @@ export async function runJob(
 ): Promise<void> {
   const kernels = loadNativeKernels(job.threads === undefined ? {} : { threads: job.threads });
   const base = openBase(job.base, kernels);
-  const prepared = prepareRun(job, base, openChatRenderer(job.base.path));
+  const renderer = openChatRenderer(job.base.path);
+  const student = { open: job.base, base, tokenizer: renderer.tokenizer };
+  const teacher = job.teacher && openTeacher(job.teacher, student, kernels);
+  const prepared = prepareRun(job, base, renderer, undefined, teacher);
   const { run, checkpointPath, identity, sampleTaker } = prepared;
   const { keeping } = job;
   send({ type: 'started', started: prepared.started });
@@ -163,13 +178,20 @@ function writeAdapter(
   run: TrainingRun,
   values: readonly Float32Array[],
 ): WrittenArtefact {
-  const trained = run.parameters.map(({ name, value }, index) => {
-    const data = values[index];
-    return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
-  });
-  const tensors = new Map([...run.frozen, ...trained]);
-  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
+  const { adapter } = job.config;
+  const tensors = run.artefact(values);
+  if (isFull(adapter)) return writeModel(folder, job, base, tensors);
+  const config = { ...adapter, base_model_name_or_path: job.baseModelName };
   return writeArtefact(folder, { config, tensors }, base.digest);
+}
+
+/** A Hugging Face folder that needs no base. */
+function writeModel(folder: string, job: TrainJob, base: BaseModel, tensors: AdapterTensors): WrittenArtefact {
+  const origin = job.base.path;
+  const read = (name: string): Floats => tensors.get(name)?.data ?? fail('INTERNAL', `the model has no ${name}`);
+  const sizeBytes = writeModelFolder(folder, { origin, config: base.config, dtype: 'f32', read });
+  writeTokenizerFiles(origin, folder);
+  return { digest: digestOfTensors(tensors, { base: base.digest, config: FULL_CONFIG }), sizeBytes };
 }
 
 /** Writes the adapter of a run that is done. */

@@ -2,6 +2,7 @@ import type { Problem, RemoteError } from '../base/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
 import type { OverlapReport } from './overlap.ts';
 import type { Evaluation, RunConfig, StepReport } from './run.ts';
+import type { TeacherSource } from './teacher.ts';
 
 /** What a training process is told to do. */
 export interface TrainJob {
@@ -16,6 +17,8 @@ export interface TrainJob {
   /** Held-out prompts that are answered at every evaluation, to be looked at. */
   readonly samples: number;
   readonly resume: boolean;
+  /** Of a distillation. */
+  readonly teacher?: TeacherSource | undefined;
   /** For runs that somebody watches and may have to repeat. */
   readonly keeping?: TrainKeeping | undefined;
   /** Written as base_model_name_or_path: how other tools find the base. */

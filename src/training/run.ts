@@ -1,10 +1,10 @@
 import { assert, fail, Rng, type RngState } from '../base/index.ts';
-import { trainableMethodOf } from '../adapters/index.ts';
-import type { PeftConfig } from '../formats/index.ts';
 import type { BaseModel, SiteHooks } from '../model/index.ts';
 import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
+import { trainedMethodOf, type TrainedConfig } from './full-model.ts';
 import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
 import { MetricMeans } from './metric-means.ts';
+import type { Teacher } from './objectives/distillation.ts';
 import { makeObjective } from './objectives/index.ts';
 import type { Objective, ObjectiveConfig } from './objectives/objective.ts';
 import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
@@ -14,7 +14,9 @@ import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 
 /** What decides a run's bytes, together with the base and the data. */
 export interface RunConfig {
-  readonly adapter: PeftConfig;
+  readonly adapter: TrainedConfig;
+  /** Tokens that virtual ones begin as, where the adapter's config says that they begin as a text. */
+  readonly initialTokenIds?: readonly number[];
   /** Supervised fine-tuning when missing. */
   readonly objective?: ObjectiveConfig;
   /** Optimizer steps in all; null means as many as `epochs` take. */
@@ -115,18 +117,21 @@ export class TrainingRun {
   readonly #inference: Inference;
   #order: { readonly epoch: number; readonly groups: readonly (readonly TokenExample[])[] };
 
-  /** @param pool buffers, which runs of one thread may share: none is held between two steps */
-  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool()) {
+  /**
+   * @param pool buffers, which runs of one thread may share: none is held between two steps
+   * @param teacher of a distillation
+   */
+  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool(), teacher?: Teacher) {
     if (data.train.length === 0) fail('DATA_INVALID', 'there are no training examples');
     this.config = config;
     this.#base = base;
     this.#data = data;
-    const method = trainableMethodOf(config.adapter);
+    const method = trainedMethodOf(config.adapter);
     const frozen = new Map<string, Tensor>();
-    this.parameters = method.parameters(config.adapter, base.sites).flatMap((parameter): Parameter[] => {
+    this.parameters = method.parameters(base.sites, base.config).flatMap((parameter): Parameter[] => {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
-      method.initialise(config.adapter, parameter, value.data, Rng.fromSeed(config.seed, name), base);
+      method.initialise(parameter, value.data, Rng.fromSeed(config.seed, name), base, config.initialTokenIds);
       if (!parameter.isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
       frozen.set(name, value);
       return [];
@@ -135,7 +140,7 @@ export class TrainingRun {
     this.moments = zeroMoments(this.parameters);
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
-    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference);
+    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference, teacher);
     this.#order = this.#epochOrder(0);
     this.totalSteps = config.maxSteps ?? this.#countSteps();
     this.state = {
@@ -183,10 +188,11 @@ export class TrainingRun {
     if (this.#order.epoch !== state.epoch) this.#order = this.#epochOrder(state.epoch);
     const examples = this.#order.groups[state.cursor];
     const dropoutRng = Rng.fromState(state.dropoutRng);
-    const batches = groupByTokens(lengthsOf(examples), config.microBatchTokens)
+    const hooks = this.#hooks(dropoutRng);
+    const batches = groupByTokens(lengthsOf(examples, hooks), config.microBatchTokens)
       .map(([begin, end]) => this.objective.pack(examples.slice(begin, end)))
       .filter(({ weightSum }) => weightSum !== 0);
-    return { batches, hooks: this.#hooks(dropoutRng), dropoutRng };
+    return { batches, hooks, dropoutRng };
   }
 
   /** Applies the gradients that the step's micro-batches left, and evaluates if it is time. @throws TRAINING_DIVERGED */
@@ -249,7 +255,7 @@ export class TrainingRun {
     const hooks = this.#hooks(undefined);
     let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
     const metrics = new MetricMeans();
-    for (const [begin, end] of groupByTokens(lengthsOf(examples), this.config.microBatchTokens)) {
+    for (const [begin, end] of groupByTokens(lengthsOf(examples, hooks), this.config.microBatchTokens)) {
       const batch = this.objective.pack(examples.slice(begin, end));
       if (batch.weightSum === 0) continue;
       const loss = evaluateStep(this.#inference, this.#base, hooks, batch, this.objective);
@@ -260,6 +266,11 @@ export class TrainingRun {
       numTargets += loss.numTargets;
     }
     return { loss: lossSum / weightSum, accuracy: numTop / numTargets, metrics: metrics.means };
+  }
+
+  /** Whether its logits are not those of the base's head. */
+  get changesHead(): boolean {
+    return this.#hooks(undefined).head !== undefined;
   }
 
   /** What the adapter as it is now answers to prompts: token ids, greedily. */
@@ -289,9 +300,20 @@ export class TrainingRun {
     return evaluation;
   }
 
-  #hooks(dropoutRng: Rng | undefined) {
+  /** The artefact's tensors for these values of the parameters, in their order. */
+  artefact(values: readonly Float32Array[]): ReadonlyMap<string, Tensor> {
+    const trained = this.parameters.map(({ name, value: { shape } }, index): [string, Tensor] => {
+      const data = values[index];
+      return [name, { shape, data: data ?? fail('INTERNAL', `no value for ${name}`) }];
+    });
+    const tensors = new Map([...this.frozen, ...trained]);
+    const { adapter } = this.config;
+    return trainedMethodOf(adapter).fold?.(this.#base, tensors) ?? tensors;
+  }
+
+  #hooks(dropoutRng: Rng | undefined): SiteHooks {
     const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
-    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base, tensors, { dropoutRng });
+    return trainedMethodOf(this.config.adapter).bind(this.#base, tensors, { dropoutRng });
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */
@@ -308,6 +330,7 @@ export class TrainingRun {
   }
 }
 
-function lengthsOf(examples: readonly TokenExample[]): number[] {
-  return examples.map(({ tokenIds }) => tokenIds.length);
+/** Rows of each example: its tokens, and the virtual ones before each of its sequences. */
+function lengthsOf(examples: readonly TokenExample[], { numVirtual = 0 }: { numVirtual?: number } = {}): number[] {
+  return examples.map(({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1));
 }

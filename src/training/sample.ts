@@ -1,5 +1,5 @@
-import { forward, headRows, type Attend, type BaseModel, type SiteHooks } from '../model/index.ts';
-import { frozenLinear, type Inference, type PagedRows } from '../numeric/index.ts';
+import { forward, headRows, logitsAt, type Attend, type BaseModel, type SiteHooks } from '../model/index.ts';
+import type { Inference, PagedRows } from '../numeric/index.ts';
 
 export interface SamplingLimits {
   /** Tokens of an answer, at most; fewer where the model's context ends. */
@@ -29,16 +29,17 @@ export function continueGreedily(
   { maxTokens, stopTokenIds }: SamplingLimits,
 ): number[][] {
   const { numLayers, numKeyValueHeads: G, headWidth: E, contextLength } = base.config;
-  const blockSize = Math.max(...prompts.map(({ length }) => Math.min(length + maxTokens, contextLength)));
+  const numVirtual = hooks.numVirtual ?? 0;
+  const blockSize = Math.max(...prompts.map(({ length }) => Math.min(numVirtual + length + maxTokens, contextLength)));
   const caches = Array.from({ length: numLayers }, () => {
     const size = prompts.length * blockSize * G * E;
     return { k: new Float32Array(size), v: new Float32Array(size) };
   });
   const continuations = prompts.map((prompt): Continuation => ({
-    tokenIds: [...prompt],
-    numPrompt: prompt.length,
+    tokenIds: [...new Int32Array(numVirtual), ...prompt],
+    numPrompt: numVirtual + prompt.length,
     numComputed: 0,
-    isDone: prompt.length === 0 || prompt.length >= contextLength,
+    isDone: prompt.length === 0 || numVirtual + prompt.length >= contextLength,
   }));
   while (continuations.some(({ isDone }) => !isDone)) {
     const { paged, tokenIds_T, positions_T, lastRows, active } = layOut(continuations, blockSize);
@@ -50,7 +51,7 @@ export function continueGreedily(
       return out;
     };
     const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
-    const logits = frozenLinear(g, headRows(g, base, hidden, lastRows), base.head);
+    const logits = logitsAt(g, base, headRows(g, base, hidden, lastRows, hooks), hooks);
     const best = new Int32Array(active.length);
     g.kernels.argmaxRows(best, logits.data, active.length);
     g.endStep();

@@ -1,4 +1,5 @@
-import type { LinearSite, SiteHooks } from '../model/index.ts';
+import { assert } from '../base/index.ts';
+import type { InputRows, LinearSite, SiteHooks } from '../model/index.ts';
 import { joinRows, type Graph, type Tensor } from '../numeric/index.ts';
 
 /** Rows begin..end of a packed batch belong to one run. */
@@ -18,11 +19,60 @@ export interface RunSpan {
 export function spanHooks(spans: readonly RunSpan[]): SiteHooks {
   const stretches = stretchesOf(spans);
   return {
+    ...partHooks(spans),
     linear(g, site, x, base) {
       const outputs = stretches.map((stretch) => stretchLinear(g, site, x, base, stretch));
       return outputs.length === 1 ? outputs[0] : joinRows(g, outputs);
     },
   };
+}
+
+/** What runs change outside of linear layers: each its own rows. */
+function partHooks(spans: readonly RunSpan[]): Pick<SiteHooks, 'embed' | 'keyValues' | 'norm'> {
+  assert(
+    spans.every(({ hooks }) => !hooks.head),
+    'runs of a group share the head',
+  );
+  const rowsOf = ({ tokenIds_T, positions_T }: InputRows, { begin, end }: RunSpan): InputRows => ({
+    tokenIds_T: tokenIds_T.subarray(begin, end),
+    positions_T: positions_T.subarray(begin, end),
+  });
+  const isAny = (name: 'embed' | 'keyValues' | 'norm'): boolean => spans.some(({ hooks }) => hooks[name] !== undefined);
+  return {
+    ...(isAny('embed') && {
+      embed(g, rows, x) {
+        for (const span of spans) span.hooks.embed?.(g, rowsOf(rows, span), g.rows(x, span.begin, span.end));
+      },
+    }),
+    ...(isAny('keyValues') && {
+      keyValues(g, layer, rows, k, v) {
+        for (const span of spans) {
+          const [own, { begin, end }] = [rowsOf(rows, span), span];
+          span.hooks.keyValues?.(g, layer, own, g.rows(k, begin, end), g.rows(v, begin, end));
+        }
+      },
+    }),
+    ...(isAny('norm') && {
+      norm(g, site, x, base, packedRows) {
+        const parts = spans.flatMap((span): Tensor[] => {
+          const [begin, end] = placesOf(span, packedRows);
+          if (begin === end) return [];
+          const rows = begin === 0 && end === x.shape[0] ? x : g.rows(x, begin, end);
+          return [span.hooks.norm ? span.hooks.norm(g, site, rows, base) : base(rows)];
+        });
+        return parts.length === 1 ? parts[0] : joinRows(g, parts);
+      },
+    }),
+  };
+}
+
+/** Where a run's rows stand among `packedRows`, which rise; all rows stand in their own places. */
+function placesOf({ begin, end }: RunSpan, packedRows: Int32Array | undefined): readonly [number, number] {
+  if (!packedRows) return [begin, end];
+  const first = packedRows.findIndex((row) => row >= begin);
+  const after = packedRows.findIndex((row) => row >= end);
+  const length = packedRows.length;
+  return [first === -1 ? length : first, after === -1 ? length : after];
 }
 
 /** Neighbours that share their product, or one run that does not. */

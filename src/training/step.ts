@@ -1,8 +1,9 @@
-import { attendPacked, forward, headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
+import { attendPacked, forward, headOf, headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
 import { linearCrossEntropy, type Graph, type Inference, type Tape, type Tensor } from '../numeric/index.ts';
 import type { Objective, ObjectiveLoss } from './objectives/objective.ts';
 import { supervised } from './objectives/supervised.ts';
 import type { PackedBatch } from './pack.ts';
+import { withVirtualRows } from './virtual-rows.ts';
 
 /** Sums over a batch; whoever has all batches of a step divides once. */
 export interface BatchLoss extends Omit<ObjectiveLoss, 'lossSum'> {
@@ -28,8 +29,8 @@ export function trainStep(
 }
 
 /**
- * {@link trainStep} with the supervised loss, for batches that were joined into one.
- * @param joined the `batches` in their order
+ * {@link trainStep} with the supervised loss and the base's head, for batches that were joined into one.
+ * @param joined the `batches` in their order, each with its run's virtual rows
  * @returns the loss of each, to the bit what it is alone
  */
 export function groupStep(
@@ -82,7 +83,8 @@ function batchLoss(
   batch: PackedBatch,
   objective: Objective,
 ): ObjectiveLoss {
-  return objective.loss(g, lossRows(g, base, hooks, batch), base.head, batch);
+  const rows = lossRows(g, base, hooks, withVirtualRows(batch, hooks.numVirtual ?? 0));
+  return objective.loss(g, rows, headOf(base, hooks), batch);
 }
 
 /** The head's input at the batch's `lossRows_N`, [N, D]. */
@@ -90,5 +92,5 @@ function lossRows(g: Graph, base: BaseModel, hooks: SiteHooks, batch: PackedBatc
   const { tokenIds_T, positions_T } = batch;
   const attend = attendPacked(base.config, batch.segmentStarts_T);
   const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
-  return headRows(g, base, hidden, batch.lossRows_N);
+  return headRows(g, base, hidden, batch.lossRows_N, hooks);
 }

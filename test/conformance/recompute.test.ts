@@ -35,7 +35,7 @@ function step(base: BaseModel, recompute: boolean): Step {
     target_modules: ['q_proj', 'o_proj', 'down_proj'],
   };
   const method = trainableMethodOf(config);
-  const parameters = method.parameters(config, base.sites).map(({ name, shape }): Parameter => {
+  const parameters = method.parameters(config, base.sites, base.config).map(({ name, shape }): Parameter => {
     const rng = Rng.fromSeed(7, name);
     const size = shape.reduce((product, length) => product * length, 1);
     // B is not zero: every parameter's gradient counts.
@@ -59,7 +59,7 @@ function step(base: BaseModel, recompute: boolean): Step {
     losses,
     gradients: parameters.map(({ gradient }) => gradient.data as Float32Array),
     generator: dropoutRng.state,
-    peakBytes: pool.peakLentBytes,
+    peakBytes: pool.peakBytes,
   };
 }
 

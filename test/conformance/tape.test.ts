@@ -20,7 +20,7 @@ const SAMPLES = 4;
 function makeParameters(base: BaseModel, rng: Rng): Parameter[] {
   const config = { ...defaultLoraConfig(), r: 2, lora_alpha: 4, target_modules: 'all-linear' };
   return trainableMethodOf(config)
-    .parameters(config, base.sites)
+    .parameters(config, base.sites, base.config)
     .map(({ name, shape }) => {
       const size = shape.reduce((product, length) => product * length, 1);
       const data = Float64Array.from({ length: size }, () => 0.2 * rng.nextNormal());

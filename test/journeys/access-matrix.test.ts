@@ -113,6 +113,26 @@ const ROWS: readonly Row[] = [
   },
   { method: 'GET', route: '/api/usage', statuses: [...shut, 200, 200, 200, 200, 200] },
   { method: 'GET', route: '/api/audit', statuses: [...shut, 200, 403, 403, 200, 200] },
+  { method: 'GET', route: '/api/session', statuses: [...shut, 200, 200, 200, 200, 200] },
+  { method: 'GET', route: '/api/traffic', statuses: [...shut, 200, 200, 200, 200, 200] },
+  {
+    method: 'GET',
+    route: '/api/adapters',
+    path: '/api/adapters?tenant=acme',
+    statuses: [...shut, 404, 200, 200, 200, 200],
+  },
+  {
+    method: 'GET',
+    route: '/api/adapters/{name}',
+    path: '/api/adapters/acme/reply',
+    statuses: [...shut, 404, 200, 200, 200, 200],
+  },
+  {
+    method: 'POST',
+    route: '/api/data/check',
+    body: { file: 'acme-file', model: 'tiny' },
+    statuses: [...shut, 404, 403, 200, 200, 200],
+  },
   // Files, uploads and jobs are a tenant's: an operator's key has none of its own.
   {
     method: 'GET',
@@ -414,7 +434,10 @@ test('what another tenant is told of acme’s things is what it is told of nothi
       .replaceAll(/"(created|created_at|expires_at|last_used)":\d+/g, '"$1":0')
       .replaceAll(/upload_\w{20,}/g, 'upload')
       // It grows by what the questions themselves change.
-      .replace(/^(GET \/api\/audit): .*$/, '$1');
+      .replace(/^(GET \/api\/audit): .*$/, '$1')
+      // Its own requests, of which there are more the second time.
+      .replace(/^(GET \/api\/traffic: .*"data":)\[.*\]\}$/, '$1[]}')
+      .replaceAll(/"(from|to)":\d+/g, '"$1":0');
   const [real, unreal] = [await bodies('acme'), await bodies('nobody')];
   assert.deepEqual(real.map(withoutTimes), unreal.map(withoutTimes));
   assert.ok(real.every((text) => text.startsWith('GET /openapi.json') || !text.includes('acme')));

@@ -40,6 +40,7 @@ test('the package has the compiled program, its types and its kernels, and nothi
   const files = globSync('**/*', { cwd: installed, exclude: ['node_modules/**'] });
   const addon = `native/espalier.${process.platform}-${process.arch}.node`;
   const needed = [
+    'console/dist/index.html',
     'dist/index.js',
     'dist/index.d.ts',
     'dist/cli/main.js',
@@ -51,7 +52,8 @@ test('the package has the compiled program, its types and its kernels, and nothi
   for (const path of [...needed, ...documents]) assert.ok(files.includes(path), `${path} is in the package`);
   const foreign = files.filter(
     (path) =>
-      !/^(dist|native)$/.test(path) &&
+      !/^(dist|native|console|console\/dist|console\/dist\/assets)$/.test(path) &&
+      !/^console\/dist\/(index\.html|licenses\.md|assets\/[\w.-]+\.(js|css|svg))$/.test(path) &&
       !/^native\/espalier\.[\w-]+\.node$/.test(path) &&
       !/^dist(\/[a-z0-9-]+)*(\/[a-z0-9-]+(\.d\.ts|\.js))?$/.test(path) &&
       !documents.includes(path),
@@ -118,13 +120,16 @@ const status: number = health.status;
 // @ts-expect-error a model must be named
 const asked: Promise<ChatCompletion> = client.call('createChatCompletion', { body: { messages: [] } });
 const refused = await asked.catch((error: unknown) => (error instanceof ApiError ? error.status : error));
+const page = await fetch(server.url);
 let code: string | undefined;
 try {
   await trainAdapter(config, { ...options, data: 'no-such-file.jsonl' });
 } catch (error) {
   if (error instanceof EspalierError) code = error.code;
 }
-console.log(JSON.stringify({ name, steps, health: status, refused, code, wrong: wrong.method }));
+console.log(
+  JSON.stringify({ name, steps, health: status, page: await page.text(), refused, code, wrong: wrong.method }),
+);
 `;
 
 test('a TypeScript program type-checks against it and runs', async () => {
@@ -154,4 +159,5 @@ test('a TypeScript program type-checks against it and runs', async () => {
     [1, 'ok', 401, 'FILE_NOT_FOUND', 'nonsense'],
   );
   assert.equal(typeof said['name'], 'string');
+  assert.match(String(said['page']), /<title>Espalier<\/title>/, 'the console is served');
 });

@@ -7,7 +7,7 @@ import type { DryRun, EvaluateReport, RepeatedOutcome, TrainOutcome } from '../.
 import { digestOfFile } from '../../src/formats/index.ts';
 import { onlyDocument, run, runJson, TemporaryFolder, type ProgramOptions } from '../support/processes.ts';
 import { writeTinyBase } from '../support/tiny-base.ts';
-import { writeChats } from '../support/training-files.ts';
+import { writeChats, writePairs } from '../support/training-files.ts';
 
 const folder = new TemporaryFolder();
 const home = folder.join('home');
@@ -27,15 +27,6 @@ before(async () => {
   writePairs(pairs, 40);
 });
 after(() => folder[Symbol.dispose]());
-
-function writePairs(path: string, count: number): void {
-  const lines = Array.from({ length: count }, (_, i) => ({
-    prompt: `plum ${i} or quince`,
-    chosen: `quince ${'fig '.repeat(i % 4)}`.trim(),
-    rejected: `plum ${'wall '.repeat(i % 3)}`.trim(),
-  }));
-  writeFileSync(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
-}
 
 function trainArgs(output: string, changes: Readonly<Record<string, string>> = {}): string[] {
   const options = {

@@ -56,6 +56,8 @@ def run(job: dict) -> dict:
     torch.set_num_threads(job.get("threads", 2))
     torch.manual_seed(job.get("seed", 0))
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **job["lora"])).eval()
+    # Its own is the folder that it was opened from, and an adapter names a model.
+    model.peft_config["default"].base_model_name_or_path = "base"
     model.save_pretrained(output / "initial", save_embedding_layers=False)
     results = train(model, job["batches"], TrainingSettings(**job["settings"]), tuple(job.get("recordGradientsAt", ())))
     save_gradients(results, output)

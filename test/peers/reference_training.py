@@ -63,6 +63,8 @@ def weighted_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor], softma
     logits = model(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], position_ids=positions, use_cache=False
     ).logits
+    # Prompt tuning returns the logits of its virtual tokens too, which stand in front.
+    logits = logits[:, -batch["input_ids"].shape[1] :]
     wide = torch.float64 if softmax == "f64" or logits.dtype == torch.float64 else torch.float32
     nll = functional.cross_entropy(
         logits[:, :-1].reshape(-1, logits.shape[-1]).to(wide), batch["input_ids"][:, 1:].reshape(-1), reduction="none"

@@ -1,5 +1,15 @@
-import { attendPacked, baseHooks, forward, headRows, type BaseModel, type SiteHooks } from '../../src/model/index.ts';
-import { BufferPool, Inference, type Floats } from '../../src/numeric/index.ts';
+import {
+  attendPacked,
+  baseHooks,
+  forward,
+  headRows,
+  logitsAt,
+  type BaseModel,
+  type SiteHooks,
+} from '../../src/model/index.ts';
+import { BufferPool, Inference, type Floats, type Tensor } from '../../src/numeric/index.ts';
+import { packExamples } from '../../src/training/pack.ts';
+import { withVirtualRows } from '../../src/training/virtual-rows.ts';
 
 /** Logits of every position of each sequence, all sequences packed into one forward pass. */
 export function forwardLogits(
@@ -7,37 +17,41 @@ export function forwardLogits(
   sequences: readonly (readonly number[])[],
   hooks: SiteHooks = baseHooks,
 ): Floats[] {
-  const g = new Inference(base.kernels, new BufferPool(base.kernels.name === 'reference' ? 'f64' : 'f32'));
-  const tokenIds_T = Int32Array.from(sequences.flat());
-  const positions_T = Int32Array.from(sequences.flatMap((ids) => ids.map((_, position) => position)));
-  const starts: number[] = [];
-  for (const ids of sequences) starts.push(...ids.map(() => tokenIdsBefore(sequences, ids)));
-  const attend = attendPacked(base.config, Int32Array.from(starts));
-  const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
-  const rows = headRows(g, base, hidden, Int32Array.from(tokenIds_T.keys()));
+  const g = inference(base);
+  const logits = logitsAt(g, base, packedRows(g, base, sequences, hooks), hooks);
   const { vocabSize: V } = base.config;
-  const logits = g.empty([tokenIds_T.length, V]);
-  base.kernels.linearForward(logits.data, rows.data, base.head, tokenIds_T.length, false);
-  return sequences.map((ids) => {
-    const begin = tokenIdsBefore(sequences, ids) * V;
-    return logits.data.slice(begin, begin + ids.length * V);
+  let begin = 0;
+  return sequences.map(({ length }) => {
+    const values = logits.data.slice(begin, begin + length * V);
+    begin += length * V;
+    return values;
   });
 }
 
 /** The normalised final hidden states of one sequence, [T, D]. */
 export function forwardHidden(base: BaseModel, tokenIds: readonly number[], hooks: SiteHooks = baseHooks): Floats {
-  const g = new Inference(base.kernels, new BufferPool(base.kernels.name === 'reference' ? 'f64' : 'f32'));
-  const positions_T = Int32Array.from(tokenIds.keys());
-  const attend = attendPacked(base.config, new Int32Array(tokenIds.length));
-  const hidden = forward(g, base, { tokenIds_T: Int32Array.from(tokenIds), positions_T, attend }, hooks);
-  return headRows(g, base, hidden, positions_T).data.slice();
+  return packedRows(inference(base), base, [tokenIds], hooks).data.slice();
 }
 
-function tokenIdsBefore(sequences: readonly (readonly number[])[], wanted: readonly number[]): number {
-  let before = 0;
-  for (const ids of sequences) {
-    if (ids === wanted) return before;
-    before += ids.length;
-  }
-  throw new Error('not one of the sequences');
+function inference({ kernels }: BaseModel): Inference {
+  return new Inference(kernels, new BufferPool(kernels.name === 'reference' ? 'f64' : 'f32'));
+}
+
+/** The head's input at every token of the sequences. */
+function packedRows(
+  g: Inference,
+  base: BaseModel,
+  sequences: readonly (readonly number[])[],
+  hooks: SiteHooks,
+): Tensor {
+  const packed = packExamples(
+    sequences.map((ids) => ({ tokenIds: Int32Array.from(ids), lossWeights: new Float32Array(ids.length) })),
+  );
+  const batch = withVirtualRows(
+    { ...packed, lossRows_N: Int32Array.from(packed.tokenIds_T.keys()) },
+    hooks.numVirtual ?? 0,
+  );
+  const { tokenIds_T, positions_T, lossRows_N } = batch;
+  const attend = attendPacked(base.config, batch.segmentStarts_T);
+  return headRows(g, base, forward(g, base, { tokenIds_T, positions_T, attend }, hooks), lossRows_N, hooks);
 }

@@ -10,7 +10,7 @@ const started: Worker[] = [];
 class WatchedWorker extends threads.Worker {
   constructor(...args: ConstructorParameters<typeof threads.Worker>) {
     super(...args);
-    started.push(this);
+    if (String(args[0]).endsWith('/serving/worker.ts')) started.push(this);
   }
 }
 

@@ -63,6 +63,10 @@ export class Program implements AsyncDisposable {
     });
   }
 
+  get hasEnded(): boolean {
+    return this.#isOver;
+  }
+
   get pid(): number {
     if (this.#child.pid === undefined) throw new Error('the process did not start');
     return this.#child.pid;

@@ -2,6 +2,7 @@ import { trainableMethodOf, type Adapter } from '../../src/adapters/index.ts';
 import type { BaseModel } from '../../src/model/index.ts';
 import { BufferPool, Inference, Tape, type Parameter, type Tensor } from '../../src/numeric/index.ts';
 import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
+import type { Teacher } from '../../src/training/objectives/distillation.ts';
 import { makeObjective } from '../../src/training/objectives/index.ts';
 import type { ObjectiveConfig } from '../../src/training/objectives/objective.ts';
 import type { PackedBatch, TokenExample } from '../../src/training/pack.ts';
@@ -30,6 +31,8 @@ export interface Replay {
   readonly settings: ReplaySettings;
   /** Default: supervised fine-tuning. */
   readonly objective?: ObjectiveConfig;
+  /** Of a distillation. */
+  readonly teacher?: Teacher;
   /** Default: a step is one packed batch. */
   readonly microBatches?: (examples: readonly TokenExample[]) => PackedBatch[];
   /** @param step counted from 1 */
@@ -48,19 +51,22 @@ export function replayTraining(
 ): { steps: ReplayedStep[]; trained: Adapter } {
   const { config } = initial;
   const method = trainableMethodOf(config);
-  const isFrozen = new Map(method.parameters(config, base.sites).map((spec) => [spec.name, spec.isFrozen ?? false]));
+  const specs = method.parameters(config, base.sites, base.config);
+  const isFrozen = new Map(specs.map((spec) => [spec.name, spec.isFrozen ?? false]));
   const parameters: Parameter[] = [];
   const tensors = new Map<string, Tensor>();
   for (const [name, { shape, data }] of initial.tensors) {
     const value = { shape, data: Float32Array.from(data) };
     tensors.set(name, value);
-    if (!isFrozen.get(name)) parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
+    // PEFT saves the rows of a tied head twice.
+    if (isFrozen.get(name) === false)
+      parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
   }
   const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
   const moments = zeroMoments(parameters);
   const inference = new Inference(base.kernels, new BufferPool());
-  const objective = makeObjective(replay.objective ?? { name: 'sft' }, base, inference);
+  const objective = makeObjective(replay.objective ?? { name: 'sft' }, base, inference, replay.teacher);
   const optimizer = {
     beta1: replay.settings.betas[0],
     beta2: replay.settings.betas[1],

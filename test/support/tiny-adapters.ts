@@ -1,4 +1,4 @@
-import { trainableMethodOf, writeArtefact, type Adapter } from '../../src/adapters/index.ts';
+import { loraParameters, writeArtefact, type Adapter } from '../../src/adapters/index.ts';
 import { Rng } from '../../src/base/index.ts';
 import { defaultLoraConfig } from '../../src/formats/index.ts';
 import type { LinearSite } from '../../src/model/index.ts';
@@ -13,7 +13,7 @@ export interface RandomAdapterOptions {
 export function randomAdapter(sites: readonly LinearSite[], { seed, rank, targets }: RandomAdapterOptions): Adapter {
   const target_modules = typeof targets === 'string' ? targets : [...targets];
   const config = { ...defaultLoraConfig(), r: rank, lora_alpha: 2 * rank, target_modules };
-  const parameters = trainableMethodOf(config).parameters(config, sites);
+  const parameters = loraParameters(config, sites);
   const tensors = new Map(
     parameters.map(({ name, shape }) => {
       const rng = Rng.fromSeed(seed, name);

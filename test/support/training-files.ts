@@ -21,3 +21,13 @@ export function writeChats(path: string, { count, words, seed }: { count: number
   });
   writeFileSync(path, lines.join(''));
 }
+
+/** Writes preference pairs in TRL's form. */
+export function writePairs(path: string, count: number): void {
+  const lines = Array.from({ length: count }, (_, i) => ({
+    prompt: `plum ${i} or quince`,
+    chosen: `quince ${'fig '.repeat(i % 4)}`.trim(),
+    rejected: `plum ${'wall '.repeat(i % 3)}`.trim(),
+  }));
+  writeFileSync(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+}

@@ -15,7 +15,16 @@ import { addProduct, rowNorms, scaleRows } from '../dense.ts';
 import { siteOf, tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
-import { initialiseLora, loraDeltas, loraMatrices, loraScales, loraTokenRows, type LoraDelta } from './lora.ts';
+import {
+  initialiseLora,
+  loraDeltas,
+  loraMatrices,
+  loraScales,
+  loraTokenHooks,
+  loraTokenRows,
+  tokenParameters,
+  type LoraDelta,
+} from './lora.ts';
 
 const MAGNITUDE = 'lora_magnitude_vector';
 
@@ -28,19 +37,18 @@ export const dora: TrainableMethod<LoraConfig> = {
   peftType: 'LORA',
   accepts: ({ use_dora }) => use_dora,
 
-  untrained: ({ trainable_token_indices: ids }) => (ids === null ? [] : ['trainable_token_indices']),
-
-  parameters(config, sites) {
-    return resolveTargets(config, sites).flatMap((site) => [
+  parameters(config, sites, model) {
+    const ofModules = resolveTargets(config, sites).flatMap((site) => [
       ...loraMatrices(config, site),
       { name: tensorName(site.path, MAGNITUDE), shape: [site.out] },
     ]);
+    return [...ofModules, ...tokenParameters(config, model)];
   },
 
   /** The magnitude starts as the norm of W's rows, since B is zero: a new adapter changes nothing. */
   initialise(config, parameter, values, rng, base) {
     if (!parameter.name.endsWith(`.${MAGNITUDE}`)) {
-      initialiseLora(config, parameter, values, rng);
+      initialiseLora(config, parameter, values, rng, base);
       return;
     }
     const site = siteOf(parameter, base);
@@ -55,6 +63,7 @@ export const dora: TrainableMethod<LoraConfig> = {
   bind(config, base, tensors, { dropoutRng }) {
     const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
     return {
+      ...loraTokenHooks(config, base, tensors),
       linear(g, site, x, layer) {
         const delta = bound.get(site.path);
         if (!delta) return layer(x);

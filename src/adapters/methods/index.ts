@@ -3,12 +3,14 @@ import type { PeftConfig } from '../../formats/index.ts';
 import type { Method, TrainableMethod } from '../method.ts';
 import { dora } from './dora.ts';
 import { ia3 } from './ia3.ts';
+import { lnTuning } from './ln-tuning.ts';
 import { loha } from './loha.ts';
 import { lokr } from './lokr.ts';
 import { lora } from './lora.ts';
 import { oft } from './oft.ts';
+import { pTuning } from './p-tuning.ts';
 import { prefixTuning } from './prefix-tuning.ts';
-import { promptTuning, pTuning } from './prompt-tuning.ts';
+import { promptTuning } from './prompt-tuning.ts';
 import { trainableTokens } from './trainable-tokens.ts';
 import { vera } from './vera.ts';
 
@@ -25,10 +27,24 @@ export const METHODS: readonly Method[] = [
   pTuning,
   prefixTuning,
   trainableTokens,
+  lnTuning,
 ];
 
 /** Those that can be trained too. */
-export const TRAINABLE_METHODS: readonly TrainableMethod[] = [lora, dora, ia3, vera, loha, lokr, oft];
+export const TRAINABLE_METHODS: readonly TrainableMethod[] = [
+  lora,
+  dora,
+  ia3,
+  vera,
+  loha,
+  lokr,
+  oft,
+  promptTuning,
+  pTuning,
+  prefixTuning,
+  trainableTokens,
+  lnTuning,
+];
 
 /** @throws CONFIG_INVALID for a peft_type without a method */
 export function methodOf(config: PeftConfig): Method {

@@ -1,6 +1,6 @@
 import type { Rng } from '../../base/index.ts';
 import { LORA_TOKEN_ROWS, idsOf, patternMatcher, tensorName, type LoraConfig } from '../../formats/index.ts';
-import type { BaseModel, LinearSite } from '../../model/index.ts';
+import type { BaseModel, LinearSite, ModelConfig } from '../../model/index.ts';
 import { addColumns, addLowRankDelta, dropout, type Floats, type Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { addProduct } from '../dense.ts';
@@ -8,7 +8,8 @@ import { requireTensor, tensorAt, type AdapterTensors, type ParameterSpec, type 
 import type { RowPrimitive, TokenRows } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
 import { fillKaiming } from './initial-values.ts';
-import { compileTokenRows } from './trainable-tokens.ts';
+import { tokenHooks } from './base-parts.ts';
+import { compileTokenRows, initialiseTokenRows } from './trainable-tokens.ts';
 
 /** Rank and scale of a module. */
 export interface LoraScale {
@@ -41,20 +42,14 @@ export const lora: TrainableMethod<LoraConfig> = {
   accepts: ({ use_dora }) => !use_dora,
   sharesProduct: true,
 
-  untrained: ({ trainable_token_indices: ids }) => (ids === null ? [] : ['trainable_token_indices']),
-
-  parameters(config, sites) {
-    return resolveTargets(config, sites).flatMap((site) => [
-      ...loraMatrices(config, site),
-      ...(config.lora_bias ? [{ name: tensorName(site.path, BIAS), shape: [site.out] }] : []),
-    ]);
-  },
+  parameters: (config, sites, model) => [...loraParameters(config, sites), ...tokenParameters(config, model)],
 
   initialise: initialiseLora,
 
   bind(config, base, tensors, { dropoutRng }) {
     const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
     return {
+      ...loraTokenHooks(config, base, tensors),
       linear(g, site, x, layer) {
         const y = layer(x);
         const delta = bound.get(site.path);
@@ -92,6 +87,14 @@ export const lora: TrainableMethod<LoraConfig> = {
   },
 };
 
+/** The matrices, and biases, of every module that the config targets. @throws TARGET_UNMATCHED CONFIG_INVALID */
+export function loraParameters(config: LoraConfig, sites: readonly LinearSite[]): ParameterSpec[] {
+  return resolveTargets(config, sites).flatMap((site) => [
+    ...loraMatrices(config, site),
+    ...(config.lora_bias ? [{ name: tensorName(site.path, BIAS), shape: [site.out] }] : []),
+  ]);
+}
+
 /** A and B of a module. */
 export function loraMatrices(config: LoraConfig, site: LinearSite): ParameterSpec[] {
   const { rank } = loraScales(config)(site.path);
@@ -101,8 +104,24 @@ export function loraMatrices(config: LoraConfig, site: LinearSite): ParameterSpe
   ];
 }
 
-/** As PEFT does it: A is Kaiming-uniform, or N(0, 1/r) for `gaussian`; B and its bias are zero. */
-export function initialiseLora(config: LoraConfig, parameter: ParameterSpec, values: Floats, rng: Rng): void {
+/** Rows of tokens that are trained beside the matrices. */
+export function tokenParameters(config: LoraConfig, { hiddenSize }: ModelConfig): ParameterSpec[] {
+  const { length } = idsOf(config.trainable_token_indices);
+  return length === 0 ? [] : [{ name: LORA_TOKEN_ROWS, shape: [length, hiddenSize] }];
+}
+
+/** As PEFT does it: tokens start as they are; A is Kaiming-uniform, or N(0, 1/r) for `gaussian`; B and its bias are zero. */
+export function initialiseLora(
+  config: LoraConfig,
+  parameter: ParameterSpec,
+  values: Floats,
+  rng: Rng,
+  base: BaseModel,
+): void {
+  if (parameter.name === LORA_TOKEN_ROWS) {
+    initialiseTokenRows(idsOf(config.trainable_token_indices), values, base);
+    return;
+  }
   const [rank, inputs] = parameter.shape as [number, number];
   if (!parameter.name.endsWith(`.${A}`)) values.fill(0);
   else if (config.init_lora_weights !== 'gaussian') fillKaiming(values, inputs, rng);
@@ -126,6 +145,16 @@ export function loraDeltas(config: LoraConfig, sites: readonly LinearSite[], ten
     b_OR: tensorAt(tensors, site, B),
     scale: scaleOf(site.path).scale,
   }));
+}
+
+/** What the tokens that are trained beside the matrices change. */
+export function loraTokenHooks(
+  config: LoraConfig,
+  base: BaseModel,
+  tensors: AdapterTensors,
+): ReturnType<typeof tokenHooks> {
+  const ids = idsOf(config.trainable_token_indices);
+  return ids.length === 0 ? {} : tokenHooks(ids, requireTensor(tensors, LORA_TOKEN_ROWS), base);
 }
 
 /** Tokens that were trained beside the matrices. */

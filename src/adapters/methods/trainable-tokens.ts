@@ -1,15 +1,38 @@
 import { fail } from '../../base/index.ts';
 import { HEAD_TOKEN_ROWS, TOKEN_ROWS, type TrainableTokensConfig } from '../../formats/index.ts';
-import type { BaseModel } from '../../model/index.ts';
-import type { Tensor } from '../../numeric/index.ts';
+import { baseHooks, type BaseModel } from '../../model/index.ts';
+import type { Floats, Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
-import { requireTensor, type Method } from '../method.ts';
+import { requireTensor, type TrainableMethod } from '../method.ts';
 import type { TokenRows } from '../primitives.ts';
+import { tokenHooks } from './base-parts.ts';
 
 /** Trained tokens as PEFT has them: whole rows that stand in place of the embedding's, and of the head's where that is the same matrix. */
-export const trainableTokens: Method<TrainableTokensConfig> = {
+export const trainableTokens: TrainableMethod<TrainableTokensConfig> = {
   name: 'trainable-tokens',
   peftType: 'TRAINABLE_TOKENS',
+  sharesProduct: true,
+
+  parameters: ({ token_indices: ids }, _sites, { hiddenSize }) => [
+    { name: TOKEN_ROWS, shape: [ids.length, hiddenSize] },
+  ],
+
+  /** The base's rows: a new adapter changes nothing. Without `init_weights` N(0, 1). */
+  initialise({ token_indices: ids, init_weights }, _parameter, values, rng, base) {
+    if (init_weights) initialiseTokenRows(ids, values, base);
+    else for (let i = 0; i < values.length; i++) values[i] = rng.nextNormal();
+  },
+
+  bind: ({ token_indices: ids }, base, tensors) => ({
+    ...baseHooks,
+    ...tokenHooks(ids, requireTensor(tensors, TOKEN_ROWS), base),
+  }),
+
+  /** PEFT saves the rows once more for a head that is tied to the embedding. */
+  fold(_config, base, tensors) {
+    const rows = requireTensor(tensors, TOKEN_ROWS);
+    return new Map([[TOKEN_ROWS, rows], ...(base.config.tieEmbeddings ? [[HEAD_TOKEN_ROWS, rows] as const] : [])]);
+  },
 
   compile(config, base, tensors) {
     const rows = requireTensor(tensors, TOKEN_ROWS);
@@ -26,6 +49,18 @@ export const trainableTokens: Method<TrainableTokensConfig> = {
     return assembleAdapter({ sites: new Map(), tokenRows: compileTokenRows(config.token_indices, rows, base) });
   },
 };
+
+/** The embedding's rows of `ids`. */
+export function initialiseTokenRows(ids: readonly number[], values: Floats, base: BaseModel): void {
+  const { vocabSize } = base.config;
+  const unknown = ids.find((id) => id >= vocabSize);
+  if (unknown !== undefined) {
+    fail('CONFIG_INVALID', `token ${unknown} cannot be trained: the base's vocabulary has ${vocabSize} tokens`, {
+      param: 'token_indices',
+    });
+  }
+  base.kernels.embeddingForward(values, base.embedding, Int32Array.from(ids), ids.length);
+}
 
 /** Rows [K, D] for `ids`, sorted by id. */
 export function compileTokenRows(ids: readonly number[], rows_KD: Tensor, base: BaseModel): TokenRows {

@@ -1,4 +1,5 @@
 /** Whether an adapter does anything: one that does not is a mistake of whoever made it, and answers like the base without saying so. */
+import { normGain, normSites, type BaseModel } from '../../model/index.ts';
 import type { Tensor } from '../../numeric/index.ts';
 import type { CompiledAdapter, RowPrimitive } from '../primitives.ts';
 
@@ -10,13 +11,22 @@ export function inertModules({ sites }: CompiledAdapter): string[] {
   return [...sites].flatMap(([path, primitives]) => (primitives.some(hasEffect) ? [] : [path]));
 }
 
-/** What an adapter has beside modules that changes nothing, described. */
-export function inertParts({ virtual, tokenRows }: CompiledAdapter): string[] {
+/** What an adapter has beside modules that changes nothing on this base, described. */
+export function inertParts({ virtual, tokenRows, norms }: CompiledAdapter, base: BaseModel): string[] {
   const parts: string[] = [];
   // Keys and values of zeros do change attention, which shares its weight with them.
   if (virtual?.kind === 'embeddings' && isZero(virtual.embeddings_ND)) parts.push('the virtual tokens are zeros');
   if (tokenRows && isZero(tokenRows.rows_KD)) parts.push('the rows of the trained tokens are zeros');
+  if (norms && isBaseGains(norms, base)) parts.push('the gains of the trained norms are those of the base');
   return parts;
+}
+
+function isBaseGains(norms: ReadonlyMap<string, Tensor>, base: BaseModel): boolean {
+  return normSites(base.config).every((site) => {
+    const own = norms.get(site.path)?.data;
+    const { data } = normGain(base, site);
+    return own === undefined || own.every((value, i) => value === data[i]);
+  });
 }
 
 function hasEffect(primitive: RowPrimitive): boolean {

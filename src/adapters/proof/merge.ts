@@ -16,10 +16,15 @@ export function mergedLinear({ config, tensors }: Adapter, base: BaseModel, site
     bias_O: bias?.data.slice() ?? zerosLike(weight_OI, site.out),
     kernels: base.kernels,
   };
+  mergeLayer({ config, tensors }, dense);
+  return dense;
+}
+
+/** Merges an adapter into a layer that it targets, in place. */
+export function mergeLayer({ config, tensors }: Adapter, dense: DenseLinear): void {
   const method = methodOf(config);
   assert(method.merge !== undefined, `${method.name} changes linear layers`);
   method.merge(config, dense, tensors);
-  return dense;
 }
 
 /**

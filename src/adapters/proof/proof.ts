@@ -64,7 +64,7 @@ export function proveAdapter(base: BaseModel, compiled: CompiledAdapter, options
       param: 'base',
     });
   }
-  if (!allowInert) refuseInert(compiled);
+  if (!allowInert) refuseInert(compiled, base);
   return {
     baseDigest: base.digest,
     numModules: compiled.sites.size,
@@ -85,7 +85,7 @@ export function probeAdapter(base: BaseModel, adapter: Adapter, options: ProofOp
   if (compiled.sites.size === 0) return proof;
   const rng = Rng.fromSeed(0, 'parity probe');
   const tokenIds = Array.from({ length: PROBE_TOKENS }, () => rng.nextBelow(base.config.vocabSize));
-  const span = { begin: 0, end: PROBE_TOKENS, adapter: { ...compiled, virtual: undefined, tokenRows: undefined } };
+  const span = { begin: 0, end: PROBE_TOKENS, adapter: linearPartOf(compiled) };
   const [batched, unchanged] = logitsOf(base, [tokenIds, [...tokenIds]], spanHooks([span]));
   const [merged] = logitsOf(base, [tokenIds], mergedHooks(adapter, base));
   const tolerance = PARITY_TOLERANCES[base.format];
@@ -102,11 +102,16 @@ export function probeAdapter(base: BaseModel, adapter: Adapter, options: ProofOp
   return { ...proof, parity: { error, tolerance, change } };
 }
 
-function refuseInert(compiled: CompiledAdapter): void {
+/** An adapter without what it changes outside of linear layers, which merged ones do not have. */
+function linearPartOf({ sites, program, sizeBytes }: CompiledAdapter): CompiledAdapter {
+  return { sites, program, sizeBytes };
+}
+
+function refuseInert(compiled: CompiledAdapter, base: BaseModel): void {
   const modules = inertModules(compiled);
   const problems: Problem[] = [
     ...modules.map((path) => ({ where: path, message: `the adapter changes nothing in ${path}` })),
-    ...inertParts(compiled).map((message) => ({ where: 'adapter', message })),
+    ...inertParts(compiled, base).map((message) => ({ where: 'adapter', message })),
   ];
   const [first] = problems;
   if (!first) return;

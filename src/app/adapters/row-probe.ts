@@ -1,4 +1,4 @@
-/** The proof of what the linear layers' parity probe (adapters/proof) does not see: virtual tokens and trained tokens' rows. */
+/** The proof of what the linear layers' parity probe (adapters/proof) does not see: virtual tokens, trained tokens' rows, trained norms. */
 import {
   spanHooks,
   PARITY_TOLERANCES,
@@ -7,7 +7,7 @@ import {
   type VirtualTokens,
 } from '../../adapters/index.ts';
 import { fail, Rng } from '../../base/index.ts';
-import { attendPacked, forward, headRows, type Attend, type BaseModel } from '../../model/index.ts';
+import { attendPacked, forward, headRows, type Attend, type BaseModel, type SiteHooks } from '../../model/index.ts';
 import { BufferPool, compareToReference, Inference, type Tensor } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY, type GenerateRequest } from '../../serving/index.ts';
 
@@ -27,12 +27,12 @@ export interface RowProbe {
  * Lets the engine answer a prompt with the adapter, in a batch with the same prompt on the base, and compares its logits with those of a
  * plain forward pass that knows no cache: virtual embeddings and trained rows are written into its input, virtual keys and values stand
  * before its attention's.
- * @returns undefined for an adapter that has neither
+ * @returns undefined for an adapter that has none of these
  * @throws ADAPTER_INVALID the two differ, or the adapter changes no logit
  */
 export function probeRows(base: BaseModel, adapter: CompiledAdapter): RowProbe | undefined {
-  const { virtual, tokenRows } = adapter;
-  if (!virtual && !tokenRows) return undefined;
+  const { virtual, tokenRows, norms } = adapter;
+  if (!virtual && !tokenRows && !norms) return undefined;
   const prompt = probePrompt(base, tokenRows);
   const { tokenIds, logits, unchanged } = servedLogits(base, adapter, prompt, virtual?.count ?? 0);
   const plain = plainLogits(base, adapter, [...prompt, ...tokenIds.slice(0, -1)]);
@@ -113,9 +113,13 @@ function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readon
       }
     },
   };
-  const hidden = forward(g, base, input, spanHooks([{ begin: 0, end: ids.length, adapter }]));
+  const hooks: SiteHooks = {
+    ...spanHooks([{ begin: 0, end: ids.length, adapter }]),
+    norm: (_g, site, x, normalise) => normalise(x, adapter.norms?.get(site.path)),
+  };
+  const hidden = forward(g, base, input, hooks);
   const wanted = Int32Array.from({ length: PROBE_ANSWER }, (_, n) => ids.length - PROBE_ANSWER + n);
-  const last = headRows(g, base, hidden, wanted);
+  const last = headRows(g, base, hidden, wanted, hooks);
   const logits = new Float32Array(PROBE_ANSWER * config.vocabSize);
   kernels.linearForward(logits, last.data, base.head, PROBE_ANSWER, false);
   if (tokenRows?.isHeadTied) {

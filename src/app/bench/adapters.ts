@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import {
   compileAdapter,
+  loraParameters,
   packAdapter,
-  trainableMethodOf,
   writeArtefact,
   type Adapter,
   type CompiledAdapter,
@@ -43,7 +43,7 @@ export class BenchAdapters {
     const target_modules = typeof targets === 'string' ? targets : [...targets];
     const config = { ...defaultLoraConfig(), r: rank, lora_alpha: 2 * rank, target_modules };
     const rng = Rng.fromSeed(index, 'bench adapter');
-    const parameters = trainableMethodOf(config).parameters(config, this.#sites);
+    const parameters = loraParameters(config, this.#sites);
     const tensors = new Map(
       parameters.map(({ name, shape }) => {
         const length = sizeOf(shape);

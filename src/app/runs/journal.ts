@@ -51,7 +51,10 @@ export class RunJournal implements Disposable {
     mkdirSync(this.#folder, { recursive: true });
     // A run that is resumed keeps what was sampled up to its checkpoint; steps after it are taken again.
     this.#samples = startStep === 0 ? [] : readSamples(this.#path(SAMPLES)).filter(({ step }) => step <= startStep);
-    for (const name of [RECORD, CURVES, SAMPLES]) rmSync(this.#path(name), { force: true });
+    for (const name of [RECORD, CURVES]) rmSync(this.#path(name), { force: true });
+    // What is kept stays on disk all the time: the next kill may come before the next sample.
+    if (this.#samples.length > 0) this.#writeSamples();
+    else rmSync(this.#path(SAMPLES), { force: true });
     if (this.#tensorboard !== undefined) this.#events = new EventFile(this.#tensorboard, this.#clock.epochMs());
   }
 
@@ -70,8 +73,7 @@ export class RunJournal implements Disposable {
 
   sampled(samples: readonly Sample[]): void {
     this.#samples.push(...samples);
-    const lines = this.#samples.map((sample) => `${JSON.stringify(sample)}\n`).join('');
-    writeFileAtomicSync(this.#path(SAMPLES), [Buffer.from(lines)]);
+    this.#writeSamples();
   }
 
   finished(result: TrainResult): RunFiles {
@@ -85,6 +87,11 @@ export class RunJournal implements Disposable {
   [Symbol.dispose](): void {
     this.#events?.[Symbol.dispose]();
     this.#events = undefined;
+  }
+
+  #writeSamples(): void {
+    const lines = this.#samples.map((sample) => `${JSON.stringify(sample)}\n`).join('');
+    writeFileAtomicSync(this.#path(SAMPLES), [Buffer.from(lines)]);
   }
 
   #path(name: string): string {

@@ -1,10 +1,11 @@
 import type { PeftConfig } from '../../formats/index.ts';
-import type { TrainJob, TrainResult } from '../../training/index.ts';
+import { isFull, type TrainJob, type TrainResult } from '../../training/index.ts';
 import { VERSION } from '../version.ts';
 
 /** Tags of Hugging Face's hub for what an objective is. */
 const OBJECTIVE_NAMES = {
   sft: 'supervised fine-tuning',
+  distillation: 'knowledge distillation',
   dpo: 'direct preference optimisation',
   ipo: 'identity preference optimisation',
   simpo: 'simple preference optimisation',
@@ -20,7 +21,12 @@ export function modelCard(job: TrainJob, result: TrainResult): string {
   const { config } = job;
   const objective = config.objective?.name ?? 'sft';
   const method = config.adapter.peft_type.toLowerCase();
-  const tags = [method, objective, 'espalier', `base_model:adapter:${job.baseModelName}`];
+  const tags = [
+    method,
+    objective,
+    'espalier',
+    `base_model:${isFull(config.adapter) ? 'finetune' : 'adapter'}:${job.baseModelName}`,
+  ];
   const figures: readonly (readonly [name: string, type: string, value: number | null])[] = [
     ['held-out loss', 'loss', result.validLoss],
     ['held-out accuracy', 'accuracy', result.validAccuracy],
@@ -48,7 +54,7 @@ export function modelCard(job: TrainJob, result: TrainResult): string {
   const header = [
     '---',
     `base_model: ${quoted(job.baseModelName)}`,
-    'library_name: peft',
+    `library_name: ${isFull(config.adapter) ? 'transformers' : 'peft'}`,
     'pipeline_tag: text-generation',
     'tags:',
     ...tags.map((tag) => `  - ${quoted(tag)}`),
@@ -58,7 +64,7 @@ export function modelCard(job: TrainJob, result: TrainResult): string {
   ];
   const rows: readonly (readonly [string, string | number])[] = [
     ['base model', `${job.baseModelName} (\`${result.baseDigest}\`)`],
-    ['method', describeMethod(config.adapter)],
+    ['method', isFull(config.adapter) ? 'full fine-tuning' : describeMethod(config.adapter)],
     ['objective', OBJECTIVE_NAMES[objective]],
     ['trained parameters', `${result.trainableParameters} of ${result.totalParameters}`],
     ['training data', `${result.trainExamples} examples (\`${result.dataDigest}\`)`],

@@ -9,11 +9,17 @@ export interface ObjectiveOptions {
   readonly labelSmoothing?: number | undefined;
   readonly desirableWeight?: number | undefined;
   readonly undesirableWeight?: number | undefined;
+  /** Of a distillation: an adapter or a base. */
+  readonly teacher?: string | undefined;
+  readonly temperature?: number | undefined;
+  /** Of the teacher, against the targets. */
+  readonly teacherShare?: number | undefined;
 }
 
 /** TRL's defaults; for SimPO its authors' (β 2, γ 1), since TRL's β there is another objective's. */
 const OBJECTIVE_DEFAULTS: Readonly<{ [Name in ObjectiveName]: Extract<ObjectiveConfig, { name: Name }> }> = {
   sft: { name: 'sft' },
+  distillation: { name: 'distillation', teacher: '', temperature: 2, teacherShare: 0.5 },
   dpo: { name: 'dpo', beta: 0.1, labelSmoothing: 0 },
   ipo: { name: 'ipo', beta: 0.1 },
   simpo: { name: 'simpo', beta: 2, gamma: 1 },
@@ -27,11 +33,20 @@ const FLAGS = {
   labelSmoothing: '--label-smoothing',
   desirableWeight: '--desirable-weight',
   undesirableWeight: '--undesirable-weight',
+  temperature: '--temperature',
+  teacherShare: '--teacher-share',
 } as const;
 
 /** @throws USAGE_INVALID names an option that the objective does not have */
 export function objectiveConfig(options: ObjectiveOptions): ObjectiveConfig {
   const defaults = OBJECTIVE_DEFAULTS[options.objective ?? 'sft'];
+  if ((options.teacher !== undefined) !== (defaults.name === 'distillation')) {
+    const message =
+      options.teacher === undefined
+        ? '--objective distillation needs a teacher: name an adapter or a base with --teacher'
+        : `--teacher has no meaning for --objective ${defaults.name}: leave it out, or use --objective distillation`;
+    fail('USAGE_INVALID', message, { param: '--teacher' });
+  }
   const given: Record<string, number> = {};
   for (const [name, flag] of Object.entries(FLAGS)) {
     const value = options[name as keyof typeof FLAGS];

@@ -31,11 +31,22 @@ export async function repeatRun(
 ): Promise<RepeatedOutcome> {
   const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
   const record = readRunRecord(options.fromRun);
-  const base = await resolveBase(config, options.base ?? record.base.name, events.onModelProgress);
+  const base = await resolveBase(
+    config,
+    options.base ?? record.base.name,
+    events.onModelProgress,
+    record.result.baseFormat,
+  );
   if (base.digest !== record.base.digest) {
     fail('DIGEST_MISMATCH', `${base.name} is ${base.digest}, the run was on ${record.base.digest}: give that base`, {
       param: '--base',
     });
+  }
+  if (record.config.objective?.name === 'distillation') {
+    fail(
+      'CONFIG_INVALID',
+      `${options.fromRun}: learned from a teacher, which the record does not hold: give its options again`,
+    );
   }
   const dataPath = resolve(options.data ?? record.train.path);
   requireSameFile(dataPath, record.train.digest, 'training data', '--data');

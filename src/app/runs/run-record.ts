@@ -2,7 +2,16 @@ import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { fail, writeFileAtomicSync } from '../../base/index.ts';
 import { digestOfFile, parsePeftConfig, readJsonFile } from '../../formats/index.ts';
-import { OBJECTIVES, SCHEDULES, type RunConfig, type TrainJob, type TrainResult } from '../../training/index.ts';
+import {
+  FULL_CONFIG,
+  OBJECTIVES,
+  SCHEDULES,
+  type RunConfig,
+  type TrainedConfig,
+  type TrainJob,
+  type TrainResult,
+} from '../../training/index.ts';
+import { WEIGHT_FORMATS, type WeightFormat } from '../../numeric/index.ts';
 import type { Base } from '../bases.ts';
 import { VERSION } from '../version.ts';
 
@@ -12,6 +21,30 @@ const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const dataFile = z.strictObject({ path: z.string(), digest });
 const figure = z.number();
 const objective = z.looseObject({ name: z.enum(OBJECTIVES as [string, ...string[]]) });
+
+const configSchema = z.strictObject({
+  adapter: z.record(z.string(), z.unknown()),
+  objective: objective.optional(),
+  maxSteps: z.int().positive().nullable(),
+  epochs: z.int().positive(),
+  batchTokens: z.int().positive(),
+  microBatchTokens: z.int().positive(),
+  recompute: z.boolean().optional(),
+  learningRate: figure,
+  schedule: z.enum(SCHEDULES as [string, ...string[]]),
+  warmup: figure,
+  seed: z.int().nonnegative(),
+  optimizer: z.strictObject({
+    beta1: figure,
+    beta2: figure,
+    epsilon: figure,
+    weightDecay: figure,
+    maxGradientNorm: figure,
+  }),
+  evaluateEverySteps: z.int().positive(),
+  patience: z.int().positive().optional(),
+  validShare: figure.optional(),
+});
 
 /** Everything that decides a run's bytes, and what came out. */
 const recordSchema = z.strictObject({
@@ -24,29 +57,8 @@ const recordSchema = z.strictObject({
   train: dataFile,
   /** Null when a part of the training file was held out, or nothing. */
   valid: dataFile.nullable(),
-  config: z.strictObject({
-    adapter: z.record(z.string(), z.unknown()),
-    objective: objective.optional(),
-    maxSteps: z.int().positive().nullable(),
-    epochs: z.int().positive(),
-    batchTokens: z.int().positive(),
-    microBatchTokens: z.int().positive(),
-    learningRate: figure,
-    schedule: z.enum(SCHEDULES as [string, ...string[]]),
-    warmup: figure,
-    seed: z.int().nonnegative(),
-    optimizer: z.strictObject({
-      beta1: figure,
-      beta2: figure,
-      epsilon: figure,
-      weightDecay: figure,
-      maxGradientNorm: figure,
-    }),
-    evaluateEverySteps: z.int().positive(),
-    patience: z.int().positive().optional(),
-    validShare: figure.optional(),
-  }),
-  result: z.looseObject({ digest }),
+  config: configSchema,
+  result: z.looseObject({ digest, baseFormat: z.enum(WEIGHT_FORMATS).default('bf16') }),
 });
 
 /** A run that can be repeated. */
@@ -58,7 +70,7 @@ export interface RunRecord {
   readonly train: { readonly path: string; readonly digest: string };
   readonly valid: { readonly path: string; readonly digest: string } | null;
   readonly config: RunConfig;
-  readonly result: { readonly digest: string };
+  readonly result: { readonly digest: string; readonly baseFormat: WeightFormat };
 }
 
 export function writeRunRecord(path: string, base: Base, job: TrainJob, result: TrainResult): void {
@@ -78,6 +90,10 @@ export function writeRunRecord(path: string, base: Base, job: TrainJob, result: 
   writeFileAtomicSync(path, [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)]);
 }
 
+function trainedConfig(adapter: Readonly<Record<string, unknown>>, path: string): TrainedConfig {
+  return adapter['peft_type'] === FULL_CONFIG.peft_type ? FULL_CONFIG : parsePeftConfig(adapter, path);
+}
+
 /** @throws FILE_NOT_FOUND CONFIG_INVALID names the field */
 export function readRunRecord(path: string): RunRecord {
   const parsed = recordSchema.safeParse(readJsonFile(path));
@@ -88,7 +104,18 @@ export function readRunRecord(path: string): RunRecord {
   }
   const { config, ...record } = parsed.data;
   // The schema has named every field; these two have types that it cannot say.
-  return { ...record, config: { ...config, adapter: parsePeftConfig(config.adapter, path) } as RunConfig };
+  return { ...record, config: { ...config, adapter: trainedConfig(config.adapter, path) } as RunConfig };
+}
+
+/** The settings of a run from their JSON. @throws CONFIG_INVALID names the field */
+export function parseRunConfig(value: unknown, where: string): RunConfig {
+  const parsed = configSchema.safeParse(value);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path: at, message }) => ({ where: at.join('.'), message }));
+    const [first] = problems;
+    fail('CONFIG_INVALID', `${where}: are no settings of this version: ${first.where}: ${first.message}`, { problems });
+  }
+  return { ...parsed.data, adapter: parsePeftConfig(parsed.data.adapter, where) } as RunConfig;
 }
 
 /** @throws FILE_NOT_FOUND; DATA_INVALID when the file is no longer the one of the run */

@@ -1,9 +1,12 @@
 import { fail } from '../../base/index.ts';
 import { TARGET_PRESETS } from '../../adapters/index.ts';
 import { parsePeftConfig, PEFT_VERSION, type PeftConfig } from '../../formats/index.ts';
+import type { ModelConfig } from '../../model/index.ts';
+import { FULL_CONFIG, type TrainedConfig } from '../../training/index.ts';
+import { PART_FORMS, tokenIdsIn, type PartOptions } from './train-part-methods.ts';
 
 /** Options that belong to a method. One that is not set has the method's default; one that is another method's is refused. */
-export interface MethodOptions {
+export interface MethodOptions extends PartOptions {
   /** A preset of {@link TARGET_PRESETS}, module names separated by commas, or a regular expression between slashes. */
   readonly targets?: string | undefined;
   readonly rank?: number | undefined;
@@ -25,20 +28,21 @@ export type MethodOption = keyof MethodOptions;
 
 type Targets = string | readonly string[];
 
-interface MethodForm {
+export interface MethodForm {
   /** Every option of the method with its default; null where the method decides by the others. */
   readonly defaults: Readonly<Partial<Record<MethodOption, string | number | boolean | null>>>;
   /** The fields of PEFT's config, as its file would have them. */
-  fields(options: MethodOptions, targets: Targets): Readonly<Record<string, unknown>>;
+  fields(options: MethodOptions, targets: Targets, model: ModelConfig): Readonly<Record<string, unknown>>;
 }
 
-const LOW_RANK = { targets: 'attention', rank: 8, alpha: 16, dropout: 0, rslora: false } as const;
-const loraFields = ({ rank, alpha, dropout, rslora }: MethodOptions) => ({
+const LOW_RANK = { targets: 'attention', rank: 8, alpha: 16, dropout: 0, rslora: false, tokens: null } as const;
+const loraFields = ({ rank, alpha, dropout, rslora, tokens }: MethodOptions) => ({
   peft_type: 'LORA',
   r: rank,
   lora_alpha: alpha,
   lora_dropout: dropout,
   use_rslora: rslora,
+  trainable_token_indices: tokens === undefined ? null : tokenIdsIn(tokens),
 });
 
 /** One line a method: its own options. */
@@ -98,23 +102,39 @@ const FORMS = {
       peft_version: PEFT_VERSION,
     }),
   },
+  ...PART_FORMS,
 } as const satisfies Record<string, MethodForm>;
 
-/** A method that `espalier train` takes; more can be served. */
-export type TrainMethod = keyof typeof FORMS;
+/** Every weight of the base, which is no PEFT method and has no options. */
+export const FULL = 'full';
 
-export const TRAINING_METHODS = Object.keys(FORMS) as readonly TrainMethod[];
+/** A method that `espalier train` takes; more can be served. */
+export type TrainMethod = keyof typeof FORMS | typeof FULL;
+
+export const TRAINING_METHODS = [...Object.keys(FORMS), FULL] as readonly TrainMethod[];
 
 /** The options of a method, with their defaults. */
 export function methodDefaults(method: TrainMethod): MethodForm['defaults'] {
-  return FORMS[method].defaults;
+  return method === FULL ? {} : FORMS[method].defaults;
 }
 
 /**
- * The config of a new adapter.
+ * The config of a new adapter on a base of this shape.
  * @throws USAGE_INVALID for an option of another method; ADAPTER_INVALID for values that PEFT refuses too
  */
-export function methodConfig(method: TrainMethod, options: MethodOptions): PeftConfig {
+export function methodConfig(
+  method: Exclude<TrainMethod, typeof FULL>,
+  options: MethodOptions,
+  model: ModelConfig,
+): PeftConfig;
+export function methodConfig(method: TrainMethod, options: MethodOptions, model: ModelConfig): TrainedConfig;
+export function methodConfig(method: TrainMethod, options: MethodOptions, model: ModelConfig): TrainedConfig {
+  if (method === FULL) {
+    for (const name of foreignOptions(options, [])) {
+      fail('USAGE_INVALID', `${flagOf(name)} is no option of --method full, which has none`, { param: name });
+    }
+    return FULL_CONFIG;
+  }
   const form: MethodForm = FORMS[method];
   const own = Object.keys(form.defaults) as MethodOption[];
   for (const name of foreignOptions(options, own)) {
@@ -124,7 +144,11 @@ export function methodConfig(method: TrainMethod, options: MethodOptions): PeftC
   const set = Object.fromEntries(own.map((name) => [name, options[name] ?? form.defaults[name] ?? undefined]));
   const { targets: text = 'attention' } = set as MethodOptions;
   const targets = parseTargets(text);
-  const json = { task_type: 'CAUSAL_LM', target_modules: targets, ...form.fields(set, targets) };
+  const json = {
+    task_type: 'CAUSAL_LM',
+    ...(own.includes('targets') && { target_modules: targets }),
+    ...form.fields(set, targets, model),
+  };
   return parsePeftConfig(json, `--method ${method}`);
 }
 

@@ -1,14 +1,17 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { assert, fail, systemClock } from '../../base/index.ts';
-import { referenceOf, type JsonValue } from '../../registry/index.ts';
+import { referenceOf, type JsonValue, type TrainingData } from '../../registry/index.ts';
 import { trainableMethodOf } from '../../adapters/index.ts';
-import type { PeftConfig } from '../../formats/index.ts';
+import { digestOfFile, numVirtualTokens } from '../../formats/index.ts';
 import {
   DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_OPTIMIZER,
   defaultLearningRate,
+  isFull,
   loadExamples,
   type RunConfig,
+  type TrainedConfig,
   type ScheduleName,
   type TrainJob,
   type TrainResult,
@@ -23,7 +26,8 @@ import { describeBase, resolveBase, type Base, type ModelProgress } from '../bas
 import { publishProven, rankOf } from '../adapters/publish.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
 import { objectiveConfig, type ObjectiveOptions } from './objective-options.ts';
-import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
+import { FULL, methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
+import { findTeacher, type FoundTeacher } from './teacher.ts';
 import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 
 /** LoRA on a base in NF4 (Dettmers et al., 2023). */
@@ -111,12 +115,25 @@ export async function trainAdapter(
   signal?: AbortSignal,
 ): Promise<TrainOutcome> {
   const target = publishTarget(options.publish);
+  if (target && options.method === FULL) {
+    fail(
+      'USAGE_INVALID',
+      '--method full makes a whole model, which is no adapter to publish: leave --publish out, then use espalier models import',
+      { param: '--publish' },
+    );
+  }
+  // Found wrong before anything is looked for.
+  objectiveConfig(options);
   const format = baseFormat(options);
   const base = await resolveBase(config, options.base, events.onModelProgress, format);
   const fit = options.memory === undefined ? undefined : fitOf(base, options, format, options.memory);
   if (fit) events.onFit?.(fit);
   const extras = { target, tensorboard: options.tensorboard, method: options.method };
-  return runJob(config, trainJob(config, options, base, fit), base, extras, events, signal);
+  const teacher =
+    options.teacher === undefined
+      ? undefined
+      : await findTeacher(config, options.teacher, base, format, events.onModelProgress);
+  return runJob(config, trainJob(config, options, base, fit, teacher), base, extras, events, signal);
 }
 
 /** What `--publish` names; found wrong before any compute. @throws USAGE_INVALID */
@@ -125,13 +142,25 @@ export function publishTarget(publish: string | undefined): JobExtras['target'] 
 }
 
 /** What the training process is told about a run. */
-export function trainJob(config: AppConfig, options: TrainOptions, base: Base, fit?: TrainingFit): TrainJob {
+export function trainJob(
+  config: AppConfig,
+  options: TrainOptions,
+  base: Base,
+  fit?: TrainingFit,
+  teacher?: FoundTeacher,
+): TrainJob {
+  const settings = runConfig(options, base, fit);
+  const { objective } = settings;
   return {
     base: base.open,
     threads: config.threads,
     dataPath: resolve(options.data),
     validPath: options.valid === undefined ? undefined : resolve(options.valid),
-    config: runConfig(options, base, fit),
+    config:
+      teacher && objective?.name === 'distillation'
+        ? { ...settings, objective: { ...objective, teacher: teacher.digest } }
+        : settings,
+    ...(teacher && { teacher: { base: teacher.base, adapter: teacher.adapter } }),
     output: resolve(options.output),
     checkpointEverySteps: options.checkpointEvery,
     samples: options.samples ?? 0,
@@ -145,6 +174,8 @@ export interface JobExtras {
   readonly target: ReturnType<typeof parseTarget> | undefined;
   readonly tensorboard: string | undefined;
   readonly method: string;
+  /** The version that the result is the successor of, on another base: then nothing answers by the result yet. */
+  readonly retrainedFrom?: string | undefined;
 }
 
 /** Runs a job in a process of its own, keeps its journal, and publishes the result if asked. */
@@ -152,7 +183,7 @@ export async function runJob(
   config: AppConfig,
   job: TrainJob,
   base: Base,
-  { target, tensorboard, method }: JobExtras,
+  { target, tensorboard, ...extras }: JobExtras,
   events: TrainEvents,
   signal: AbortSignal | undefined,
 ): Promise<TrainOutcome> {
@@ -160,7 +191,7 @@ export async function runJob(
   const result = await runTrainer(job, journalled(journal, events), { abort: signal });
   assert(result, 'a run that nobody stops comes to its end');
   const outcome = outcomeOf(job, journal, result);
-  return target ? publishTrained(config, base, job, outcome, { target, method }) : outcome;
+  return target ? publishTrained(config, base, job, outcome, { target, ...extras }) : outcome;
 }
 
 /** A result that is not published, or not yet. */
@@ -175,17 +206,36 @@ export async function publishTrained(
   base: Base,
   job: TrainJob,
   outcome: TrainOutcome,
-  { target, method }: { readonly target: ReturnType<typeof parseTarget>; readonly method: string },
+  {
+    target,
+    method,
+    retrainedFrom,
+  }: Pick<JobExtras, 'method' | 'retrainedFrom'> & { readonly target: ReturnType<typeof parseTarget> },
 ): Promise<TrainOutcome> {
   const { version } = await publishProven(config, base, outcome.output, target, {
     metrics: metricsOf(outcome),
     provenance: {
       dataDigest: outcome.dataDigest,
+      textDigest: outcome.textDigest,
       steps: outcome.steps,
+      ...(retrainedFrom !== undefined && { retrainedFrom }),
       config: JSON.parse(JSON.stringify({ ...job.config, method, baseFormat: outcome.baseFormat })) as JsonValue,
     },
+    data: dataOf(job, outcome),
+    isStaged: retrainedFrom !== undefined,
   });
   return { ...outcome, digest: version.digest, adapter: referenceOf(version) };
+}
+
+/** The files of a run, to be kept with its result; one that is no longer what the run read is not. */
+function dataOf({ dataPath, validPath }: TrainJob, { dataDigest, validDigest }: TrainResult): TrainingData[] {
+  const files = [
+    { role: 'train', path: dataPath, digest: dataDigest },
+    { role: 'valid', path: validPath, digest: validDigest },
+  ] as const;
+  return files.flatMap(({ role, path, digest }) =>
+    path !== undefined && existsSync(path) && digestOfFile(path) === digest ? [{ role, path }] : [],
+  );
 }
 
 /** The caller's events, with the journal told first. */
@@ -214,8 +264,14 @@ export function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult):
   return metrics;
 }
 
-/** @throws USAGE_INVALID for a QLoRA on anything but NF4 */
+/** @throws USAGE_INVALID for a QLoRA on anything but NF4, and for a full run on anything but float32 */
 export function baseFormat({ method, format }: Pick<TrainOptions, 'method' | 'format'>): WeightFormat {
+  if (method === FULL) {
+    if (format === undefined || format === 'f32') return 'f32';
+    fail('USAGE_INVALID', `--method full trains the weights in f32, --format is ${format}: leave it out`, {
+      param: 'format',
+    });
+  }
   if (method !== QLORA) return format ?? 'bf16';
   if (format !== undefined && format !== 'nf4') {
     fail(
@@ -237,15 +293,21 @@ function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBy
   const { config } = describeBase(base);
   const { adapter, batchTokens } = runConfig(options, base);
   const sites = linearSites(config);
-  const specs = trainableMethodOf(adapter).parameters(adapter, sites);
+  if (isFull(adapter)) {
+    fail('USAGE_INVALID', '--memory has no meaning for --method full: give --micro-batch-tokens and --recompute');
+  }
+  const specs = trainableMethodOf(adapter).parameters(adapter, sites, config);
   const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
   const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
   const roles = [...new Set(adapted.map(({ role }) => role))];
   const renderer = openChatRenderer(base.open.path);
   const files = [options.data, options.valid].filter((path) => path !== undefined);
+  const numVirtual = numVirtualTokens(adapter);
   const longestTokens = Math.max(
     ...files.flatMap((path) =>
-      loadExamples(resolve(path), renderer, config.contextLength).examples.map(({ tokenIds }) => tokenIds.length),
+      loadExamples(resolve(path), renderer, config.contextLength - numVirtual).examples.map(
+        ({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1),
+      ),
     ),
   );
   const trainable = { parameters, share: 0, roles, numSites: adapted.length };
@@ -257,24 +319,45 @@ function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBy
   );
 }
 
+/** How much lower the rate of all weights is than LoRA's (Schulman et al., 2025). */
+const FULL_RATE = 0.1;
+
 /** How LoRA's update is scaled; other methods get the rate of LoRA's defaults. */
-function updateScale(adapter: PeftConfig): { rank: number; alpha: number; rslora: boolean } {
+function updateScale(adapter: TrainedConfig): { rank: number; alpha: number; rslora: boolean } {
   if (adapter.peft_type !== 'LORA') return { rank: 8, alpha: 16, rslora: false };
   return { rank: adapter.r, alpha: adapter.lora_alpha, rslora: adapter.use_rslora };
+}
+
+/** Virtual tokens that begin as a text begin as its tokens, which the run gets. @throws USAGE_INVALID for a text without any */
+function initialised(adapter: TrainedConfig, base: Base): Pick<RunConfig, 'adapter' | 'initialTokenIds'> {
+  if (adapter.peft_type !== 'PROMPT_TUNING' || adapter.prompt_tuning_init_text === null) return { adapter };
+  const { tokenizer } = openChatRenderer(base.open.path);
+  const initialTokenIds = [...tokenizer.encode(adapter.prompt_tuning_init_text, { allowSpecial: false })];
+  if (initialTokenIds.length === 0) fail('USAGE_INVALID', '--init-text has no token', { param: 'initText' });
+  // PEFT asks for it beside the text.
+  return { adapter: { ...adapter, tokenizer_name_or_path: base.repository }, initialTokenIds };
 }
 
 /** The settings of a run, with every default filled in. */
 export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
   const objective = objectiveConfig(options);
-  const adapter = methodConfig(options.method, options);
+  const model = describeBase(base).config;
+  const { adapter, ...initial } = initialised(methodConfig(options.method, options, model), base);
   const { batchTokens } = options;
-  const { hiddenSize } = describeBase(base).config;
+  const { hiddenSize } = model;
   const learningRate =
     options.learningRate ??
-    defaultLearningRate({ objective: objective.name, hiddenSize, batchTokens, ...updateScale(adapter) });
+    defaultLearningRate({
+      objective: objective.name,
+      hiddenSize,
+      batchTokens,
+      factor: isFull(adapter) ? FULL_RATE : 1,
+      ...updateScale(adapter),
+    });
   const validShare = options.valid === undefined ? (options.validShare ?? DEFAULT_VALID_SHARE) : 0;
   return {
     adapter,
+    ...initial,
     maxSteps: options.maxSteps ?? null,
     epochs: options.epochs,
     batchTokens,

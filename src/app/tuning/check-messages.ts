@@ -1,4 +1,5 @@
-import type { RemoteError } from '../../base/index.ts';
+import type { Problem, RemoteError } from '../../base/index.ts';
+import type { DescribedExamples } from '../data-preview.ts';
 
 /** A file to look at. */
 export interface CheckRequest {
@@ -8,6 +9,13 @@ export interface CheckRequest {
   readonly name: string;
   /** With it, the examples are also rendered and their lengths held against what the base takes. */
   readonly base: { readonly path: string; readonly contextLength: number } | null;
+  /** With it and a base, what is in the file is described with so many of its examples. */
+  readonly preview?: number | undefined;
+}
+
+export interface DescribedData extends DescribedExamples {
+  /** Of the file, and of what it repeats. */
+  readonly warnings: readonly Problem[];
 }
 
 /** What has been found. Tokens are 0 where no base was given. */
@@ -15,6 +23,8 @@ export interface CheckedData {
   readonly form: string;
   readonly examples: number;
   readonly tokens: number;
+  /** Where it was asked for. */
+  readonly described?: DescribedData | undefined;
 }
 
 export type CheckAnswer = { readonly id: number } & ({ readonly data: CheckedData } | { readonly error: RemoteError });

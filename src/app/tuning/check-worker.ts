@@ -4,7 +4,8 @@ import { parentPort } from 'node:worker_threads';
 import { assert, remoteError } from '../../base/index.ts';
 import { parseTrainingFile } from '../../formats/index.ts';
 import { openChatRenderer } from '../../text/index.ts';
-import { examplesOf } from '../../training/index.ts';
+import { describeOverlaps, examplesOf, findOverlaps } from '../../training/index.ts';
+import { describeExamples } from '../data-preview.ts';
 import type { CheckAnswer, CheckedData, CheckRequest } from './check-messages.ts';
 
 const port = parentPort;
@@ -22,9 +23,18 @@ function answerTo(request: CheckRequest): CheckAnswer {
   }
 }
 
-function check({ path, name, base }: CheckRequest): CheckedData {
+function check({ path, name, base, preview }: CheckRequest): CheckedData {
   const file = parseTrainingFile(readFileSync(path), name);
   const counted = { form: file.form, examples: file.examples.length, tokens: 0 };
   if (!base) return counted;
-  return { ...counted, tokens: examplesOf(file, openChatRenderer(base.path), base.contextLength).numTokens };
+  const renderer = openChatRenderer(base.path);
+  const loaded = examplesOf(file, renderer, base.contextLength);
+  if (preview === undefined) return { ...counted, tokens: loaded.numTokens };
+  const repeated = describeOverlaps(findOverlaps(loaded, undefined, renderer.tokenizer));
+  const warnings = [...loaded.warnings, ...repeated.map((message) => ({ where: name, message }))];
+  return {
+    ...counted,
+    tokens: loaded.numTokens,
+    described: { ...describeExamples(loaded, renderer, preview), warnings },
+  };
 }

@@ -12,6 +12,7 @@ export class DataChecker implements AsyncDisposable {
   #worker: Worker | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
+  #isClosed = false;
 
   /** @throws DATA_INVALID with every line that is wrong */
   check(request: Omit<CheckRequest, 'id'>): Promise<CheckedData> {
@@ -23,6 +24,7 @@ export class DataChecker implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
     await this.#worker?.terminate();
   }
 
@@ -31,7 +33,13 @@ export class DataChecker implements AsyncDisposable {
     const worker = new Worker(new URL('./check-worker.ts', import.meta.url), { execArgv: [] });
     worker.on('message', (answer: CheckAnswer) => this.#settle(answer));
     worker.on('error', (cause) => this.#end(worker, new EspalierError('INTERNAL', 'the check broke off', { cause })));
-    worker.on('exit', () => this.#end(worker, new EspalierError('CANCELLED', 'the check was broken off')));
+    worker.on('exit', (code) => {
+      // A thread that has ended by itself: the next check starts another.
+      const error = this.#isClosed
+        ? new EspalierError('CANCELLED', 'the check was broken off')
+        : new EspalierError('ENGINE_UNAVAILABLE', `the thread that reads files ended with code ${code}: send it again`);
+      this.#end(worker, error);
+    });
     worker.unref();
     this.#worker = worker;
     return worker;

@@ -54,7 +54,8 @@ export function makeJobServices(
   };
 }
 
-function requireSupported<Base extends { readonly name: string }>(
+/** The base that a job names. @throws MODEL_NOT_FOUND REQUEST_INVALID */
+export function requireSupported<Base extends { readonly name: string }>(
   { model, method }: JobRequest,
   bases: readonly Base[],
 ): Base {
@@ -84,11 +85,16 @@ function trainableFile(
   const refuse = (why: string): never => fail('REQUEST_INVALID', `${param} ${id} (${file.filename}) ${why}`, { param });
   if (file.purpose !== 'fine-tune') refuse(`has the purpose ${file.purpose}: it must be fine-tune`);
   if (file.problem !== null) refuse(`cannot be trained on:\n${file.problem}`);
-  const forms = method === 'dpo' ? ['preference'] : ['chat', 'completion'];
-  if (!forms.some((form) => form === file.form)) {
-    refuse(`has ${file.form} examples: ${method} takes ${forms.join(' or ')} examples`);
-  }
+  const mismatch = formMismatch(method, file.form);
+  if (mismatch !== null) refuse(mismatch);
   return { id, digest: file.digest };
+}
+
+/** What speaks against examples of a form for a method; null: nothing. */
+export function formMismatch(method: JobMethod, form: string | null): string | null {
+  const forms = method === 'dpo' ? ['preference'] : ['chat', 'completion'];
+  if (forms.some((one) => one === form)) return null;
+  return `has ${form} examples: ${method} takes ${forms.join(' or ')} examples`;
 }
 
 /** Jobs that were not given one differ: a second try is not the first again. */

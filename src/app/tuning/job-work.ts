@@ -11,7 +11,13 @@ import {
   type JobLease,
   type JobWork,
 } from '../../jobs/index.ts';
-import { referenceOf, type AdapterVersion, type PublishResult } from '../../registry/index.ts';
+import {
+  referenceOf,
+  type AdapterVersion,
+  type JsonValue,
+  type PublishResult,
+  type TrainingData,
+} from '../../registry/index.ts';
 import type { TrainResult } from '../../training/index.ts';
 import { describeBase, resolveBase, type Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
@@ -81,7 +87,10 @@ export class TuningWork implements JobWork {
     if (!result || leases.heartbeat(lease) !== 'running') return;
     const task = job.suffix ?? DEFAULT_TASK;
     const { trainableParameters, trainedTokens } = result;
-    const published = await this.#publish(base, job, task, result.output, trainableParameters, metricsOf(result));
+    const published = await this.#publish(base, job, task, result.output, trainableParameters, metricsOf(result), {
+      config: { ...trainJob.config, method: RECIPE_METHOD, baseFormat: result.baseFormat },
+      textDigest: result.textDigest,
+    });
     const csv = Buffer.from(stepMetricsCsv(leases.stepMetrics(lease)));
     const reference = referenceOf(published.version);
     const counts = await files.stage([csv], csv.length, (results) =>
@@ -151,6 +160,12 @@ export class TuningWork implements JobWork {
     }
   }
 
+  #dataOf({ training, validation }: Job): TrainingData[] {
+    const { files } = this.#platform;
+    const train = { role: 'train', path: files.path(training.digest) } as const;
+    return validation === null ? [train] : [train, { role: 'valid', path: files.path(validation.digest) }];
+  }
+
   /** Equal content of a task is one version: what is published again after a crash is what was published before. */
   #publish(
     base: Base,
@@ -159,6 +174,7 @@ export class TuningWork implements JobWork {
     folder: string,
     parameters: number,
     metrics: Readonly<Record<string, number>>,
+    recipe?: object,
   ): Promise<PublishResult> {
     const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
     const { registry, audit } = this.#platform;
@@ -175,7 +191,10 @@ export class TuningWork implements JobWork {
         seed: job.seed,
         hyperparameters: { ...job.resolved, size: { ...job.resolved?.size } },
         codeVersion: VERSION,
+        ...(JSON.parse(JSON.stringify(recipe ?? {})) as Record<string, JsonValue>),
       },
+      // Of checkpoints nothing is trained anew.
+      data: recipe && this.#dataOf(job),
       // What a task answers with is changed by a promotion and by nothing else.
       alias: null,
       allowance: { maxAdapters, maxBytes: maxAdapterBytes },

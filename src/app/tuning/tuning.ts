@@ -6,6 +6,7 @@ import type { AppConfig } from '../config.ts';
 import { ACTOR_SERVER, fileEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { DataChecker } from './data-checker.ts';
+import { makeDataServices } from './data-services.ts';
 import { makeFileServices } from './file-services.ts';
 import { makeJobServices } from './job-services.ts';
 import { TuningWork } from './job-work.ts';
@@ -14,7 +15,7 @@ import { TuningWork } from './job-work.ts';
 const UPKEEP_MS = 60_000;
 
 /** Fine-tuning as a service. Disposing of it saves the runs that are on their way and gives their jobs back. */
-export interface Tuning extends Pick<Services, 'files' | 'jobs'>, AsyncDisposable {}
+export interface Tuning extends Pick<Services, 'data' | 'files' | 'jobs'>, AsyncDisposable {}
 
 /** Starts the runner of fine-tuning jobs. @param maxConcurrent jobs at once; with 0 they are only queued, for another process */
 export async function startTuning(
@@ -46,6 +47,7 @@ export async function startTuning(
   runner.start();
   const owned = stack.move();
   return {
+    data: makeDataServices(config, platform, bases, checker),
     files: makeFileServices(platform, checker),
     jobs: makeJobServices(platform, bases, () => runner.wake()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -16,7 +16,9 @@ import {
   type ExportFormat,
 } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
+import { convertCommand, mergeCommand } from './combine-adapters.ts';
 import { oneOf, positiveInteger } from '../options.ts';
+import { retrainCommand } from './retrain.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 
 interface ListOptions extends OutputOptions {
@@ -153,6 +155,9 @@ export function adaptersCommand(config: AppConfig): Command {
     publish('publish', 'publish a PEFT folder'),
     publish('import', 'the same as publish, for adapters trained elsewhere'),
     exported,
+    convertCommand(config),
+    mergeCommand(config),
+    retrainCommand(config),
     promote,
     rollback,
     tag,
@@ -168,6 +173,7 @@ export function adaptersCommand(config: AppConfig): Command {
 Examples:
   espalier adapters publish ./my-adapter acme/triage --base smollm2-135m-instruct
   espalier adapters promote acme/triage@1
+  espalier adapters retrain acme/triage --from-base smollm2-135m-instruct --to-base another --promote-if-better
   espalier adapters export acme/triage ./triage
   espalier adapters export acme/triage ./triage.gguf --format gguf
   espalier adapters export acme/triage ./triage-mlx --format mlx`,

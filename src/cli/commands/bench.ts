@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import {
   benchDecode,
   benchTrain,
+  calibrate,
   parseTargets,
   type AppConfig,
   type BenchCase,
@@ -19,14 +20,24 @@ interface BenchFlags extends OutputOptions {
   readonly repetitions: number;
 }
 
+interface TrainBenchFlags {
+  readonly data?: string;
+  readonly seq: number;
+  readonly rank: number;
+  readonly targets: string;
+  readonly calibrate: boolean;
+}
+
 export function benchCommand(config: AppConfig): Command {
   const train = common('train', 'LoRA training steps, on random tokens unless --data is given', 8)
     .option('--data <file>', 'training file (JSONL): a step takes about --batch of its examples')
     .option('--seq <n>', 'tokens of each sequence', positiveInteger, 256)
     .option('--rank <n>', 'rank of the update', positiveInteger, 8)
     .option('--targets <which>', 'as for train', 'attention')
-    .action(async (options: BenchFlags & { data?: string; seq: number; rank: number; targets: string }) => {
+    .option('--calibrate', 'measure what plan asks of a machine (some minutes), and keep it in ESPALIER_HOME', false)
+    .action(async (options: BenchFlags & TrainBenchFlags) => {
       const output = new Output(options);
+      if (options.calibrate) return calibrateMachine(config, options.base, output);
       const targets = parseTargets(options.targets);
       show(output, [await benchTrain(config, { ...options, targets }, modelProgress(output))]);
     });
@@ -54,6 +65,22 @@ function common(name: string, description: string, batch: number): Command {
     .option('--repetitions <n>', 'measured repetitions, after one to warm up', positiveInteger, 5)
     .option('--json', 'print one JSON document')
     .addHelpText('after', `\nExample:\n  espalier bench ${name} --batch ${batch} --json`);
+}
+
+async function calibrateMachine(config: AppConfig, base: string, output: Output): Promise<void> {
+  const progress = output.progress('measuring');
+  try {
+    const figures = await calibrate(config, base, {
+      onModelProgress: modelProgress(output),
+      onProgress: (numDone, total, what) => progress.update(numDone, total, what),
+    });
+    progress.stop();
+    const gigaflops = (perFlop: number): string => (perFlop === 0 ? '' : (1e-9 / perFlop).toFixed(0));
+    const rows = Object.entries(figures.formats).map(([format, { perFlop }]) => [format, gigaflops(perFlop)]);
+    output.result(figures, table([['weights', 'GFLOP/s in training'], ...rows]));
+  } finally {
+    progress.stop();
+  }
 }
 
 function show(output: Output, cases: readonly BenchCase[]): void {

@@ -3,7 +3,7 @@ import { makePlan, PLANNED_METHODS, renderPlan, type AppConfig, type PlanRequest
 import { oneOf, positiveInteger, positiveNumber } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 
-export function planCommand(_config: AppConfig): Command {
+export function planCommand(config: AppConfig): Command {
   return new Command('plan')
     .description('say what a run and a server will cost: parameters, memory by part, storage, time')
     .requiredOption('--model <name>', 'a preset (3b, 7b, 13b, 65b, 70b, smollm2-135m) or a config.json')
@@ -16,7 +16,12 @@ export function planCommand(_config: AppConfig): Command {
     .option('--seq <n>', 'tokens of each sequence', positiveInteger, 1024)
     .option('--adapters <n>', 'adapters to store and to serve', positiveInteger, 100)
     .option('--train-tokens <n>', 'tokens to train on', positiveInteger, 1_000_000)
-    .option('--gigaflops <x>', 'what the machine sustains, in GFLOP/s', positiveNumber)
+    .option('--micro-batch-tokens <n>', 'tokens that training holds at once (default: as train)', positiveInteger)
+    .option(
+      '--gigaflops <x>',
+      'what the machine sustains, in GFLOP/s (default: as measured by bench train --calibrate, or 150)',
+      positiveNumber,
+    )
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
@@ -27,7 +32,7 @@ Examples:
   espalier plan --model ./my-model/config.json --method qlora --targets all-linear --batch 4 --seq 2048 --json`,
     )
     .action((options: PlanRequest & OutputOptions) => {
-      const plan = makePlan(options);
+      const plan = makePlan(options, config);
       new Output(options).result(plan, renderPlan(plan));
     });
 }

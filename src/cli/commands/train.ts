@@ -22,6 +22,7 @@ import {
   oneOf,
   positiveInteger,
   positiveNumber,
+  share,
   wholeNumber,
 } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
@@ -62,6 +63,9 @@ export function trainCommand(baseConfig: AppConfig): Command {
     .option('--label-smoothing <p>', 'dpo: the share of labels that are wrong (default: 0)', fraction)
     .option('--desirable-weight <x>', 'kto: weight of good answers (default: 1)', positiveNumber)
     .option('--undesirable-weight <x>', 'kto: weight of bad answers (default: 1)', positiveNumber)
+    .option('--teacher <ref>', 'distillation: TENANT/TASK[@VERSION], a PEFT folder of the base, or a base')
+    .option('--temperature <x>', 'distillation: softens both distributions (default: 2)', positiveNumber)
+    .option('--teacher-share <share>', 'distillation: of the teacher, against the targets (default: 0.5)', share)
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)

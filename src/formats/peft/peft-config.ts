@@ -3,6 +3,7 @@ import { isRecord, show } from '../json.ts';
 import { PEFT_VERSION } from './configs/config-fields.ts';
 import { ia3Identity, parseIa3Config, type Ia3Config } from './configs/ia3-config.ts';
 import { loraIdentity, parseLoraConfig, type LoraConfig } from './configs/lora-config.ts';
+import { lnTuningIdentity, parseLnTuningConfig, type LnTuningConfig } from './configs/ln-tuning-config.ts';
 import {
   lohaIdentity,
   lokrIdentity,
@@ -35,7 +36,7 @@ export type ModuleConfig = LoraConfig | Ia3Config | VeraConfig | LohaConfig | Lo
 export type PromptConfig = PromptTuningConfig | PTuningConfig | PrefixTuningConfig;
 
 /** Any `adapter_config.json` that is supported; `peft_type` tells which. A further method is a further member. */
-export type PeftConfig = ModuleConfig | PromptConfig | TrainableTokensConfig;
+export type PeftConfig = ModuleConfig | PromptConfig | TrainableTokensConfig | LnTuningConfig;
 
 export type PeftType = PeftConfig['peft_type'];
 
@@ -56,6 +57,7 @@ const FORMS: Readonly<Record<PeftType, ConfigForm>> = {
   PROMPT_TUNING: { parse: parsePromptTuningConfig, identity: promptIdentity },
   P_TUNING: { parse: parsePTuningConfig, identity: promptIdentity },
   PREFIX_TUNING: { parse: parsePrefixTuningConfig, identity: promptIdentity },
+  LN_TUNING: { parse: parseLnTuningConfig, identity: lnTuningIdentity },
   TRAINABLE_TOKENS: { parse: parseTrainableTokensConfig, identity: trainableTokensIdentity },
 };
 
@@ -64,7 +66,7 @@ export const PEFT_TYPES = Object.keys(FORMS) as readonly PeftType[];
 
 /** The other values of PEFT 0.21.2's `peft_type`: known, so that the error can say "not yet" instead of "unknown". */
 const OTHER_TYPES =
-  'MULTITASK_PROMPT_TUNING ADALORA ADAMSS BOFT ADAPTION_PROMPT BEFT LILY POLY LN_TUNING FROD PVERA FOURIERFT GLORA XLORA HRA VBLORA ' +
+  'MULTITASK_PROMPT_TUNING ADALORA ADAMSS BOFT ADAPTION_PROMPT BEFT LILY POLY FROD PVERA FOURIERFT GLORA XLORA HRA VBLORA ' +
   'UNILORA CPT MISS RANDLORA ROAD HIRA SHIRA C3A WAVEFT OSF DELORA GRALORA CARTRIDGE TINYLORA PSOFT PEANUT SHADOW SUPERTUNING DEFT';
 
 /**
@@ -104,4 +106,9 @@ export function peftConfigText(config: PeftConfig): string {
  */
 export function configIdentity(config: PeftConfig): Readonly<Record<string, unknown>> {
   return FORMS[config.peft_type].identity(config);
+}
+
+/** Places of the context that an adapter's virtual tokens take, of every sequence. */
+export function numVirtualTokens(config: object): number {
+  return 'num_virtual_tokens' in config ? Number(config.num_virtual_tokens) : 0;
 }

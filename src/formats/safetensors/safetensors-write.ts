@@ -12,14 +12,28 @@ export type NamedTensor =
 /** The order in which the reference implementation sorts dtypes: wide ones first, so that every tensor is aligned. */
 const DTYPE_ORDER: readonly Dtype[] = ['I64', 'F64', 'F32', 'I32', 'BF16', 'F16', 'I16', 'I8', 'U8', 'BOOL'];
 
+/** A tensor whose values are made when they are written, and not kept. */
+export interface LazyTensor {
+  readonly shape: readonly number[];
+  readonly dtype: 'F32' | 'BF16';
+  read(): Float32Array | Float64Array;
+}
+
 /**
  * The bytes of a safetensors file, in pieces: length, header, then each tensor. The same tensors give the same bytes, and the ones
  * that Python's `safetensors` writes: tensors by dtype (wide first) and name, the header padded with spaces to a multiple of 8.
  */
 export function encodeSafetensors(
-  tensors: ReadonlyMap<string, NamedTensor>,
+  tensors: ReadonlyMap<string, NamedTensor | LazyTensor>,
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): Uint8Array[] {
+  return [...piecesOf(tensors, metadata)];
+}
+
+function* piecesOf(
+  tensors: ReadonlyMap<string, NamedTensor | LazyTensor>,
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+): Generator<Uint8Array> {
   const stored = [...tensors]
     .map(([name, tensor]) => ({ name, dtype: dtypeOf(tensor), shape: tensor.shape, tensor }))
     .sort((a, b) => DTYPE_ORDER.indexOf(a.dtype) - DTYPE_ORDER.indexOf(b.dtype) || (a.name < b.name ? -1 : 1));
@@ -35,7 +49,13 @@ export function encodeSafetensors(
   const header = Buffer.from(json + ' '.repeat((8 - (Buffer.byteLength(json) % 8)) % 8));
   const length = new Uint8Array(8);
   new DataView(length.buffer).setBigUint64(0, BigInt(header.length), true);
-  return [length, header, ...stored.map(({ name, tensor, dtype }) => encodeTensor(name, tensor, dtype))];
+  yield length;
+  yield header;
+  for (const { name, tensor, dtype } of stored) yield encodeTensor(name, valuesOf(tensor), dtype);
+}
+
+function valuesOf(tensor: NamedTensor | LazyTensor): NamedTensor {
+  return 'read' in tensor ? { shape: tensor.shape, data: tensor.read(), dtype: tensor.dtype } : tensor;
 }
 
 /**
@@ -44,14 +64,14 @@ export function encodeSafetensors(
  */
 export function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, NamedTensor>,
+  tensors: ReadonlyMap<string, NamedTensor | LazyTensor>,
   metadata?: Readonly<Record<string, string>>,
 ): number {
-  return writeFileAtomicSync(path, encodeSafetensors(tensors, metadata));
+  return writeFileAtomicSync(path, piecesOf(tensors, metadata));
 }
 
-function dtypeOf({ data, dtype }: NamedTensor): Dtype {
-  return dtype ?? (data instanceof Float64Array ? 'F64' : 'F32');
+function dtypeOf(tensor: NamedTensor | LazyTensor): Dtype {
+  return tensor.dtype ?? ('data' in tensor && tensor.data instanceof Float64Array ? 'F64' : 'F32');
 }
 
 function encodeTensor(name: string, { data, shape }: NamedTensor, dtype: Dtype): Uint8Array {

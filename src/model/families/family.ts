@@ -6,6 +6,8 @@ import type { HfConfig } from '../hf-config.ts';
  */
 export interface Family {
   readonly name: string;
+  /** Of config.json's `architectures`: the class of Transformers. */
+  readonly architecture: string;
   /** `model_type` values of config.json; the first is the canonical one. */
   readonly modelTypes: readonly [string, ...string[]];
   /** `general.architecture` values of GGUF files. */

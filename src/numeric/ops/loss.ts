@@ -1,7 +1,7 @@
 import { assert } from '../../base/index.ts';
 import type { Graph } from '../graph.ts';
-import type { FrozenMatrix } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
+import { isLogitsHead, logitsLosses, type Head, type LogitsHead } from './logits-loss.ts';
 
 /** What rows are asked to predict: N targets with a weight each. */
 export interface Targets {
@@ -22,9 +22,10 @@ export interface CrossEntropy {
 
 /**
  * Cross-entropy of softmax(x_ND · Wᵀ) fused with its linear layer, so that no [N, V] matrix is ever held; the gradient of x is made in
- * the same pass (the method of Liger's fused linear cross-entropy, Hsu et al., 2024).
+ * the same pass (the method of Liger's fused linear cross-entropy, Hsu et al., 2024). A head that is no frozen matrix gives its logits whole.
  */
-export function linearCrossEntropy(g: Graph, x: Tensor, head: FrozenMatrix, targets: Targets): CrossEntropy {
+export function linearCrossEntropy(g: Graph, x: Tensor, head: Head, targets: Targets): CrossEntropy {
+  if (isLogitsHead(head)) return crossEntropyOfLogits(g, x, head, targets);
   const N = targets.tokenIds_N.length;
   assert(x.shape[0] === N && targets.weights_N.length === N, 'one target and one weight a row');
   const losses = g.empty([N]);
@@ -48,4 +49,23 @@ export function linearCrossEntropy(g: Graph, x: Tensor, head: FrozenMatrix, targ
     });
   }
   return { lossSum, losses, isTop_N: isTop, numTop };
+}
+
+function crossEntropyOfLogits(g: Graph, x: Tensor, head: LogitsHead, targets: Targets): CrossEntropy {
+  const { tokenIds_N, weights_N } = targets;
+  assert(x.shape[0] === tokenIds_N.length && weights_N.length === tokenIds_N.length, 'one target and one weight a row');
+  const { losses, isTop_N } = logitsLosses(g, head.logits(g, x), tokenIds_N);
+  const lossSum = g.empty([1]);
+  let [sum, numTop] = [0, 0];
+  for (let n = 0; n < tokenIds_N.length; n++) {
+    sum += losses.data[n] * weights_N[n];
+    numTop += isTop_N[n];
+  }
+  lossSum.data[0] = sum;
+  g.record(lossSum, [losses], [], (dLoss) => {
+    const { tensor, accumulate } = g.gradient(losses);
+    assert(!accumulate, 'nothing else reads the losses');
+    for (let n = 0; n < tokenIds_N.length; n++) tensor.data[n] = dLoss.data[0] * weights_N[n];
+  });
+  return { lossSum, losses, isTop_N, numTop };
 }

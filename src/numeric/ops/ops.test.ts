@@ -9,10 +9,14 @@ import { BufferPool } from '../pool.ts';
 import { referenceKernels } from '../reference/index.ts';
 import { Tape, type Parameter } from '../tape.ts';
 import { tensor, type Tensor } from '../tensor.ts';
+import { activate } from './activations.ts';
 import { multiplyBlocks } from './blocks.ts';
 import { addColumns, multiplyColumns, scaleAround } from './columns.ts';
 import { addInPlace, swiglu } from './elementwise.ts';
+import { logitsLosses } from './logits-loss.ts';
 import { addDenseDelta, denseLinear, kronecker, matmul, multiply } from './matrix.ts';
+import { rmsNorm } from './norm.ts';
+import { addRows, gatherColumns, joinColumns, replaceColumns, replaceRows, sliceColumns } from './slices.ts';
 
 type Operation = (g: Graph, inputs: readonly Tensor[]) => Tensor;
 
@@ -94,6 +98,61 @@ const CASES: Readonly<Record<string, readonly [shapes: readonly (readonly number
       [1, 2, 2],
     ],
     (g, [x, blocks]) => multiplyBlocks(g, x, blocks),
+  ],
+  relu: [[[3, 4]], (g, [x]) => activate(g, x, 'relu')],
+  tanh: [[[3, 4]], (g, [x]) => activate(g, x, 'tanh')],
+  sigmoid: [[[3, 4]], (g, [x]) => activate(g, x, 'sigmoid')],
+  rmsNorm: [[[3, 4], [4]], (g, [x, gain]) => rmsNorm(g, x, gain, 1e-5)],
+  logitsLosses: [[[3, 5]], (g, [x]) => logitsLosses(g, x, Int32Array.of(4, 0, 2)).losses],
+  'replaceRows from some columns': [
+    [
+      [4, 2],
+      [3, 5],
+    ],
+    (g, [before, source]) => {
+      const x = copyOf(g, before);
+      replaceRows(g, x, source, { to: Int32Array.of(3, 0, 1), from: Int32Array.of(1, 2, 1), column: 2 });
+      return x;
+    },
+  ],
+  addRows: [
+    [
+      [4, 3],
+      [2, 3],
+    ],
+    (g, [before, source]) => {
+      const x = copyOf(g, before);
+      addRows(g, x, source, { to: Int32Array.of(3, 0, 1), from: Int32Array.of(1, 0, 1) }, 0.6);
+      return x;
+    },
+  ],
+  gatherColumns: [[[3, 4]], (g, [x]) => gatherColumns(g, x, Int32Array.of(2, 0, 2))],
+  replaceColumns: [
+    [
+      [3, 4],
+      [3, 2],
+    ],
+    (g, [before, source]) => {
+      const x = copyOf(g, before);
+      replaceColumns(g, x, source, Int32Array.of(3, 1));
+      return x;
+    },
+  ],
+  sliceColumns: [[[3, 4]], (g, [x]) => sliceColumns(g, x, 1, 3)],
+  joinColumns: [
+    [
+      [3, 2],
+      [3, 1],
+    ],
+    (g, [a, b]) => joinColumns(g, [a, b, a]),
+  ],
+  'rows of a vector': [
+    [[3, 2], [5]],
+    (g, [before, all]) => {
+      const y = copyOf(g, before);
+      addColumns(g, y, g.rows(all, 2, 4), 0.5);
+      return y;
+    },
   ],
 };
 

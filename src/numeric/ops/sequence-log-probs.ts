@@ -1,7 +1,7 @@
 import { assert } from '../../base/index.ts';
 import type { Graph } from '../graph.ts';
-import type { FrozenMatrix } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
+import { isLogitsHead, logitsLosses, type Head, type LogitsHead } from './logits-loss.ts';
 import type { Targets } from './loss.ts';
 
 export interface SequenceLogProbs {
@@ -19,14 +19,16 @@ export interface SequenceLogProbs {
 export function sequenceLogProbs(
   g: Graph,
   x: Tensor,
-  head: FrozenMatrix,
-  { tokenIds_N, weights_N }: Targets,
+  head: Head,
+  targets: Targets,
   ends_S: Int32Array,
 ): SequenceLogProbs {
+  const { tokenIds_N, weights_N } = targets;
   const N = tokenIds_N.length;
   const S = ends_S.length;
   assert(x.shape[0] === N && weights_N.length === N, 'one target and one weight a row');
   assert((ends_S.at(-1) ?? 0) === N, 'every row belongs to a sequence');
+  if (isLogitsHead(head)) return logProbsOfLogits(g, x, head, targets, ends_S);
   const losses = g.empty([N]);
   const dx = g.needsGradient(x) ? g.empty(x.shape) : null;
   g.kernels.linearCrossEntropy(losses.data, dx?.data ?? null, null, x.data, head, tokenIds_N, weights_N, N);
@@ -52,5 +54,29 @@ export function sequenceLogProbs(
       }
     });
   }
+  return { logProbs, values_S };
+}
+
+function logProbsOfLogits(
+  g: Graph,
+  x: Tensor,
+  head: LogitsHead,
+  { tokenIds_N, weights_N }: Targets,
+  ends_S: Int32Array,
+): SequenceLogProbs {
+  const { losses } = logitsLosses(g, head.logits(g, x), tokenIds_N);
+  const logProbs = g.empty([ends_S.length]);
+  const values_S = new Float64Array(ends_S.length);
+  for (let s = 0, n = 0; s < ends_S.length; s++) {
+    for (; n < ends_S[s]; n++) values_S[s] -= losses.data[n] * weights_N[n];
+    logProbs.data[s] = values_S[s];
+  }
+  g.record(logProbs, [losses], [], (dLogProbs) => {
+    const { tensor, accumulate } = g.gradient(losses);
+    assert(!accumulate, 'nothing else reads the losses');
+    for (let s = 0, n = 0; s < ends_S.length; s++) {
+      for (; n < ends_S[s]; n++) tensor.data[n] = -dLogProbs.data[s] * weights_N[n];
+    }
+  });
   return { logProbs, values_S };
 }

@@ -1,9 +1,17 @@
-import type { Graph, FrozenMatrix, Tensor } from '../../numeric/index.ts';
+import type { Graph, Head, Tensor } from '../../numeric/index.ts';
 import type { PackedBatch, TokenExample } from '../pack.ts';
 
 /** What a run makes small. Plain data: it is part of the run's configuration. */
 export type ObjectiveConfig =
   | { readonly name: 'sft' }
+  | {
+      readonly name: 'distillation';
+      /** The digest of the teacher. */
+      readonly teacher: string;
+      readonly temperature: number;
+      /** Of the divergence from the teacher; the targets have the rest. */
+      readonly teacherShare: number;
+    }
   | { readonly name: 'dpo'; readonly beta: number; readonly labelSmoothing: number }
   | { readonly name: 'ipo'; readonly beta: number }
   | { readonly name: 'simpo'; readonly beta: number; readonly gamma: number }
@@ -43,5 +51,5 @@ export interface Objective {
    * The batch's loss. On a tape it records the way back to `rows`.
    * @param rows the head's input at the batch's `lossRows_N`, [N, D]
    */
-  loss(g: Graph, rows: Tensor, head: FrozenMatrix, batch: PackedBatch): ObjectiveLoss;
+  loss(g: Graph, rows: Tensor, head: Head, batch: PackedBatch): ObjectiveLoss;
 }

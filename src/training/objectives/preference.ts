@@ -1,6 +1,6 @@
 import { assert } from '../../base/index.ts';
 import { attendPacked, baseHooks, forward, headRows, type BaseModel } from '../../model/index.ts';
-import { sequenceLogProbs, type FrozenMatrix, type Graph, type Inference, type Tensor } from '../../numeric/index.ts';
+import { sequenceLogProbs, type Graph, type Head, type Inference, type Tensor } from '../../numeric/index.ts';
 import { packExamples, type PackedBatch, type TokenExample } from '../pack.ts';
 import type { MetricSum, Objective, ObjectiveName } from './objective.ts';
 import type { ExampleLoss, PreferenceLoss, ScoredExample } from './preference-loss.ts';
@@ -73,7 +73,7 @@ export function preferenceObjective(
   }
 }
 
-function logProbsOf(g: Graph, rows: Tensor, head: FrozenMatrix, batch: PackedBatch) {
+function logProbsOf(g: Graph, rows: Tensor, head: Head, batch: PackedBatch) {
   assert(batch.lossEnds_S.length === 2 * batch.numExamples, 'every example has two answers');
   const targets = { tokenIds_N: batch.targets_N, weights_N: batch.weights_N };
   return sequenceLogProbs(g, rows, head, targets, batch.lossEnds_S);

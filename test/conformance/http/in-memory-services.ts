@@ -4,7 +4,9 @@ import type {
   AnswerDelta,
   AnswerToken,
   AuditServices,
+  CatalogueServices,
   ChatRequest,
+  DataServices,
   DeliveryServices,
   EmbeddingRequest,
   Embeddings,
@@ -107,6 +109,11 @@ const NO_FILES: FileServices = {
   completeUpload: async () => noUpload(),
   cancelUpload: noUpload,
 };
+const NO_CATALOGUE: CatalogueServices = {
+  list: () => [],
+  show: noTask,
+};
+const NO_DATA: DataServices = { check: async () => noFile() };
 const NO_TASKS: TaskServices = {
   list: () => [],
   get: noTask,
@@ -185,6 +192,8 @@ export class EchoTenants implements TenantServices {
 export class EchoServices implements Services {
   readonly maxChoices = 3;
   readonly adapters = new EchoAdapters();
+  readonly catalogue = NO_CATALOGUE;
+  readonly data = NO_DATA;
   readonly files = NO_FILES;
   readonly jobs = NO_JOBS;
   readonly tasks = NO_TASKS;

@@ -1,6 +1,6 @@
 import type { PeftConfig } from '../peft-config.ts';
 import { loraLayout } from './lora-layout.ts';
-import { ia3Layout, lohaLayout, lokrLayout, oftLayout, veraLayout } from './module-layouts.ts';
+import { ia3Layout, lnTuningLayout, lohaLayout, lokrLayout, oftLayout, veraLayout } from './module-layouts.ts';
 import { prefixLayout, promptLayout } from './prompt-layout.ts';
 import type { TensorLayout } from './tensor-layout.ts';
 import { tokenLayout } from './token-layout.ts';
@@ -25,6 +25,8 @@ export function layoutOf(config: PeftConfig): TensorLayout {
       return promptLayout(config);
     case 'PREFIX_TUNING':
       return prefixLayout(config);
+    case 'LN_TUNING':
+      return lnTuningLayout();
     case 'TRAINABLE_TOKENS':
       return tokenLayout(config);
     default:

@@ -47,6 +47,13 @@ export function ia3Layout(config: Ia3Config): TensorLayout {
   return perModule(['ia3_l'], (site) => ({ ia3_l: isFeedforward(site.path) ? [1, site.in] : [site.out, 1] }));
 }
 
+/** A norm's trained gain, [width]. */
+export const LN_GAIN = 'ln_tuning_layers.weight';
+
+export function lnTuningLayout(): TensorLayout {
+  return perModule([LN_GAIN], (site) => ({ [LN_GAIN]: [site.out] }));
+}
+
 /** VeRA's frozen matrices, which all modules share: for the widest inputs and outputs among them. */
 export const VERA_A = 'base_model.vera_A';
 export const VERA_B = 'base_model.vera_B';

@@ -19,6 +19,7 @@ export interface AdapterBase {
     readonly headWidth: number;
     readonly contextLength: number;
     readonly tieEmbeddings: boolean;
+    readonly queryKeyNorm?: boolean;
   };
 }
 

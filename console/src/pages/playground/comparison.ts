@@ -1,0 +1,99 @@
+import { useCallback, useEffect, useRef, useState } from 'react';
+import type { ChatMessage, ChatProgress } from '../../api/chat-stream.ts';
+import { streamChat } from '../../api/chat-stream.ts';
+import { useSession } from '../../session/session.tsx';
+
+/** What every column is asked with. */
+export interface Settings {
+  readonly system: string;
+  readonly temperature: number;
+  readonly maxTokens: number;
+}
+
+export interface Turn {
+  readonly question: string;
+  readonly answer: ChatProgress | null;
+  readonly error: string | null;
+  readonly isRunning: boolean;
+  readonly firstTokenMs: number | null;
+  readonly tookMs: number | null;
+}
+
+/** The turns of each column, by its number. */
+type Turns = readonly (readonly Turn[])[];
+
+/** The base and up to three adapters, asked the same at once; each goes on with what it has said itself. */
+export function useComparison(models: readonly string[]) {
+  const { api } = useSession();
+  const [turns, setTurns] = useState<Turns>([]);
+  const running = useRef<AbortController | null>(null);
+  useEffect(() => () => running.current?.abort(), []);
+
+  const change = useCallback((column: number, changed: (turn: Turn) => Turn): void => {
+    setTurns((before) =>
+      before.map((own, n) => (n === column ? [...own.slice(0, -1), changed(own[own.length - 1])] : own)),
+    );
+  }, []);
+
+  const ask = useCallback(
+    async (question: string, settings: Settings): Promise<void> => {
+      running.current?.abort();
+      const abort = new AbortController();
+      running.current = abort;
+      const before = models.map((_, column) => turns[column] ?? []);
+      const fresh: Turn = { question, answer: null, error: null, isRunning: true, firstTokenMs: null, tookMs: null };
+      setTurns(before.map((own) => [...own, fresh]));
+      await Promise.all(
+        models.map(async (model, column) => {
+          const begun = performance.now();
+          const passed = (): number => performance.now() - begun;
+          try {
+            const messages = messagesOf(settings.system, before[column], question);
+            for await (const answer of streamChat(api, { ...settings, model, messages }, abort.signal)) {
+              change(column, (turn) => ({
+                ...turn,
+                answer,
+                firstTokenMs: turn.firstTokenMs ?? (answer.text === '' ? null : passed()),
+              }));
+            }
+          } catch (error) {
+            if (!abort.signal.aborted) change(column, (turn) => ({ ...turn, error: messageOf(error) }));
+          } finally {
+            change(column, (turn) => ({ ...turn, isRunning: false, tookMs: passed() }));
+          }
+        }),
+      );
+    },
+    [api, models, turns, change],
+  );
+
+  const stop = useCallback(() => running.current?.abort(), []);
+  const clear = useCallback(() => {
+    running.current?.abort();
+    setTurns([]);
+  }, []);
+  /** A column that is taken away takes its turns with it. */
+  const drop = useCallback((column: number) => setTurns((before) => before.filter((_, n) => n !== column)), []);
+  const isRunning = turns.some((own) => own.at(-1)?.isRunning === true);
+  return { turns, isRunning, ask, stop, clear, drop };
+}
+
+function messagesOf(system: string, turns: readonly Turn[], question: string): ChatMessage[] {
+  const said = turns.flatMap(({ question: asked, answer }): ChatMessage[] =>
+    answer === null
+      ? []
+      : [
+          { role: 'user', content: asked },
+          { role: 'assistant', content: answer.text },
+        ],
+  );
+  return [
+    ...(system.trim() === '' ? [] : [{ role: 'system' as const, content: system }]),
+    ...said,
+    { role: 'user', content: question },
+  ];
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

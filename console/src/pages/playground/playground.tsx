@@ -1,0 +1,177 @@
+import { useState, type KeyboardEvent } from 'react';
+import { Button, Group, NumberInput, SimpleGrid, Slider, Stack, Text, Textarea } from '@mantine/core';
+import { PlusIcon } from '@radix-ui/react-icons';
+import { useSearch } from 'wouter';
+import { useAnswer } from '../../api/queries.ts';
+import type { ModelList } from '../../api/types.ts';
+import { Answered } from '../../parts/answer-state.tsx';
+import { Page, Panel } from '../../parts/page.tsx';
+import { useSession } from '../../session/session.tsx';
+import { Column } from './column.tsx';
+import { useComparison, type Settings } from './comparison.ts';
+
+/** The base and up to three adapters. */
+const MAX_COLUMNS = 4;
+
+export default function Playground() {
+  const models = useAnswer<ModelList>('/v1/models');
+  return (
+    <Page title="Playground" about="The same question to the base and up to three adapters, side by side">
+      <Answered query={models} what="Models">
+        {({ data }) => <Comparison names={data.map(({ id }) => id).filter((id) => !id.includes('/ft-checkpoints@'))} />}
+      </Answered>
+    </Page>
+  );
+}
+
+function Comparison({ names }: { readonly names: readonly string[] }) {
+  const { api } = useSession();
+  const asked = new URLSearchParams(useSearch()).get('model');
+  const [models, setModels] = useState<readonly string[]>(() => firstModels(api.session.bases[0]?.name, names, asked));
+  const [settings, setSettings] = useState<Settings>({ system: '', temperature: 0, maxTokens: 128 });
+  const { turns, isRunning, ask, stop, clear, drop } = useComparison(models);
+  const choices = asked === null || names.includes(asked) ? names : [asked, ...names];
+  const next = choices.find((name) => !models.includes(name)) ?? choices[0];
+  return (
+    <>
+      <SimpleGrid cols={{ base: 1, sm: Math.min(2, models.length), lg: models.length }} spacing="md">
+        {models.map((model, index) => (
+          <Column
+            key={index}
+            number={index + 1}
+            model={model}
+            choices={choices}
+            turns={turns[index] ?? []}
+            onModel={(chosen) => setModels(models.map((one, n) => (n === index ? chosen : one)))}
+            onRemove={
+              models.length > 1 && !isRunning
+                ? () => {
+                    setModels(models.filter((_, n) => n !== index));
+                    drop(index);
+                  }
+                : undefined
+            }
+          />
+        ))}
+      </SimpleGrid>
+      <Composer
+        settings={settings}
+        onSettings={setSettings}
+        isRunning={isRunning}
+        onAsk={(question) => void ask(question, settings)}
+        onStop={stop}
+        onClear={turns.length > 0 && !isRunning ? clear : undefined}
+        onAdd={
+          models.length < MAX_COLUMNS && next !== undefined && !isRunning
+            ? () => setModels([...models, next])
+            : undefined
+        }
+      />
+    </>
+  );
+}
+
+/** The base, and beside it the adapter that is asked for, or the first that there is. */
+function firstModels(base: string | undefined, names: readonly string[], asked: string | null): readonly string[] {
+  const adapter = asked ?? names.find((name) => name !== base);
+  return [base, adapter].filter((name, index, all) => name !== undefined && all.indexOf(name) === index) as string[];
+}
+
+interface ComposerProps {
+  readonly settings: Settings;
+  readonly onSettings: (settings: Settings) => void;
+  readonly isRunning: boolean;
+  readonly onAsk: (question: string) => void;
+  readonly onStop: () => void;
+  readonly onClear: (() => void) | undefined;
+  readonly onAdd: (() => void) | undefined;
+}
+
+function Composer({ settings, onSettings, isRunning, onAsk, onStop, onClear, onAdd }: ComposerProps) {
+  const [question, setQuestion] = useState('');
+  const send = (): void => {
+    if (question.trim() === '' || isRunning) return;
+    onAsk(question);
+    setQuestion('');
+  };
+  const onKey = (event: KeyboardEvent): void => {
+    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
+    event.preventDefault();
+    send();
+  };
+  return (
+    <Panel>
+      <Stack gap="md">
+        <Textarea
+          label="Question"
+          description="Enter asks, shift and Enter begins a new line."
+          autosize
+          minRows={2}
+          maxRows={10}
+          value={question}
+          onChange={(event) => setQuestion(event.currentTarget.value)}
+          onKeyDown={onKey}
+        />
+        <Group justify="space-between">
+          <Group gap="xs">
+            <Button variant="default" leftSection={<PlusIcon />} disabled={onAdd === undefined} onClick={onAdd}>
+              Compare one more
+            </Button>
+            <Button variant="subtle" disabled={onClear === undefined} onClick={onClear}>
+              Clear
+            </Button>
+          </Group>
+          {isRunning ? (
+            <Button variant="default" onClick={onStop}>
+              Stop
+            </Button>
+          ) : (
+            <Button onClick={send} disabled={question.trim() === ''}>
+              Ask
+            </Button>
+          )}
+        </Group>
+        <SimpleGrid cols={{ base: 1, sm: 3 }} spacing="lg">
+          <Textarea
+            label="System prompt"
+            autosize
+            minRows={1}
+            maxRows={4}
+            value={settings.system}
+            onChange={(event) => onSettings({ ...settings, system: event.currentTarget.value })}
+          />
+          <div>
+            <Group justify="space-between">
+              <Text size="sm" fw={500}>
+                Temperature
+              </Text>
+              <Text size="sm" className="number">
+                {settings.temperature === 0 ? '0: always the likeliest' : settings.temperature}
+              </Text>
+            </Group>
+            <Slider
+              mt={10}
+              min={0}
+              max={2}
+              step={0.1}
+              label={null}
+              thumbLabel="Temperature"
+              value={settings.temperature}
+              onChange={(temperature) => onSettings({ ...settings, temperature })}
+            />
+          </div>
+          <NumberInput
+            label="Tokens of an answer, at most"
+            min={1}
+            max={4096}
+            clampBehavior="strict"
+            value={settings.maxTokens}
+            onChange={(value) =>
+              typeof value === 'number' && value >= 1 && onSettings({ ...settings, maxTokens: value })
+            }
+          />
+        </SimpleGrid>
+      </Stack>
+    </Panel>
+  );
+}

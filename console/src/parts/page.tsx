@@ -1,0 +1,67 @@
+import { useEffect, type ReactNode } from 'react';
+import { Box, Group, Stack, Text, Title } from '@mantine/core';
+
+interface PageProps {
+  readonly title: string;
+  readonly about?: ReactNode;
+  /** What can be done on the whole page. */
+  readonly actions?: ReactNode;
+  readonly children: ReactNode;
+}
+
+export function Page({ title, about, actions, children }: PageProps) {
+  useEffect(() => {
+    document.title = `${title} · Espalier`;
+  }, [title]);
+  return (
+    <Box maw={1240} mx="auto">
+      <Group justify="space-between" align="flex-start" mb="lg" gap="sm">
+        <div>
+          <Title order={1} size="h2" style={{ overflowWrap: 'anywhere' }}>
+            {title}
+          </Title>
+          {about !== undefined && (
+            <Text c="dimmed" mt={2}>
+              {about}
+            </Text>
+          )}
+        </div>
+        {actions !== undefined && <Group gap="xs">{actions}</Group>}
+      </Group>
+      <Stack gap="lg">{children}</Stack>
+    </Box>
+  );
+}
+
+interface PanelProps {
+  readonly title?: string;
+  readonly about?: ReactNode;
+  readonly actions?: ReactNode;
+  readonly children: ReactNode;
+}
+
+/** A part of a page, with its own heading. */
+export function Panel({ title, about, actions, children }: PanelProps) {
+  return (
+    <Box component="section" className="panel" p={{ base: 'md', md: 'lg' }} miw={0}>
+      {(title !== undefined || actions !== undefined) && (
+        <Group justify="space-between" align="flex-start" mb="sm" gap="sm">
+          <div>
+            {title !== undefined && (
+              <Title order={2} size="h4">
+                {title}
+              </Title>
+            )}
+            {about !== undefined && (
+              <Text size="sm" c="dimmed">
+                {about}
+              </Text>
+            )}
+          </div>
+          {actions !== undefined && <Group gap="xs">{actions}</Group>}
+        </Group>
+      )}
+      {children}
+    </Box>
+  );
+}

@@ -1,0 +1,29 @@
+import type { ApiClient } from '../api/client.ts';
+
+/** What the key may do, so that nothing else is offered. The server decides all the same. */
+export interface Permissions {
+  /** Files and jobs belong to a tenant: the operator has none of its own. */
+  readonly train: boolean;
+  /** Splits, promotions and rollbacks. */
+  readonly route: boolean;
+  readonly limit: boolean;
+  readonly createTenants: boolean;
+  readonly keepKeys: boolean;
+  readonly readAudit: boolean;
+  readonly isOperator: boolean;
+}
+
+export function permissionsOf(api: ApiClient): Permissions {
+  const { tenant, role } = api.session;
+  const isOperator = tenant === null;
+  const isWriter = role !== 'reader';
+  return {
+    train: isWriter && !isOperator,
+    route: isWriter && !isOperator,
+    limit: isOperator,
+    createTenants: isOperator && api.offers('post', '/api/tenants'),
+    keepKeys: role === 'admin',
+    readAudit: role === 'admin',
+    isOperator,
+  };
+}

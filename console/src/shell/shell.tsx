@@ -1,0 +1,114 @@
+import { useEffect, type ReactNode } from 'react';
+import { ActionIcon, AppShell, Burger, Button, Group, NavLink, ScrollArea, Stack, Text, Tooltip } from '@mantine/core';
+import { useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { ExitIcon, MoonIcon, SunIcon } from '@radix-ui/react-icons';
+import { Link, useLocation } from 'wouter';
+import { useSession } from '../session/session.tsx';
+import { Logo } from './logo.tsx';
+import { PLACES } from './places.ts';
+
+const ROLES = { admin: 'admin', writer: 'writer', reader: 'reader' } as const;
+
+export function Shell({ children }: { readonly children: ReactNode }) {
+  const [isOpen, { toggle, close }] = useDisclosure(false);
+  const [path] = useLocation();
+  // A place that has been chosen takes the narrow screen's menu away.
+  useEffect(close, [path, close]);
+  return (
+    <AppShell
+      header={{ height: 56 }}
+      navbar={{ width: 216, breakpoint: 'sm', collapsed: { mobile: !isOpen } }}
+      padding={{ base: 'md', md: 'xl' }}
+    >
+      <a className="skip" href="#content">
+        To the content
+      </a>
+      <AppShell.Header className="shell-bar">
+        <Group h="100%" px="md" justify="space-between" wrap="nowrap">
+          <Group gap="sm" wrap="nowrap">
+            <Burger opened={isOpen} onClick={toggle} hiddenFrom="sm" size="sm" aria-label="Menu" />
+            <Logo size={28} />
+            <Text fw={700} fz="lg">
+              Espalier
+            </Text>
+          </Group>
+          <Who />
+        </Group>
+      </AppShell.Header>
+      <AppShell.Navbar p="sm" className="shell-side" aria-label="Pages">
+        <Places path={path} />
+      </AppShell.Navbar>
+      <AppShell.Main id="content" tabIndex={-1}>
+        {children}
+      </AppShell.Main>
+    </AppShell>
+  );
+}
+
+function Places({ path }: { readonly path: string }) {
+  const { may } = useSession();
+  const groups = PLACES.map(({ group, places }) => ({ group, places: places.filter(({ isFor }) => isFor(may)) }));
+  return (
+    <AppShell.Section grow component={ScrollArea}>
+      <Stack gap="md">
+        {groups
+          .filter(({ places }) => places.length > 0)
+          .map(({ group, places }) => (
+            <div key={group}>
+              {group !== '' && (
+                <Text size="xs" c="dimmed" fw={600} px="sm" pb={4}>
+                  {group}
+                </Text>
+              )}
+              {places.map(({ path: to, name, icon: Icon }) => {
+                const isHere = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
+                return (
+                  <NavLink
+                    key={to}
+                    component={Link}
+                    href={to}
+                    label={name}
+                    leftSection={<Icon />}
+                    className="nav-link"
+                    variant="subtle"
+                    {...(isHere && { 'data-active': true, 'aria-current': 'page' as const })}
+                  />
+                );
+              })}
+            </div>
+          ))}
+      </Stack>
+    </AppShell.Section>
+  );
+}
+
+function Who() {
+  const { api, may, signOut } = useSession();
+  const { setColorScheme } = useMantineColorScheme();
+  const scheme = useComputedColorScheme('light');
+  const other = scheme === 'dark' ? 'light' : 'dark';
+  return (
+    <Group gap="xs" wrap="nowrap">
+      <Text size="sm" c="dimmed" visibleFrom="xs">
+        {may.isOperator ? 'operator' : `${api.session.tenant} · ${ROLES[api.session.role]}`}
+      </Text>
+      <Tooltip label={`Use the ${other} theme`}>
+        <ActionIcon
+          variant="default"
+          size="lg"
+          onClick={() => setColorScheme(other)}
+          aria-label={`Use the ${other} theme`}
+        >
+          {scheme === 'dark' ? <SunIcon /> : <MoonIcon />}
+        </ActionIcon>
+      </Tooltip>
+      <Button variant="default" size="xs" h={34} leftSection={<ExitIcon />} onClick={signOut} visibleFrom="xs">
+        Sign out
+      </Button>
+      <ActionIcon variant="default" size="lg" onClick={signOut} aria-label="Sign out" hiddenFrom="xs">
+        <ExitIcon />
+      </ActionIcon>
+    </Group>
+  );
+}

@@ -1,0 +1,104 @@
+/** The console's main way, in Chromium with the real base: a file is dropped, mended, looked at, trained on, and the result answers. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { ConsoleTab, launchBrowser } from '../support/console-browser.ts';
+import { startConsoleServer, type ConsoleServer } from '../support/console-server.ts';
+import { chatLines } from '../support/tuning-data.ts';
+
+let server: ConsoleServer;
+let browser: Browser;
+
+before(async () => {
+  [server, browser] = await Promise.all([
+    startConsoleServer({ tenants: ['acme'], hasRealBase: true }),
+    launchBrowser(),
+  ]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.[Symbol.asyncDispose]();
+});
+
+const jsonl = (name: string, text: string) => ({ name, mimeType: 'application/jsonl', buffer: Buffer.from(text) });
+
+test('from a file to an answer', async () => {
+  await using tab = await ConsoleTab.open(browser, { url: server.url, key: server.keyOf('acme', 'writer') });
+  const { page } = tab;
+  await tab.go('/train');
+  const drop = page.locator('input[type=file]');
+
+  // What is wrong is told by line, and there is no way on.
+  await drop.setInputFiles(
+    jsonl('wrong.jsonl', `${chatLines(1)}{"messages": [\n{"messages": [{"role": "bot", "content": "x"}]}\n`),
+  );
+  await page.getByText('2 problems: mend the file and drop it again').waitFor();
+  const problems = await page.getByRole('region', { name: 'Problems' }).getByRole('row').allTextContents();
+  assert.match(problems[1], /^2is not valid JSON/);
+  assert.match(problems[2], /^3messages\[0\]\.role must be one of system\|user\|assistant\|tool, got "bot"$/);
+  assert.ok(await page.getByRole('button', { name: 'Go on' }).isDisabled());
+  assert.deepEqual(await tab.barriers(), []);
+  await page.getByRole('button', { name: 'Back' }).click();
+
+  // A file that is dropped, as a hand would.
+  const dropped = await page.evaluateHandle(
+    `(() => { const data = new DataTransfer(); data.items.add(new File([${JSON.stringify(chatLines(8))}], 'parity.jsonl')); return data; })()`,
+  );
+  await page.locator('.drop').dispatchEvent('drop', { dataTransfer: dropped });
+  await page.getByText('Every line can be trained on').waitFor();
+  const marked = await page.locator('.spans').first().locator('mark').allTextContents();
+  assert.deepEqual(marked.join('').replace(/<\|im_end\|>\n?/, ''), 'even');
+  assert.match((await page.locator('.spans').first().textContent()) ?? '', /what is 0\?/);
+  assert.deepEqual(await tab.barriers(), []);
+  await page.getByRole('button', { name: 'Go on' }).click();
+
+  // The estimate follows the settings.
+  const steps = page.locator('.figure', { hasText: 'Steps' });
+  await steps.getByText('6', { exact: true }).waitFor();
+  await page.getByRole('switch', { name: 'Epochs: auto' }).click();
+  await page.getByLabel('Epochs', { exact: true }).fill('2');
+  await steps.getByText('4', { exact: true }).waitFor();
+  await page.getByLabel('Task', { exact: true }).fill('Not A Name');
+  assert.ok(await page.getByRole('button', { name: 'Start training' }).isDisabled());
+  await page.getByLabel('Task', { exact: true }).fill('parity');
+  assert.deepEqual(await tab.barriers(), []);
+  await page.getByRole('button', { name: 'Start training' }).click();
+
+  // The job's page shows it live, to its end.
+  await page.getByRole('heading', { level: 1, name: 'Fine-tuning job' }).waitFor();
+  await page.getByText('succeeded', { exact: true }).waitFor({ timeout: 240_000 });
+  await page.getByText('4 / 4').waitFor();
+  await page.getByRole('figure', { name: /Loss by step\. Training loss: 4 values/ }).waitFor();
+  assert.deepEqual(await tab.barriers(), []);
+  await page.getByRole('link', { name: 'Ask it' }).first().click();
+
+  // Base and result, side by side.
+  await page.getByRole('heading', { level: 1, name: 'Playground' }).waitFor();
+  await page.getByLabel('Tokens of an answer, at most').fill('8');
+  await page.getByLabel('Question').fill('what is 4?');
+  await page.keyboard.press('Enter');
+  await page
+    .getByText(/first token/)
+    .nth(1)
+    .waitFor({ timeout: 120_000 });
+  const answers = await page.getByTestId('answer').allTextContents();
+  assert.equal(answers.length, 2);
+  assert.ok(
+    answers.every((answer) => answer.trim() !== ''),
+    JSON.stringify(answers),
+  );
+  const notes = await page.getByText(/first token/).allTextContents();
+  assert.match(notes[0], new RegExp(`^${server.base} · `));
+  const version = server.platform.registry.resolve('acme', 'acme/parity@1');
+  assert.match(notes[1], new RegExp(`${version.digest.replace('sha256:', '').slice(0, 12)} · `));
+  assert.deepEqual(await tab.barriers(), []);
+
+  // Its lineage leads back to the job.
+  await tab.go('/adapters/acme/parity@1');
+  await page
+    .getByRole('listitem')
+    .getByRole('link', { name: /^ftjob-/ })
+    .click();
+  await page.getByRole('heading', { level: 1, name: 'Fine-tuning job' }).waitFor();
+  tab.assertClean('the wizard');
+});
