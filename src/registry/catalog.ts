@@ -1,6 +1,6 @@
 import type { Digest } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
-import type { AdapterFile, AdapterVersion, JsonValue } from './adapter-version.ts';
+import { referenceOf, type AdapterFile, type AdapterVersion, type JsonValue } from './adapter-version.ts';
 import { parseReference } from './reference.ts';
 
 /** Part of a list that may be long. */
@@ -88,6 +88,17 @@ export function listVersions(database: Database, tenant: string | null, page: Pa
   const prefix = page.prefix ?? '';
   // Names are ASCII, so that every task that begins with the prefix sorts before the prefix and U+FFFF.
   return findVersions(database, 'pageOfTenant', tenant, prefix, `${prefix}\uffff`, start.task, start.version, limit);
+}
+
+/** All of them, however many: page by page, so that only one page is in memory. */
+export function* eachVersion(database: Database, tenant: string | null): Generator<AdapterVersion, void, undefined> {
+  for (let after: string | undefined; ;) {
+    const page = listVersions(database, tenant, after === undefined ? {} : { after });
+    yield* page;
+    const last = page.at(-1);
+    if (!last || page.length < MAX_PAGE) return;
+    after = referenceOf(last);
+  }
 }
 
 function versionOf(database: Database, row: VersionRow): AdapterVersion {

@@ -307,6 +307,11 @@ test('ten thousand adapters: pages are complete and in order', () => {
   }
   assert.equal(seen.length, 10_000);
   assert.deepEqual(seen, [...new Set(seen)].sort());
+  assert.equal([...registry.each(null)].length, 10_000, 'also where a page has fewer');
+  assert.deepEqual(
+    [...registry.each('t07')].map(({ task }) => task),
+    seen.filter((name) => name.startsWith('t07/')).map((name) => name.slice(4)),
+  );
   const mine = registry.list('t07', { prefix: 'task-00', limit: 5 });
   assert.deepEqual(
     mine.map(({ task }) => task),

@@ -4,7 +4,7 @@ import { fail, type Clock, type Digest, type Problem } from '../base/index.ts';
 import { BlobStore, sweepTemporaries, type Database, type PlainFile, type Vault } from '../storage/index.ts';
 import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { aliasHistory, checkAlias, LATEST, moveAlias, rollBackAlias, type AliasChange } from './aliases.ts';
-import { findVersion, listVersions, type Page } from './catalog.ts';
+import { eachVersion, findVersion, listVersions, type Page } from './catalog.ts';
 import { holdingsOf, type Holdings } from './holdings.ts';
 import { materialiseVersion, removeFolder } from './materialise.ts';
 import { publishArtefact, type PublishInfo, type PublishResult } from './publish.ts';
@@ -101,6 +101,11 @@ export class Registry {
 
   list(tenant: string | null, page: Page = {}): AdapterVersion[] {
     return listVersions(this.#database, tenant, page);
+  }
+
+  /** See {@link eachVersion}. */
+  each(tenant: string | null): Generator<AdapterVersion, void, undefined> {
+    return eachVersion(this.#database, tenant);
   }
 
   /** See {@link searchVersions}. */

@@ -45,7 +45,7 @@ async function theirs(adapter: string): Promise<Float64Array> {
 }
 
 function flat(logits: readonly ArrayLike<number>[]): Float64Array {
-  return Float64Array.from(logits.flatMap((row) => [...Array.from(row)]));
+  return Float64Array.from(logits.flatMap((row) => Array.from(row)));
 }
 
 const plain = await theirs('-');

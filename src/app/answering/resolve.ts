@@ -59,7 +59,7 @@ export class ModelResolver {
       ...this.#bases.all.map(baseEntry),
       ...this.#names.of(tenant).map(([name, version]) => ({ ...adapterEntry(version), id: name })),
       ...this.#platform.registry
-        .list(tenant)
+        .each(tenant)
         .filter((version) => this.#bases.has(version))
         .map(adapterEntry),
       ...this.#platform.jobs
