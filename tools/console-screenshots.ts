@@ -15,7 +15,7 @@ const isQuick = process.argv[2] === '--quick';
 const FOLDER = isQuick ? process.argv[3] : join(import.meta.dirname, '..', 'docs', 'console');
 /** Requests come in steps, of which each counts for so much time. */
 const STEPS = 30;
-const STEP_MS = 90_000;
+const STEP_MS = 60_000;
 const TENANT = 'mailroom';
 
 let behindMs = STEPS * STEP_MS;

@@ -75,7 +75,9 @@ export class ConsoleTab implements AsyncDisposable {
 
   async settle(): Promise<void> {
     await this.page.getByRole('heading', { level: 1 }).waitFor();
-    await this.page.waitForFunction(`document.querySelector('[aria-busy="true"]') === null`);
+    // One after the other: what has come may begin to wait for something else.
+    const busy = this.page.locator('[aria-busy="true"]');
+    while ((await busy.count()) > 0) await busy.first().waitFor({ state: 'detached' });
   }
 
   /** Nothing went wrong in the page, and nothing was asked of anybody else. */

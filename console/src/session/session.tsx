@@ -1,4 +1,5 @@
 import { createContext, useCallback, useContext, useEffect, useMemo, useState, type ReactNode } from 'react';
+import { Center, Loader } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { ApiClient, ApiError } from '../api/client.ts';
 import { permissionsOf, type Permissions } from './permissions.ts';
@@ -19,7 +20,9 @@ const Context = createContext<SignedIn | null>(null);
 export function SessionProvider({ children }: { readonly children: ReactNode }) {
   const [api, setApi] = useState<ApiClient | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
-  const [isBusy, setBusy] = useState(() => sessionStorage.getItem(STORED) !== null);
+  const [isBusy, setBusy] = useState(false);
+  /** The tab has a key already, which is being looked at. */
+  const [isReturning, setReturning] = useState(() => sessionStorage.getItem(STORED) !== null);
   const queries = useQueryClient();
 
   const leave = useCallback(
@@ -45,6 +48,7 @@ export function SessionProvider({ children }: { readonly children: ReactNode }) 
         setProblem(isRefused ? 'The server does not know this key.' : `The server cannot be asked: ${String(error)}`);
       } finally {
         setBusy(false);
+        setReturning(false);
       }
     },
     [leave],
@@ -55,6 +59,13 @@ export function SessionProvider({ children }: { readonly children: ReactNode }) 
   }, [enter]);
 
   const signedIn = useMemo(() => api && { api, may: permissionsOf(api), signOut: () => leave(null) }, [api, leave]);
+  if (isReturning && !signedIn) {
+    return (
+      <Center mih="100vh">
+        <Loader aria-label="Signing in" />
+      </Center>
+    );
+  }
   if (!signedIn) return <SignIn isBusy={isBusy} problem={problem} onKey={(key) => void enter(key)} />;
   return <Context value={signedIn}>{children}</Context>;
 }
