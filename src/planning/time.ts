@@ -16,7 +16,7 @@ export interface FlopsPerToken {
  */
 export function trainingFlops(config: ModelConfig, trainable: Trainable, seq: number): FlopsPerToken {
   const weights = countParameters(config).linear + config.vocabSize * config.hiddenSize;
-  const isFull = trainable.roles.length === 0;
+  const isFull = trainable.isFull ?? false;
   const adapter = isFull ? 0 : trainable.parameters;
   const attention = 2 * seq * config.numHeads * config.headWidth * config.numLayers;
   return {

@@ -35,6 +35,24 @@ export const PART_CASES: readonly TrainingCase[] = [
     config: { ...LORA, trainable_token_indices: [41, 7, 90] },
     base: 'tiny-qwen2',
   },
+  {
+    name: 'lora with whole modules',
+    config: { ...LORA, modules_to_save: ['embed_tokens', 'lm_head', 'norm'] },
+  },
+  {
+    name: 'lora with a whole head, tied in the base',
+    config: { ...LORA, modules_to_save: ['lm_head'] },
+    base: 'tiny-qwen2',
+  },
+  {
+    name: 'lora on the embedding and the head',
+    config: { ...LORA, target_modules: ['embed_tokens', 'lm_head', 'q_proj'] },
+  },
+  {
+    name: 'lora on the embedding, tied head',
+    config: { ...LORA, target_modules: ['embed_tokens', 'v_proj'] },
+    base: 'tiny-qwen2',
+  },
   { name: 'ln-tuning', config: { peft_type: 'LN_TUNING', target_modules: NORMS } },
   { name: 'ln-tuning, some norms', config: { peft_type: 'LN_TUNING', target_modules: ['norm'] }, base: 'tiny-qwen2' },
 ];

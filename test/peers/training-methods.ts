@@ -9,7 +9,7 @@
  * into it. Nothing else knows a method: PEFT makes the adapter of the entry's config, every trainable number gets noise, and tensors are
  * matched by the names under which PEFT saves them.
  *
- *   node test/peers/training-methods.ts [--steps=20] [--only=NAME,NAME]
+ *   node test/peers/training-methods.ts [--steps=20] [--only='NAME; NAME']
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -87,7 +87,7 @@ interface Served {
 const { values: options } = parseArgs({
   options: { steps: { type: 'string', default: '20' }, only: { type: 'string' } },
 });
-const only = options.only?.split(',');
+const only = options.only?.split(';').map((name) => name.trim());
 const cases = CASES.filter(({ name }) => !only || only.includes(name));
 const scratch = mkdtempSync(join(tmpdir(), 'espalier-peers-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));

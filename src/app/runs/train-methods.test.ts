@@ -81,6 +81,7 @@ test('every option of a method changes its config', () => {
     encoderLayers: 1,
     projection: true,
     tokens: '4,9',
+    modulesToSave: 'lm_head',
   };
   for (const method of TRAINING_METHODS) {
     for (const option of Object.keys(methodDefaults(method)) as MethodOption[]) {
