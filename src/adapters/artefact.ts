@@ -16,7 +16,7 @@ import { normSites, type BaseModel, type LinearSite } from '../model/index.ts';
 import type { AdapterTensors } from './method.ts';
 import { methodOf } from './methods/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
-import { loraTargets, resolveTargets, targetsOf } from './targets.ts';
+import { loraTargets, resolveTargets, targetsOf, withTying } from './targets.ts';
 
 /** An adapter as values: PEFT's config and its tensors by PEFT's names. */
 export interface Adapter {
@@ -61,7 +61,7 @@ export function readArtefact(directory: string, base: ArtefactBase, files?: Peft
 function modulesOf(config: PeftConfig, base: ArtefactBase): AdapterSite[] {
   if (config.peft_type === 'LORA') {
     const { hiddenSize: D, vocabSize: V } = base.config;
-    const { linear, embedding, head } = loraTargets(config, base.sites);
+    const { linear, embedding, head } = withTying(config, loraTargets(config, base.sites), base.config);
     return [
       ...linear,
       ...(embedding ? [{ path: EMBEDDING_PATH, in: V, out: D }] : []),

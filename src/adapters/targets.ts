@@ -105,6 +105,16 @@ export function loraTargets(config: LoraConfig, sites: readonly LinearSite[]): L
   return { linear, embedding, head };
 }
 
+/** The targets on this base: with `ensure_weight_tying` an update of the embedding is one of the head that is tied to it too, and back. */
+export function withTying(
+  { ensure_weight_tying }: LoraConfig,
+  targets: LoraTargets,
+  { tieEmbeddings }: { readonly tieEmbeddings: boolean },
+): LoraTargets {
+  const isBoth = ensure_weight_tying && tieEmbeddings && (targets.embedding || targets.head);
+  return isBoth ? { ...targets, embedding: true, head: true } : targets;
+}
+
 function refuseBesideOuter(config: LoraConfig, path: string): void {
   const isSaved = config.modules_to_save?.some((name) => path.endsWith(name)) ?? false;
   const refused = [

@@ -62,7 +62,7 @@ export {
   type AdapterBase,
   type AdapterSite,
 } from './peft/layouts/tensor-layout.ts';
-export { savedModules, type SavedModule } from './peft/layouts/saved-modules.ts';
+export { savedModules, savedNames, type SavedModule } from './peft/layouts/saved-modules.ts';
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
 export {
   readPeftFiles,

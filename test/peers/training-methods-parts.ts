@@ -49,6 +49,11 @@ export const PART_CASES: readonly TrainingCase[] = [
     config: { ...LORA, target_modules: ['embed_tokens', 'lm_head', 'q_proj'] },
   },
   {
+    name: 'lora with one copy of embedding and head',
+    config: { ...LORA, modules_to_save: ['embed_tokens'], ensure_weight_tying: true },
+    base: 'tiny-qwen2',
+  },
+  {
     name: 'lora on the embedding, tied head',
     config: { ...LORA, target_modules: ['embed_tokens', 'v_proj'] },
     base: 'tiny-qwen2',

@@ -16,7 +16,7 @@ import { siteOf, tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { loraTargets } from '../targets.ts';
 import { initialiseLora, loraDeltas, loraMatrices, type LoraDelta } from './lora.ts';
-import { compileParts, partHooks, partParameters } from './lora-parts.ts';
+import { compileParts, foldParts, partHooks, partParameters } from './lora-parts.ts';
 import { loraScales } from './lora-scales.ts';
 
 const MAGNITUDE = 'lora_magnitude_vector';
@@ -72,6 +72,8 @@ export const dora: TrainableMethod<LoraConfig> = {
       },
     };
   },
+
+  fold: foldParts,
 
   compile(config, base, tensors) {
     const sites = new Map<string, readonly RowPrimitive[]>();

@@ -6,6 +6,7 @@ import {
   idsOf,
   LORA_TOKEN_ROWS,
   savedModules,
+  savedNames,
   tensorName,
   type LoraConfig,
 } from '../../formats/index.ts';
@@ -32,7 +33,7 @@ import {
 } from '../../numeric/index.ts';
 import { requireTensor, type AdapterTensors, type ParameterSpec } from '../method.ts';
 import type { CompiledAdapter } from '../primitives.ts';
-import { loraTargets } from '../targets.ts';
+import { loraTargets, withTying } from '../targets.ts';
 import { gainHooks, tokenEmbedHook } from './base-parts.ts';
 import { fillKaiming } from './initial-values.ts';
 import { loraScales } from './lora-scales.ts';
@@ -49,10 +50,32 @@ const savedName = (path: string): string => tensorName(path, 'weight');
 /** How far the embedding that PEFT saved may be from the base's, of its norm: by the rounding of a base in bf16. */
 const SAME_EMBEDDING = 1e-2;
 
+/** Whether the embedding and the head are trained as the one matrix that they are in the base. */
+function isTied(config: LoraConfig, { tieEmbeddings }: { readonly tieEmbeddings: boolean }): boolean {
+  return config.ensure_weight_tying && tieEmbeddings;
+}
+
+/** The modules that are saved whole, a head that is tied to the embedding left out. */
+function ownSaved(config: LoraConfig, base: { readonly config: ModelConfig }) {
+  const saved = savedModules(savedNames(config, base), { config: base.config });
+  return isTied(config, base.config) ? saved.filter(({ path }) => path !== HEAD_PATH) : saved;
+}
+
+/** PEFT saves a tied head once more. */
+export function foldParts(config: LoraConfig, base: BaseModel, tensors: AdapterTensors): AdapterTensors {
+  const table = isTied(config, base.config) ? tensors.get(savedName(EMBEDDING_PATH)) : undefined;
+  return table ? new Map([...tensors, [savedName(HEAD_PATH), table]]) : tensors;
+}
+
 /** The tensors of these parts. @throws CONFIG_INVALID TARGET_UNMATCHED */
 export function partParameters(config: LoraConfig, sites: readonly LinearSite[], model: ModelConfig): ParameterSpec[] {
   const { hiddenSize: D, vocabSize: V } = model;
   const { embedding, head } = loraTargets(config, sites);
+  if ((embedding || head) && isTied(config, model)) {
+    fail('CONFIG_INVALID', 'ensure_weight_tying with an update of the embedding is served, but cannot be trained yet', {
+      param: 'ensure_weight_tying',
+    });
+  }
   const rankOf = (path: string): number => loraScales(config)(path).rank;
   const numTokens = idsOf(config.trainable_token_indices).length;
   const [ofEmbedding, ofHead] = [rankOf(EMBEDDING_PATH), rankOf(HEAD_PATH)];
@@ -70,10 +93,7 @@ export function partParameters(config: LoraConfig, sites: readonly LinearSite[],
           { name: HEAD_B, shape: [V, ofHead] },
         ]
       : []),
-    ...savedModules(config.modules_to_save, { config: model }).map(({ path, shape }) => ({
-      name: savedName(path),
-      shape,
-    })),
+    ...ownSaved(config, { config: model }).map(({ path, shape }) => ({ name: savedName(path), shape })),
   ];
 }
 
@@ -100,7 +120,7 @@ export function initialisePart(
   } else if (name === HEAD_B) {
     values.fill(0);
   } else {
-    const saved = savedModules(config.modules_to_save, base).find(({ path }) => savedName(path) === name);
+    const saved = ownSaved(config, base).find(({ path }) => savedName(path) === name);
     if (!saved) return false;
     values.set(baseWeight(base, saved.path));
   }
@@ -125,13 +145,12 @@ interface Parts {
 }
 
 function partsOf(config: LoraConfig, base: BaseModel, tensors: AdapterTensors): Parts {
-  const { embedding, head } = loraTargets(config, base.sites);
+  const { embedding, head } = withTying(config, loraTargets(config, base.sites), base.config);
   const scaleOf = loraScales(config);
   const ids = idsOf(config.trainable_token_indices);
-  const saved = new Map(
-    savedModules(config.modules_to_save, base).map(({ path }) => [path, requireTensor(tensors, savedName(path))]),
-  );
-  const [table, ofHead] = [saved.get(EMBEDDING_PATH), saved.get(HEAD_PATH)];
+  const saved = new Map(ownSaved(config, base).map(({ path }) => [path, requireTensor(tensors, savedName(path))]));
+  const table = saved.get(EMBEDDING_PATH);
+  const ofHead = isTied(config, base.config) ? table : saved.get(HEAD_PATH);
   saved.delete(EMBEDDING_PATH);
   saved.delete(HEAD_PATH);
   return {
@@ -207,6 +226,8 @@ export function compileParts(
   const { tokens, embedding, embeddingUpdate, head, norms } = partsOf(config, base, tensors);
   const kept = tensors.get(EMBEDDING_BASE);
   if (kept) requireSameEmbedding(kept, base);
+  const ofHead = tensors.get(savedName(HEAD_PATH));
+  if (isTied(config, base.config) && ofHead && head?.kind === 'table') requireEqual(ofHead, head.table_VD);
   return {
     ...(tokens && { tokenRows: compileTokenRows(tokens.ids, tokens.rows_KD, base) }),
     ...(embedding && { embedding }),
@@ -238,6 +259,14 @@ function requireSameEmbedding({ data }: Tensor, base: BaseModel): void {
       param: EMBEDDING_BASE,
     },
   );
+}
+
+function requireEqual(ofHead: Tensor, ofEmbedding: Tensor): void {
+  if (ofHead.data.every((value, i) => value === ofEmbedding.data[i])) return;
+  const [name, other] = [savedName(HEAD_PATH), savedName(EMBEDDING_PATH)];
+  fail('ADAPTER_INVALID', `tensor ${name} differs from ${other}, but adapter_config.json has ensure_weight_tying`, {
+    param: name,
+  });
 }
 
 function transposed({ shape: [R, V], data }: Tensor): Tensor {

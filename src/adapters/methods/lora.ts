@@ -8,7 +8,7 @@ import { tensorAt, type AdapterTensors, type ParameterSpec, type TrainableMethod
 import type { RowPrimitive } from '../primitives.ts';
 import { loraTargets } from '../targets.ts';
 import { fillKaiming } from './initial-values.ts';
-import { compileParts, initialisePart, partHooks, partParameters } from './lora-parts.ts';
+import { compileParts, foldParts, initialisePart, partHooks, partParameters } from './lora-parts.ts';
 import { loraScales } from './lora-scales.ts';
 
 const A = 'lora_A.weight';
@@ -42,6 +42,8 @@ export const lora: TrainableMethod<LoraConfig> = {
       },
     };
   },
+
+  fold: foldParts,
 
   compile(config, base, tensors) {
     const sites = new Map<string, readonly RowPrimitive[]>();

@@ -60,6 +60,18 @@ CASES: dict[str, tuple[str, PeftConfig, Fill, str]] = {
         normal(0.4),
         "LoRA on the embedding alone, which is the head too: the head stays",
     ),
+    "lora-saved-both": (
+        "tiny-qwen2",
+        LoraConfig(r=2, target_modules=["v_proj"], modules_to_save=["embed_tokens"], ensure_weight_tying=True),
+        matrices_and_modules,
+        "LoRA with one copy of the embedding and the head, tied as they are in the base",
+    ),
+    "lora-tied": (
+        "tiny-qwen2",
+        LoraConfig(r=3, lora_alpha=6, target_modules=["embed_tokens", "q_proj"], ensure_weight_tying=True),
+        normal(0.3),
+        "LoRA on the embedding and, tied, the head",
+    ),
 }
 
 

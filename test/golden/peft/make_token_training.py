@@ -44,6 +44,7 @@ ADAPTERS = {
     "lora-saved-tied": "tiny-qwen2",
     "lora-embedding": "tiny-llama",
     "lora-embedding-tied": "tiny-qwen2",
+    "lora-saved-both": "tiny-qwen2",
 }
 
 # Case: base, config, what it is there for.

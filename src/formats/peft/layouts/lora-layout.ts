@@ -13,7 +13,7 @@ import {
   type Shapes,
   type TensorLayout,
 } from './tensor-layout.ts';
-import { expectedSaved, savedModuleOf } from './saved-modules.ts';
+import { expectedSaved, savedModuleOf, savedNames } from './saved-modules.ts';
 import { expectedTokenRows, tokenMisfits } from './token-layout.ts';
 
 /** Tensors of other methods and settings, by their last parts: named in the error. */
@@ -48,13 +48,14 @@ export function loraLayout(config: LoraConfig): TensorLayout {
     ...(use_dora ? ['lora_magnitude_vector'] : []),
   ];
   const rankOf = rankMatcher(config);
+  const everySaved = savedNames(config, { config: { tieEmbeddings: true } });
   return {
     moduleOf(name) {
       if (numTokens > 0 && name === LORA_TOKEN_ROWS) return EMBEDDING_PATH;
       if (name.includes('.experts.')) return undefined;
       const ofEmbedding = moduleByName(name, EMBEDDING_SUFFIXES);
       if (ofEmbedding === EMBEDDING_PATH) return ofEmbedding;
-      return savedModuleOf(name, config.modules_to_save) ?? moduleByName(name, suffixes);
+      return savedModuleOf(name, everySaved) ?? moduleByName(name, suffixes);
     },
 
     expected(targets, base) {
@@ -71,7 +72,7 @@ export function loraLayout(config: LoraConfig): TensorLayout {
       return [
         ...ofModules,
         ...(numTokens > 0 ? [expectedTokenRows(LORA_TOKEN_ROWS, numTokens, base)] : []),
-        ...expectedSaved(config.modules_to_save, base),
+        ...expectedSaved(savedNames(config, base), base),
       ];
     },
 

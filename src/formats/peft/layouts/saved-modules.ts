@@ -1,5 +1,18 @@
 /** `modules_to_save`: modules of the base that an adapter has whole copies of. */
+import type { LoraConfig } from '../configs/lora-config.ts';
 import { EMBEDDING_PATH, HEAD_PATH, tensorName, type AdapterBase, type ExpectedTensor } from './tensor-layout.ts';
+
+/**
+ * The modules that a config saves whole, by its names; with `ensure_weight_tying`, on a base whose head is the embedding, both of them where
+ * one is named.
+ */
+export function savedNames(
+  { modules_to_save: names, ensure_weight_tying }: LoraConfig,
+  { config: { tieEmbeddings } }: { readonly config: { readonly tieEmbeddings: boolean } },
+): readonly string[] | null {
+  const isOuter = names !== null && [EMBEDDING_PATH, HEAD_PATH].some((path) => isNamed(names, path));
+  return isOuter && ensure_weight_tying && tieEmbeddings ? [...names, 'embed_tokens', 'lm_head'] : names;
+}
 
 /** A module that is saved whole: its one tensor is `weight`. */
 export interface SavedModule {
