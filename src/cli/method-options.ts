@@ -25,6 +25,7 @@ const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?:
   encoderHidden: ["its inner size (default: the base's width)", 'n', positiveInteger],
   encoderLayers: ['layers of the lstm', 'n', positiveInteger],
   projection: ['make keys and values by a network while they are trained'],
+  modulesToSave: ['modules that are trained whole beside it: lm_head, embed_tokens, norm, …', 'names'],
   tokens: ['ids of tokens whose embeddings are trained, with commas', 'ids'],
 };
 

@@ -11,8 +11,28 @@ export const BASE_FORMATS: readonly BaseFormat[] = ['f32', 'bf16', 'int8', 'nf4'
 interface MethodCost {
   /** Trainable numbers that one adapted site adds. Null: the base itself is trained. */
   readonly perSite: ((site: LinearSite, rank: number) => number) | null;
+  /** Trainable numbers that belong to no site, of a method that adapts none. */
+  readonly ofModel?: (config: ModelConfig, counts: PartCounts) => number;
+  /** Numbers of the adapter's file, where it does not hold what is trained. */
+  readonly stored?: (config: ModelConfig, counts: PartCounts) => number;
   readonly defaultBaseFormat: BaseFormat;
 }
+
+/** What methods without sites are sized by. */
+export interface PartCounts {
+  readonly virtualTokens: number;
+  /** Tokens whose embeddings are trained. */
+  readonly trainedTokens: number;
+}
+
+const NO_SITE = () => 0;
+const virtualRows = ({ hiddenSize }: ModelConfig, { virtualTokens }: PartCounts): number => virtualTokens * hiddenSize;
+/** An embedding and three layers, all of the base's width, as PEFT has it by default. */
+const mlpEncoder = ({ hiddenSize: D }: ModelConfig, { virtualTokens }: PartCounts): number =>
+  virtualTokens * D + 3 * (D * D + D);
+const keysAndValues = (config: ModelConfig, { virtualTokens }: PartCounts): number =>
+  virtualTokens * config.numLayers * 2 * config.numKeyValueHeads * config.headWidth;
+const normGains = ({ numLayers, hiddenSize }: ModelConfig): number => (2 * numLayers + 1) * hiddenSize;
 
 const lowRank = (site: LinearSite, rank: number): number => rank * (site.in + site.out);
 
@@ -25,6 +45,15 @@ const METHOD_COSTS = {
   vera: { perSite: (site, rank) => rank + site.out, defaultBaseFormat: 'bf16' },
   loha: { perSite: (site, rank) => 2 * lowRank(site, rank), defaultBaseFormat: 'bf16' },
   qlora: { perSite: lowRank, defaultBaseFormat: 'nf4' },
+  'prompt-tuning': { perSite: NO_SITE, ofModel: virtualRows, defaultBaseFormat: 'bf16' },
+  'p-tuning': { perSite: NO_SITE, ofModel: mlpEncoder, stored: virtualRows, defaultBaseFormat: 'bf16' },
+  'prefix-tuning': { perSite: NO_SITE, ofModel: keysAndValues, defaultBaseFormat: 'bf16' },
+  'trainable-tokens': {
+    perSite: NO_SITE,
+    ofModel: ({ hiddenSize }, { trainedTokens }) => trainedTokens * hiddenSize,
+    defaultBaseFormat: 'bf16',
+  },
+  'ln-tuning': { perSite: NO_SITE, ofModel: normGains, defaultBaseFormat: 'bf16' },
   full: { perSite: null, defaultBaseFormat: 'bf16' },
 } as const satisfies Record<string, MethodCost>;
 
@@ -47,19 +76,37 @@ export interface Trainable {
   readonly parameters: number;
   /** Of the base's parameters. */
   readonly share: number;
-  /** The roles of the adapted sites (`q_proj`…); empty for full fine-tuning. */
+  /** The roles of the adapted sites (`q_proj`…); empty for full fine-tuning and for methods that adapt none. */
   readonly roles: readonly string[];
   readonly numSites: number;
+  /** The base's own weights are trained. */
+  readonly isFull?: true;
+  /** Numbers of the adapter's file, where they are not the trained ones. */
+  readonly stored?: number;
 }
+
+/** As `espalier train` has them, and one token. */
+export const DEFAULT_COUNTS: PartCounts = { virtualTokens: 20, trainedTokens: 1 };
 
 /**
  * @param targets `attention`, `attention-qv`, `mlp`, `all-linear`, or names with commas between: `q_proj,v_proj`
  * @throws USAGE_INVALID TARGET_UNMATCHED
  */
-export function countTrainable(config: ModelConfig, method: string, rank: number, targets: string): Trainable {
-  const { perSite } = plannedMethod(method).cost;
+export function countTrainable(
+  config: ModelConfig,
+  method: string,
+  rank: number,
+  targets: string,
+  counts: PartCounts = DEFAULT_COUNTS,
+): Trainable {
+  const { perSite, ofModel, stored } = plannedMethod(method).cost;
   const total = countParameters(config).total;
-  if (perSite === null) return { parameters: total, share: 1, roles: [], numSites: 0 };
+  if (perSite === null) return { parameters: total, share: 1, roles: [], numSites: 0, isFull: true };
+  if (ofModel) {
+    const parameters = ofModel(config, counts);
+    const inFile = stored && { stored: stored(config, counts) };
+    return { parameters, share: parameters / total, roles: [], numSites: 0, ...inFile };
+  }
   const chosen = resolveTargets(
     {
       target_modules: TARGET_PRESETS[targets] ?? targets.split(',').map((name) => name.trim()),

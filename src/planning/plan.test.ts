@@ -70,6 +70,30 @@ test("the plan's trainable parameters are those that the method makes", () => {
   }
 });
 
+test('methods without linear layers are counted as they are trained', () => {
+  const { hiddenSize, numLayers, numHeads, numKeyValueHeads, headWidth } = smol.config;
+  const sizes = { token_dim: hiddenSize, num_layers: numLayers, num_attention_heads: numHeads, num_virtual_tokens: 7 };
+  const keys = { ...sizes, token_dim: numKeyValueHeads * headWidth, num_attention_heads: numKeyValueHeads };
+  const configs = {
+    'prompt-tuning': { peft_type: 'PROMPT_TUNING', ...sizes },
+    'p-tuning': { peft_type: 'P_TUNING', ...sizes, encoder_hidden_size: hiddenSize },
+    'prefix-tuning': { peft_type: 'PREFIX_TUNING', ...keys },
+    'trainable-tokens': { peft_type: 'TRAINABLE_TOKENS', token_indices: [4, 5, 6] },
+    'ln-tuning': { peft_type: 'LN_TUNING', target_modules: ['input_layernorm', 'post_attention_layernorm', 'norm'] },
+  };
+  for (const [name, json] of Object.entries(configs)) {
+    const config = parsePeftConfig(json, name);
+    const specs = trainableMethodOf(config).parameters(config, linearSites(smol.config), smol.config);
+    const made = specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const planned = planFrom({ model: smol, method: name, virtualTokens: 7, trainedTokens: 3 });
+    assert.equal(planned.trainable.parameters, made, name);
+    // The base is not trained: its weights are there once, frozen.
+    assert.ok(planned.training.parts.some(({ part }) => part === 'base weights'));
+    const stored = name === 'p-tuning' ? 7 * hiddenSize : made;
+    assert.equal(planned.trainable.adapterBytes, 4 * stored, name);
+  }
+});
+
 test('every total is the sum of its parts, and every part is positive', () => {
   for (const method of ['lora', 'qlora', 'full']) {
     const { training, serving } = plan({ method, adapters: 3, sharedPrefix: 100 });
@@ -137,7 +161,10 @@ test('what is wrong with an option is said by name', () => {
     [{ rank: 1.5 }, /rank must be/],
     [{ batch: -1 }, /batch must be/],
     [{ seq: Number.NaN }, /seq must be/],
-    [{ method: 'lorra' }, /no method is called "lorra": use lora, dora, ia3, vera, loha, qlora, full/],
+    [
+      { method: 'lorra' },
+      /no method is called "lorra": use lora, dora, ia3, vera, loha, qlora, prompt-tuning, p-tuning, prefix-tuning, trainable-tokens, ln-tuning, full/,
+    ],
     [{ baseFormat: 'fp4' }, /baseFormat must be one of f32, bf16, int8, nf4, got "fp4"/],
     [{ method: 'full', baseFormat: 'nf4' }, /full fine-tuning trains the weights themselves/],
     [{ fullRecipe: 'x' }, /fullRecipe must be one of 8-bit moments,/],

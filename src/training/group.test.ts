@@ -262,6 +262,17 @@ test('whether a run shares the frozen product changes no bit of its gradients', 
     assert.deepEqual(gradients(sharing, true), shared, `computed again, ${sharing.join(' ')}`);
 });
 
+test('a run that trains a part of the head is refused by name', () => {
+  const one = randomCase(Rng.fromSeed(6, 'head'));
+  const adapter = { ...defaultLoraConfig(), r: 2, target_modules: ['q_proj', 'lm_head'] };
+  const run = new TrainingRun(base, one.data, { ...one.config, adapter });
+  const group = new TrainingGroup(base, new BufferPool(), 100);
+  assert.throws(() => group.add('head', run), { code: 'CONFIG_INVALID', message: /head.*espalier train/ });
+  // Alone it is trained.
+  run.step();
+  assert.equal(run.state.step, 1);
+});
+
 test('a run with another objective is refused by its name', () => {
   const { config, data } = randomCase(Rng.fromSeed(13, 'objectives'));
   const pairs = data.train.map((example) => ({ ...example, ends: [1, example.tokenIds.length] }));

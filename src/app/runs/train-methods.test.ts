@@ -86,6 +86,7 @@ test('every option of a method changes its config', () => {
     encoderLayers: 1,
     projection: true,
     tokens: '4,9',
+    modulesToSave: 'lm_head',
   };
   for (const method of TRAINING_METHODS) {
     if (method === 'full') continue;

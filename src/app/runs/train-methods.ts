@@ -35,13 +35,22 @@ export interface MethodForm {
   fields(options: MethodOptions, targets: Targets, model: ModelConfig): Readonly<Record<string, unknown>>;
 }
 
-const LOW_RANK = { targets: 'attention', rank: 8, alpha: 16, dropout: 0, rslora: false, tokens: null } as const;
-const loraFields = ({ rank, alpha, dropout, rslora, tokens }: MethodOptions) => ({
+const LOW_RANK = {
+  targets: 'attention',
+  rank: 8,
+  alpha: 16,
+  dropout: 0,
+  rslora: false,
+  tokens: null,
+  modulesToSave: null,
+} as const;
+const loraFields = ({ rank, alpha, dropout, rslora, tokens, modulesToSave }: MethodOptions) => ({
   peft_type: 'LORA',
   r: rank,
   lora_alpha: alpha,
   lora_dropout: dropout,
   use_rslora: rslora,
+  modules_to_save: modulesToSave === undefined ? null : namesIn(modulesToSave),
   trainable_token_indices: tokens === undefined ? null : tokenIdsIn(tokens),
 });
 
