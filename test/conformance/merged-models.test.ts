@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { compileAdapter, readArtefact, spanHooks } from '../../src/adapters/index.ts';
 import { mergeIntoBase, readConfig, type AppConfig } from '../../src/app/index.ts';
-import { EspalierError } from '../../src/base/index.ts';
+import type { EspalierError } from '../../src/base/index.ts';
 import { openSafetensors } from '../../src/formats/index.ts';
 import { loadBase, openSource, writeModelFolder } from '../../src/model/index.ts';
 import { loadNativeKernels } from '../../src/numeric/index.ts';
