@@ -3,6 +3,7 @@ import { idsOf, writeGguf, type GgufFloats, type GgufPair } from '../formats/ind
 import { FAMILIES, ggufName, permuteRows, type LinearSite, type ModelConfig } from '../model/index.ts';
 import type { Adapter } from './artefact.ts';
 import { loraDeltas } from './methods/lora.ts';
+import { loraTargets } from './targets.ts';
 
 /** An adapter as llama.cpp reads it. */
 export interface GgufLora {
@@ -28,6 +29,9 @@ export function ggufLora(
   if (config.peft_type !== 'LORA') return refuse(`the method is ${config.peft_type}`);
   if (config.use_dora) refuse('use_dora scales outputs');
   if (config.lora_bias) refuse('lora_bias adds a bias');
+  if (config.modules_to_save !== null) refuse('modules_to_save trains whole modules');
+  const { embedding, head } = loraTargets(config, base.sites);
+  if (embedding || head) refuse('target_modules has the embedding or the head');
   if (idsOf(config.trainable_token_indices).length > 0) refuse('trainable_token_indices trains rows of the embedding');
   const family = FAMILIES.find(({ name }) => name === base.config.family);
   assert(family, 'a model has a family');

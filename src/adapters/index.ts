@@ -7,11 +7,14 @@
  */
 export type { AdapterTensors, DenseLinear, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
-export { loraParameters, loraScales } from './methods/lora.ts';
+export { loraParameters } from './methods/lora.ts';
+export { loraScales } from './methods/lora-scales.ts';
 export {
   BASE_ADAPTER,
   spanHooks,
   type CompiledAdapter,
+  type EmbeddingPart,
+  type HeadPart,
   type RowPrimitive,
   type RowSpan,
   type TokenRows,

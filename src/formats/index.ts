@@ -60,7 +60,14 @@ export { layoutOf } from './peft/layouts/layout-of.ts';
 export { LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
 export { feedforwardMatcher, LN_GAIN, lokrShapes, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
 export { PROMPT_EMBEDDINGS } from './peft/layouts/prompt-layout.ts';
-export { tensorName, type AdapterBase, type AdapterSite } from './peft/layouts/tensor-layout.ts';
+export {
+  EMBEDDING_PATH,
+  HEAD_PATH,
+  tensorName,
+  type AdapterBase,
+  type AdapterSite,
+} from './peft/layouts/tensor-layout.ts';
+export { savedModules, type SavedModule } from './peft/layouts/saved-modules.ts';
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
 export {
   readPeftFiles,

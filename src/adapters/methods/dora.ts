@@ -14,17 +14,10 @@ import { assembleAdapter } from '../compiled.ts';
 import { addProduct, rowNorms, scaleRows } from '../dense.ts';
 import { siteOf, tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
-import { resolveTargets } from '../targets.ts';
-import {
-  initialiseLora,
-  loraDeltas,
-  loraMatrices,
-  loraScales,
-  loraTokenHooks,
-  loraTokenRows,
-  tokenParameters,
-  type LoraDelta,
-} from './lora.ts';
+import { loraTargets } from '../targets.ts';
+import { initialiseLora, loraDeltas, loraMatrices, type LoraDelta } from './lora.ts';
+import { compileParts, partHooks, partParameters } from './lora-parts.ts';
+import { loraScales } from './lora-scales.ts';
 
 const MAGNITUDE = 'lora_magnitude_vector';
 
@@ -38,11 +31,11 @@ export const dora: TrainableMethod<LoraConfig> = {
   accepts: ({ use_dora }) => use_dora,
 
   parameters(config, sites, model) {
-    const ofModules = resolveTargets(config, sites).flatMap((site) => [
+    const ofModules = loraTargets(config, sites).linear.flatMap((site) => [
       ...loraMatrices(config, site),
       { name: tensorName(site.path, MAGNITUDE), shape: [site.out] },
     ]);
-    return [...ofModules, ...tokenParameters(config, model)];
+    return [...ofModules, ...partParameters(config, sites, model)];
   },
 
   /** The magnitude starts as the norm of W's rows, since B is zero: a new adapter changes nothing. */
@@ -63,7 +56,7 @@ export const dora: TrainableMethod<LoraConfig> = {
   bind(config, base, tensors, { dropoutRng }) {
     const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
     return {
-      ...loraTokenHooks(config, base, tensors),
+      ...partHooks(config, base, tensors, dropoutRng),
       linear(g, site, x, layer) {
         const delta = bound.get(site.path);
         if (!delta) return layer(x);
@@ -94,7 +87,7 @@ export const dora: TrainableMethod<LoraConfig> = {
       if (bias) primitives.push({ kind: 'bias', bias_O: unscaled(bias, factor_O) });
       sites.set(site.path, primitives);
     }
-    return assembleAdapter({ sites, tokenRows: loraTokenRows(config, base, tensors) });
+    return assembleAdapter({ sites, ...compileParts(config, base, tensors) });
   },
 
   merge(config, { site, weight_OI, kernels }, tensors) {

@@ -184,7 +184,7 @@ test('what changes the maths and is not supported is refused by name, at its def
     use_qalora: [false, true],
     ensure_weight_tying: [false, true],
     use_bdlora: [null, {}],
-    modules_to_save: [null, ['lm_head']],
+    modules_to_save: [null, ['q_proj']],
     layer_replication: [null, [[0, 2]]],
     target_parameters: [null, ['mlp.experts']],
     alora_invocation_tokens: [null, [1, 2]],

@@ -80,6 +80,20 @@ export const noModulesToSave = z
   .default(null)
   .transform(() => null);
 
+const SAVED = ['lm_head', 'embed_tokens', 'model.embed_tokens', 'norm', 'model.norm'];
+const SAVED_NAMES = [...SAVED, 'input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm'] as readonly string[];
+const SAVED_ERROR = { error: `is not supported yet for other modules than ${SAVED_NAMES.join(', ')}` };
+
+/** Modules of the base that an adapter has whole, trained copies of. An empty list is PEFT's null. */
+export const modulesToSave = z
+  .array(
+    z.string(SAVED_ERROR).refine((name) => SAVED_NAMES.includes(name), SAVED_ERROR),
+    SAVED_ERROR,
+  )
+  .nullable()
+  .default(null)
+  .transform((names) => (names === null || names.length === 0 ? null : names));
+
 /** Trained biases of the base's layers. @param own PEFT's name for those of adapted layers only */
 export const noBias = (own: string) =>
   z
@@ -197,6 +211,7 @@ const SETS = [
   'layers_to_transform',
   'layers_pattern',
   'feedforward_modules',
+  'modules_to_save',
 ] as readonly string[];
 const ORDERED = ['rank_pattern', 'alpha_pattern'] as readonly string[];
 
