@@ -34,7 +34,14 @@ test('adapters convert and merge: folders, the registry, refusals', { timeout: 3
 
   const both = ['acme/first', folder.join('second'), '--base', 'tiny', '--weights', '0.7,-0.3'];
   const merged = await json<WrittenAdapter>(
-    ...['merge', ...both, '--type', 'cat', '--output', folder.join('both'), '--publish', 'acme/both'],
+    'merge',
+    ...both,
+    '--type',
+    'cat',
+    '--output',
+    folder.join('both'),
+    '--publish',
+    'acme/both',
   );
   assert.deepEqual([merged.adapter, merged.rank], ['acme/both@1', 8]);
   const { provenance } = await json<AdapterVersion>('show', 'acme/both');
