@@ -27,6 +27,12 @@ export { addInPlace, swiglu, gatherRows, joinRows, dropout } from './ops/element
 export { multiplyColumns, scaleAround, addColumns } from './ops/columns.ts';
 export { matmul, multiply, kronecker, denseLinear, addDenseDelta } from './ops/matrix.ts';
 export { multiplyBlocks } from './ops/blocks.ts';
+export { blockProducts } from './ops/block-products.ts';
+export { inverseFourier, type Frequencies } from './ops/fourier.ts';
+export { rearrange, transpose, transposedSources } from './ops/rearrange.ts';
+export { orthonormalRows, reflectionFactors, unitRows } from './ops/reflections.ts';
+export { scaledBases } from './ops/scaled-bases.ts';
+export { mixTopVectors } from './ops/vector-bank.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
 export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
 export { loadNativeKernels } from './native.ts';

@@ -9,10 +9,16 @@ import { BufferPool } from '../pool.ts';
 import { referenceKernels } from '../reference/index.ts';
 import { Tape, type Parameter } from '../tape.ts';
 import { tensor, type Tensor } from '../tensor.ts';
+import { blockProducts } from './block-products.ts';
 import { multiplyBlocks } from './blocks.ts';
 import { addColumns, multiplyColumns, scaleAround } from './columns.ts';
 import { addInPlace, swiglu } from './elementwise.ts';
+import { inverseFourier } from './fourier.ts';
 import { addDenseDelta, denseLinear, kronecker, matmul, multiply } from './matrix.ts';
+import { rearrange, transpose } from './rearrange.ts';
+import { orthonormalRows, reflectionFactors, unitRows } from './reflections.ts';
+import { scaledBases } from './scaled-bases.ts';
+import { mixTopVectors } from './vector-bank.ts';
 
 type Operation = (g: Graph, inputs: readonly Tensor[]) => Tensor;
 
@@ -21,6 +27,9 @@ const copyOf = (g: Graph, x: Tensor): Tensor => multiplyColumns(g, x, ones(x.sha
 const ones = (length: number): Tensor => tensor([length], new Float64Array(length).fill(1));
 
 const BIAS = tensor([4], normalArray(4, 'a bias'));
+const BASIS = tensor([2, 4], normalArray(8, 'a basis'));
+const WEIGHT = normalArray(36, 'a weight');
+const FREQUENCIES = { rows: Int32Array.of(0, 3, 1), columns: Int32Array.of(2, 0, 5), O: 4, I: 6 };
 
 const CASES: Readonly<Record<string, readonly [shapes: readonly (readonly number[])[], operation: Operation]>> = {
   multiplyColumns: [
@@ -95,6 +104,31 @@ const CASES: Readonly<Record<string, readonly [shapes: readonly (readonly number
     ],
     (g, [x, blocks]) => multiplyBlocks(g, x, blocks),
   ],
+  'rearrange with a number twice and one never': [
+    [[2, 3]],
+    (g, [x]) => rearrange(g, x, Int32Array.of(5, 1, 1, 0), [4, 1]),
+  ],
+  transpose: [[[2, 3]], (g, [x]) => transpose(g, x)],
+  // Their way back reads their output, which must not be changed in place.
+  unitRows: [[[5, 3]], (g, [u]) => copyOf(g, unitRows(g, u))],
+  orthonormalRows: [[[5, 3]], (g, [u]) => copyOf(g, orthonormalRows(g, u))],
+  reflectionFactors: [[[3, 5]], (g, [a]) => reflectionFactors(g, a)],
+  mixTopVectors: [
+    [
+      [2, 3, 5],
+      [5, 4],
+    ],
+    (g, [logits, bank]) => mixTopVectors(g, logits, bank, 2),
+  ],
+  inverseFourier: [[[3]], (g, [spectrum]) => inverseFourier(g, spectrum, FREQUENCIES, 7)],
+  scaledBases: [
+    [
+      [2, 3],
+      [3, 4],
+    ],
+    (g, [lambda, gamma]) => scaledBases(g, BASIS, lambda, gamma),
+  ],
+  blockProducts: [[[3, 2, 2]], (g, [blocks]) => blockProducts(g, WEIGHT, blocks, 6)],
 };
 
 /** A loss whose gradient with respect to the operation's output is known, twice over: the second reader accumulates. */
