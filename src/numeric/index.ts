@@ -30,7 +30,7 @@ export { multiplyBlocks } from './ops/blocks.ts';
 export { blockProducts } from './ops/block-products.ts';
 export { inverseFourier, type Frequencies } from './ops/fourier.ts';
 export { rearrange, transpose, transposedSources } from './ops/rearrange.ts';
-export { orthonormalRows, reflectionFactors, unitRows } from './ops/reflections.ts';
+export { reflectionFactors, unitRows } from './ops/reflections.ts';
 export { scaledBases } from './ops/scaled-bases.ts';
 export { mixTopVectors } from './ops/vector-bank.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';

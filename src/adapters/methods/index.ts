@@ -1,15 +1,21 @@
 import { fail } from '../../base/index.ts';
 import type { PeftConfig } from '../../formats/index.ts';
 import type { Method, TrainableMethod } from '../method.ts';
+import { boft } from './boft.ts';
 import { dora } from './dora.ts';
+import { fourierft } from './fourierft.ts';
+import { hra } from './hra.ts';
 import { ia3 } from './ia3.ts';
 import { loha } from './loha.ts';
 import { lokr } from './lokr.ts';
 import { lora } from './lora.ts';
+import { miss } from './miss.ts';
 import { oft } from './oft.ts';
 import { prefixTuning } from './prefix-tuning.ts';
 import { promptTuning, pTuning } from './prompt-tuning.ts';
+import { randlora } from './randlora.ts';
 import { trainableTokens } from './trainable-tokens.ts';
+import { vblora } from './vblora.ts';
 import { vera } from './vera.ts';
 
 /** Every PEFT method that can be served. */
@@ -21,6 +27,12 @@ export const METHODS: readonly Method[] = [
   loha,
   lokr,
   oft,
+  boft,
+  hra,
+  miss,
+  fourierft,
+  randlora,
+  vblora,
   promptTuning,
   pTuning,
   prefixTuning,
@@ -28,7 +40,21 @@ export const METHODS: readonly Method[] = [
 ];
 
 /** Those that can be trained too. */
-export const TRAINABLE_METHODS: readonly TrainableMethod[] = [lora, dora, ia3, vera, loha, lokr, oft];
+export const TRAINABLE_METHODS: readonly TrainableMethod[] = [
+  lora,
+  dora,
+  ia3,
+  vera,
+  loha,
+  lokr,
+  oft,
+  boft,
+  hra,
+  miss,
+  fourierft,
+  randlora,
+  vblora,
+];
 
 /** @throws CONFIG_INVALID for a peft_type without a method */
 export function methodOf(config: PeftConfig): Method {

@@ -10,7 +10,7 @@ import { referenceKernels } from '../reference/index.ts';
 import { tensor, type Tensor } from '../tensor.ts';
 import { blockProducts } from './block-products.ts';
 import { inverseFourier } from './fourier.ts';
-import { orthonormalRows, reflectionFactors, unitRows } from './reflections.ts';
+import { reflectionFactors, unitRows } from './reflections.ts';
 import { scaledBases } from './scaled-bases.ts';
 import { mixTopVectors } from './vector-bank.ts';
 
@@ -58,25 +58,6 @@ test('factors of reflections are their product less the identity', () => {
       return sum;
     });
     assertClose(made, product, 'f64', `${I} by ${R}`);
-  }
-});
-
-test('orthonormal rows are orthonormal and span what the columns span, in their order', () => {
-  const [I, R] = [6, 4];
-  const u = random('u', I, R);
-  const a = orthonormalRows(g, u);
-  const along = (j: number, x: (i: number) => number): number => {
-    let sum = 0;
-    for (let i = 0; i < I; i++) sum += a.data[j * I + i] * x(i);
-    return sum;
-  };
-  for (let r = 0; r < R; r++) {
-    for (let j = 0; j < R; j++) {
-      assert.ok(Math.abs(along(j, (i) => a.data[r * I + i]) - (r === j ? 1 : 0)) < 1e-12, `${r} ${j}`);
-      const part = along(j, (i) => u.data[i * R + r]);
-      if (j > r) assert.ok(Math.abs(part) < 1e-12, `column ${r} lies in the first ${r + 1} rows`);
-      if (j === r) assert.ok(part > 0);
-    }
   }
 });
 

@@ -16,7 +16,7 @@ import { addInPlace, swiglu } from './elementwise.ts';
 import { inverseFourier } from './fourier.ts';
 import { addDenseDelta, denseLinear, kronecker, matmul, multiply } from './matrix.ts';
 import { rearrange, transpose } from './rearrange.ts';
-import { orthonormalRows, reflectionFactors, unitRows } from './reflections.ts';
+import { reflectionFactors, unitRows } from './reflections.ts';
 import { scaledBases } from './scaled-bases.ts';
 import { mixTopVectors } from './vector-bank.ts';
 
@@ -109,9 +109,8 @@ const CASES: Readonly<Record<string, readonly [shapes: readonly (readonly number
     (g, [x]) => rearrange(g, x, Int32Array.of(5, 1, 1, 0), [4, 1]),
   ],
   transpose: [[[2, 3]], (g, [x]) => transpose(g, x)],
-  // Their way back reads their output, which must not be changed in place.
+  // Its way back reads its output, which must not be changed in place.
   unitRows: [[[5, 3]], (g, [u]) => copyOf(g, unitRows(g, u))],
-  orthonormalRows: [[[5, 3]], (g, [u]) => copyOf(g, orthonormalRows(g, u))],
   reflectionFactors: [[[3, 5]], (g, [a]) => reflectionFactors(g, a)],
   mixTopVectors: [
     [

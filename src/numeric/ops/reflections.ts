@@ -26,50 +26,6 @@ export function unitRows(g: Graph, u_IR: Tensor): Tensor {
   return a_RI;
 }
 
-/** The columns of u_IR made orthonormal in their order (Gram and Schmidt), as rows [R, I]. */
-export function orthonormalRows(g: Graph, u_IR: Tensor): Tensor {
-  const [I, R] = u_IR.shape as [number, number];
-  const a_RI = g.empty([R, I]);
-  // u = aᵀ·upper.
-  const upper = new Float64Array(R * R);
-  for (let r = 0; r < R; r++) {
-    const column = Float64Array.from({ length: I }, (_, i) => u_IR.data[i * R + r]);
-    for (let j = 0; j < r; j++) {
-      let along = 0;
-      for (let i = 0; i < I; i++) along += a_RI.data[j * I + i] * column[i];
-      upper[j * R + r] = along;
-      for (let i = 0; i < I; i++) column[i] -= along * a_RI.data[j * I + i];
-    }
-    const norm = Math.sqrt(column.reduce((sum, value) => sum + value * value, 0));
-    upper[r * R + r] = norm;
-    for (let i = 0; i < I; i++) a_RI.data[r * I + i] = column[i] / norm;
-  }
-  g.record(a_RI, [u_IR], [a_RI], (da) => {
-    // du = (da + a·S)·upper⁻ᵀ with S = the lower half of −daᵀ·a, mirrored (Walter and Lehmann, 2010).
-    const du = zeroedGradient(g, u_IR);
-    const mirrored = new Float64Array(R * R);
-    for (let r = 0; r < R; r++) {
-      for (let j = 0; j <= r; j++) {
-        mirrored[r * R + j] = -dot(da.data, a_RI.data, r, j, I);
-        mirrored[j * R + r] = mirrored[r * R + j];
-      }
-    }
-    const row = new Float64Array(R);
-    for (let i = 0; i < I; i++) {
-      for (let r = 0; r < R; r++) {
-        row[r] = da.data[r * I + i];
-        for (let j = 0; j < R; j++) row[r] += a_RI.data[j * I + i] * mirrored[j * R + r];
-      }
-      for (let r = R - 1; r >= 0; r--) {
-        for (let j = r + 1; j < R; j++) row[r] -= upper[r * R + j] * row[j];
-        row[r] /= upper[r * R + r];
-        du[i * R + r] = du[i * R + r] + row[r];
-      }
-    }
-  });
-  return a_RI;
-}
-
 /**
  * P [I, R] of H_1·H_2·…·H_R = I + P·a with the reflections H_r = I − 2·a_r·a_rᵀ, whose normals are the rows of a_RI, each of length 1:
  * P_r = −2·(a_r + Σ_{j<r} (a_j·a_r)·P_j).

@@ -1,8 +1,9 @@
 /** Layouts of RandLoRA and VB-LoRA, whose modules share tensors. */
 import type { RandloraConfig } from '../configs/randlora-config.ts';
 import type { VbloraConfig } from '../configs/vblora-config.ts';
+import { requireDivisor } from './delta-layouts.ts';
 import { perModule } from './module-layouts.ts';
-import type { AdapterSite, ExpectedTensor, TensorLayout } from './tensor-layout.ts';
+import { moduleByName, type AdapterSite, type ExpectedTensor, type TensorLayout } from './tensor-layout.ts';
 
 /** RandLoRA's frozen bases, which all modules share: for the largest sides among them. */
 export const RANDLORA_A = 'base_model.randlora_A';
@@ -28,14 +29,17 @@ export function randloraShared(
   });
 }
 
-/** randlora_lambda [r, bases] and randlora_gamma [bases, short] of each module; randlora_A [r, 1, short] and randlora_B [long, bases, r] once. */
+/**
+ * randlora_lambda [r, bases] and randlora_gamma [bases, short] of each module; randlora_A [r, 1, short] and randlora_B [long, bases, r] once,
+ * and, as PEFT saves them, in every module again.
+ */
 export function randloraLayout(config: RandloraConfig): TensorLayout {
   const { r } = config;
   const modules = perModule(['randlora_lambda', 'randlora_gamma'], (site) => {
     const { short, numBases } = randloraSizes(config, site);
     return { randlora_lambda: [r, numBases], randlora_gamma: [numBases, short] };
   });
-  return withShared(modules, (targets) => {
+  const layout = withShared(modules, (targets) => {
     const { short, long, numBases } = randloraShared(config, targets);
     const whose = `targeted modules, whose sides are at most ${short} and ${long}`;
     return [
@@ -43,21 +47,39 @@ export function randloraLayout(config: RandloraConfig): TensorLayout {
       { name: RANDLORA_B, shape: [long, numBases, r], whose },
     ];
   });
+  const sharedOf = (name: string): string | undefined =>
+    [RANDLORA_A, RANDLORA_B].find((shared) => moduleByName(name, [shared.slice('base_model.'.length)]) !== undefined);
+  return {
+    ...layout,
+    moduleOf: (name) => (sharedOf(name) === undefined ? layout.moduleOf(name) : ''),
+    copyOf: sharedOf,
+  };
 }
 
 /** VB-LoRA's vectors, of which all modules are made. */
 export const VECTOR_BANK = 'base_model.vblora_vector_bank';
 
 /** vblora_logits_A [r, in/length, vectors] and vblora_logits_B [out/length, r, vectors] of each module; the bank [vectors, length] once. */
-export function vbloraLayout({ r, num_vectors: count, vector_length: length }: VbloraConfig): TensorLayout {
-  const modules = perModule(['vblora_logits_A', 'vblora_logits_B'], (site) => ({
-    vblora_logits_A: [r, Math.floor(site.in / length), count],
-    vblora_logits_B: [Math.floor(site.out / length), r, count],
-  }));
+export function vbloraLayout(config: VbloraConfig): TensorLayout {
+  const { r, num_vectors: count, vector_length: length } = config;
+  const modules = perModule(['vblora_logits_A', 'vblora_logits_B'], (site) => {
+    const tiles = vbloraTiles(config, site);
+    return { vblora_logits_A: [r, tiles.in, count], vblora_logits_B: [tiles.out, r, count] };
+  });
   return {
     ...withShared(modules, () => [{ name: VECTOR_BANK, shape: [count, length], whose: 'vector bank' }]),
     explain: (name) => (name.includes('_topk_') ? 'is of a folder with save_only_topk_weights' : undefined),
   };
+}
+
+/** How many vectors the inputs and the outputs of a module are put together from. @throws ADAPTER_INVALID */
+export function vbloraTiles(
+  { vector_length: length }: VbloraConfig,
+  site: AdapterSite,
+): { readonly in: number; readonly out: number } {
+  requireDivisor('vector_length', length, site.in, `the ${site.in} inputs of ${site.path}`);
+  requireDivisor('vector_length', length, site.out, `the ${site.out} outputs of ${site.path}`);
+  return { in: site.in / length, out: site.out / length };
 }
 
 /** Tensors of modules, and those of none. */
