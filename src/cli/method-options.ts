@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { flagOf, methodDefaults, TRAINING_METHODS, type MethodOption } from '../app/index.ts';
-import { fraction, positiveInteger, positiveNumber } from './options.ts';
+import { fraction, oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.ts';
 
 type Parser = (text: string) => unknown;
 
@@ -19,6 +19,18 @@ const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?:
   blockSize: ['size of the rotated blocks', 'n', positiveInteger],
   blockShare: ['one rotation for all blocks of a module'],
   exactCayley: ["Cayley's matrix instead of its series"],
+  form: [
+    'how the update repeats: balance, mini (rows too) or bat (block by block of the weights)',
+    'name',
+    oneOf(['balance', 'mini', 'bat']),
+  ],
+  miniRank: ['mini: rows of the update that differ', 'n', positiveInteger],
+  frequencies: ['numbers of the spectrum of a module', 'n', positiveInteger],
+  frequencySeed: ['decides where they stand', 'n', wholeNumber],
+  scaling: ['factor of the update', 'x', positiveNumber],
+  numVectors: ['vectors of the bank', 'n', positiveInteger],
+  vectorLength: ["their length, a divisor of the modules' sides", 'n', positiveInteger],
+  topk: ['vectors that are mixed', 'n', positiveInteger],
 };
 
 /** The options of the methods, a group of the help for what several share and one for each method's own. */

@@ -60,6 +60,14 @@ test('every option of a method changes its config', () => {
     blockSize: 4,
     blockShare: true,
     exactCayley: true,
+    form: 'bat',
+    miniRank: 7,
+    frequencies: 9,
+    frequencySeed: 3,
+    scaling: 7,
+    numVectors: 9,
+    vectorLength: 32,
+    topk: 3,
   };
   for (const method of TRAINING_METHODS) {
     for (const option of Object.keys(methodDefaults(method)) as MethodOption[]) {
