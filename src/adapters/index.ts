@@ -5,7 +5,7 @@
  * Runs on: any thread.
  * Throws: ADAPTER_INVALID CONFIG_INVALID REQUEST_INVALID TARGET_UNMATCHED.
  */
-export type { AdapterTensors, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
+export type { AdapterTensors, Method, ParameterSpec, StepRule, TrainableMethod, TrainingMode } from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
 export { loraScales } from './methods/lora.ts';
 export {

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { flagOf, methodDefaults, TRAINING_METHODS, type MethodOption } from '../app/index.ts';
-import { fraction, oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.ts';
+import { fraction, nonNegativeNumber, oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.ts';
 
 type Parser = (text: string) => unknown;
 
@@ -30,6 +30,11 @@ const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?:
   scaling: ['factor of the update', 'x', positiveNumber],
   numVectors: ['vectors of the bank', 'n', positiveInteger],
   vectorLength: ["their length, a divisor of the modules' sides", 'n', positiveInteger],
+  initialRank: ['rank before any is cut; --rank is what is left on average', 'n', positiveInteger],
+  budgetWarmup: ['share of the steps before ranks are cut', 'share', fraction],
+  budgetFinal: ['share of the steps after the last cut', 'share', fraction],
+  budgetEvery: ['steps between two cuts', 'n', positiveInteger],
+  orthogonality: ['weight of the penalty on matrices that are not orthogonal', 'x', nonNegativeNumber],
   topk: ['vectors that are mixed', 'n', positiveInteger],
 };
 

@@ -1,7 +1,7 @@
 /**
  * planning: what a run and a server will cost, before they start: parameters, memory, storage, time.
  * Owns: the presets, and the accounting that each figure follows.
- * May import: base model adapters.   Called by: app.
+ * May import: base formats model adapters.   Called by: app.
  * Runs on: any thread.
  * Throws: USAGE_INVALID MODEL_NOT_FOUND.
  */

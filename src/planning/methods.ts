@@ -42,6 +42,11 @@ const BANK = { num_vectors: 256, vector_length: 64 };
 const METHOD_COSTS = {
   lora: { perSite: lowRank, defaultBaseFormat: 'bf16' },
   dora: { perSite: (site, rank) => lowRank(site, rank) + site.out, defaultBaseFormat: 'bf16' },
+  // Before ranks are cut, with half as many again as are left in the end.
+  adalora: {
+    perSite: (site, rank) => Math.ceil(1.5 * rank) * (site.in + site.out + 1),
+    defaultBaseFormat: 'bf16',
+  },
   // The paper scales the input of the layer that gets the activation, and the output of others.
   ia3: { perSite: (site) => (site.role === 'down_proj' ? site.in : site.out), defaultBaseFormat: 'bf16' },
   vera: { perSite: (site, rank) => rank + site.out, defaultBaseFormat: 'bf16' },

@@ -56,6 +56,7 @@ test("the plan's trainable parameters are those that the method makes", () => {
   const configs = {
     lora: { peft_type: 'LORA', ...fields },
     dora: { peft_type: 'LORA', use_dora: true, ...fields },
+    adalora: { peft_type: 'ADALORA', ...withoutRank, target_r: 6, init_r: 9, total_step: 10 },
     ia3: { peft_type: 'IA3', feedforward_modules: ['down_proj'], ...withoutRank },
     vera: { peft_type: 'VERA', ...fields },
     loha: { peft_type: 'LOHA', ...fields },
@@ -69,7 +70,7 @@ test("the plan's trainable parameters are those that the method makes", () => {
     vblora: { peft_type: 'VBLORA', ...fields, vector_length: 64 },
   };
   // What the plan calls the rank where it is not 5.
-  const ranks: Readonly<Record<string, number>> = { oft: 8, boft: 8, hra: 8 };
+  const ranks: Readonly<Record<string, number>> = { oft: 8, boft: 8, hra: 8, adalora: 6 };
   for (const [name, json] of Object.entries(configs)) {
     const config = parsePeftConfig(json, name);
     const trained = trainableMethodOf(config)
@@ -147,7 +148,7 @@ test('what is wrong with an option is said by name', () => {
     [{ rank: 1.5 }, /rank must be/],
     [{ batch: -1 }, /batch must be/],
     [{ seq: Number.NaN }, /seq must be/],
-    [{ method: 'lorra' }, /no method is called "lorra": use lora, dora, ia3, .*, qlora, full/],
+    [{ method: 'lorra' }, /no method is called "lorra": use lora, dora, adalora, ia3, .*, qlora, full/],
     [{ baseFormat: 'fp4' }, /baseFormat must be one of f32, bf16, int8, nf4, got "fp4"/],
     [{ method: 'full', baseFormat: 'nf4' }, /full fine-tuning trains the weights themselves/],
     [{ fullRecipe: 'x' }, /fullRecipe must be one of 8-bit moments,/],

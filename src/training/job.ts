@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
 import { type Clock, fail } from '../base/index.ts';
-import { writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
+import { trainableMethodOf, writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
 import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
@@ -168,8 +168,9 @@ function writeAdapter(
     return data ? ([name, { shape: value.shape, data }] as const) : fail('INTERNAL', `no value for ${name}`);
   });
   const tensors = new Map([...run.frozen, ...trained]);
-  const config = { ...job.config.adapter, base_model_name_or_path: job.baseModelName };
-  return writeArtefact(folder, { config, tensors }, base.digest);
+  const config = { ...run.adapter, base_model_name_or_path: job.baseModelName };
+  const method = trainableMethodOf(config);
+  return writeArtefact(folder, method.saved?.(config, tensors) ?? { config, tensors }, base.digest);
 }
 
 /** Writes the adapter of a run that is done. */

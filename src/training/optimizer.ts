@@ -35,11 +35,13 @@ export function zeroMoments(parameters: readonly Parameter[]): Moments[] {
 export interface AppliedGradients {
   /** Of the mean gradient, before clipping. */
   readonly gradientNorm: number;
+  /** What the gradients were multiplied with: 1/weightSum and the clipping factor. */
+  readonly gradientScale: number;
 }
 
 /**
  * One optimizer step. The gradients hold a sum over all micro-batches; it is divided by `weightSum` here, once, so the number
- * of micro-batches cannot change its meaning. Clears the gradients.
+ * of micro-batches cannot change its meaning. {@link clearGradients} comes after it.
  * @param step counted from 1
  * @throws TRAINING_DIVERGED for a gradient that is not finite; values and moments are as they were then
  */
@@ -62,6 +64,7 @@ export function applyGradients(
   const { maxGradientNorm } = config;
   // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm; so do we, to clip by the same factor.
   const clip = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)) : 1;
+  const gradientScale = clip / weightSum;
   for (const [index, { value, gradient }] of parameters.entries()) {
     const { first, second } = moments[index];
     kernels.adamW(value.data, gradient.data, first, second, {
@@ -71,9 +74,13 @@ export function applyGradients(
       epsilon: config.epsilon,
       weightDecay: config.weightDecay,
       step,
-      gradientScale: clip / weightSum,
+      gradientScale,
     });
-    gradient.data.fill(0);
   }
-  return { gradientNorm };
+  return { gradientNorm, gradientScale };
+}
+
+/** Zeros, for the next step to add to. */
+export function clearGradients(parameters: readonly Parameter[]): void {
+  for (const { gradient } of parameters) gradient.data.fill(0);
 }

@@ -1,9 +1,9 @@
 import { assert, fail, Rng, type RngState } from '../base/index.ts';
-import { trainableMethodOf } from '../adapters/index.ts';
+import { trainableMethodOf, type StepRule } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
 import type { BaseModel, SiteHooks } from '../model/index.ts';
 import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
-import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
+import { applyGradients, clearGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
 import { MetricMeans } from './metric-means.ts';
 import { makeObjective } from './objectives/index.ts';
 import type { Objective, ObjectiveConfig } from './objectives/objective.ts';
@@ -106,6 +106,9 @@ export class TrainingRun {
   /** Tensors of the adapter that are not trained, by name: the seed decides them, so no checkpoint has them. */
   readonly frozen: ReadonlyMap<string, Tensor>;
   readonly moments: readonly Moments[];
+  /** The config of the adapter that is trained, made for this run's steps. */
+  readonly adapter: PeftConfig;
+  readonly stepRule: StepRule | undefined;
   readonly state: RunState;
   readonly totalSteps: number;
   readonly objective: Objective;
@@ -133,11 +136,13 @@ export class TrainingRun {
     });
     this.frozen = frozen;
     this.moments = zeroMoments(this.parameters);
+    this.#order = this.#epochOrder(0);
+    this.totalSteps = config.maxSteps ?? this.#countSteps();
+    this.adapter = method.scheduled?.(config.adapter, this.totalSteps) ?? config.adapter;
+    this.stepRule = method.stepRule?.(this.adapter, this.parameters);
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
     this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference);
-    this.#order = this.#epochOrder(0);
-    this.totalSteps = config.maxSteps ?? this.#countSteps();
     this.state = {
       step: 0,
       epoch: 0,
@@ -212,12 +217,15 @@ export class TrainingRun {
         `the loss of step ${step} is ${loss}: start anew with a lower --learning-rate (now ${config.learningRate})`,
       );
     }
+    const penalty = this.stepRule?.addPenalty(this.#base.kernels, weightSum);
     const learningRate = config.learningRate * scheduleFactor(this.schedule, step);
     const applied = applyGradients(this.#base.kernels, this.parameters, this.moments, config.optimizer, {
       weightSum,
       learningRate,
       step,
     });
+    this.stepRule?.afterUpdate(step, applied.gradientScale);
+    clearGradients(this.parameters);
     state.step = step;
     state.cursor++;
     if (state.cursor >= this.#order.groups.length) {
@@ -239,7 +247,7 @@ export class TrainingRun {
       gradientNorm: applied.gradientNorm,
       learningRate,
       numTokens,
-      metrics: metrics.means,
+      metrics: { ...metrics.means, ...(penalty !== undefined && { penalty }) },
       valid,
     };
   }
@@ -291,7 +299,7 @@ export class TrainingRun {
 
   #hooks(dropoutRng: Rng | undefined) {
     const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
-    return trainableMethodOf(this.config.adapter).bind(this.config.adapter, this.#base, tensors, { dropoutRng });
+    return trainableMethodOf(this.adapter).bind(this.adapter, this.#base, tensors, { dropoutRng });
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */

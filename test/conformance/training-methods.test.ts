@@ -28,6 +28,8 @@ interface TrainingGolden {
   readonly learningRates: readonly number[];
   readonly gradNorms: readonly number[];
   readonly batches: readonly (readonly { tokenIds: number[]; lossWeights: number[] }[])[];
+  /** AdaLoRA's ranks that are left at the end, by PEFT's keys. */
+  readonly rankPattern?: Readonly<Record<string, readonly boolean[]>>;
   readonly gradients: Readonly<Record<'1', Readonly<Record<string, GoldenArray>>>>;
 }
 
@@ -62,12 +64,17 @@ function comparesWithPeft({ name, base, adapter }: PeftCase): void {
     })),
   );
   const keepsGradients = (step: number): boolean => step === 1;
-  const { steps } = replayTraining(base, adapter, { batches, learningRates, settings, keepsGradients });
+  const { steps, trained } = replayTraining(base, adapter, { batches, learningRates, settings, keepsGradients });
   for (const [index, expected] of golden.losses.entries()) {
     const { loss, gradientNorm } = steps[index];
     assert.ok(Math.abs(loss / expected - 1) <= LOSS_TOLERANCE, `step ${index + 1}: loss ${loss}, PEFT ${expected}`);
     const norm = golden.gradNorms[index];
     assert.ok(Math.abs(gradientNorm / norm - 1) <= NORM_TOLERANCE, `step ${index + 1}: norm ${gradientNorm}, ${norm}`);
+  }
+  if (golden.rankPattern) {
+    const saved = trainableMethodOf(trained.config).saved?.(trained.config, trained.tensors);
+    assert.ok(saved?.config.peft_type === 'ADALORA');
+    assert.deepEqual(saved.config.rank_pattern, golden.rankPattern);
   }
   const { gradients } = steps[0];
   assert.ok(gradients);
@@ -92,6 +99,7 @@ function bindsAsItCompiles({ base, adapter, golden }: PeftCase): void {
 function withDropout(config: PeftConfig): PeftConfig {
   switch (config.peft_type) {
     case 'LORA':
+    case 'ADALORA':
       return { ...config, lora_dropout: 0.5 };
     case 'VERA':
       return { ...config, vera_dropout: 0.5 };

@@ -1,7 +1,7 @@
 import { trainableMethodOf, type Adapter } from '../../src/adapters/index.ts';
 import type { BaseModel } from '../../src/model/index.ts';
 import { BufferPool, Inference, Tape, type Parameter, type Tensor } from '../../src/numeric/index.ts';
-import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
+import { applyGradients, clearGradients, zeroMoments } from '../../src/training/optimizer.ts';
 import { makeObjective } from '../../src/training/objectives/index.ts';
 import type { ObjectiveConfig } from '../../src/training/objectives/objective.ts';
 import type { PackedBatch, TokenExample } from '../../src/training/pack.ts';
@@ -58,6 +58,7 @@ export function replayTraining(
   }
   const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
+  const rule = method.stepRule?.(config, parameters);
   const moments = zeroMoments(parameters);
   const inference = new Inference(base.kernels, new BufferPool());
   const objective = makeObjective(replay.objective ?? { name: 'sft' }, base, inference);
@@ -77,14 +78,17 @@ export function replayTraining(
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
     }
+    rule?.addPenalty(base.kernels, weightSum);
     const gradients = replay.keepsGradients?.(step)
       ? new Map(parameters.map(({ name, gradient }) => [name, meanOf(gradient.data, weightSum)]))
       : undefined;
-    const { gradientNorm } = applyGradients(base.kernels, parameters, moments, optimizer, {
+    const { gradientNorm, gradientScale } = applyGradients(base.kernels, parameters, moments, optimizer, {
       weightSum,
       learningRate,
       step,
     });
+    rule?.afterUpdate(step, gradientScale);
+    clearGradients(parameters);
     replay.onStep?.(step);
     return { loss: lossSum / weightSum, gradientNorm, gradients };
   });

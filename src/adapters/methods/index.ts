@@ -1,6 +1,7 @@
 import { fail } from '../../base/index.ts';
 import type { PeftConfig } from '../../formats/index.ts';
 import type { Method, TrainableMethod } from '../method.ts';
+import { adalora } from './adalora.ts';
 import { boft } from './boft.ts';
 import { dora } from './dora.ts';
 import { fourierft } from './fourierft.ts';
@@ -22,6 +23,7 @@ import { vera } from './vera.ts';
 export const METHODS: readonly Method[] = [
   lora,
   dora,
+  adalora,
   ia3,
   vera,
   loha,
@@ -43,6 +45,7 @@ export const METHODS: readonly Method[] = [
 export const TRAINABLE_METHODS: readonly TrainableMethod[] = [
   lora,
   dora,
+  adalora,
   ia3,
   vera,
   loha,

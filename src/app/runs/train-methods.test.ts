@@ -68,6 +68,11 @@ test('every option of a method changes its config', () => {
     numVectors: 9,
     vectorLength: 32,
     topk: 3,
+    initialRank: 9,
+    budgetWarmup: 0.2,
+    budgetFinal: 0.2,
+    budgetEvery: 4,
+    orthogonality: 0.25,
   };
   for (const method of TRAINING_METHODS) {
     for (const option of Object.keys(methodDefaults(method)) as MethodOption[]) {

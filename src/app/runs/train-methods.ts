@@ -29,6 +29,15 @@ export interface MethodOptions {
   readonly numVectors?: number | undefined;
   readonly vectorLength?: number | undefined;
   readonly topk?: number | undefined;
+  /** AdaLoRA's first rank; `rank` is what is left on average. */
+  readonly initialRank?: number | undefined;
+  /** Shares of the steps before AdaLoRA's budget falls, and after. */
+  readonly budgetWarmup?: number | undefined;
+  readonly budgetFinal?: number | undefined;
+  /** Steps between two cuts. */
+  readonly budgetEvery?: number | undefined;
+  /** Weight of AdaLoRA's penalty. */
+  readonly orthogonality?: number | undefined;
 }
 
 export type MethodOption = keyof MethodOptions;
@@ -51,6 +60,9 @@ const loraFields = ({ rank, alpha, dropout, rslora }: MethodOptions) => ({
   use_rslora: rslora,
 });
 
+/** A run stretches AdaLoRA's schedule to its own number of steps: of so many, shares can be written as steps. */
+const PLANNED_STEPS = 10_000;
+
 /** One line a method: its own options. */
 const FORMS = {
   lora: {
@@ -65,6 +77,31 @@ const FORMS = {
   dora: {
     defaults: LOW_RANK,
     fields: (options) => ({ ...loraFields(options), use_dora: true }),
+  },
+  adalora: {
+    defaults: {
+      targets: 'attention',
+      rank: 8,
+      initialRank: 12,
+      alpha: 16,
+      dropout: 0,
+      budgetWarmup: 0.1,
+      budgetFinal: 0.3,
+      budgetEvery: 1,
+      orthogonality: 0.5,
+    },
+    fields: ({ rank, initialRank, alpha, dropout, budgetWarmup = 0, budgetFinal = 0, budgetEvery, orthogonality }) => ({
+      peft_type: 'ADALORA',
+      target_r: rank,
+      init_r: initialRank,
+      lora_alpha: alpha,
+      lora_dropout: dropout,
+      total_step: PLANNED_STEPS,
+      tinit: Math.round(budgetWarmup * PLANNED_STEPS),
+      tfinal: Math.round(budgetFinal * PLANNED_STEPS),
+      deltaT: budgetEvery,
+      orth_reg_weight: orthogonality,
+    }),
   },
   ia3: {
     defaults: { targets: 'k_proj,v_proj,down_proj', feedforward: null },

@@ -86,7 +86,7 @@ export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder
 /** Of tensors that are there twice the copies go. @returns copies that are none: which one would count is left open */
 function dropCopies(layout: TensorLayout, tensors: Map<string, PeftTensor>): Problem[] {
   const problems: Problem[] = [];
-  for (const [name, { data }] of [...tensors]) {
+  for (const [name, { data }] of tensors) {
     const original = layout.copyOf?.(name);
     const expected = original === undefined ? undefined : tensors.get(original)?.data;
     if (original === undefined || !expected) continue;

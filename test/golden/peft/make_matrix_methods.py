@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from peft import (
+    AdaLoraConfig,
     BOFTConfig,
     FourierFTConfig,
     HRAConfig,
@@ -40,7 +41,7 @@ SETTINGS = TrainingSettings(learning_rate=2e-3, steps=20)
 SMALL_STEPS = {"fourierft", "randlora", "randlora-layers", "vblora", "vblora-all"}
 SMALL_SETTINGS = replace(SETTINGS, learning_rate=2e-4)
 # Served, and not trained.
-SERVED = {"hra-gs"}
+SERVED = {"hra-gs", "adalora-pruned"}
 
 
 def by_name(fills: dict[str, Fill], otherwise: Fill) -> Fill:
@@ -56,8 +57,39 @@ BOFT_FILL = by_name({"boft_s": around(0.3)}, normal(0.4))
 RANDLORA_FILL = by_name({"lambda": normal(0.5)}, around(0.5))
 VBLORA_FILL = by_name({"vector_bank": normal(0.3)}, normal(1.0))
 
+ADALORA_SCHEDULE = {"total_step": 20, "tinit": 2, "tfinal": 5, "deltaT": 2}
+PRUNED = ["q_proj", "v_proj", "down_proj"]
+MASKS = {
+    f"model.layers.{layer}.{'mlp' if module == 'down_proj' else 'self_attn'}.{module}.lora_E": [
+        layer == 0,
+        module != "v_proj",
+        (layer, module) != (1, "v_proj"),
+    ]
+    for layer in range(2)
+    for module in PRUNED
+}
+
+
+def masked(name: str, old: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    values = normal(0.6)(name, old, generator)
+    key = name.removeprefix("base_model.model.").removesuffix(".default")
+    return values * torch.tensor(MASKS[key]).float().unsqueeze(1) if key in MASKS else values
+
+
 # Case: base, config, fill, what it is there for. tiny-qwen2 has biases on q, k and v, and a head tied to the embedding.
 CASES: dict[str, tuple[str, PeftConfig, Fill, str]] = {
+    "adalora": (
+        "tiny-llama",
+        AdaLoraConfig(init_r=4, target_r=2, lora_alpha=6, target_modules=ATTENTION + MLP, **ADALORA_SCHEDULE),
+        normal(0.4),
+        "AdaLoRA before its budget is shared out",
+    ),
+    "adalora-pruned": (
+        "tiny-qwen2",
+        AdaLoraConfig(init_r=3, target_r=2, lora_alpha=4, target_modules=PRUNED, rank_pattern=MASKS, **ADALORA_SCHEDULE),
+        masked,
+        "AdaLoRA after: no rank to three a module",
+    ),
     "boft": (
         "tiny-llama",
         BOFTConfig(boft_block_size=8, target_modules=ATTENTION + MLP),
@@ -145,6 +177,33 @@ def seed_of(name: str) -> int:
     return zlib.crc32(name.encode()) % 100_000
 
 
+class AdaLoraTraining:
+    """PEFT's own parts of an AdaLoRA step, around the plain one: the penalty (which PEFT adds to a loss that the model computes itself),
+    and the budget."""
+
+    def __init__(self, model: PeftModel) -> None:
+        self.tuner = model.base_model
+
+    def penalty(self) -> torch.Tensor:
+        class Outputs:
+            loss = torch.zeros(())
+
+        inner = self.tuner.model.forward
+        try:
+            self.tuner.model.forward = Outputs
+            return self.tuner.forward().loss
+        finally:
+            self.tuner.model.forward = inner
+
+    def rank_pattern(self) -> dict[str, list[bool]]:
+        pattern = self.tuner.peft_config["default"].rank_pattern
+        assert len({sum(mask) for mask in pattern.values()}) > 1, "no module has lost more ranks than another"
+        return {key.removesuffix(".default"): mask for key, mask in pattern.items()}
+
+    def after_step(self, step: int) -> None:
+        self.tuner.update_and_allocate(step)
+
+
 def name_in_folder(name: str) -> str:
     """PEFT names a bank that modules share by the first of them."""
     return "base_model.vblora_vector_bank" if "vblora_vector_bank" in name else saved_name(name)
@@ -157,7 +216,8 @@ def make_training(name: str, base_name: str) -> None:
     torch.manual_seed(seed)
     model = PeftModel.from_pretrained(open_base(base_name), folder, is_trainable=True).eval()
     batches = random_batches(model.config.vocab_size, settings.steps, seed)
-    results = train(model, batches, settings, (1,))
+    extras = AdaLoraTraining(model) if name == "adalora" else None
+    results = train(model, batches, settings, (1,), extras)
     print(f"{name:20} loss {results[0].loss:.4f} -> {results[-1].loss:.4f}")
     write_json(
         folder / "training.json",
@@ -168,6 +228,7 @@ def make_training(name: str, base_name: str) -> None:
             "losses": [result.loss for result in results],
             "learningRates": [result.learning_rate for result in results],
             "gradNorms": [result.grad_norm for result in results],
+            **({} if extras is None else {"rankPattern": extras.rank_pattern()}),
             "batches": batches,
             "gradients": {"1": {name_in_folder(key): encode_array(value) for key, value in results[0].gradients.items()}},
         },
