@@ -17,6 +17,16 @@ export {
   type TokenRows,
   type VirtualTokens,
 } from './primitives.ts';
+export {
+  evaFactors,
+  loftqFactors,
+  loraGaFactors,
+  oloraFactors,
+  pissaFactors,
+  type LoraPair,
+  type StartSite,
+} from './start/factors.ts';
+export { asPlainLora, withoutStart, type LoraStart } from './start/residual.ts';
 export { packAdapter } from './pack.ts';
 export { adapterTensors } from './compiled.ts';
 export { resolveTargets, TARGET_PRESETS, targetsOf, type TargetFields } from './targets.ts';

@@ -20,7 +20,7 @@ export { isAdditive, mixRowPrograms, type WeightedProgram } from './row-program-
 export { BufferPool, type Precision } from './pool.ts';
 export { type Graph, type GradientSlot, Inference } from './graph.ts';
 export { Tape, type Parameter, type TapeOptions } from './tape.ts';
-export { frozenLinear, addLowRankDelta } from './ops/linear.ts';
+export { frozenLinear, addLowRankDelta, observeGradient } from './ops/linear.ts';
 export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';
 export { addInPlace, swiglu, gatherRows, joinRows, dropout } from './ops/elementwise.ts';

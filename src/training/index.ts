@@ -29,6 +29,7 @@ export {
   type PackedBatch,
   type TokenExample,
 } from './pack.ts';
+export { LORA_STARTS, type LoraStartName, type LoraTraining } from './lora-start.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';

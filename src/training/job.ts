@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
 import { type Clock, fail } from '../base/index.ts';
-import { trainableMethodOf, writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
-import { baseTensors, openBase, type BaseModel } from '../model/index.ts';
-import { loadNativeKernels, type BufferPool } from '../numeric/index.ts';
+import { asPlainLora, trainableMethodOf, writeArtefact, type WrittenArtefact } from '../adapters/index.ts';
+import { baseTensors, openBase, openSource, type BaseModel, type LinearSite } from '../model/index.ts';
+import { loadNativeKernels, type BufferPool, type Floats } from '../numeric/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
@@ -37,7 +37,8 @@ export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRendere
   const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
   const data = loadRunData(sources, renderer, base.config.contextLength);
   const { train, valid } = data;
-  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool);
+  const examples = { train: train.examples, valid: valid?.examples ?? [] };
+  const run = withOriginals(job, (original) => new TrainingRun(base, examples, job.config, pool, original));
   const folder = job.keeping?.folder ?? job.output;
   mkdirSync(folder, { recursive: true });
   const checkpointPath = join(folder, 'checkpoint.safetensors');
@@ -74,6 +75,17 @@ export function prepareRun(job: TrainJob, base: BaseModel, renderer: ChatRendere
     sampleTaker,
     started,
   };
+}
+
+/** Opens the base's files while a run is made that asks for the weights before quantisation. */
+function withOriginals<T>({ base, config }: TrainJob, make: (original?: (site: LinearSite) => Floats) => T): T {
+  if (config.lora?.start !== 'loftq') return make();
+  const source = openSource(base.path);
+  try {
+    return make(({ path }) => source.read(`${path}.weight`));
+  } finally {
+    source.close();
+  }
 }
 
 /**
@@ -169,8 +181,12 @@ function writeAdapter(
   });
   const tensors = new Map([...run.frozen, ...trained]);
   const config = { ...run.adapter, base_model_name_or_path: job.baseModelName };
-  const method = trainableMethodOf(config);
-  return writeArtefact(folder, method.saved?.(config, tensors) ?? { config, tensors }, base.digest);
+  const { takenOff } = run;
+  const adapter =
+    takenOff && config.peft_type === 'LORA'
+      ? asPlainLora(config, tensors, takenOff)
+      : trainableMethodOf(config).saved?.(config, tensors);
+  return writeArtefact(folder, adapter ?? { config, tensors }, base.digest);
 }
 
 /** Writes the adapter of a run that is done. */

@@ -9,6 +9,8 @@ export interface OptimizerConfig {
   readonly weightDecay: number;
   /** Gradients are scaled down so that their norm over all parameters is at most this; 0 turns it off. */
   readonly maxGradientNorm: number;
+  /** LoRA+ (Hayou et al., 2024): LoRA's B, and vectors beside it, learn so many times as fast as the rest. 1 when missing. */
+  readonly rateRatio?: number;
 }
 
 export const DEFAULT_OPTIMIZER: OptimizerConfig = {
@@ -65,10 +67,10 @@ export function applyGradients(
   // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm; so do we, to clip by the same factor.
   const clip = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)) : 1;
   const gradientScale = clip / weightSum;
-  for (const [index, { value, gradient }] of parameters.entries()) {
+  for (const [index, parameter] of parameters.entries()) {
     const { first, second } = moments[index];
-    kernels.adamW(value.data, gradient.data, first, second, {
-      learningRate,
+    kernels.adamW(parameter.value.data, parameter.gradient.data, first, second, {
+      learningRate: isFast(parameter) ? learningRate * (config.rateRatio ?? 1) : learningRate,
       beta1: config.beta1,
       beta2: config.beta2,
       epsilon: config.epsilon,
@@ -78,6 +80,11 @@ export function applyGradients(
     });
   }
   return { gradientNorm, gradientScale };
+}
+
+/** What LoRA+ gives the higher rate, by PEFT's rule. */
+function isFast({ name, value }: Parameter): boolean {
+  return name.includes('lora_B') || value.shape.length === 1;
 }
 
 /** Zeros, for the next step to add to. */

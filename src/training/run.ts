@@ -1,9 +1,10 @@
 import { assert, fail, Rng, type RngState } from '../base/index.ts';
-import { trainableMethodOf, type StepRule } from '../adapters/index.ts';
-import type { PeftConfig } from '../formats/index.ts';
-import type { BaseModel, SiteHooks } from '../model/index.ts';
-import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
+import { trainableMethodOf, withoutStart, type LoraStart, type StepRule } from '../adapters/index.ts';
+import { tensorName, type PeftConfig } from '../formats/index.ts';
+import type { BaseModel, LinearSite, SiteHooks } from '../model/index.ts';
+import { BufferPool, Inference, sizeOf, Tape, type Floats, type Parameter, type Tensor } from '../numeric/index.ts';
 import { applyGradients, clearGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
+import { firstBatches, startLora, type LoraTraining } from './lora-start.ts';
 import { MetricMeans } from './metric-means.ts';
 import { makeObjective } from './objectives/index.ts';
 import type { Objective, ObjectiveConfig } from './objectives/objective.ts';
@@ -15,6 +16,7 @@ import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 /** What decides a run's bytes, together with the base and the data. */
 export interface RunConfig {
   readonly adapter: PeftConfig;
+  readonly lora?: LoraTraining;
   /** Supervised fine-tuning when missing. */
   readonly objective?: ObjectiveConfig;
   /** Optimizer steps in all; null means as many as `epochs` take. */
@@ -109,6 +111,8 @@ export class TrainingRun {
   /** The config of the adapter that is trained, made for this run's steps. */
   readonly adapter: PeftConfig;
   readonly stepRule: StepRule | undefined;
+  /** What A and B began with, where the base is to be thought without it. */
+  readonly takenOff: LoraStart | undefined;
   readonly state: RunState;
   readonly totalSteps: number;
   readonly objective: Objective;
@@ -118,8 +122,17 @@ export class TrainingRun {
   readonly #inference: Inference;
   #order: { readonly epoch: number; readonly groups: readonly (readonly TokenExample[])[] };
 
-  /** @param pool buffers, which runs of one thread may share: none is held between two steps */
-  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool()) {
+  /**
+   * @param pool buffers, which runs of one thread may share: none is held between two steps
+   * @param original the weights of a layer before they were quantised, for a start that needs them
+   */
+  constructor(
+    base: BaseModel,
+    data: RunData,
+    config: RunConfig,
+    pool = new BufferPool(),
+    original?: (site: LinearSite) => Floats,
+  ) {
     if (data.train.length === 0) fail('DATA_INVALID', 'there are no training examples');
     this.config = config;
     this.#base = base;
@@ -130,7 +143,8 @@ export class TrainingRun {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
       method.initialise(config.adapter, parameter, value.data, Rng.fromSeed(config.seed, name), base);
-      if (!parameter.isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
+      const isFrozen = parameter.isFrozen ?? (config.lora?.freezeA === true && name.endsWith('.lora_A.weight'));
+      if (!isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
       frozen.set(name, value);
       return [];
     });
@@ -143,6 +157,7 @@ export class TrainingRun {
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
     this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference);
+    this.takenOff = this.#start(original);
     this.state = {
       step: 0,
       epoch: 0,
@@ -299,7 +314,24 @@ export class TrainingRun {
 
   #hooks(dropoutRng: Rng | undefined) {
     const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
-    return trainableMethodOf(this.adapter).bind(this.adapter, this.#base, tensors, { dropoutRng });
+    const hooks = trainableMethodOf(this.adapter).bind(this.adapter, this.#base, tensors, { dropoutRng });
+    const { adapter, takenOff } = this;
+    return takenOff && adapter.peft_type === 'LORA' ? withoutStart(adapter, hooks, takenOff) : hooks;
+  }
+
+  /** Gives A and B the first values of the configured start. They depend on base, data and config alone: a resumed run makes them again. */
+  #start(original: ((site: LinearSite) => Floats) | undefined): LoraStart | undefined {
+    const name = this.config.lora?.start;
+    if (name === undefined) return undefined;
+    const { objective } = this;
+    const batches = firstBatches(this.#order.groups, objective, this.config.microBatchTokens);
+    const { pairs, isTakenOff } = startLora(name, this.adapter, this.#base, { objective, batches, original });
+    const values = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
+    for (const [path, { a_RI, b_OR }] of pairs) {
+      values.get(tensorName(path, 'lora_A.weight'))?.data.set(a_RI.data);
+      values.get(tensorName(path, 'lora_B.weight'))?.data.set(b_OR.data);
+    }
+    return isTakenOff ? pairs : undefined;
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */

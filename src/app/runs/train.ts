@@ -22,6 +22,7 @@ import type { AppConfig } from '../config.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import { publishProven, rankOf } from '../adapters/publish.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
+import { loraTraining, type LoraOptions } from './lora-options.ts';
 import { objectiveConfig, type ObjectiveOptions } from './objective-options.ts';
 import { methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
 import { runTrainer, type TrainerEvents } from './trainer-process.ts';
@@ -30,7 +31,7 @@ import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 const QLORA = 'qlora';
 
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
-export interface TrainOptions extends ObjectiveOptions, MethodOptions {
+export interface TrainOptions extends ObjectiveOptions, MethodOptions, LoraOptions {
   readonly base: string;
   readonly data: string;
   readonly valid?: string | undefined;
@@ -267,6 +268,7 @@ function updateScale(adapter: PeftConfig): { rank: number; alpha: number; rslora
 export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
   const objective = objectiveConfig(options);
   const adapter = methodConfig(options.method, options);
+  const lora = loraTraining(options.method, options);
   const { batchTokens } = options;
   const { hiddenSize } = describeBase(base).config;
   const learningRate =
@@ -285,7 +287,12 @@ export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit):
     schedule: options.schedule,
     warmup: options.warmup,
     seed: options.seed,
-    optimizer: { ...DEFAULT_OPTIMIZER, weightDecay: options.weightDecay },
+    optimizer: {
+      ...DEFAULT_OPTIMIZER,
+      weightDecay: options.weightDecay,
+      ...(options.rateRatio !== undefined && { rateRatio: options.rateRatio }),
+    },
+    ...(lora && { lora }),
     evaluateEverySteps: options.evaluateEvery ?? DEFAULT_EVALUATE_EVERY,
     ...(objective.name !== 'sft' && { objective }),
     ...(options.patience !== undefined && { patience: options.patience }),
