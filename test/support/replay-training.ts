@@ -1,5 +1,5 @@
 import { trainableMethodOf, type Adapter } from '../../src/adapters/index.ts';
-import type { BaseModel } from '../../src/model/index.ts';
+import type { BaseModel, SiteHooks } from '../../src/model/index.ts';
 import { BufferPool, Inference, Tape, type Parameter, type Tensor } from '../../src/numeric/index.ts';
 import { applyGradients, clearGradients, zeroMoments } from '../../src/training/optimizer.ts';
 import { makeObjective } from '../../src/training/objectives/index.ts';
@@ -28,6 +28,11 @@ export interface Replay {
   /** One for each step, as the peer's schedule gave them. */
   readonly learningRates: readonly number[];
   readonly settings: ReplaySettings;
+  /** Tensors of the adapter that keep their values, beside those that the method freezes. */
+  readonly isFrozen?: (name: string) => boolean;
+  /** Changes the method's hooks. */
+  readonly hooks?: (own: SiteHooks) => SiteHooks;
+  readonly rateRatio?: number | undefined;
   /** Default: supervised fine-tuning. */
   readonly objective?: ObjectiveConfig;
   /** Default: a step is one packed batch. */
@@ -54,9 +59,11 @@ export function replayTraining(
   for (const [name, { shape, data }] of initial.tensors) {
     const value = { shape, data: Float32Array.from(data) };
     tensors.set(name, value);
-    if (!isFrozen.get(name)) parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
+    if (!isFrozen.get(name) && !replay.isFrozen?.(name))
+      parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
   }
-  const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
+  const own = method.bind(config, base, tensors, { dropoutRng: undefined });
+  const hooks = replay.hooks?.(own) ?? own;
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
   const rule = method.stepRule?.(config, parameters);
   const moments = zeroMoments(parameters);
@@ -68,6 +75,7 @@ export function replayTraining(
     epsilon: replay.settings.eps,
     weightDecay: replay.settings.weight_decay,
     maxGradientNorm: replay.settings.max_grad_norm,
+    ...(replay.rateRatio !== undefined && { rateRatio: replay.rateRatio }),
   };
   const steps = replay.learningRates.map((learningRate, index): ReplayedStep => {
     const step = index + 1;
