@@ -168,9 +168,10 @@ function lastValues(run: TrainingRun): Float32Array[] {
   return run.parameters.map(({ value }) => value.data as Float32Array);
 }
 
-function writeAdapter(
+/** Writes the adapter of a run with these values, as a PEFT folder. */
+export function writeAdapter(
   folder: string,
-  job: TrainJob,
+  job: Pick<TrainJob, 'baseModelName'>,
   base: BaseModel,
   run: TrainingRun,
   values: readonly Float32Array[],
