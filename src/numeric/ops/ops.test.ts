@@ -14,6 +14,7 @@ import { multiplyBlocks } from './blocks.ts';
 import { addColumns, multiplyColumns, scaleAround } from './columns.ts';
 import { addInPlace, swiglu } from './elementwise.ts';
 import { inverseFourier } from './fourier.ts';
+import { observeGradient } from './linear.ts';
 import { addDenseDelta, denseLinear, kronecker, matmul, multiply } from './matrix.ts';
 import { rearrange, transpose } from './rearrange.ts';
 import { reflectionFactors, unitRows } from './reflections.ts';
@@ -202,4 +203,21 @@ test('swiglu goes back to one side when the other needs no gradient', () => {
     return parameters[0].gradient;
   };
   assert.deepEqual(gradientOf([gate]).data, gradientOf([gate, up]).data);
+});
+
+test('an observed gradient is the one that the weights of the layer have', () => {
+  const [x, w] = [tensor([3, 4], normalArray(12, 'x')), tensor([5, 4], normalArray(20, 'w'))];
+  const gradientOf = (operation: (g: Graph, parameter: Tensor) => Tensor): Tensor => {
+    const gradient = tensor([5, 4], new Float64Array(20));
+    const tape = new Tape(referenceKernels(), new BufferPool('f64'), [{ name: 'w', value: w, gradient }]);
+    tape.backward(lossOf(tape, (g) => operation(g, w), []));
+    return gradient;
+  };
+  const own = gradientOf((g, parameter) => denseLinear(g, x, parameter));
+  const observed = gradientOf((g, parameter) => {
+    const y = denseLinear(g, x, tensor(w.shape, w.data.slice()));
+    observeGradient(g, y, x, parameter);
+    return y;
+  });
+  assertClose(observed.data, own.data, 'f64');
 });
