@@ -98,7 +98,7 @@ export function symmetricEigen(
       }
     }
   }
-  const order = [...new Array(n).keys()].sort((x, y) => a[y * n + y] - a[x * n + x]);
+  const order = Array.from({ length: n }, (_, i) => i).sort((x, y) => a[y * n + y] - a[x * n + x]);
   const vectors = new Float64Array(n * n);
   for (const [row, column] of order.entries()) vectors.set(v.subarray(column * n, (column + 1) * n), row * n);
   return { values: Float64Array.from(order, (at) => a[at * n + at]), vectors };
