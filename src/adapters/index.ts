@@ -5,7 +5,15 @@
  * Runs on: any thread.
  * Throws: ADAPTER_INVALID CONFIG_INVALID REQUEST_INVALID TARGET_UNMATCHED.
  */
-export type { AdapterTensors, DenseLinear, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
+export type {
+  AdapterTensors,
+  DenseLinear,
+  Method,
+  ParameterSpec,
+  StepRule,
+  TrainableMethod,
+  TrainingMode,
+} from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
 export { loraParameters } from './methods/lora.ts';
 export { loraScales } from './methods/lora-scales.ts';
@@ -20,9 +28,19 @@ export {
   type TokenRows,
   type VirtualTokens,
 } from './primitives.ts';
+export {
+  evaFactors,
+  loftqFactors,
+  loraGaFactors,
+  oloraFactors,
+  pissaFactors,
+  type LoraPair,
+  type StartSite,
+} from './start/factors.ts';
+export { asPlainLora, withoutStart, type LoraStart } from './start/residual.ts';
 export { packAdapter } from './pack.ts';
 export { adapterTensors } from './compiled.ts';
-export { resolveTargets, TARGET_PRESETS, targetsOf, type TargetFields } from './targets.ts';
+export { loraTargets, resolveTargets, TARGET_PRESETS, targetsOf, type TargetFields } from './targets.ts';
 export {
   artefactDigest,
   compileAdapter,

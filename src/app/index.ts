@@ -104,7 +104,7 @@ export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench
 export { benchServe, type ServeCase } from './bench/serve.ts';
 export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
-export { DEFAULT_MICRO_BATCH_TOKENS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
+export { DEFAULT_MICRO_BATCH_TOKENS, LORA_STARTS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
 export { changeTenant, createTenant, removeTenant, storedUsage, type StoredUsage } from './tenants.ts';
 export { ACTOR_CLI } from './governance/entries.ts';

@@ -13,7 +13,8 @@ import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.t
 import { TrainingGroup, type GroupEvent } from './group.ts';
 import { DEFAULT_OPTIMIZER } from './optimizer.ts';
 import { joinBatches, packExamples, type TokenExample } from './pack.ts';
-import { TrainingRun, type RunConfig, type RunData } from './run.ts';
+import type { RunConfig, RunData } from './run-config.ts';
+import { TrainingRun } from './run.ts';
 import { spanHooks } from './span-hooks.ts';
 import { groupStep } from './step.ts';
 

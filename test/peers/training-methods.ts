@@ -35,6 +35,7 @@ import { GREEDY } from '../../src/serving/request.ts';
 import { replayTraining } from '../support/replay-training.ts';
 import { peerJson, peerPython } from './python.ts';
 import type { TrainingCase } from './training-case.ts';
+import { MATRIX_CASES } from './training-methods-matrices.ts';
 import { PART_CASES } from './training-methods-parts.ts';
 import { Verdicts } from './verdicts.ts';
 
@@ -55,6 +56,7 @@ const CASES: readonly TrainingCase[] = [
   { name: 'loha', config: { peft_type: 'LOHA', r: 2, alpha: 4, target_modules: ATTENTION } },
   { name: 'lokr', config: { peft_type: 'LOKR', r: 8, alpha: 8, target_modules: LINEAR } },
   { name: 'oft', config: { peft_type: 'OFT', oft_block_size: 8, target_modules: ATTENTION } },
+  ...MATRIX_CASES,
   ...PART_CASES,
 ];
 
@@ -193,7 +195,7 @@ function compareTraining(one: TrainingCase, run: PeerRun): void {
   const ownFolder = join(folder, 'ours');
   mkdirSync(ownFolder, { recursive: true });
   const tensors = method.fold?.(config, base, trained.tensors) ?? trained.tensors;
-  writeArtefact(ownFolder, { config, tensors }, base.digest);
+  writeArtefact(ownFolder, method.saved?.(config, tensors) ?? { config, tensors }, base.digest);
   const list = served.get(baseNameOf(one)) ?? [];
   served.set(baseNameOf(one), list);
   for (const side of ['theirs', 'ours'] as const) {

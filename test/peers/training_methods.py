@@ -19,6 +19,7 @@ from peft import PeftModel, get_peft_config, get_peft_model
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from adalora_training import AdaLoraTraining
 from peer_io import save_gradients, versions
 from reference_training import TrainingSettings, train
 
@@ -32,6 +33,9 @@ def open_base(path: str) -> PreTrainedModel:
 
 def saved_name(name: str) -> str:
     """The name under which PEFT saves a trainable parameter; that of an encoder, which it does not save, without the adapter's name."""
+    # PEFT names a bank that modules share by none of them.
+    if "vblora_vector_bank" in name:
+        return "base_model.vblora_vector_bank"
     for infix in (".default", ".modules_to_save", ".original_module"):
         name = name.replace(infix, "")
     return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
@@ -105,7 +109,8 @@ def train_case(case: dict, seed: int) -> dict:
     save_file({name: value.detach().clone().contiguous() for name, value in parameters.items()}, folder / "start.safetensors")
     settings = TrainingSettings(learning_rate=case.get("learningRate", 2e-3), steps=case["steps"])
     batches = random_batches(model.config.vocab_size, seed, trained_tokens(case))
-    results = train(model, batches, settings, (1,))
+    extras = AdaLoraTraining(model) if case["config"]["peft_type"] == "ADALORA" else None
+    results = train(model, batches, settings, (1,), extras)
     names = {id(value): name for name, value in parameters.items()}
     by_name = {name.replace(".default.", "."): names[id(value)] for name, value in model.named_parameters() if id(value) in names}
     results[0].gradients = {by_name[name]: value for name, value in results[0].gradients.items()}

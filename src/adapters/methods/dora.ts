@@ -11,7 +11,7 @@ import {
   type Tensor,
 } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
-import { addProduct, rowNorms, scaleRows } from '../dense.ts';
+import { addProduct, rowNorms, scaleRows, unscaledBias } from '../dense.ts';
 import { siteOf, tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { loraTargets } from '../targets.ts';
@@ -86,7 +86,7 @@ export const dora: TrainableMethod<LoraConfig> = {
       ];
       const { bias } = base.layers[site.layer].linear[site.role];
       // What comes out of the layer has its bias in it, which the scale-output has scaled: give back the difference.
-      if (bias) primitives.push({ kind: 'bias', bias_O: unscaled(bias, factor_O) });
+      if (bias) primitives.push({ kind: 'bias', bias_O: unscaledBias(bias, factor_O) });
       sites.set(site.path, primitives);
     }
     return assembleAdapter({ sites, ...compileParts(config, base, tensors) });
@@ -164,11 +164,4 @@ function difference(g: Graph, x: Tensor, y: Tensor): Tensor {
 function withoutBias(g: Graph, y: Tensor, bias: Tensor | undefined): Tensor {
   if (bias) addColumns(g, y, bias, -1);
   return y;
-}
-
-/** bias ⊙ (1 − factor) */
-function unscaled(bias: Tensor, factor: Tensor): Tensor {
-  const data = factor.data.slice();
-  for (let o = 0; o < data.length; o++) data[o] = bias.data[o] * (1 - factor.data[o]);
-  return { shape: bias.shape, data };
 }

@@ -25,6 +25,7 @@ import type { AppConfig } from '../config.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import { publishProven, rankOf } from '../adapters/publish.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
+import { loraTraining, type LoraOptions } from './lora-options.ts';
 import { objectiveConfig, type ObjectiveOptions } from './objective-options.ts';
 import { FULL, methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
 import { findTeacher, type FoundTeacher } from './teacher.ts';
@@ -34,7 +35,7 @@ import { runTrainer, type TrainerEvents } from './trainer-process.ts';
 const QLORA = 'qlora';
 
 /** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
-export interface TrainOptions extends ObjectiveOptions, MethodOptions {
+export interface TrainOptions extends ObjectiveOptions, MethodOptions, LoraOptions {
   readonly base: string;
   readonly data: string;
   readonly valid?: string | undefined;
@@ -343,6 +344,7 @@ export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit):
   const objective = objectiveConfig(options);
   const model = describeBase(base).config;
   const { adapter, ...initial } = initialised(methodConfig(options.method, options, model), base);
+  const lora = loraTraining(options.method, options);
   const { batchTokens } = options;
   const { hiddenSize } = model;
   const learningRate =
@@ -368,7 +370,12 @@ export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit):
     schedule: options.schedule,
     warmup: options.warmup,
     seed: options.seed,
-    optimizer: { ...DEFAULT_OPTIMIZER, weightDecay: options.weightDecay },
+    optimizer: {
+      ...DEFAULT_OPTIMIZER,
+      weightDecay: options.weightDecay,
+      ...(options.rateRatio !== undefined && { rateRatio: options.rateRatio }),
+    },
+    ...(lora && { lora }),
     evaluateEverySteps: options.evaluateEvery ?? DEFAULT_EVALUATE_EVERY,
     ...(objective.name !== 'sft' && { objective }),
     ...(options.patience !== undefined && { patience: options.patience }),

@@ -29,8 +29,8 @@ const plainInit = z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal',
       : 'must be true, false, gaussian, eva, orthogonal or mica',
 });
 
-const loraSchema = z.strictObject({
-  peft_type: z.literal('LORA'),
+/** The fields of LoRA's config but its type: AdaLoRA has them too. */
+export const loraFields = {
   ...commonFields,
   r: rank.default(8),
   lora_alpha: finite.default(8),
@@ -68,7 +68,9 @@ const loraSchema = z.strictObject({
     .transform(() => ({})),
   megatron_core: text.default('megatron.core'),
   qalora_group_size: z.int({ error: 'must be a whole number' }).default(16),
-});
+};
+
+const loraSchema = z.strictObject({ peft_type: z.literal('LORA'), ...loraFields });
 
 /** PEFT's LoRA config with every field; names are PEFT's, since they are the file's. `use_dora` makes it DoRA's. */
 export type LoraConfig = Readonly<z.output<typeof loraSchema>>;
