@@ -245,7 +245,13 @@ function report(): void {
         spread(b),
         noise.toFixed(4),
         difference.toFixed(4),
-        isWorse ? 'worse' : difference === 0 || Math.abs(difference) <= noise ? 'yes' : 'better',
+        ours.length < 2 || peer.length < 2
+          ? 'one seed'
+          : isWorse
+            ? 'worse'
+            : difference === 0 || Math.abs(difference) <= noise
+              ? 'yes'
+              : 'better',
       ];
       console.log(`| ${cells.join(' | ')} |`);
     }

@@ -22,7 +22,7 @@ const load = new MixedLoad(folder, seed);
 const begunMs = performance.now();
 try {
   await load.prepare();
-  await load.run(numKills, MAX_LIFE_MS);
+  await load.run(numKills, MAX_LIFE_MS, (numDone) => console.error(`${numDone} of ${numKills}`));
   console.log(describeLoad(load));
   await checkMixedLoad(load);
   console.log(

@@ -114,7 +114,7 @@ async function makeTraffic(): Promise<void> {
         await client.chat.completions
           .create({
             model: isWrong ? `${model}-typo` : model,
-            messages: messages.slice(0, -1) as OpenAI.ChatCompletionMessageParam[],
+            messages: messages.slice(0, -1),
             max_tokens: 2,
           })
           .catch(() => undefined);

@@ -1,4 +1,4 @@
-import { Anchor, createTheme, type CSSVariablesResolver, type MantineColorsTuple } from '@mantine/core';
+import { Anchor, createTheme, Modal, type CSSVariablesResolver, type MantineColorsTuple } from '@mantine/core';
 
 /** Foliage: the espalier. The eighth is dark enough for white text. */
 const leaf: MantineColorsTuple = [
@@ -24,7 +24,11 @@ export const theme = createTheme({
   fontFamily: 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif',
   fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace',
   headings: { fontWeight: '650' },
-  components: { Anchor: Anchor.extend({ defaultProps: { inherit: true } }) },
+  components: {
+    Anchor: Anchor.extend({ defaultProps: { inherit: true } }),
+    // The lock writes a style element without the page's nonce, which the policy refuses.
+    Modal: Modal.extend({ defaultProps: { lockScroll: false } }),
+  },
 });
 
 /** Texts that the components leave too faint for their ground. */

@@ -749,6 +749,27 @@ export interface Operations {
     answer: Tenant;
   };
   /**
+   * Erase a tenant: its keys, adapters, files, jobs and checkpoints, and what is cached of it.
+   *
+   * DELETE /api/tenants/{tenant}
+   */
+  eraseTenant: {
+    path: {
+      tenant: string;
+    };
+    query: {
+      /**
+       * To be sure.
+       */
+      erase: 'true';
+      /**
+       * Says what would go.
+       */
+      dry_run?: 'true' | 'false';
+    };
+    answer: TenantErasure;
+  };
+  /**
    * List API keys, without their secrets: for a tenant’s admin its own, for the operator all.
    *
    * GET /api/keys
@@ -2398,6 +2419,33 @@ export interface TenantChange {
    */
   max_adapter_bytes?: number | null;
 }
+export interface TenantErasure {
+  object: 'tenant.erasure';
+  /**
+   * As the audit log has it; null: it was only planned.
+   */
+  id: string | null;
+  adapters: number;
+  adapter_bytes: number;
+  files: number;
+  file_bytes: number;
+  jobs: number;
+  job_bytes: number;
+  keys: number;
+  blobs_removed: number;
+  /**
+   * They stay, because others have the same content.
+   */
+  blobs_shared: number;
+  /**
+   * They stay as sums without a name.
+   */
+  usage_rows: number;
+  /**
+   * Only their times, actions and hashes stay.
+   */
+  audit_entries: number;
+}
 export interface ApiKeyList {
   object: 'list';
   data: ApiKey[];
@@ -2709,6 +2757,7 @@ export const OPERATIONS = {
   createTenant: { method: 'POST', path: '/api/tenants', body: 'json', answer: 'json' },
   getTenant: { method: 'GET', path: '/api/tenants/{tenant}', body: 'none', answer: 'json' },
   changeTenant: { method: 'PATCH', path: '/api/tenants/{tenant}', body: 'json', answer: 'json' },
+  eraseTenant: { method: 'DELETE', path: '/api/tenants/{tenant}', body: 'none', answer: 'json' },
   listApiKeys: { method: 'GET', path: '/api/keys', body: 'none', answer: 'json' },
   createApiKey: { method: 'POST', path: '/api/keys', body: 'json', answer: 'json' },
   revokeApiKey: { method: 'DELETE', path: '/api/keys/{key_id}', body: 'none', answer: 'json' },

@@ -10,7 +10,8 @@ import {
   type CanarySettings,
   type CanaryStatus,
 } from './canary.ts';
-import { type DeliveryEventKind, type DeliveryEvents } from './events.ts';
+import { canaryOf, checkSettings, type CanaryRow } from './canary-rows.ts';
+import type { DeliveryEventKind, DeliveryEvents } from './events.ts';
 
 /** How a request ended, whose fault it was not the client's. */
 export interface Outcome {
@@ -24,21 +25,6 @@ export interface CanaryReport {
   /** Of the task's sessions, now. */
   readonly share: number;
   readonly counts: Readonly<Record<CanaryArm, ArmCounts>>;
-}
-
-interface CanaryRow {
-  readonly id: string;
-  readonly tenant: string;
-  readonly task: string;
-  readonly version: number;
-  readonly settings: string;
-  readonly status: CanaryStatus;
-  readonly reason: string | null;
-  readonly step: number;
-  readonly step_began_at: number;
-  readonly step_requests: number;
-  readonly started_at: number;
-  readonly ended_at: number | null;
 }
 
 interface Answered extends Outcome {
@@ -322,36 +308,6 @@ export class Canaries {
   #now(): number {
     return Math.floor(this.#clock.epochMs());
   }
-}
-
-/** @throws REQUEST_INVALID */
-function checkSettings({ shares, minRequests }: CanarySettings): void {
-  const refuse = (message: string): never => fail('REQUEST_INVALID', message, { param: 'share' });
-  if (shares.length === 0 || shares.length > 16) refuse(`a canary has 1 to 16 shares, got ${shares.length}`);
-  for (const [step, share] of shares.entries()) {
-    if (!(share > 0 && share <= 1)) refuse(`a canary’s share is above 0 and at most 1, got ${share}`);
-    if (step > 0 && share <= shares[step - 1]) refuse(`shares of a canary rise, got ${shares.join(', ')}`);
-  }
-  if (!(minRequests >= 1)) {
-    fail('REQUEST_INVALID', `min_requests must be at least 1, got ${minRequests}`, { param: 'min_requests' });
-  }
-}
-
-function canaryOf(row: CanaryRow): Canary {
-  return {
-    id: row.id,
-    tenant: row.tenant,
-    task: row.task,
-    version: row.version,
-    settings: JSON.parse(row.settings) as CanarySettings,
-    status: row.status,
-    reason: row.reason,
-    step: row.step,
-    stepBeganAt: row.step_began_at,
-    stepRequests: row.step_requests,
-    startedAt: row.started_at,
-    endedAt: row.ended_at,
-  };
 }
 
 function percent(share: number): string {

@@ -1,6 +1,6 @@
 /** A tenant is erased: no byte of its own is left under the home folder, others keep all of theirs, and a killed erasure goes on. */
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,6 +26,7 @@ const MARKS = {
   project: 'mark-project-44',
   alias: 'mark-alias-20',
   card: 'MARK-CARD-e6d9',
+  gate: 'MARK-GATE-77aa',
 } as const;
 
 const SHAPE = { rank: 4, targets: ['q_proj'] } as const;
@@ -99,6 +100,11 @@ before(async () => {
   platform.registry.promote(GONE, `${GONE}/${MARKS.task}@1`, MARKS.alias);
   platform.registry.tag(GONE, `${GONE}/${MARKS.task}@1`, { add: [MARKS.tag], remove: [] });
   platform.registry.setSplit(GONE, MARKS.task, [{ version: MARKS.alias, weight: 1 }]);
+  const gateData = join(folder, '..', 'gate.jsonl');
+  writeFileSync(gateData, lines(MARKS.gate, 2));
+  const gate = { metric: 'loss', dataName: 'gate.jsonl', threshold: 9, tolerance: null, maxTokens: 8 } as const;
+  await platform.delivery.gates.set(GONE, MARKS.task, gateData, gate);
+  rmSync(gateData);
   platform.prices.set(GONE, { currency: 'EUR', prompt: 1 });
 });
 after(() => server?.[Symbol.asyncDispose]());

@@ -94,7 +94,7 @@ export class MixedLoad {
   }
 
   /** Lets everybody work, and kills so many times. */
-  async run(numKills: number, maxLifeMs: number): Promise<void> {
+  async run(numKills: number, maxLifeMs: number, onKill?: (numDone: number) => void): Promise<void> {
     const supervisor = this.#supervise();
     const clients = TENANTS.flatMap((tenant) => [
       this.#repeat(() => this.#chat(tenant), 5),
@@ -111,6 +111,7 @@ export class MixedLoad {
       if (!(await this.#kill(victim))) continue;
       this.kills.set(victim, (this.kills.get(victim) ?? 0) + 1);
       numDone++;
+      onKill?.(numDone);
     }
     this.#isStopping = true;
     await Promise.all(clients);

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { assert, fail, systemClock } from '../../base/index.ts';
-import { referenceOf, type JsonValue, type TrainingData } from '../../registry/index.ts';
+import { referenceOf, type JsonValue } from '../../registry/index.ts';
 import { trainableMethodOf } from '../../adapters/index.ts';
-import { digestOfFile, numVirtualTokens } from '../../formats/index.ts';
+import { numVirtualTokens } from '../../formats/index.ts';
 import {
   DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_OPTIMIZER,
@@ -27,6 +26,7 @@ import { publishProven, rankOf } from '../adapters/publish.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
 import { loraTraining, type LoraOptions } from './lora-options.ts';
 import { objectiveConfig, type ObjectiveOptions } from './objective-options.ts';
+import { keptFiles } from './kept-files.ts';
 import { FULL, methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
 import { findTeacher, type FoundTeacher } from './teacher.ts';
 import { runTrainer, type TrainerEvents } from './trainer-process.ts';
@@ -222,21 +222,10 @@ export async function publishTrained(
       ...(retrainedFrom !== undefined && { retrainedFrom }),
       config: JSON.parse(JSON.stringify({ ...job.config, method, baseFormat: outcome.baseFormat })) as JsonValue,
     },
-    data: dataOf(job, outcome),
+    data: keptFiles(job, outcome),
     isStaged: retrainedFrom !== undefined,
   });
   return { ...outcome, digest: version.digest, adapter: referenceOf(version) };
-}
-
-/** The files of a run, to be kept with its result; one that is no longer what the run read is not. */
-function dataOf({ dataPath, validPath }: TrainJob, { dataDigest, validDigest }: TrainResult): TrainingData[] {
-  const files = [
-    { role: 'train', path: dataPath, digest: dataDigest },
-    { role: 'valid', path: validPath, digest: validDigest },
-  ] as const;
-  return files.flatMap(({ role, path, digest }) =>
-    path !== undefined && existsSync(path) && digestOfFile(path) === digest ? [{ role, path }] : [],
-  );
 }
 
 /** The caller's events, with the journal told first. */

@@ -45,7 +45,13 @@ const TOOL_TURNS = [
 /** Names to load adapters under, and to unload them by: enough that many are still free, or still taken. */
 const NAMES = ['tiny', 'a/b', ...Array.from({ length: 40 }, (_, n) => `name-${n}`)];
 /** Routes whose right requests need what an earlier one has made: only their wrong ones are made here. */
-const NEEDS_STATE = ['/v1/uploads/{upload_id}/complete', '/api/routes/{task}/rollback'];
+const NEEDS_STATE = [
+  '/v1/uploads/{upload_id}/complete',
+  '/api/routes/{task}/rollback',
+  '/api/routes/{task}/canary',
+  '/api/routes/{task}/shadow',
+  '/api/feedback',
+];
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   '{tenant}': ['acme', 'globex', 'none', '%00', '..'],
   '{task}': ['reply', 'reply', 'triage', 'none', '%00'],
@@ -106,9 +112,11 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         model: path.startsWith('/v1/fine_tuning') ? ['tiny', 'tiny', 'tiny', 'acme/reply'] : MODELS,
         training_file: [trainingFile, trainingFile, trainingFile, 'file-none'],
         validation_file: [trainingFile],
+        file: [trainingFile, trainingFile, trainingFile, 'file-none'],
+        metric: ['loss', 'accuracy'],
         suffix: ['parity', 'x.y'],
-        // A promotion names a number, a split a text.
-        version: path.endsWith('/promote') ? [1, 1, 1, 2] : ['latest', '1', '2'],
+        // A split names a text, all else a number.
+        version: path.endsWith('{task}') ? ['latest', '1', '2'] : [1, 1, 1, 2],
         alias: ['latest'],
         id: MODELS,
         task: ['reply', 'none', '../x'],
