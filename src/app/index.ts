@@ -15,14 +15,8 @@ export { pullModel, resolveBase, type Base, type ModelProgress } from './bases.t
 export { parseMessages } from './messages.ts';
 export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun } from './data.ts';
 export type { PreviewedExample } from './data-preview.ts';
-export {
-  DEFAULT_VALID_SHARE,
-  trainAdapter,
-  TRAIN_DEFAULTS,
-  type TrainEvents,
-  type TrainOptions,
-  type TrainOutcome,
-} from './runs/train.ts';
+export { DEFAULT_VALID_SHARE, TRAIN_DEFAULTS, type TrainOptions } from './runs/train-options.ts';
+export { trainAdapter, type TrainEvents, type TrainOutcome } from './runs/train.ts';
 export {
   trainGroup,
   type GroupOptions,
