@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readArtefact, compileAdapter } from '../adapters/index.ts';
 import { Rng } from '../base/index.ts';
-import { defaultLoraConfig, parsePeftConfig, type PeftConfig } from '../formats/index.ts';
+import { defaultLoraConfig, parsePeftConfig, type LoraConfig, type PeftConfig } from '../formats/index.ts';
 import { loadBase, openSource, type LinearSite } from '../model/index.ts';
 import { BufferPool, loadNativeKernels, type Floats } from '../numeric/index.ts';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
@@ -30,7 +30,7 @@ after(() => source.close());
 const original = (site: LinearSite): Floats => source.read(`${site.path}.weight`);
 
 const target_modules = ['q_proj', 'v_proj', 'down_proj'];
-const plainLora: PeftConfig = { ...defaultLoraConfig(), target_modules, r: 3, lora_dropout: 0.1 };
+const plainLora: LoraConfig = { ...defaultLoraConfig(), target_modules, r: 3, lora_dropout: 0.1 };
 const ADALORA = { peft_type: 'ADALORA', target_modules, target_r: 1, init_r: 3, total_step: 10, tinit: 2, tfinal: 3 };
 
 const rng = Rng.fromSeed(8, 'examples');
@@ -64,6 +64,7 @@ const configOf = (adapter: PeftConfig, lora?: LoraTraining): RunConfig => ({
 const CASES: Readonly<Record<string, RunConfig>> = {
   adalora: configOf(parsePeftConfig(ADALORA, 'test')),
   pissa: configOf(plainLora, { start: 'pissa' }),
+  'pissa beside a trained norm': configOf({ ...plainLora, modules_to_save: ['norm'] }, { start: 'pissa' }),
   olora: configOf(plainLora, { start: 'olora' }),
   eva: configOf(plainLora, { start: 'eva', freezeA: true }),
   loftq: configOf(plainLora, { start: 'loftq' }),
@@ -118,7 +119,10 @@ for (const [name, config] of Object.entries(CASES)) {
     } else {
       assert.ok(adapter.config.peft_type === 'LORA');
       assert.equal(adapter.config.r, run.takenOff ? 6 : 3);
-      assert.equal(run.takenOff !== undefined, ['pissa', 'olora', 'lora-ga'].includes(name));
+      assert.equal(run.takenOff !== undefined, ['pissa', 'olora', 'lora-ga'].includes(name.split(' ')[0]));
+      const norm = adapter.tensors.get('base_model.model.model.norm.weight');
+      assert.equal(norm !== undefined, name.endsWith('norm'));
+      if (norm) assert.ok(norm.data.every((gain, i) => gain !== plain.finalNorm.data[i]), 'the norm has learned');
       assert.equal(sites.size, 6);
     }
   });
@@ -132,6 +136,7 @@ test('a start is refused where it has no meaning, by name', () => {
   refused(parsePeftConfig(ADALORA, 'test'), { start: 'pissa' });
   refused({ ...defaultLoraConfig(), use_dora: true }, { start: 'olora' });
   refused(plainLora, { start: 'loftq' });
+  refused({ ...plainLora, target_modules: ['q_proj', 'embed_tokens'] }, { start: 'pissa' });
   refused({ ...defaultLoraConfig(), r: 500 }, { start: 'pissa' });
 });
 
