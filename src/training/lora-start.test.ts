@@ -122,7 +122,11 @@ for (const [name, config] of Object.entries(CASES)) {
       assert.equal(run.takenOff !== undefined, ['pissa', 'olora', 'lora-ga'].includes(name.split(' ')[0]));
       const norm = adapter.tensors.get('base_model.model.model.norm.weight');
       assert.equal(norm !== undefined, name.endsWith('norm'));
-      if (norm) assert.ok(norm.data.every((gain, i) => gain !== plain.finalNorm.data[i]), 'the norm has learned');
+      if (norm)
+        assert.ok(
+          norm.data.every((gain, i) => gain !== plain.finalNorm.data[i]),
+          'the norm has learned',
+        );
       assert.equal(sites.size, 6);
     }
   });
