@@ -172,7 +172,10 @@ test('what is wrong with an option is said by name', () => {
     [{ rank: 1.5 }, /rank must be/],
     [{ batch: -1 }, /batch must be/],
     [{ seq: Number.NaN }, /seq must be/],
-    [{ method: 'lorra' }, /no method is called "lorra": use lora, dora, adalora, ia3, .*, qlora, prompt-tuning, .*, ln-tuning, full/],
+    [
+      { method: 'lorra' },
+      /no method is called "lorra": use lora, dora, adalora, ia3, .*, qlora, prompt-tuning, .*, ln-tuning, full/,
+    ],
     [{ baseFormat: 'fp4' }, /baseFormat must be one of f32, bf16, int8, nf4, got "fp4"/],
     [{ method: 'full', baseFormat: 'nf4' }, /full fine-tuning trains the weights themselves/],
     [{ fullRecipe: 'x' }, /fullRecipe must be one of 8-bit moments,/],
