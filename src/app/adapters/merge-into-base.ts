@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { mergeLayer, targetsOf, type Adapter, type DenseLinear } from '../../adapters/index.ts';
 import { fail } from '../../base/index.ts';
-import { tensorName, VERA_A, VERA_B } from '../../formats/index.ts';
+import { tensorName, RANDLORA_A, RANDLORA_B, VECTOR_BANK, VERA_A, VERA_B } from '../../formats/index.ts';
 import {
   linearSites,
   matrixFormat,
@@ -86,6 +86,9 @@ interface Holding {
   readonly what: string;
 }
 
+/** Tensors that the modules of a method share. */
+const SHARED: ReadonlySet<string> = new Set([RANDLORA_A, RANDLORA_B, VECTOR_BANK, VERA_A, VERA_B]);
+
 /** The tensors of the base, those of targeted layers with the adapter in them. */
 function mergedReader(
   adapter: Adapter,
@@ -96,7 +99,7 @@ function mergedReader(
   const targets = targetsOf(adapter.config, sites);
   const prefixes = targets.map(({ path }) => tensorName(path, ''));
   const other = [...adapter.tensors.keys()].find(
-    (name) => name !== VERA_A && name !== VERA_B && !prefixes.some((prefix) => name.startsWith(prefix)),
+    (name) => !SHARED.has(name) && !prefixes.some((prefix) => name.startsWith(prefix)),
   );
   if (other !== undefined) {
     fail('ADAPTER_INVALID', `${what}: tensor ${other} changes no linear layer: it cannot be merged into the base`, {
