@@ -32,9 +32,21 @@ export interface KilledRun {
 }
 
 const WEIGHTS = 'adapter_model.safetensors';
+/** Of a run that trains the whole model. */
+const MODEL = 'model.safetensors';
 /** What a run's settings and data decide, byte for byte. */
-const DECIDED = [WEIGHTS, 'adapter_config.json', `run/last/${WEIGHTS}`, 'run/last/adapter_config.json'];
+const DECIDED = [WEIGHTS, MODEL, 'adapter_config.json'].flatMap((name) => [name, `run/last/${name}`]);
 const CHECKPOINT = 'checkpoint.safetensors';
+
+/** What a method cannot be without, and sizes that fit the tiny base. */
+const SIZES: Readonly<Partial<Record<TrainMethod, readonly string[]>>> = {
+  oft: ['--block-size', '8'],
+  miss: ['--rank', '8'],
+  fourierft: ['--frequencies', '60'],
+  randlora: ['--rank', '4'],
+  vblora: ['--vector-length', '16', '--num-vectors', '12'],
+  'trainable-tokens': ['--tokens', '5,9'],
+};
 
 /** A run of a method, with its randomness on where it has any: a checkpoint must hold all that a run's bytes depend on. */
 export function methodKind(method: TrainMethod, ...args: readonly string[]): RunKind {
@@ -42,7 +54,8 @@ export function methodKind(method: TrainMethod, ...args: readonly string[]): Run
   return { name: method, args: ['--method', method, ...(hasDropout ? ['--dropout', '0.1'] : []), ...args] };
 }
 
-export const methodKinds = (): RunKind[] => TRAINING_METHODS.map((method) => methodKind(method));
+export const methodKinds = (): RunKind[] =>
+  TRAINING_METHODS.map((method) => methodKind(method, ...(SIZES[method] ?? [])));
 
 export interface KillOptions {
   readonly program: ProgramOptions;
@@ -188,7 +201,7 @@ function requireWhole(killed: string, whole: string): void {
 /** Compares two folders: the bytes of what a run decides, and the names of all files, so that nothing is left lying about. */
 function differencesOf(whole: string, killed: string): string[] {
   const names = new Set([...filesIn(whole), ...filesIn(killed)]);
-  if (!names.has(WEIGHTS)) return [`${whole}: has no ${WEIGHTS}`];
+  if (!names.has(WEIGHTS) && !names.has(MODEL)) return [`${whole}: has no ${WEIGHTS} and no ${MODEL}`];
   return [...names].flatMap((name) => {
     if (!existsSync(join(killed, name))) return [`${name} is missing`];
     if (!existsSync(join(whole, name))) return [`${name} is left over`];

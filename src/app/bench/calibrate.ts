@@ -9,15 +9,15 @@ import {
   countTrainable,
   fitMachine,
   parseMachine,
-  PLANNED_METHODS,
   type MachineFigures,
   type TrainingMeasurement,
 } from '../../planning/index.ts';
 import { openChatRenderer } from '../../text/index.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
-import { trainJob, TRAIN_DEFAULTS } from '../runs/train.ts';
-import { methodDefaults, TRAINING_METHODS, type TrainMethod } from '../runs/train-methods.ts';
+import { trainJob } from '../runs/train.ts';
+import { TRAIN_DEFAULTS } from '../runs/train-options.ts';
+import { methodDefaults, type TrainMethod } from '../runs/train-methods.ts';
 import { runTrainer } from '../runs/trainer-process.ts';
 import { writeDenseExamples } from './dense-examples.ts';
 
@@ -38,6 +38,8 @@ export interface CalibrateEvents {
 
 /** Steps of a probe; the first warms up. */
 const STEPS = 3;
+/** Beside LoRA: those that adapt layers and whose size is a rank, which fits any base. The others are planned at LoRA's prices, and the plan says so. */
+const MEASURED_METHODS: readonly TrainMethod[] = ['dora', 'ia3', 'vera', 'loha', 'lokr', 'hra', 'miss'];
 const LORA = { method: 'lora', format: 'bf16', rank: 8, targets: 'attention' } as const;
 
 /**
@@ -50,8 +52,6 @@ function probes(): Probe[] {
     { sequences: 3, seq: 128 },
   ];
   const formats: readonly WeightFormat[] = ['f32', 'int8', 'nf4'];
-  const planned: readonly string[] = PLANNED_METHODS;
-  const methods = TRAINING_METHODS.filter((name) => planned.includes(name) && name !== 'lora' && name !== 'qlora');
   return [
     ...shapes.map((shape) => ({ ...LORA, ...shape })),
     { ...LORA, sequences: 4, seq: 128 },
@@ -59,7 +59,7 @@ function probes(): Probe[] {
     { ...LORA, targets: 'all-linear', sequences: 2, seq: 128 },
     { ...LORA, targets: 'all-linear', rank: 64, sequences: 2, seq: 128 },
     ...formats.flatMap((format) => shapes.map((shape) => ({ ...LORA, ...shape, format }))),
-    ...methods.flatMap((method) => shapes.map((shape) => ({ ...LORA, ...shape, method }))),
+    ...MEASURED_METHODS.flatMap((method) => shapes.map((shape) => ({ ...LORA, ...shape, method }))),
   ];
 }
 
