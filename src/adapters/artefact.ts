@@ -3,6 +3,8 @@ import {
   checkAgainstBase,
   configIdentity,
   digestOfTensors,
+  EMBEDDING_PATH,
+  HEAD_PATH,
   readPeftFolder,
   writePeftFolder,
   type AdapterBase,
@@ -14,7 +16,7 @@ import { normSites, type BaseModel, type LinearSite } from '../model/index.ts';
 import type { AdapterTensors } from './method.ts';
 import { methodOf } from './methods/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
-import { resolveTargets, targetsOf } from './targets.ts';
+import { loraTargets, resolveTargets, targetsOf, withTying } from './targets.ts';
 
 /** An adapter as values: PEFT's config and its tensors by PEFT's names. */
 export interface Adapter {
@@ -57,6 +59,15 @@ export function readArtefact(directory: string, base: ArtefactBase, files?: Peft
 
 /** The modules that an artefact has tensors for. @throws TARGET_UNMATCHED CONFIG_INVALID */
 function modulesOf(config: PeftConfig, base: ArtefactBase): AdapterSite[] {
+  if (config.peft_type === 'LORA') {
+    const { hiddenSize: D, vocabSize: V } = base.config;
+    const { linear, embedding, head } = withTying(config, loraTargets(config, base.sites), base.config);
+    return [
+      ...linear,
+      ...(embedding ? [{ path: EMBEDDING_PATH, in: V, out: D }] : []),
+      ...(head ? [{ path: HEAD_PATH, in: D, out: V }] : []),
+    ];
+  }
   if (config.peft_type !== 'LN_TUNING') return targetsOf(config, base.sites);
   const norms = resolveTargets(config, normSites(base.config));
   return norms.map(({ path, width }) => ({ path, in: width, out: width }));

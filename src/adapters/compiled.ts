@@ -11,12 +11,16 @@ export function assembleAdapter(parts: Omit<CompiledAdapter, 'sizeBytes'>): Comp
 }
 
 /** Every tensor of an adapter; one that several sites share comes once for each. */
-export function adapterTensors({ sites, virtual, tokenRows, norms }: Omit<CompiledAdapter, 'sizeBytes'>): Tensor[] {
+export function adapterTensors(parts: Omit<CompiledAdapter, 'sizeBytes'>): Tensor[] {
+  const { sites, virtual, tokenRows, norms, embedding, head } = parts;
   const tensors = [...sites.values()].flat().flatMap(primitiveTensors);
   if (virtual?.kind === 'embeddings') tensors.push(virtual.embeddings_ND);
   if (virtual?.kind === 'key-values') tensors.push(virtual.keys_LNK, virtual.values_LNK);
   if (tokenRows) tensors.push(tokenRows.rows_KD);
   if (norms) tensors.push(...norms.values());
+  if (embedding)
+    tensors.push(...(embedding.kind === 'table' ? [embedding.table_VD] : [embedding.a_VR, embedding.b_DR]));
+  if (head) tensors.push(...(head.kind === 'table' ? [head.table_VD] : [head.a_RD, head.b_VR]));
   return tensors;
 }
 

@@ -67,10 +67,11 @@ function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
   }
 }
 
-function refuseWhatIsNotAdded({ virtual, tokenRows, norms, program }: CompiledAdapter): void {
+function refuseWhatIsNotAdded({ virtual, tokenRows, norms, embedding, head, program }: CompiledAdapter): void {
   if (virtual) refuse('virtual tokens');
   if (tokenRows) refuse('trained tokens');
   if (norms) refuse('trained norms');
+  if (embedding ?? head) refuse('a trained embedding or head');
   if (program && !isAdditive(program)) refuse('scaling');
 }
 

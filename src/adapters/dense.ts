@@ -1,5 +1,5 @@
 /** Dense matrices, for what is computed once for an adapter and not for each row. All are row-major. */
-import type { Floats, Kernels, Tensor } from '../numeric/index.ts';
+import { BufferPool, Inference, type Floats, type Graph, type Kernels, type Tensor } from '../numeric/index.ts';
 
 /** w_OI += scale · b_OR · a_RI */
 export function addProduct(kernels: Kernels, w_OI: Floats, b_OR: Tensor, a_RI: Tensor, scale: number): void {
@@ -13,6 +13,13 @@ export function product(kernels: Kernels, b_OR: Tensor, a_RI: Tensor): Tensor {
   const data = zerosLike(b_OR.data, shape[0] * shape[1]);
   addProduct(kernels, data, b_OR, a_RI, 1);
   return { shape, data };
+}
+
+/** What operations give without a tape, as a tensor that holds no buffer of a pool. */
+export function computed(kernels: Kernels, body: (g: Graph) => Tensor): Tensor {
+  const g = new Inference(kernels, new BufferPool(kernels.name === 'reference' ? 'f64' : 'f32'));
+  const { shape, data } = body(g);
+  return { shape, data: data.slice() };
 }
 
 /** Zeros in the precision of `values`. */
@@ -40,4 +47,11 @@ export function rowNorms(kernels: Kernels, w_OI: Floats, numRows: number): Float
   return Float64Array.from({ length: numRows }, (_, o) =>
     Math.sqrt(kernels.sumSquares(w_OI.subarray(o * I, (o + 1) * I))),
   );
+}
+
+/** bias ⊙ (1 − factor): what a scaled output lacks of a bias that is not to be scaled. */
+export function unscaledBias(bias: Tensor, factor: Tensor): Tensor {
+  const data = factor.data.slice();
+  for (let o = 0; o < data.length; o++) data[o] = bias.data[o] * (1 - factor.data[o]);
+  return { shape: bias.shape, data };
 }

@@ -4,7 +4,7 @@ import { defaultLoraConfig, encodeGguf, parseGguf, type LoraConfig } from '../fo
 import { linearSites, parseModelConfig, permuteRows, unpermuteRows } from '../model/index.ts';
 import { randomAdapter } from '../../test/support/tiny-adapters.ts';
 import { ggufLora } from './gguf-lora.ts';
-import { loraScales } from './methods/lora.ts';
+import { loraScales } from './methods/lora-scales.ts';
 
 const configOf = (model_type: string) =>
   parseModelConfig(

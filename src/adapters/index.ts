@@ -5,21 +5,42 @@
  * Runs on: any thread.
  * Throws: ADAPTER_INVALID CONFIG_INVALID REQUEST_INVALID TARGET_UNMATCHED.
  */
-export type { AdapterTensors, DenseLinear, Method, ParameterSpec, TrainableMethod, TrainingMode } from './method.ts';
+export type {
+  AdapterTensors,
+  DenseLinear,
+  Method,
+  ParameterSpec,
+  StepRule,
+  TrainableMethod,
+  TrainingMode,
+} from './method.ts';
 export { METHODS, methodOf, TRAINABLE_METHODS, trainableMethodOf } from './methods/index.ts';
-export { loraParameters, loraScales } from './methods/lora.ts';
+export { loraParameters } from './methods/lora.ts';
+export { loraScales } from './methods/lora-scales.ts';
 export {
   BASE_ADAPTER,
   spanHooks,
   type CompiledAdapter,
+  type EmbeddingPart,
+  type HeadPart,
   type RowPrimitive,
   type RowSpan,
   type TokenRows,
   type VirtualTokens,
 } from './primitives.ts';
+export {
+  evaFactors,
+  loftqFactors,
+  loraGaFactors,
+  oloraFactors,
+  pissaFactors,
+  type LoraPair,
+  type StartSite,
+} from './start/factors.ts';
+export { asPlainLora, withoutStart, type LoraStart } from './start/residual.ts';
 export { packAdapter } from './pack.ts';
 export { adapterTensors } from './compiled.ts';
-export { resolveTargets, TARGET_PRESETS, targetsOf, type TargetFields } from './targets.ts';
+export { loraTargets, resolveTargets, TARGET_PRESETS, targetsOf, type TargetFields } from './targets.ts';
 export {
   artefactDigest,
   compileAdapter,
@@ -50,4 +71,5 @@ export {
   type CombineOptions,
   type CombinePart,
 } from './combining/combine.ts';
+export { nonLinearPart } from './combining/site-delta.ts';
 export type { MajoritySign } from './combining/merge-rules.ts';

@@ -1,7 +1,7 @@
 import { assert, type Rng } from '../base/index.ts';
 import { tensorName, type PeftConfig } from '../formats/index.ts';
 import type { BaseModel, LinearSite, ModelConfig, SiteHooks } from '../model/index.ts';
-import type { Floats, Kernels, Tensor } from '../numeric/index.ts';
+import type { Floats, Kernels, Parameter, Tensor } from '../numeric/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
 
 /** A tensor of an adapter that is trained, by its name in the PEFT folder. */
@@ -83,8 +83,27 @@ export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends
     base: BaseModel,
     initialTokenIds?: readonly number[],
   ): void;
+  /** The config of a run of so many steps, for a method that does something else in some of them. @throws CONFIG_INVALID */
+  scheduled?(config: Config, totalSteps: number): Config;
+  /** What the method does beside the optimizer, for the parameters of a run. */
+  stepRule?(config: Config, parameters: readonly Parameter[]): StepRule;
+  /** What is written of trained tensors, where that is not just these. */
+  saved?(config: Config, tensors: AdapterTensors): { readonly config: Config; readonly tensors: AdapterTensors };
   /** The hooks that apply the method during training. They read the tensors' values in each pass, so one binding lasts a whole run. */
   bind(config: Config, base: BaseModel, tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
+}
+
+/** What a method does in each step of a run beside its forward pass. */
+export interface StepRule {
+  /** All that it remembers between steps, by name: a checkpoint has it. */
+  readonly state: ReadonlyMap<string, Tensor>;
+  /**
+   * Adds a penalty to the gradients, which are sums that will be divided by `weightSum`.
+   * @returns the penalty itself
+   */
+  addPenalty(kernels: Kernels, weightSum: number): number;
+  /** Called when the optimizer has changed the values, and the gradients are still there; times `gradientScale` they are what it used. */
+  afterUpdate(step: number, gradientScale: number): void;
 }
 
 /** A tensor that the checks of the artefact have promised, by its whole name. */

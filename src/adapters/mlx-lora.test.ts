@@ -8,7 +8,7 @@ import { linearSites, parseModelConfig } from '../model/index.ts';
 import { assertClose } from '../numeric/compare.ts';
 import { randomAdapter } from '../../test/support/tiny-adapters.ts';
 import type { Adapter } from './artefact.ts';
-import { loraScales } from './methods/lora.ts';
+import { loraScales } from './methods/lora-scales.ts';
 import { mlxLora, writeMlxLora, type MlxLora } from './mlx-lora.ts';
 
 interface Golden {

@@ -3,6 +3,7 @@ import { idsOf } from '../formats/index.ts';
 import type { LinearSite } from '../model/index.ts';
 import type { Adapter } from './artefact.ts';
 import { loraDeltas, type LoraDelta } from './methods/lora.ts';
+import { loraTargets } from './targets.ts';
 
 /**
  * The matrices of an adapter that is LoRA and nothing else: what other programs' formats can hold.
@@ -19,6 +20,9 @@ export function plainLoraDeltas(
   if (config.peft_type !== 'LORA') return refuse(`the method is ${config.peft_type}`);
   if (config.use_dora) refuse('use_dora scales outputs');
   if (config.lora_bias) refuse('lora_bias adds a bias');
+  if (config.modules_to_save !== null) refuse('modules_to_save trains whole modules');
+  const { embedding, head } = loraTargets(config, sites);
+  if (embedding || head) refuse('target_modules has the embedding or the head');
   if (idsOf(config.trainable_token_indices).length > 0) refuse('trainable_token_indices trains rows of the embedding');
   const [first, ...others] = loraDeltas(config, sites, tensors);
   // One without a module is refused when it is read.

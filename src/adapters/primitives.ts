@@ -37,6 +37,14 @@ export interface TokenRows {
   readonly isHeadTied: boolean;
 }
 
+/** A whole embedding or head in place of the base's, or an update of it; `a_VR` has a row for each token. */
+export type EmbeddingPart =
+  | { readonly kind: 'table'; readonly table_VD: Tensor }
+  | { readonly kind: 'low-rank'; readonly a_VR: Tensor; readonly b_DR: Tensor; readonly scale: number };
+export type HeadPart =
+  | { readonly kind: 'table'; readonly table_VD: Tensor }
+  | { readonly kind: 'low-rank'; readonly a_RD: Tensor; readonly b_VR: Tensor; readonly scale: number };
+
 /** An adapter, ready to serve. */
 export interface CompiledAdapter {
   /** By site path; a site that is missing here and in `program` is the base's. */
@@ -49,6 +57,8 @@ export interface CompiledAdapter {
   readonly tokenRows?: TokenRows | undefined;
   /** Gains in place of the base's, by the paths of their norms. */
   readonly norms?: ReadonlyMap<string, Tensor> | undefined;
+  readonly embedding?: EmbeddingPart | undefined;
+  readonly head?: HeadPart | undefined;
 }
 
 /** Adapter zero. */

@@ -1,5 +1,5 @@
 import { fail } from '../base/index.ts';
-import { safeFullMatch, type PeftConfig } from '../formats/index.ts';
+import { EMBEDDING_PATH, HEAD_PATH, safeFullMatch, type LoraConfig, type PeftConfig } from '../formats/index.ts';
 import type { LinearSite } from '../model/index.ts';
 
 /** The fields of a PEFT config that choose modules; not every method has all. */
@@ -72,9 +72,62 @@ export function targetsOf(config: PeftConfig, sites: readonly LinearSite[]): Lin
     case 'TRAINABLE_TOKENS':
     case 'LN_TUNING':
       return [];
+    case 'LORA':
+      return loraTargets(config, sites).linear;
     default:
       return resolveTargets(config, sites);
   }
+}
+
+/** What a LoRA adapts: linear layers, and the embedding and the head, which the model has no sites for. */
+export interface LoraTargets {
+  readonly linear: LinearSite[];
+  readonly embedding: boolean;
+  readonly head: boolean;
+}
+
+const OUTER = [
+  { path: EMBEDDING_PATH, role: 'embed_tokens' },
+  { path: HEAD_PATH, role: 'lm_head' },
+] as const;
+
+/** @throws TARGET_UNMATCHED; CONFIG_INVALID for settings that do not go with the embedding or the head */
+export function loraTargets(config: LoraConfig, sites: readonly LinearSite[]): LoraTargets {
+  // PEFT's all-linear leaves the head out.
+  if (config.target_modules === 'all-linear') {
+    return { linear: resolveTargets(config, sites), embedding: false, head: false };
+  }
+  const chosen = resolveTargets<LinearSite | (typeof OUTER)[number]>(config, [...sites, ...OUTER]);
+  const linear = chosen.filter((site) => 'layer' in site);
+  const isChosen = (path: string): boolean => chosen.some((site) => site.path === path);
+  const [embedding, head] = [isChosen(EMBEDDING_PATH), isChosen(HEAD_PATH)];
+  if (embedding || head) refuseBesideOuter(config, embedding ? EMBEDDING_PATH : HEAD_PATH);
+  return { linear, embedding, head };
+}
+
+/** The targets on this base: with `ensure_weight_tying` an update of the embedding is one of the head that is tied to it too, and back. */
+export function withTying(
+  { ensure_weight_tying }: LoraConfig,
+  targets: LoraTargets,
+  { tieEmbeddings }: { readonly tieEmbeddings: boolean },
+): LoraTargets {
+  const isBoth = ensure_weight_tying && tieEmbeddings && (targets.embedding || targets.head);
+  return isBoth ? { ...targets, embedding: true, head: true } : targets;
+}
+
+function refuseBesideOuter(config: LoraConfig, path: string): void {
+  const isSaved = config.modules_to_save?.some((name) => path.endsWith(name)) ?? false;
+  const refused = [
+    [config.use_dora, 'use_dora'],
+    [config.lora_bias, 'lora_bias'],
+    [config.trainable_token_indices !== null, 'trainable_token_indices'],
+    [isSaved, 'modules_to_save'],
+  ] as const;
+  const [, field] = refused.find(([isSet]) => isSet) ?? [];
+  if (field === undefined) return;
+  fail('CONFIG_INVALID', `target_modules has ${path}, which is not supported yet together with ${field}`, {
+    param: field,
+  });
 }
 
 function endsWith(path: string, target: string): boolean {

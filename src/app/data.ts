@@ -14,7 +14,8 @@ import { openChatRenderer } from '../text/index.ts';
 import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import { describeExamples, type DescribedExamples } from './data-preview.ts';
-import { runConfig, type TrainOptions } from './runs/train.ts';
+import { runConfig } from './runs/run-settings.ts';
+import type { TrainOptions } from './runs/train-options.ts';
 
 export interface DataReport extends DescribedExamples {
   readonly file: string;

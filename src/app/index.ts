@@ -15,14 +15,8 @@ export { pullModel, resolveBase, type Base, type ModelProgress } from './bases.t
 export { parseMessages } from './messages.ts';
 export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun } from './data.ts';
 export type { PreviewedExample } from './data-preview.ts';
-export {
-  DEFAULT_VALID_SHARE,
-  trainAdapter,
-  TRAIN_DEFAULTS,
-  type TrainEvents,
-  type TrainOptions,
-  type TrainOutcome,
-} from './runs/train.ts';
+export { DEFAULT_VALID_SHARE, TRAIN_DEFAULTS, type TrainOptions } from './runs/train-options.ts';
+export { trainAdapter, type TrainEvents, type TrainOutcome } from './runs/train.ts';
 export {
   trainGroup,
   type GroupOptions,
@@ -104,7 +98,7 @@ export { benchLoad, LOAD_CASES, type LoadCase, type LoadCaseName } from './bench
 export { benchServe, type ServeCase } from './bench/serve.ts';
 export { WEIGHT_FORMATS, type WeightFormat } from '../numeric/index.ts';
 export { PLANNED_METHODS, renderPlan, type Plan } from '../planning/index.ts';
-export { DEFAULT_MICRO_BATCH_TOKENS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
+export { DEFAULT_MICRO_BATCH_TOKENS, LORA_STARTS, OBJECTIVES, SCHEDULES as SCHEDULE_NAMES } from '../training/index.ts';
 export { importModel, listModels, removeModel, showModel, type ModelManifest } from '../hub/index.ts';
 export { changeTenant, createTenant, removeTenant, storedUsage, type StoredUsage } from './tenants.ts';
 export { ACTOR_CLI } from './governance/entries.ts';

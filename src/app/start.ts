@@ -13,7 +13,8 @@ import { ACTOR_CLI } from './governance/entries.ts';
 import { createKey } from './governance/keys.ts';
 import { openPlatform } from './platform.ts';
 import { createTenant } from './tenants.ts';
-import { trainAdapter, type TrainEvents, type TrainOptions, type TrainOutcome } from './runs/train.ts';
+import { trainAdapter, type TrainEvents, type TrainOutcome } from './runs/train.ts';
+import type { TrainOptions } from './runs/train-options.ts';
 
 /** The base of the demonstration. */
 export const START_BASE = 'smollm2-135m-instruct';

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { flagOf, methodDefaults, TRAINING_METHODS, type MethodOption } from '../app/index.ts';
-import { fraction, oneOf, positiveInteger, positiveNumber } from './options.ts';
+import { fraction, nonNegativeNumber, oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.ts';
 
 type Parser = (text: string) => unknown;
 
@@ -25,7 +25,25 @@ const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?:
   encoderHidden: ["its inner size (default: the base's width)", 'n', positiveInteger],
   encoderLayers: ['layers of the lstm', 'n', positiveInteger],
   projection: ['make keys and values by a network while they are trained'],
+  modulesToSave: ['modules that are trained whole beside it: lm_head, embed_tokens, norm, …', 'names'],
   tokens: ['ids of tokens whose embeddings are trained, with commas', 'ids'],
+  form: [
+    'how the update repeats: balance, mini (rows too) or bat (block by block of the weights)',
+    'name',
+    oneOf(['balance', 'mini', 'bat']),
+  ],
+  miniRank: ['mini: rows of the update that differ', 'n', positiveInteger],
+  frequencies: ['numbers of the spectrum of a module', 'n', positiveInteger],
+  frequencySeed: ['decides where they stand', 'n', wholeNumber],
+  scaling: ['factor of the update', 'x', positiveNumber],
+  numVectors: ['vectors of the bank', 'n', positiveInteger],
+  vectorLength: ["their length, a divisor of the modules' sides", 'n', positiveInteger],
+  initialRank: ['rank before any is cut; --rank is what is left on average', 'n', positiveInteger],
+  budgetWarmup: ['share of the steps before ranks are cut', 'share', fraction],
+  budgetFinal: ['share of the steps after the last cut', 'share', fraction],
+  budgetEvery: ['steps between two cuts', 'n', positiveInteger],
+  orthogonality: ['weight of the penalty on matrices that are not orthogonal', 'x', nonNegativeNumber],
+  topk: ['vectors that are mixed', 'n', positiveInteger],
 };
 
 /** The options of the methods, a group of the help for what several share and one for each method's own. */

@@ -46,21 +46,44 @@ export {
   numVirtualTokens,
 } from './peft/peft-config.ts';
 export { PEFT_VERSION } from './peft/configs/config-fields.ts';
+export { adaloraRank, rankPatternKey, type AdaloraConfig } from './peft/configs/adalora-config.ts';
+export type { BoftConfig } from './peft/configs/boft-config.ts';
+export type { FourierftConfig } from './peft/configs/fourierft-config.ts';
+export type { HraConfig } from './peft/configs/hra-config.ts';
 export { defaultLoraConfig, type LoraConfig } from './peft/configs/lora-config.ts';
 export type { Ia3Config } from './peft/configs/ia3-config.ts';
 export type { LnTuningConfig } from './peft/configs/ln-tuning-config.ts';
 export type { LohaConfig, LokrConfig } from './peft/configs/lycoris-config.ts';
+export { missForm, type MissConfig } from './peft/configs/miss-config.ts';
 export type { OftConfig } from './peft/configs/oft-config.ts';
 export type { PrefixTuningConfig, PromptTuningConfig, PTuningConfig } from './peft/configs/prompt-config.ts';
+export type { RandloraConfig } from './peft/configs/randlora-config.ts';
 export type { TrainableTokensConfig } from './peft/configs/trainable-tokens-config.ts';
+export type { VbloraConfig } from './peft/configs/vblora-config.ts';
 export type { VeraConfig } from './peft/configs/vera-config.ts';
 export { idsOf } from './peft/configs/token-indices.ts';
 export { patternMatcher } from './peft/pattern-matcher.ts';
+export { boftBlocks, fourierPositions, frequencyCounts, missShape } from './peft/layouts/delta-layouts.ts';
 export { layoutOf } from './peft/layouts/layout-of.ts';
 export { LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
 export { feedforwardMatcher, LN_GAIN, lokrShapes, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
+export {
+  RANDLORA_A,
+  RANDLORA_B,
+  randloraShared,
+  randloraSizes,
+  vbloraTiles,
+  VECTOR_BANK,
+} from './peft/layouts/shared-layouts.ts';
 export { PROMPT_EMBEDDINGS } from './peft/layouts/prompt-layout.ts';
-export { tensorName, type AdapterBase, type AdapterSite } from './peft/layouts/tensor-layout.ts';
+export {
+  EMBEDDING_PATH,
+  HEAD_PATH,
+  tensorName,
+  type AdapterBase,
+  type AdapterSite,
+} from './peft/layouts/tensor-layout.ts';
+export { savedModules, savedNames, type SavedModule } from './peft/layouts/saved-modules.ts';
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
 export {
   readPeftFiles,

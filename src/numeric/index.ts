@@ -20,7 +20,7 @@ export { isAdditive, mixRowPrograms, type WeightedProgram } from './row-program-
 export { BufferPool, type Precision } from './pool.ts';
 export { type Graph, type GradientSlot, Inference } from './graph.ts';
 export { Tape, type Parameter, type TapeOptions } from './tape.ts';
-export { frozenLinear, addLowRankDelta } from './ops/linear.ts';
+export { frozenLinear, addLowRankDelta, observeGradient } from './ops/linear.ts';
 export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';
 export { addInPlace, swiglu, gatherRows, joinRows, dropout } from './ops/elementwise.ts';
@@ -38,6 +38,12 @@ export {
   type RowCopies,
 } from './ops/slices.ts';
 export { isLogitsHead, type Head, type LogitsHead } from './ops/logits-loss.ts';
+export { blockProducts } from './ops/block-products.ts';
+export { inverseFourier, type Frequencies } from './ops/fourier.ts';
+export { rearrange, transpose, transposedSources } from './ops/rearrange.ts';
+export { reflectionFactors, unitRows } from './ops/reflections.ts';
+export { scaledBases } from './ops/scaled-bases.ts';
+export { mixTopVectors } from './ops/vector-bank.ts';
 export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.ts';
 export { distillationLoss, type Distillation, type DistillationLoss } from './ops/distillation.ts';
 export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';

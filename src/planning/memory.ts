@@ -81,7 +81,7 @@ const LOSS_CHUNK_BYTES = 8 * 2 ** 20;
  */
 export function savedPerTokenLayer(config: ModelConfig, trainable: Trainable, rank: number): number {
   const { hiddenSize: D, intermediateSize: F, headWidth: E, numHeads: H, numKeyValueHeads: G } = config;
-  const isFull = trainable.roles.length === 0;
+  const isFull = trainable.isFull ?? false;
   const needs = (...roles: string[]): number =>
     isFull || roles.some((role) => trainable.roles.includes(role)) ? 1 : 0;
   const headNorms = config.queryKeyNorm ? (H + G) * (E + 1) : 0;
@@ -103,7 +103,7 @@ export interface TrainingLoad {
 /** Memory of a training step by part. */
 export function trainingMemory(config: ModelConfig, trainable: Trainable, load: TrainingLoad): Part[] {
   const { tokens, recipe, format } = load;
-  const isFull = trainable.roles.length === 0;
+  const isFull = trainable.isFull ?? false;
   const n = trainable.parameters;
   const saved = savedPerTokenLayer(config, trainable, load.rank);
   const logitRows = Math.min(tokens, Math.max(1, Math.floor(LOSS_CHUNK_BYTES / 4 / config.vocabSize)));

@@ -41,7 +41,7 @@ export interface PassWork {
 export function passWork(config: ModelConfig, trainable: Trainable, sequences: number, seq: number): PassWork {
   const tokens = sequences * seq;
   const weights = countParameters(config).linear + config.vocabSize * config.hiddenSize;
-  const isFull = trainable.roles.length === 0;
+  const isFull = trainable.isFull ?? false;
   const adapted = linearSites(config).filter(({ role }) => trainable.roles.includes(role));
   return {
     baseFlops: tokens * (isFull ? 6 : 4) * weights,

@@ -56,17 +56,52 @@ test("the plan's trainable parameters are those that the method makes", () => {
   const configs = {
     lora: { peft_type: 'LORA', ...fields },
     dora: { peft_type: 'LORA', use_dora: true, ...fields },
+    adalora: { peft_type: 'ADALORA', ...withoutRank, target_r: 6, init_r: 9, total_step: 10 },
     ia3: { peft_type: 'IA3', feedforward_modules: ['down_proj'], ...withoutRank },
     vera: { peft_type: 'VERA', ...fields },
     loha: { peft_type: 'LOHA', ...fields },
+    lokr: { peft_type: 'LOKR', ...fields },
+    oft: { peft_type: 'OFT', ...withoutRank, oft_block_size: 8, use_cayley_neumann: false },
+    boft: { peft_type: 'BOFT', ...withoutRank, boft_block_size: 8 },
+    hra: { peft_type: 'HRA', ...fields, r: 8 },
+    miss: { peft_type: 'MISS', ...fields },
+    fourierft: { peft_type: 'FOURIERFT', ...withoutRank, n_frequency: 5 },
+    randlora: { peft_type: 'RANDLORA', ...fields },
+    vblora: { peft_type: 'VBLORA', ...fields, vector_length: 64 },
   };
+  // What the plan calls the rank where it is not 5.
+  const ranks: Readonly<Record<string, number>> = { oft: 8, boft: 8, hra: 8, adalora: 6 };
   for (const [name, json] of Object.entries(configs)) {
     const config = parsePeftConfig(json, name);
     const trained = trainableMethodOf(config)
       .parameters(config, sites, smol.config)
       .filter(({ isFrozen }) => !isFrozen);
     const made = trained.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-    assert.equal(countTrainable(smol.config, name, 5, 'q_proj,down_proj').parameters, made, name);
+    assert.equal(countTrainable(smol.config, name, ranks[name] ?? 5, 'q_proj,down_proj').parameters, made, name);
+  }
+});
+
+test('methods without linear layers are counted as they are trained', () => {
+  const { hiddenSize, numLayers, numHeads, numKeyValueHeads, headWidth } = smol.config;
+  const sizes = { token_dim: hiddenSize, num_layers: numLayers, num_attention_heads: numHeads, num_virtual_tokens: 7 };
+  const keys = { ...sizes, token_dim: numKeyValueHeads * headWidth, num_attention_heads: numKeyValueHeads };
+  const configs = {
+    'prompt-tuning': { peft_type: 'PROMPT_TUNING', ...sizes },
+    'p-tuning': { peft_type: 'P_TUNING', ...sizes, encoder_hidden_size: hiddenSize },
+    'prefix-tuning': { peft_type: 'PREFIX_TUNING', ...keys },
+    'trainable-tokens': { peft_type: 'TRAINABLE_TOKENS', token_indices: [4, 5, 6] },
+    'ln-tuning': { peft_type: 'LN_TUNING', target_modules: ['input_layernorm', 'post_attention_layernorm', 'norm'] },
+  };
+  for (const [name, json] of Object.entries(configs)) {
+    const config = parsePeftConfig(json, name);
+    const specs = trainableMethodOf(config).parameters(config, linearSites(smol.config), smol.config);
+    const made = specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const planned = planFrom({ model: smol, method: name, virtualTokens: 7, trainedTokens: 3 });
+    assert.equal(planned.trainable.parameters, made, name);
+    // The base is not trained: its weights are there once, frozen.
+    assert.ok(planned.training.parts.some(({ part }) => part === 'base weights'));
+    const stored = name === 'p-tuning' ? 7 * hiddenSize : made;
+    assert.equal(planned.trainable.adapterBytes, 4 * stored, name);
   }
 });
 
@@ -137,7 +172,7 @@ test('what is wrong with an option is said by name', () => {
     [{ rank: 1.5 }, /rank must be/],
     [{ batch: -1 }, /batch must be/],
     [{ seq: Number.NaN }, /seq must be/],
-    [{ method: 'lorra' }, /no method is called "lorra": use lora, dora, ia3, vera, loha, qlora, full/],
+    [{ method: 'lorra' }, /no method is called "lorra": use lora, dora, adalora, ia3, .*, qlora, prompt-tuning, .*, ln-tuning, full/],
     [{ baseFormat: 'fp4' }, /baseFormat must be one of f32, bf16, int8, nf4, got "fp4"/],
     [{ method: 'full', baseFormat: 'nf4' }, /full fine-tuning trains the weights themselves/],
     [{ fullRecipe: 'x' }, /fullRecipe must be one of 8-bit moments,/],

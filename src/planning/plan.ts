@@ -1,5 +1,5 @@
 import { fail } from '../base/index.ts';
-import { BASE_FORMATS, countTrainable, plannedMethod } from './methods.ts';
+import { BASE_FORMATS, countTrainable, DEFAULT_COUNTS, plannedMethod } from './methods.ts';
 import type { BaseFormat, PlannedMethod, Trainable } from './methods.ts';
 import {
   FULL_RECIPES,
@@ -30,6 +30,10 @@ export interface PlanOptions {
   readonly rank?: number;
   /** `attention` (default), `attention-qv`, `mlp`, `all-linear`, or module names with commas between. */
   readonly targets?: string;
+  /** Of prompt tuning, P-tuning and prefix tuning; default 20. */
+  readonly virtualTokens?: number;
+  /** Tokens whose embeddings are trained (trainable-tokens); default 1. */
+  readonly trainedTokens?: number;
   /** The base's weights; default bf16, nf4 for qlora. */
   readonly baseFormat?: string;
   /** Bytes of a number in an adapter file: 4 (f32, as trained; default) or 2 (bf16). */
@@ -125,9 +129,16 @@ export function planFrom(options: PlanOptions): Plan {
   }
 
   const parameters = countParameters(config);
-  const trainable = countTrainable(config, method, rank, targets);
+  const counts = {
+    virtualTokens: positive('virtualTokens', options.virtualTokens ?? DEFAULT_COUNTS.virtualTokens, 65_536),
+    trainedTokens: positive('trainedTokens', options.trainedTokens ?? DEFAULT_COUNTS.trainedTokens, config.vocabSize),
+  };
+  const trainable = countTrainable(config, method, rank, targets, counts);
+  const isSited = isFull || trainable.numSites > 0;
   const bytes16 = weightBytes(config, 'bf16');
-  const adapterBytes = isFull ? bytes16 : trainable.parameters * (adapterFormat === 'f32' ? 4 : 2);
+  const adapterBytes = isFull
+    ? bytes16
+    : (trainable.stored ?? trainable.parameters) * (adapterFormat === 'f32' ? 4 : 2);
   const { machine } = options;
   const microBatchTokens =
     options.microBatchTokens === undefined
@@ -163,7 +174,11 @@ export function planFrom(options: PlanOptions): Plan {
       bytes16,
       nominal: nominal === null ? null : { parameters: nominal, bytes16: nominal * 2 },
     },
-    method: { name: method, rank: isFull ? null : rank, targets: isFull ? null : targets },
+    method: {
+      name: method,
+      rank: isFull || !isSited ? null : rank,
+      targets: isFull || !isSited ? null : targets,
+    },
     trainable: { ...trainable, shareOfNominal: nominal === null ? null : trainable.parameters / nominal, adapterBytes },
     training: { parts: training, totalBytes: totalBytes(training), tokensPerStep: batch * seq },
     fullFineTuning: FULL_RECIPES.map((each) => {
@@ -183,7 +198,9 @@ export function planFrom(options: PlanOptions): Plan {
       ...(isFull
         ? [`full fine-tuning with ${recipe.name} on 16-bit weights and gradients; the other accountings are listed`]
         : [
-            `rank ${rank} on ${targets} (${trainable.roles.join(' ')}), the same in every layer`,
+            isSited
+              ? `rank ${rank} on ${targets} (${trainable.roles.join(' ')}), the same in every layer`
+              : `${method} adapts no linear layer; ${counts.virtualTokens} virtual or ${counts.trainedTokens} trained tokens where it has some`,
             'adapter, gradients and moments are f32; the frozen base has neither gradients nor moments',
             `an adapter file holds ${adapterFormat} numbers`,
           ]),

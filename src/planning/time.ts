@@ -12,7 +12,7 @@ export interface FlopsPerToken {
 /** A training step's operations for each token, as {@link passWork} counts them. */
 export function trainingFlops(config: ModelConfig, trainable: Trainable, seq: number): FlopsPerToken {
   const work = passWork(config, trainable, 1, seq);
-  const isFull = trainable.roles.length === 0;
+  const isFull = trainable.isFull ?? false;
   const forwardShare = isFull ? 1 / 3 : 1 / 2;
   const [base, attention, adapter] = [work.baseFlops, work.attentionFlops, work.adapterFlops].map((all) => all / seq);
   return {

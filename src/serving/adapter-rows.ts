@@ -1,4 +1,4 @@
-import type { CompiledAdapter, TokenRows } from '../adapters/index.ts';
+import type { CompiledAdapter, EmbeddingPart, TokenRows } from '../adapters/index.ts';
 import { assert, fail } from '../base/index.ts';
 import { normSites, type BaseModel, type ModelConfig } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
@@ -11,7 +11,8 @@ import type { Sequence } from './sequence.ts';
  */
 
 /** @throws ADAPTER_INVALID names what does not fit the base */
-export function checkAdapterRows({ virtual, tokenRows, norms }: CompiledAdapter, config: ModelConfig): void {
+export function checkAdapterRows(adapter: CompiledAdapter, config: ModelConfig): void {
+  const { virtual, tokenRows, norms, embedding, head } = adapter;
   const { numLayers: L, numKeyValueHeads: G, headWidth: E, hiddenSize: D, vocabSize: V } = config;
   const check = (what: string, tensor: Tensor, expected: readonly number[]): void => {
     if (tensor.shape.length === expected.length && tensor.shape.every((size, i) => size === expected[i])) return;
@@ -31,6 +32,16 @@ export function checkAdapterRows({ virtual, tokenRows, norms }: CompiledAdapter,
   for (const { path, width } of norms ? normSites(config) : []) {
     const gain = norms?.get(path);
     if (gain) check(`gain of ${path}`, gain, [width]);
+  }
+  if (embedding?.kind === 'table') check('embedding', embedding.table_VD, [V, D]);
+  if (embedding?.kind === 'low-rank') {
+    check("embedding's A", embedding.a_VR, [V, embedding.a_VR.shape[1]]);
+    check("embedding's B", embedding.b_DR, [D, embedding.a_VR.shape[1]]);
+  }
+  if (head?.kind === 'table') check('head', head.table_VD, [V, D]);
+  if (head?.kind === 'low-rank') {
+    check("head's A", head.a_RD, [head.a_RD.shape[0], D]);
+    check("head's B", head.b_VR, [V, head.a_RD.shape[0]]);
   }
   if (!tokenRows) return;
   check('token rows', tokenRows.rows_KD, [tokenRows.ids.length, D]);
@@ -55,11 +66,18 @@ export function replaceInputRows(hidden: Tensor, rows: readonly SequenceRows[]):
   const copy = (row: number, from: Tensor, index: number): void =>
     hidden.data.set(from.data.subarray(index * width, (index + 1) * width), row * width);
   for (const { sequence, begin, position, tokenIds } of rows) {
-    const { virtual, tokenRows } = sequence.adapter;
+    const { virtual, tokenRows, embedding } = sequence.adapter;
     const end = begin + tokenIds.length;
     if (virtual?.kind === 'embeddings') {
       for (let row = begin; row < end && position + row - begin < virtual.count; row++) {
         copy(row, virtual.embeddings_ND, position + row - begin);
+      }
+    }
+    if (embedding) {
+      for (let row = begin + Math.max(0, sequence.numVirtual - position); row < end; row++) {
+        const id = tokenIds[row - begin];
+        if (embedding.kind === 'table') copy(row, embedding.table_VD, id);
+        else addUpdate(hidden.data.subarray(row * width, (row + 1) * width), embedding, id);
       }
     }
     if (tokenRows) {
@@ -99,9 +117,32 @@ export function writeGivenKeys(
   }
 }
 
-/** The logits of trained tokens, where the head is the embedding: products with their own rows. @param last [D], the head's input */
+type EmbeddingUpdate = EmbeddingPart & { readonly kind: 'low-rank' };
+
+/** row_D += scale · B · A[:, id], summed over the rank in rising order. */
+function addUpdate(row_D: Floats, { a_VR, b_DR, scale }: EmbeddingUpdate, id: number): void {
+  const R = a_VR.shape[1];
+  for (let d = 0; d < row_D.length; d++) {
+    let sum = 0;
+    for (let r = 0; r < R; r++) sum += a_VR.data[id * R + r] * b_DR.data[d * R + r];
+    row_D[d] = row_D[d] + scale * sum;
+  }
+}
+
+/** The logits of an adapter that has a part in the head, or trained tokens where the head is the embedding. @param last [D], the head's input */
 export function replaceTokenLogits(g: Inference, logits_V: Floats, last_D: Floats, sequence: Sequence): void {
-  const { tokenRows } = sequence.adapter;
+  const { tokenRows, head } = sequence.adapter;
+  const [D, V] = [last_D.length, logits_V.length];
+  if (head?.kind === 'table') {
+    g.kernels.gemm(logits_V, last_D, head.table_VD.data, { M: 1, N: V, K: D, transposeB: true });
+  } else if (head) {
+    const { a_RD, b_VR, scale } = head;
+    const R = a_RD.shape[0];
+    const u = g.empty([1, R]);
+    g.kernels.gemm(u.data, last_D, a_RD.data, { M: 1, N: R, K: D, transposeB: true });
+    const shape = { M: 1, N: V, K: R, transposeB: true, alpha: scale, accumulate: true };
+    g.kernels.gemm(logits_V, u.data, b_VR.data, shape);
+  }
   if (!tokenRows?.isHeadTied) return;
   const { ids, rows_KD } = tokenRows;
   const own = g.empty([1, ids.length]);

@@ -105,7 +105,7 @@ function layOut(base: BaseModel, blocks: KvBlocks, plan: StepPlan): StepRows {
     const numRows = numRowsOf(planned);
     const [begin, end, first] = [row, row + numRows, numComputed + numNew + draft.tokenIds.length - numRows];
     rows.spans.push({ begin, end, adapter });
-    if (adapter.virtual ?? adapter.tokenRows) {
+    if (adapter.virtual ?? adapter.tokenRows ?? adapter.embedding) {
       rows.ownInputs.push({ sequence, begin, position: first, tokenIds: rows.tokenIds_T.subarray(begin, end) });
     }
     for (let position = first; row < end; row++, position++) {

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { fail } from '../base/index.ts';
 import { openSafetensors, writeSafetensors, type NamedTensor } from '../formats/index.ts';
-import type { RunConfig, RunState, TrainingRun } from './run.ts';
+import type { RunConfig } from './run-config.ts';
+import type { RunState } from './run-state.ts';
+import type { TrainingRun } from './run.ts';
 
 /** What must be the same when a run goes on. */
 export interface RunIdentity {
@@ -23,7 +25,7 @@ interface CheckpointState {
 }
 
 /**
- * Saves everything that changes during a run in one safetensors file: values, both moments, the best values so far, and (in the
+ * Saves everything that changes during a run in one safetensors file: values, both moments, what the method remembers, the best values so far, and (in the
  * metadata) counters, losses and the dropout generator. Written aside, synced and renamed: a kill at any moment leaves the last one whole.
  */
 export function saveCheckpoint(path: string, run: TrainingRun, identity: RunIdentity): void {
@@ -38,6 +40,9 @@ export function saveCheckpoint(path: string, run: TrainingRun, identity: RunIden
     }
     const best = run.state.best?.values[index];
     if (best) tensors.set(`best.${name}`, { shape, data: best });
+  }
+  for (const [name, { shape, data }] of run.stepRule?.state ?? []) {
+    tensors.set(`rule.${name}`, { shape, data: data as Float32Array });
   }
   const { best, ...state } = run.state;
   const saved: CheckpointState = {
@@ -71,6 +76,7 @@ export function loadCheckpoint(path: string, run: TrainingRun, identity: RunIden
       run.moments[index]?.first.set(file.readFloats(`moment1.${name}`));
       run.moments[index]?.second.set(file.readFloats(`moment2.${name}`));
     }
+    for (const [name, { data }] of run.stepRule?.state ?? []) data.set(file.readFloats(`rule.${name}`));
     const best = saved.best && {
       ...saved.best,
       values: run.parameters.map(({ name }) => file.readFloats(`best.${name}`)),

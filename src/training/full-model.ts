@@ -1,4 +1,4 @@
-import type { AdapterTensors, ParameterSpec, TrainingMode } from '../adapters/index.ts';
+import type { AdapterTensors, ParameterSpec, StepRule, TrainingMode } from '../adapters/index.ts';
 import type { PeftConfig } from '../formats/index.ts';
 import { assert, type Rng } from '../base/index.ts';
 import { trainableMethodOf, type TrainableMethod } from '../adapters/index.ts';
@@ -11,7 +11,7 @@ import {
   type ModelConfig,
   type SiteHooks,
 } from '../model/index.ts';
-import { addColumns, denseLinear, replaceRows, type Floats, type Tensor } from '../numeric/index.ts';
+import { addColumns, denseLinear, replaceRows, type Floats, type Parameter, type Tensor } from '../numeric/index.ts';
 
 /** The settings of a run that trains every weight of the base: there are none. */
 export interface FullConfig {
@@ -34,6 +34,8 @@ export interface TrainedMethod {
   initialise(parameter: ParameterSpec, values: Floats, rng: Rng, base: BaseModel, initial?: readonly number[]): void;
   bind(base: BaseModel, tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
   fold?(base: BaseModel, tensors: AdapterTensors): AdapterTensors;
+  scheduled?(totalSteps: number): PeftConfig;
+  stepRule?(parameters: readonly Parameter[]): StepRule;
 }
 
 /** @throws CONFIG_INVALID for an adapter that cannot be trained */
@@ -48,6 +50,8 @@ function methodFor<Config extends PeftConfig>(method: TrainableMethod<Config>, c
     initialise: (...rest) => method.initialise(config, ...rest),
     bind: (...rest) => method.bind(config, ...rest),
     ...(method.fold && { fold: (...rest) => method.fold?.(config, ...rest) ?? rest[1] }),
+    ...(method.scheduled && { scheduled: (totalSteps) => method.scheduled?.(config, totalSteps) ?? config }),
+    ...(method.stepRule && { stepRule: method.stepRule.bind(method, config) }),
   };
 }
 

@@ -13,7 +13,8 @@ import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.t
 import { TrainingGroup, type GroupEvent } from './group.ts';
 import { DEFAULT_OPTIMIZER } from './optimizer.ts';
 import { joinBatches, packExamples, type TokenExample } from './pack.ts';
-import { TrainingRun, type RunConfig, type RunData } from './run.ts';
+import type { RunConfig, RunData } from './run-config.ts';
+import { TrainingRun } from './run.ts';
 import { spanHooks } from './span-hooks.ts';
 import { groupStep } from './step.ts';
 
@@ -260,6 +261,17 @@ test('whether a run shares the frozen product changes no bit of its gradients', 
     [true, false, true, true],
   ])
     assert.deepEqual(gradients(sharing, true), shared, `computed again, ${sharing.join(' ')}`);
+});
+
+test('a run that trains a part of the head is refused by name', () => {
+  const one = randomCase(Rng.fromSeed(6, 'head'));
+  const adapter = { ...defaultLoraConfig(), r: 2, target_modules: ['q_proj', 'lm_head'] };
+  const run = new TrainingRun(base, one.data, { ...one.config, adapter });
+  const group = new TrainingGroup(base, new BufferPool(), 100);
+  assert.throws(() => group.add('head', run), { code: 'CONFIG_INVALID', message: /head.*espalier train/ });
+  // Alone it is trained.
+  run.step();
+  assert.equal(run.state.step, 1);
 });
 
 test('a run with another objective is refused by its name', () => {

@@ -30,10 +30,13 @@ export {
   type PackedBatch,
   type TokenExample,
 } from './pack.ts';
+export { LORA_STARTS, type LoraStartName, type LoraTraining } from './lora-start.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
 export { FULL_CONFIG, isFull, trainedMethodOf, type FullConfig, type TrainedConfig } from './full-model.ts';
-export { TrainingRun, type Evaluation, type RunConfig, type StepReport } from './run.ts';
+export type { RunConfig } from './run-config.ts';
+export type { Evaluation, StepReport } from './run-state.ts';
+export { TrainingRun } from './run.ts';
 export { TrainingGroup, type GroupEvent } from './group.ts';
 export { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 export { makeObjective, OBJECTIVES } from './objectives/index.ts';

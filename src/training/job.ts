@@ -2,8 +2,21 @@ import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
 import { fail, sweepUnfinishedFiles, type Clock } from '../base/index.ts';
 import { digestOfTensors, numVirtualTokens } from '../formats/index.ts';
-import { writeArtefact, type AdapterTensors, type WrittenArtefact } from '../adapters/index.ts';
-import { baseTensors, openBase, writeModelFolder, type BaseModel } from '../model/index.ts';
+import {
+  asPlainLora,
+  trainableMethodOf,
+  writeArtefact,
+  type AdapterTensors,
+  type WrittenArtefact,
+} from '../adapters/index.ts';
+import {
+  baseTensors,
+  openBase,
+  openSource,
+  writeModelFolder,
+  type BaseModel,
+  type LinearSite,
+} from '../model/index.ts';
 import { loadNativeKernels, type BufferPool, type Floats } from '../numeric/index.ts';
 import { openChatRenderer, writeTokenizerFiles, type ChatRenderer } from '../text/index.ts';
 import { FULL_CONFIG, isFull } from './full-model.ts';
@@ -47,7 +60,11 @@ export function prepareRun(
   const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
   const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
   const { train, valid } = data;
-  const run = new TrainingRun(base, { train: train.examples, valid: valid?.examples ?? [] }, job.config, pool, teacher);
+  const examples = { train: train.examples, valid: valid?.examples ?? [] };
+  const run = withOriginals(
+    job,
+    (original) => new TrainingRun(base, examples, job.config, pool, { teacher, original }),
+  );
   const folder = job.keeping?.folder ?? job.output;
   mkdirSync(folder, { recursive: true });
   const runFolder = join(job.output, RUN_FOLDER);
@@ -86,6 +103,17 @@ export function prepareRun(
     sampleTaker,
     started,
   };
+}
+
+/** Opens the base's files while a run is made that asks for the weights before quantisation. */
+function withOriginals<T>({ base, config }: TrainJob, make: (original?: (site: LinearSite) => Floats) => T): T {
+  if (config.lora?.start !== 'loftq') return make();
+  const source = openSource(base.path);
+  try {
+    return make(({ path }) => source.read(`${path}.weight`));
+  } finally {
+    source.close();
+  }
 }
 
 /**
@@ -171,22 +199,30 @@ function lastValues(run: TrainingRun): Float32Array[] {
   return run.parameters.map(({ value }) => value.data as Float32Array);
 }
 
-function writeAdapter(
+/** What an adapter's folder says of its base, and where a whole model gets its tokenizer from. */
+type Named = Pick<TrainJob, 'baseModelName'> & { readonly base: Pick<TrainJob['base'], 'path'> };
+
+/** Writes the adapter of a run with these values, as a PEFT folder. */
+export function writeAdapter(
   folder: string,
-  job: TrainJob,
+  job: Named,
   base: BaseModel,
   run: TrainingRun,
   values: readonly Float32Array[],
 ): WrittenArtefact {
-  const { adapter } = job.config;
+  const { adapter, takenOff } = run;
   const tensors = run.artefact(values);
   if (isFull(adapter)) return writeModel(folder, job, base, tensors);
   const config = { ...adapter, base_model_name_or_path: job.baseModelName };
-  return writeArtefact(folder, { config, tensors }, base.digest);
+  const saved =
+    takenOff && config.peft_type === 'LORA'
+      ? asPlainLora(config, tensors, takenOff)
+      : trainableMethodOf(config).saved?.(config, tensors);
+  return writeArtefact(folder, saved ?? { config, tensors }, base.digest);
 }
 
 /** A Hugging Face folder that needs no base. */
-function writeModel(folder: string, job: TrainJob, base: BaseModel, tensors: AdapterTensors): WrittenArtefact {
+function writeModel(folder: string, job: Named, base: BaseModel, tensors: AdapterTensors): WrittenArtefact {
   const origin = job.base.path;
   const read = (name: string): Floats => tensors.get(name)?.data ?? fail('INTERNAL', `the model has no ${name}`);
   const sizeBytes = writeModelFolder(folder, { origin, config: base.config, dtype: 'f32', read });

@@ -1,7 +1,8 @@
 import type { Problem, RemoteError } from '../base/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
 import type { OverlapReport } from './overlap.ts';
-import type { Evaluation, RunConfig, StepReport } from './run.ts';
+import type { RunConfig } from './run-config.ts';
+import type { Evaluation, StepReport } from './run-state.ts';
 import type { TeacherSource } from './teacher.ts';
 
 /** What a training process is told to do. */

@@ -9,6 +9,8 @@ export interface OptimizerConfig {
   readonly weightDecay: number;
   /** Gradients are scaled down so that their norm over all parameters is at most this; 0 turns it off. */
   readonly maxGradientNorm: number;
+  /** LoRA+ (Hayou et al., 2024): LoRA's B, and vectors beside it, learn so many times as fast as the rest. 1 when missing. */
+  readonly rateRatio?: number;
 }
 
 export const DEFAULT_OPTIMIZER: OptimizerConfig = {
@@ -35,11 +37,13 @@ export function zeroMoments(parameters: readonly Parameter[]): Moments[] {
 export interface AppliedGradients {
   /** Of the mean gradient, before clipping. */
   readonly gradientNorm: number;
+  /** What the gradients were multiplied with: 1/weightSum and the clipping factor. */
+  readonly gradientScale: number;
 }
 
 /**
  * One optimizer step. The gradients hold a sum over all micro-batches; it is divided by `weightSum` here, once, so the number
- * of micro-batches cannot change its meaning. Clears the gradients.
+ * of micro-batches cannot change its meaning. {@link clearGradients} comes after it.
  * @param step counted from 1
  * @throws TRAINING_DIVERGED for a gradient that is not finite; values and moments are as they were then
  */
@@ -62,18 +66,28 @@ export function applyGradients(
   const { maxGradientNorm } = config;
   // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm; so do we, to clip by the same factor.
   const clip = maxGradientNorm > 0 ? Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)) : 1;
-  for (const [index, { value, gradient }] of parameters.entries()) {
+  const gradientScale = clip / weightSum;
+  for (const [index, parameter] of parameters.entries()) {
     const { first, second } = moments[index];
-    kernels.adamW(value.data, gradient.data, first, second, {
-      learningRate,
+    kernels.adamW(parameter.value.data, parameter.gradient.data, first, second, {
+      learningRate: isFast(parameter) ? learningRate * (config.rateRatio ?? 1) : learningRate,
       beta1: config.beta1,
       beta2: config.beta2,
       epsilon: config.epsilon,
       weightDecay: config.weightDecay,
       step,
-      gradientScale: clip / weightSum,
+      gradientScale,
     });
-    gradient.data.fill(0);
   }
-  return { gradientNorm };
+  return { gradientNorm, gradientScale };
+}
+
+/** What LoRA+ gives the higher rate, by PEFT's rule. */
+function isFast({ name, value }: Parameter): boolean {
+  return name.includes('lora_B') || value.shape.length === 1;
+}
+
+/** Zeros, for the next step to add to. */
+export function clearGradients(parameters: readonly Parameter[]): void {
+  for (const { gradient } of parameters) gradient.data.fill(0);
 }

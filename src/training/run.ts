@@ -1,67 +1,20 @@
-import { assert, fail, Rng, type RngState } from '../base/index.ts';
+import { assert, fail, Rng } from '../base/index.ts';
+import { withoutStart, type AdapterTensors, type LoraStart, type StepRule } from '../adapters/index.ts';
+import { tensorName } from '../formats/index.ts';
 import type { BaseModel, SiteHooks } from '../model/index.ts';
 import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
-import { trainedMethodOf, type TrainedConfig } from './full-model.ts';
-import { applyGradients, zeroMoments, type Moments, type OptimizerConfig } from './optimizer.ts';
-import { MetricMeans } from './metric-means.ts';
-import type { Teacher } from './objectives/distillation.ts';
+import { trainedMethodOf, type TrainedConfig, type TrainedMethod } from './full-model.ts';
+import { applyGradients, clearGradients, zeroMoments, type Moments } from './optimizer.ts';
+import { firstBatches, startLora } from './lora-start.ts';
+import { LossMeans } from './loss-means.ts';
 import { makeObjective } from './objectives/index.ts';
-import type { Objective, ObjectiveConfig } from './objectives/objective.ts';
+import type { Objective } from './objectives/objective.ts';
 import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
+import type { RunConfig, RunData, RunSources } from './run-config.ts';
+import { firstState, type Evaluation, type RunState, type StepReport } from './run-state.ts';
 import { continueGreedily, type SamplingLimits } from './sample.ts';
-import { scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
+import { scheduleFactor, type Schedule } from './schedule.ts';
 import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
-
-/** What decides a run's bytes, together with the base and the data. */
-export interface RunConfig {
-  readonly adapter: TrainedConfig;
-  /** Tokens that virtual ones begin as, where the adapter's config says that they begin as a text. */
-  readonly initialTokenIds?: readonly number[];
-  /** Supervised fine-tuning when missing. */
-  readonly objective?: ObjectiveConfig;
-  /** Optimizer steps in all; null means as many as `epochs` take. */
-  readonly maxSteps: number | null;
-  readonly epochs: number;
-  /** Tokens of one optimizer step, at most. */
-  readonly batchTokens: number;
-  /** Tokens of one forward and backward pass, at most: bounds the memory, changes no result but by rounding. */
-  readonly microBatchTokens: number;
-  /** Computes a layer's activations again on the way back instead of keeping them: less memory, the same result bit for bit. */
-  readonly recompute?: boolean | undefined;
-  readonly learningRate: number;
-  readonly schedule: ScheduleName;
-  /** Share of all steps that is warm-up. */
-  readonly warmup: number;
-  readonly seed: number;
-  readonly optimizer: OptimizerConfig;
-  /** Steps between evaluations on the held-out data. */
-  readonly evaluateEverySteps: number;
-  /** The run stops early after so many evaluations in a row that were not the best; never when missing. */
-  readonly patience?: number;
-  /** Share of the training examples that is held out, where there is no held-out file (run-data.ts); none when missing. */
-  readonly validShare?: number;
-}
-
-export interface RunData {
-  readonly train: readonly TokenExample[];
-  readonly valid: readonly TokenExample[];
-}
-
-export interface StepReport {
-  readonly step: number;
-  readonly totalSteps: number;
-  readonly epoch: number;
-  /** Mean over the step's targets. */
-  readonly loss: number;
-  readonly accuracy: number;
-  readonly gradientNorm: number;
-  readonly learningRate: number;
-  readonly numTokens: number;
-  /** Means of the objective's own figures, such as `rewards/margins`. */
-  readonly metrics: Readonly<Record<string, number>>;
-  /** Set when the held-out data was evaluated after this step. */
-  readonly valid: Evaluation | undefined;
-}
 
 /** A step whose micro-batches are under way: the optimizer has not been applied, the run's state is that of the step before. */
 export interface OpenStep {
@@ -69,33 +22,6 @@ export interface OpenStep {
   readonly batches: readonly PackedBatch[];
   readonly hooks: SiteHooks;
   readonly dropoutRng: Rng;
-}
-
-export interface Evaluation {
-  readonly loss: number;
-  readonly accuracy: number;
-  readonly metrics: Readonly<Record<string, number>>;
-}
-
-export interface BestAdapter {
-  readonly step: number;
-  readonly loss: number;
-  /** A copy of every parameter's value. */
-  readonly values: readonly Float32Array[];
-}
-
-/** Everything that changes during a run: a checkpoint is this and nothing else. */
-export interface RunState {
-  step: number;
-  epoch: number;
-  /** Next group of the epoch's order. */
-  cursor: number;
-  dropoutRng: RngState;
-  trainedTokens: number;
-  readonly trainLosses: number[];
-  readonly trainAccuracies: number[];
-  readonly validations: (Evaluation & { readonly step: number })[];
-  best: BestAdapter | undefined;
 }
 
 /**
@@ -108,9 +34,15 @@ export class TrainingRun {
   /** Tensors of the adapter that are not trained, by name: the seed decides them, so no checkpoint has them. */
   readonly frozen: ReadonlyMap<string, Tensor>;
   readonly moments: readonly Moments[];
+  /** The config of the adapter that is trained, made for this run's steps. */
+  readonly adapter: TrainedConfig;
+  readonly stepRule: StepRule | undefined;
+  /** What A and B began with, where the base is to be thought without it. */
+  readonly takenOff: LoraStart | undefined;
   readonly state: RunState;
   readonly totalSteps: number;
   readonly objective: Objective;
+  readonly #method: TrainedMethod;
   readonly #base: BaseModel;
   readonly #data: RunData;
   readonly #tape: Tape;
@@ -119,9 +51,9 @@ export class TrainingRun {
 
   /**
    * @param pool buffers, which runs of one thread may share: none is held between two steps
-   * @param teacher of a distillation
+   * @param sources what some configurations ask beside the data
    */
-  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool(), teacher?: Teacher) {
+  constructor(base: BaseModel, data: RunData, config: RunConfig, pool = new BufferPool(), sources: RunSources = {}) {
     if (data.train.length === 0) fail('DATA_INVALID', 'there are no training examples');
     this.config = config;
     this.#base = base;
@@ -132,28 +64,23 @@ export class TrainingRun {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
       method.initialise(parameter, value.data, Rng.fromSeed(config.seed, name), base, config.initialTokenIds);
-      if (!parameter.isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
+      const isFrozen = parameter.isFrozen ?? (config.lora?.freezeA === true && name.endsWith('.lora_A.weight'));
+      if (!isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
       frozen.set(name, value);
       return [];
     });
     this.frozen = frozen;
     this.moments = zeroMoments(this.parameters);
-    this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
-    this.#inference = new Inference(base.kernels, pool);
-    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference, teacher);
     this.#order = this.#epochOrder(0);
     this.totalSteps = config.maxSteps ?? this.#countSteps();
-    this.state = {
-      step: 0,
-      epoch: 0,
-      cursor: 0,
-      dropoutRng: Rng.fromSeed(config.seed, 'dropout').state,
-      trainedTokens: 0,
-      trainLosses: [],
-      trainAccuracies: [],
-      validations: [],
-      best: undefined,
-    };
+    this.adapter = method.scheduled?.(this.totalSteps) ?? config.adapter;
+    this.#method = trainedMethodOf(this.adapter);
+    this.stepRule = this.#method.stepRule?.(this.parameters);
+    this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
+    this.#inference = new Inference(base.kernels, pool);
+    this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference, sources.teacher);
+    this.takenOff = this.#start(sources);
+    this.state = firstState(config.seed);
   }
 
   get schedule(): Schedule {
@@ -201,29 +128,25 @@ export class TrainingRun {
     const { state, config } = this;
     const epoch = state.epoch;
     const numTokens = batches.reduce((sum, { tokenIds_T }) => sum + tokenIds_T.length, 0);
-    let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
-    const metrics = new MetricMeans();
-    for (const loss of losses) {
-      metrics.add(loss.metrics);
-      lossSum += loss.lossSum;
-      weightSum += loss.weightSum;
-      numTop += loss.numTop;
-      numTargets += loss.numTargets;
-    }
+    const sums = new LossMeans();
+    for (const each of losses) sums.add(each);
+    const { loss, accuracy, metrics } = sums.means;
     const step = state.step + 1;
-    const loss = lossSum / weightSum;
     if (!Number.isFinite(loss)) {
       fail(
         'TRAINING_DIVERGED',
         `the loss of step ${step} is ${loss}: start anew with a lower --learning-rate (now ${config.learningRate})`,
       );
     }
+    const penalty = this.stepRule?.addPenalty(this.#base.kernels, sums.weightSum);
     const learningRate = config.learningRate * scheduleFactor(this.schedule, step);
     const applied = applyGradients(this.#base.kernels, this.parameters, this.moments, config.optimizer, {
-      weightSum,
+      weightSum: sums.weightSum,
       learningRate,
       step,
     });
+    this.stepRule?.afterUpdate(step, applied.gradientScale);
+    clearGradients(this.parameters);
     state.step = step;
     state.cursor++;
     if (state.cursor >= this.#order.groups.length) {
@@ -233,7 +156,7 @@ export class TrainingRun {
     state.dropoutRng = dropoutRng.state;
     state.trainedTokens += numTokens;
     state.trainLosses.push(loss);
-    state.trainAccuracies.push(numTop / numTargets);
+    state.trainAccuracies.push(accuracy);
     const isTime = step % config.evaluateEverySteps === 0 || step === this.totalSteps;
     const valid = isTime && this.#data.valid.length > 0 ? this.#validate() : undefined;
     return {
@@ -241,11 +164,11 @@ export class TrainingRun {
       totalSteps: this.totalSteps,
       epoch,
       loss,
-      accuracy: numTop / numTargets,
+      accuracy,
       gradientNorm: applied.gradientNorm,
       learningRate,
       numTokens,
-      metrics: metrics.means,
+      metrics: { ...metrics, ...(penalty !== undefined && { penalty }) },
       valid,
     };
   }
@@ -253,19 +176,13 @@ export class TrainingRun {
   /** The mean loss over the targets of `examples`, without dropout. */
   evaluate(examples: readonly TokenExample[]): Evaluation {
     const hooks = this.#hooks(undefined);
-    let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
-    const metrics = new MetricMeans();
+    const sums = new LossMeans();
     for (const [begin, end] of groupByTokens(lengthsOf(examples, hooks), this.config.microBatchTokens)) {
       const batch = this.objective.pack(examples.slice(begin, end));
       if (batch.weightSum === 0) continue;
-      const loss = evaluateStep(this.#inference, this.#base, hooks, batch, this.objective);
-      metrics.add(loss.metrics);
-      lossSum += loss.lossSum;
-      weightSum += loss.weightSum;
-      numTop += loss.numTop;
-      numTargets += loss.numTargets;
+      sums.add(evaluateStep(this.#inference, this.#base, hooks, batch, this.objective));
     }
-    return { loss: lossSum / weightSum, accuracy: numTop / numTargets, metrics: metrics.means };
+    return sums.means;
   }
 
   /** Whether its logits are not those of the base's head. */
@@ -307,13 +224,33 @@ export class TrainingRun {
       return [name, { shape, data: data ?? fail('INTERNAL', `no value for ${name}`) }];
     });
     const tensors = new Map([...this.frozen, ...trained]);
-    const { adapter } = this.config;
-    return trainedMethodOf(adapter).fold?.(this.#base, tensors) ?? tensors;
+    return this.#method.fold?.(this.#base, tensors) ?? tensors;
+  }
+
+  /** Every tensor by its name, as it is now. */
+  get #tensors(): AdapterTensors {
+    return new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
   }
 
   #hooks(dropoutRng: Rng | undefined): SiteHooks {
-    const tensors = new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
-    return trainedMethodOf(this.config.adapter).bind(this.#base, tensors, { dropoutRng });
+    const hooks = this.#method.bind(this.#base, this.#tensors, { dropoutRng });
+    const { adapter, takenOff } = this;
+    return takenOff && adapter.peft_type === 'LORA' ? withoutStart(adapter, hooks, takenOff) : hooks;
+  }
+
+  /** Gives A and B the first values of the configured start. They depend on base, data and config alone: a resumed run makes them again. */
+  #start({ original }: RunSources): LoraStart | undefined {
+    const name = this.config.lora?.start;
+    if (name === undefined) return undefined;
+    const { adapter, objective } = this;
+    const batches = firstBatches(this.#order.groups, objective, this.config.microBatchTokens);
+    const { pairs, isTakenOff } = startLora(name, adapter, this.#base, { objective, batches, original });
+    const values = this.#tensors;
+    for (const [path, { a_RI, b_OR }] of pairs) {
+      values.get(tensorName(path, 'lora_A.weight'))?.data.set(a_RI.data);
+      values.get(tensorName(path, 'lora_B.weight'))?.data.set(b_OR.data);
+    }
+    return isTakenOff ? pairs : undefined;
   }
 
   /** Each epoch has an order of its own, which depends on the seed and the epoch alone. */

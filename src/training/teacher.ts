@@ -1,4 +1,4 @@
-import { compileAdapter, readArtefact, spanHooks } from '../adapters/index.ts';
+import { compileAdapter, nonLinearPart, readArtefact, spanHooks } from '../adapters/index.ts';
 import { fail } from '../base/index.ts';
 import { baseHooks, openBase, type BaseModel, type OpenBaseOptions, type SiteHooks } from '../model/index.ts';
 import type { PackingKernels } from '../numeric/index.ts';
@@ -31,8 +31,9 @@ export function openTeacher(
 
 function adapterHooks(folder: string, base: BaseModel): SiteHooks {
   const adapter = compileAdapter(readArtefact(folder, base), base);
-  if (adapter.virtual || adapter.tokenRows) {
-    fail('CONFIG_INVALID', `${folder}: a teacher with virtual or trained tokens is not supported yet`, {
+  const other = nonLinearPart(adapter);
+  if (other !== undefined) {
+    fail('CONFIG_INVALID', `${folder}: a teacher with ${other} is not supported yet`, {
       param: 'teacher',
     });
   }

@@ -8,7 +8,7 @@ import { loadBase } from '../../src/model/index.ts';
 import { assertClose } from '../../src/numeric/compare.ts';
 import { BufferPool, loadNativeKernels, sizeOf, Tape } from '../../src/numeric/index.ts';
 import { FULL_CONFIG, packExamples, trainedMethodOf, trainStep, type TrainResult } from '../../src/training/index.ts';
-import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
+import { applyGradients, clearGradients, zeroMoments } from '../../src/training/optimizer.ts';
 import { planFrom, presetModel } from '../../src/planning/index.ts';
 import { forwardLogits } from '../support/forward-logits.ts';
 import { run, runJson, TemporaryFolder } from '../support/processes.ts';
@@ -84,6 +84,7 @@ for (const name of ['tiny-llama', 'tiny-qwen2', 'tiny-qwen3']) {
           },
           { weightSum, learningRate, step: index + 1 },
         );
+        clearGradients(parameters);
         assert.ok(Math.abs(gradientNorm / golden.gradNorms[index] - 1) <= NORM_TOLERANCE, `norm of step ${index + 1}`);
       }
       for (const { name: tensor, value } of parameters) {

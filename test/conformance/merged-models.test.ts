@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { compileAdapter, readArtefact, spanHooks } from '../../src/adapters/index.ts';
+import { compileAdapter, nonLinearPart, readArtefact, spanHooks } from '../../src/adapters/index.ts';
 import { mergeIntoBase, readConfig, type AppConfig } from '../../src/app/index.ts';
-import { EspalierError } from '../../src/base/index.ts';
+import type { EspalierError } from '../../src/base/index.ts';
 import { openSafetensors } from '../../src/formats/index.ts';
 import { loadBase, openSource, writeModelFolder } from '../../src/model/index.ts';
 import { loadNativeKernels } from '../../src/numeric/index.ts';
@@ -51,7 +51,7 @@ describe('the methods that change linear layers', () => {
         !(base.config.attentionBias && /^[qkv]_proj$/.test(role)) &&
         compiled.sites.get(path)?.some(({ kind }) => kind === 'bias'),
     );
-    if (compiled.virtual || compiled.tokenRows || addsBias) {
+    if (nonLinearPart(compiled) !== undefined || addsBias) {
       test(`${name} is refused, and leaves nothing`, async () => {
         await assert.rejects(merge(), (error: EspalierError) => error.code === 'ADAPTER_INVALID');
         assert.ok(!existsSync(folder.join(`merged-${name}`)));

@@ -11,9 +11,9 @@ import { floatsOf } from './goldens.ts';
 const bases = loadPeftBases();
 const CASES = loadPeftCases(bases);
 
-/** The serving form of an adapter over whole sequences. Virtual tokens and token rows are the engine's (peft-serving.test.ts): here a plain forward has them. */
+/** The serving form of an adapter over whole sequences. Virtual tokens, token rows, an own embedding or head are the engine's (peft-serving.test.ts): here a plain forward has them. */
 function servedLogits({ base, compiled }: PeftCase, ids: readonly (readonly number[])[]): ArrayLike<number>[] {
-  if (compiled.virtual ?? compiled.tokenRows)
+  if (compiled.virtual ?? compiled.tokenRows ?? compiled.embedding ?? compiled.head)
     return ids.map((tokenIds) => plainLogits(base, compiled, tokenIds).flatMap((row) => [...row]));
   return forwardLogits(base, ids, spanHooks([{ begin: 0, end: ids.flat().length, adapter: compiled }]));
 }
@@ -47,7 +47,8 @@ for (const one of CASES) {
       assert.equal(compiled.sizeBytes, bytes);
     });
 
-    if (compiled.sites.size > 0 && !compiled.tokenRows) {
+    const { tokenRows, embedding, head, norms } = compiled;
+    if (compiled.sites.size > 0 && !(tokenRows ?? embedding ?? head ?? norms)) {
       test('merged into the base’s layers: PEFT’s logits', () => {
         for (const [index, logits] of forwardLogits(base, ids, mergedHooks(adapter, base)).entries()) {
           assertClose(logits, expected[index], 'goldenF32', `sequence ${index}`);

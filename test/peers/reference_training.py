@@ -7,6 +7,7 @@ changes nothing for real tokens: position ids start at 0 in each sequence, as th
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn import functional
@@ -36,6 +37,15 @@ class StepResult:
     """2-norm over all adapter gradients, before clipping."""
     gradients: dict[str, torch.Tensor] | None
     """Of the mean loss, before clipping; only for the steps asked for."""
+
+
+class StepExtras(Protocol):
+    """What a method does beside the plain step."""
+
+    def penalty(self) -> torch.Tensor:
+        """Is added to what is differentiated, and not to the loss that is recorded."""
+
+    def after_step(self, step: int) -> None: ...
 
 
 def pad_batch(batch: list[dict], pad_token_id: int = 0) -> dict[str, torch.Tensor]:
@@ -87,6 +97,7 @@ def train(
     batches: list[list[dict]],
     settings: TrainingSettings,
     record_gradients_at: tuple[int, ...] = (),
+    extras: StepExtras | None = None,
 ) -> list[StepResult]:
     """Trains in place, one batch a step (batches are used in order, again from the first when they run out).
 
@@ -111,12 +122,14 @@ def train(
         learning_rate = schedule.get_last_lr()[0]
         loss = weighted_loss(model, pad_batch(batches[(step - 1) % len(batches)]), settings.softmax)
         optimizer.zero_grad()
-        loss.backward()
+        (loss if extras is None else loss + extras.penalty()).backward()
         gradients = None
         if step in record_gradients_at:
             gradients = {name: parameter.grad.detach().clone() for name, parameter in parameters.items()}
         grad_norm = torch.nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
         optimizer.step()
+        if extras is not None:
+            extras.after_step(step)
         schedule.step()
         results.append(StepResult(loss.item(), learning_rate, grad_norm.item(), gradients))
     return results

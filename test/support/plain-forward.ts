@@ -6,7 +6,8 @@ type Vector = Float64Array;
 
 /**
  * Logits after every token of one sequence, [T, V], in float64, one row after the other: no batch, no cache, no kernels of ours but the values
- * that the frozen matrices stand for. What virtual tokens and token rows mean is written here once more, as the papers have it.
+ * that the frozen matrices stand for. What virtual tokens, token rows and an adapter's own norms, embedding and head mean is written here
+ * once more, as the papers have it.
  */
 export function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readonly number[]): Vector[] {
   const { config } = base;
@@ -17,13 +18,24 @@ export function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds:
   const row = (values: ArrayLike<number>, index: number, width: number): Vector =>
     Float64Array.from({ length: width }, (_, i) => values[index * width + i]);
 
+  const embedded = (id: number): Vector => {
+    const part = adapter.embedding;
+    if (part?.kind === 'table') return row(part.table_VD.data, id, D);
+    const x = row(embedding, id, D);
+    if (!part) return x;
+    const rank = part.a_VR.shape[1];
+    return x.map((value, d) => value + part.scale * dot(part.b_DR.data, d * rank, part.a_VR.data, id * rank, rank));
+  };
+  const gainAt = (path: string, gain: { readonly data: ArrayLike<number> }): ArrayLike<number> =>
+    adapter.norms?.get(path)?.data ?? gain.data;
+
   const inputs: Vector[] = [];
   if (virtual?.kind === 'embeddings') {
     for (let n = 0; n < virtual.count; n++) inputs.push(row(virtual.embeddings_ND.data, n, D));
   }
   for (const id of tokenIds) {
     const own = rowOf.get(id);
-    inputs.push(tokenRows && own !== undefined ? row(tokenRows.rows_KD.data, own, D) : row(embedding, id, D));
+    inputs.push(tokenRows && own !== undefined ? row(tokenRows.rows_KD.data, own, D) : embedded(id));
   }
   const numBefore = virtual?.kind === 'key-values' ? virtual.count : 0;
   const cosSin = base.rope(numBefore + inputs.length);
@@ -60,10 +72,11 @@ export function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds:
       values.push(row(virtual.values_LNK.data, layer * numBefore + n, G * E));
     }
     hidden = hidden.map((x, t) => {
-      const normed = norm(x, weights.inputNorm.data);
+      const normed = norm(x, gainAt(`model.layers.${layer}.input_layernorm`, weights.inputNorm));
       let [q, k] = [project('q_proj', normed), project('k_proj', normed)];
-      if (weights.queryNorm) q = norm(q, weights.queryNorm.data);
-      if (weights.keyNorm) k = norm(k, weights.keyNorm.data);
+      const path = `model.layers.${layer}.self_attn`;
+      if (weights.queryNorm) q = norm(q, gainAt(`${path}.q_norm`, weights.queryNorm));
+      if (weights.keyNorm) k = norm(k, gainAt(`${path}.k_norm`, weights.keyNorm));
       rotate(q, numBefore + t);
       rotate(k, numBefore + t);
       keys.push(k);
@@ -82,20 +95,33 @@ export function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds:
       return add(x, project('o_proj', attended));
     });
     hidden = hidden.map((x) => {
-      const normed = norm(x, weights.postAttentionNorm.data);
+      const normed = norm(x, gainAt(`model.layers.${layer}.post_attention_layernorm`, weights.postAttentionNorm));
       const up = project('up_proj', normed);
       const gated = project('gate_proj', normed).map((v, i) => (v / (1 + Math.exp(-v))) * up[i]);
       return add(x, project('down_proj', gated));
     });
   }
   return hidden.slice(inputs.length - tokenIds.length).map((x) => {
-    const last = norm(x, base.finalNorm.data);
-    const logits = multiply(base, base.head, last);
+    const last = norm(x, gainAt('model.norm', base.finalNorm));
+    const logits = headLogits(base, adapter, last);
     for (const [id, own] of rowOf) {
       if (tokenRows?.isHeadTied) logits[id] = dot(last, 0, row(tokenRows.rows_KD.data, own, D), 0, D);
     }
     return logits;
   });
+}
+
+function headLogits(base: BaseModel, { head }: CompiledAdapter, x: Vector): Vector {
+  if (head?.kind === 'table') {
+    return Float64Array.from({ length: base.config.vocabSize }, (_, v) =>
+      dot(head.table_VD.data, v * x.length, x, 0, x.length),
+    );
+  }
+  const logits = multiply(base, base.head, x);
+  if (!head) return logits;
+  const [rank, width] = head.a_RD.shape;
+  const inner = Array.from({ length: rank }, (_, r) => dot(head.a_RD.data, r * width, x, 0, width));
+  return logits.map((value, v) => value + head.scale * dot(head.b_VR.data, v * rank, inner, 0, rank));
 }
 
 function applyLinear(

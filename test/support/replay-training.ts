@@ -1,7 +1,7 @@
 import { trainableMethodOf, type Adapter } from '../../src/adapters/index.ts';
-import type { BaseModel } from '../../src/model/index.ts';
+import type { BaseModel, SiteHooks } from '../../src/model/index.ts';
 import { BufferPool, Inference, Tape, type Parameter, type Tensor } from '../../src/numeric/index.ts';
-import { applyGradients, zeroMoments } from '../../src/training/optimizer.ts';
+import { applyGradients, clearGradients, zeroMoments } from '../../src/training/optimizer.ts';
 import type { Teacher } from '../../src/training/objectives/distillation.ts';
 import { makeObjective } from '../../src/training/objectives/index.ts';
 import type { ObjectiveConfig } from '../../src/training/objectives/objective.ts';
@@ -29,6 +29,11 @@ export interface Replay {
   /** One for each step, as the peer's schedule gave them. */
   readonly learningRates: readonly number[];
   readonly settings: ReplaySettings;
+  /** Tensors of the adapter that keep their values, beside those that the method freezes. */
+  readonly isFrozen?: (name: string) => boolean;
+  /** Changes the method's hooks. */
+  readonly hooks?: (own: SiteHooks) => SiteHooks;
+  readonly rateRatio?: number | undefined;
   /** Default: supervised fine-tuning. */
   readonly objective?: ObjectiveConfig;
   /** Of a distillation. */
@@ -59,11 +64,13 @@ export function replayTraining(
     const value = { shape, data: Float32Array.from(data) };
     tensors.set(name, value);
     // PEFT saves the rows of a tied head twice.
-    if (isFrozen.get(name) === false)
+    if (isFrozen.get(name) === false && !replay.isFrozen?.(name))
       parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
   }
-  const hooks = method.bind(config, base, tensors, { dropoutRng: undefined });
+  const own = method.bind(config, base, tensors, { dropoutRng: undefined });
+  const hooks = replay.hooks?.(own) ?? own;
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
+  const rule = method.stepRule?.(config, parameters);
   const moments = zeroMoments(parameters);
   const inference = new Inference(base.kernels, new BufferPool());
   const objective = makeObjective(replay.objective ?? { name: 'sft' }, base, inference, replay.teacher);
@@ -73,6 +80,7 @@ export function replayTraining(
     epsilon: replay.settings.eps,
     weightDecay: replay.settings.weight_decay,
     maxGradientNorm: replay.settings.max_grad_norm,
+    ...(replay.rateRatio !== undefined && { rateRatio: replay.rateRatio }),
   };
   const steps = replay.learningRates.map((learningRate, index): ReplayedStep => {
     const step = index + 1;
@@ -83,14 +91,17 @@ export function replayTraining(
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
     }
+    rule?.addPenalty(base.kernels, weightSum);
     const gradients = replay.keepsGradients?.(step)
       ? new Map(parameters.map(({ name, gradient }) => [name, meanOf(gradient.data, weightSum)]))
       : undefined;
-    const { gradientNorm } = applyGradients(base.kernels, parameters, moments, optimizer, {
+    const { gradientNorm, gradientScale } = applyGradients(base.kernels, parameters, moments, optimizer, {
       weightSum,
       learningRate,
       step,
     });
+    rule?.afterUpdate(step, gradientScale);
+    clearGradients(parameters);
     replay.onStep?.(step);
     return { loss: lossSum / weightSum, gradientNorm, gradients };
   });

@@ -198,8 +198,10 @@ function combineFactors(
   { type, rule, settings }: Rules,
   base: BaseModel,
 ): SiteProduct[] {
-  const loras = parts.map(({ adapter: { config, tensors }, what }) => {
-    if (config.peft_type !== 'LORA' || config.use_dora || config.trainable_token_indices !== null) {
+  const loras = parts.map(({ adapter, what }) => {
+    linearAdapter(adapter, base, what);
+    const { config, tensors } = adapter;
+    if (config.peft_type !== 'LORA' || config.use_dora) {
       fail('ADAPTER_INVALID', `${what} is not plain LoRA, whose factors ${type} mixes: use svd, or convert it first`);
     }
     if (config.lora_bias) refuseBias(type, what);

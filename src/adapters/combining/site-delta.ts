@@ -43,12 +43,24 @@ export function linearAdapter(adapter: Adapter, base: BaseModel, what: string): 
   };
 }
 
-function refuseOthers({ virtual, tokenRows }: CompiledAdapter, what: string): void {
-  const other = virtual ? 'virtual tokens' : tokenRows ? 'trained tokens' : undefined;
+function refuseOthers(compiled: CompiledAdapter, what: string): void {
+  const other = nonLinearPart(compiled);
   if (other === undefined) return;
-  fail('ADAPTER_INVALID', `${what} has ${other}, which are no change of a linear layer: they cannot become LoRA`, {
+  fail('ADAPTER_INVALID', `${what} has ${other}, which a sum of linear layers' changes cannot say`, {
     param: 'adapter',
   });
+}
+
+/** What of an adapter is no change of a linear layer of a block, described; undefined when there is nothing. */
+export function nonLinearPart({ virtual, tokenRows, norms, embedding, head }: CompiledAdapter): string | undefined {
+  const parts = {
+    'virtual tokens': virtual,
+    'trained tokens': tokenRows,
+    'norms of its own': norms,
+    'a change of the embedding': embedding,
+    'a change of the head': head,
+  };
+  return Object.entries(parts).find(([, part]) => part !== undefined)?.[0];
 }
 
 /** The delta of primitives that only add low-rank products and biases; undefined when there are others. */

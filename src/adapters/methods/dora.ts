@@ -11,20 +11,13 @@ import {
   type Tensor,
 } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
-import { addProduct, rowNorms, scaleRows } from '../dense.ts';
+import { addProduct, rowNorms, scaleRows, unscaledBias } from '../dense.ts';
 import { siteOf, tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
-import { resolveTargets } from '../targets.ts';
-import {
-  initialiseLora,
-  loraDeltas,
-  loraMatrices,
-  loraScales,
-  loraTokenHooks,
-  loraTokenRows,
-  tokenParameters,
-  type LoraDelta,
-} from './lora.ts';
+import { loraTargets } from '../targets.ts';
+import { initialiseLora, loraDeltas, loraMatrices, type LoraDelta } from './lora.ts';
+import { compileParts, foldParts, partHooks, partParameters } from './lora-parts.ts';
+import { loraScales } from './lora-scales.ts';
 
 const MAGNITUDE = 'lora_magnitude_vector';
 
@@ -38,11 +31,11 @@ export const dora: TrainableMethod<LoraConfig> = {
   accepts: ({ use_dora }) => use_dora,
 
   parameters(config, sites, model) {
-    const ofModules = resolveTargets(config, sites).flatMap((site) => [
+    const ofModules = loraTargets(config, sites).linear.flatMap((site) => [
       ...loraMatrices(config, site),
       { name: tensorName(site.path, MAGNITUDE), shape: [site.out] },
     ]);
-    return [...ofModules, ...tokenParameters(config, model)];
+    return [...ofModules, ...partParameters(config, sites, model)];
   },
 
   /** The magnitude starts as the norm of W's rows, since B is zero: a new adapter changes nothing. */
@@ -63,7 +56,7 @@ export const dora: TrainableMethod<LoraConfig> = {
   bind(config, base, tensors, { dropoutRng }) {
     const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
     return {
-      ...loraTokenHooks(config, base, tensors),
+      ...partHooks(config, base, tensors, dropoutRng),
       linear(g, site, x, layer) {
         const delta = bound.get(site.path);
         if (!delta) return layer(x);
@@ -80,6 +73,8 @@ export const dora: TrainableMethod<LoraConfig> = {
     };
   },
 
+  fold: foldParts,
+
   compile(config, base, tensors) {
     const sites = new Map<string, readonly RowPrimitive[]>();
     for (const delta of loraDeltas(config, base.sites, tensors)) {
@@ -91,10 +86,10 @@ export const dora: TrainableMethod<LoraConfig> = {
       ];
       const { bias } = base.layers[site.layer].linear[site.role];
       // What comes out of the layer has its bias in it, which the scale-output has scaled: give back the difference.
-      if (bias) primitives.push({ kind: 'bias', bias_O: unscaled(bias, factor_O) });
+      if (bias) primitives.push({ kind: 'bias', bias_O: unscaledBias(bias, factor_O) });
       sites.set(site.path, primitives);
     }
-    return assembleAdapter({ sites, tokenRows: loraTokenRows(config, base, tensors) });
+    return assembleAdapter({ sites, ...compileParts(config, base, tensors) });
   },
 
   merge(config, { site, weight_OI, kernels }, tensors) {
@@ -169,11 +164,4 @@ function difference(g: Graph, x: Tensor, y: Tensor): Tensor {
 function withoutBias(g: Graph, y: Tensor, bias: Tensor | undefined): Tensor {
   if (bias) addColumns(g, y, bias, -1);
   return y;
-}
-
-/** bias ⊙ (1 − factor) */
-function unscaled(bias: Tensor, factor: Tensor): Tensor {
-  const data = factor.data.slice();
-  for (let o = 0; o < data.length; o++) data[o] = bias.data[o] * (1 - factor.data[o]);
-  return { shape: bias.shape, data };
 }

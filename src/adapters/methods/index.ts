@@ -1,28 +1,42 @@
 import { fail } from '../../base/index.ts';
 import type { PeftConfig } from '../../formats/index.ts';
 import type { Method, TrainableMethod } from '../method.ts';
+import { adalora } from './adalora.ts';
+import { boft } from './boft.ts';
 import { dora } from './dora.ts';
+import { fourierft } from './fourierft.ts';
+import { hra } from './hra.ts';
 import { ia3 } from './ia3.ts';
 import { lnTuning } from './ln-tuning.ts';
 import { loha } from './loha.ts';
 import { lokr } from './lokr.ts';
 import { lora } from './lora.ts';
+import { miss } from './miss.ts';
 import { oft } from './oft.ts';
 import { pTuning } from './p-tuning.ts';
 import { prefixTuning } from './prefix-tuning.ts';
 import { promptTuning } from './prompt-tuning.ts';
+import { randlora } from './randlora.ts';
 import { trainableTokens } from './trainable-tokens.ts';
+import { vblora } from './vblora.ts';
 import { vera } from './vera.ts';
 
 /** Every PEFT method that can be served. */
 export const METHODS: readonly Method[] = [
   lora,
   dora,
+  adalora,
   ia3,
   vera,
   loha,
   lokr,
   oft,
+  boft,
+  hra,
+  miss,
+  fourierft,
+  randlora,
+  vblora,
   promptTuning,
   pTuning,
   prefixTuning,
@@ -34,11 +48,18 @@ export const METHODS: readonly Method[] = [
 export const TRAINABLE_METHODS: readonly TrainableMethod[] = [
   lora,
   dora,
+  adalora,
   ia3,
   vera,
   loha,
   lokr,
   oft,
+  boft,
+  hra,
+  miss,
+  fourierft,
+  randlora,
+  vblora,
   promptTuning,
   pTuning,
   prefixTuning,

@@ -5,6 +5,7 @@ import { assembleAdapter } from '../compiled.ts';
 import { product, zerosLike } from '../dense.ts';
 import { tensorAt, type AdapterTensors, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
+import { denseDelta } from '../rows/kronecker-delta.ts';
 import { resolveTargets } from '../targets.ts';
 import { fillKaiming } from './initial-values.ts';
 
@@ -105,8 +106,7 @@ function hadamard(kernels: Kernels, { firstA, firstB, secondA, secondB }: LohaFa
 }
 
 function asMatrix(kernels: Kernels, factors: LohaFactors, scale: number): RowPrimitive {
-  const one = { shape: [1, 1], data: zerosLike(factors.firstA.data, 1).fill(1) };
-  return { kind: 'kronecker-delta', left_AC: one, right: [hadamard(kernels, factors)], scale };
+  return denseDelta(hadamard(kernels, factors), scale);
 }
 
 /**

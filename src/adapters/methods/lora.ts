@@ -1,35 +1,15 @@
 import type { Rng } from '../../base/index.ts';
-import { LORA_TOKEN_ROWS, idsOf, patternMatcher, tensorName, type LoraConfig } from '../../formats/index.ts';
-import type { BaseModel, LinearSite, ModelConfig } from '../../model/index.ts';
+import { tensorName, type LoraConfig } from '../../formats/index.ts';
+import type { BaseModel, LinearSite } from '../../model/index.ts';
 import { addColumns, addLowRankDelta, dropout, type Floats, type Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { addProduct } from '../dense.ts';
-import { requireTensor, tensorAt, type AdapterTensors, type ParameterSpec, type TrainableMethod } from '../method.ts';
-import type { RowPrimitive, TokenRows } from '../primitives.ts';
-import { resolveTargets } from '../targets.ts';
+import { tensorAt, type AdapterTensors, type ParameterSpec, type TrainableMethod } from '../method.ts';
+import type { RowPrimitive } from '../primitives.ts';
+import { loraTargets } from '../targets.ts';
 import { fillKaiming } from './initial-values.ts';
-import { tokenHooks } from './base-parts.ts';
-import { compileTokenRows, initialiseTokenRows } from './trainable-tokens.ts';
-
-/** Rank and scale of a module. */
-export interface LoraScale {
-  readonly rank: number;
-  readonly scale: number;
-}
-
-/**
- * The scale of each module by its path: `alpha/r`, or `alpha/sqrt(r)` for rank-stabilised LoRA (Kalajdzievski, 2023). Rank and alpha are
- * looked up separately in their patterns, as PEFT does.
- */
-export function loraScales(config: LoraConfig): (path: string) => LoraScale {
-  const rankOf = patternMatcher(config.rank_pattern, 'rank_pattern');
-  const alphaOf = patternMatcher(config.alpha_pattern, 'alpha_pattern');
-  return (path) => {
-    const rank = rankOf(path) ?? config.r;
-    const alpha = alphaOf(path) ?? config.lora_alpha;
-    return { rank, scale: config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank };
-  };
-}
+import { compileParts, foldParts, initialisePart, partHooks, partParameters } from './lora-parts.ts';
+import { loraScales } from './lora-scales.ts';
 
 const A = 'lora_A.weight';
 const B = 'lora_B.weight';
@@ -42,14 +22,14 @@ export const lora: TrainableMethod<LoraConfig> = {
   accepts: ({ use_dora }) => !use_dora,
   sharesProduct: true,
 
-  parameters: (config, sites, model) => [...loraParameters(config, sites), ...tokenParameters(config, model)],
+  parameters: (config, sites, model) => [...loraParameters(config, sites), ...partParameters(config, sites, model)],
 
   initialise: initialiseLora,
 
   bind(config, base, tensors, { dropoutRng }) {
     const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
     return {
-      ...loraTokenHooks(config, base, tensors),
+      ...partHooks(config, base, tensors, dropoutRng),
       linear(g, site, x, layer) {
         const y = layer(x);
         const delta = bound.get(site.path);
@@ -63,6 +43,8 @@ export const lora: TrainableMethod<LoraConfig> = {
     };
   },
 
+  fold: foldParts,
+
   compile(config, base, tensors) {
     const sites = new Map<string, readonly RowPrimitive[]>();
     for (const { site, a_RI, b_OR, scale } of loraDeltas(config, base.sites, tensors)) {
@@ -75,7 +57,7 @@ export const lora: TrainableMethod<LoraConfig> = {
       }
       sites.set(site.path, primitives);
     }
-    return assembleAdapter({ sites, tokenRows: loraTokenRows(config, base, tensors) });
+    return assembleAdapter({ sites, ...compileParts(config, base, tensors) });
   },
 
   merge(config, { site, weight_OI, bias_O, kernels }, tensors) {
@@ -89,7 +71,7 @@ export const lora: TrainableMethod<LoraConfig> = {
 
 /** The matrices, and biases, of every module that the config targets. @throws TARGET_UNMATCHED CONFIG_INVALID */
 export function loraParameters(config: LoraConfig, sites: readonly LinearSite[]): ParameterSpec[] {
-  return resolveTargets(config, sites).flatMap((site) => [
+  return loraTargets(config, sites).linear.flatMap((site) => [
     ...loraMatrices(config, site),
     ...(config.lora_bias ? [{ name: tensorName(site.path, BIAS), shape: [site.out] }] : []),
   ]);
@@ -104,13 +86,7 @@ export function loraMatrices(config: LoraConfig, site: LinearSite): ParameterSpe
   ];
 }
 
-/** Rows of tokens that are trained beside the matrices. */
-export function tokenParameters(config: LoraConfig, { hiddenSize }: ModelConfig): ParameterSpec[] {
-  const { length } = idsOf(config.trainable_token_indices);
-  return length === 0 ? [] : [{ name: LORA_TOKEN_ROWS, shape: [length, hiddenSize] }];
-}
-
-/** As PEFT does it: tokens start as they are; A is Kaiming-uniform, or N(0, 1/r) for `gaussian`; B and its bias are zero. */
+/** As PEFT does it: A is Kaiming-uniform, or N(0, 1/r) for `gaussian`; B and its bias are zero. */
 export function initialiseLora(
   config: LoraConfig,
   parameter: ParameterSpec,
@@ -118,10 +94,7 @@ export function initialiseLora(
   rng: Rng,
   base: BaseModel,
 ): void {
-  if (parameter.name === LORA_TOKEN_ROWS) {
-    initialiseTokenRows(idsOf(config.trainable_token_indices), values, base);
-    return;
-  }
+  if (initialisePart(config, parameter, values, rng, base)) return;
   const [rank, inputs] = parameter.shape as [number, number];
   if (!parameter.name.endsWith(`.${A}`)) values.fill(0);
   else if (config.init_lora_weights !== 'gaussian') fillKaiming(values, inputs, rng);
@@ -139,26 +112,10 @@ export interface LoraDelta {
 /** The matrices of every module that the config targets. @throws TARGET_UNMATCHED CONFIG_INVALID */
 export function loraDeltas(config: LoraConfig, sites: readonly LinearSite[], tensors: AdapterTensors): LoraDelta[] {
   const scaleOf = loraScales(config);
-  return resolveTargets(config, sites).map((site) => ({
+  return loraTargets(config, sites).linear.map((site) => ({
     site,
     a_RI: tensorAt(tensors, site, A),
     b_OR: tensorAt(tensors, site, B),
     scale: scaleOf(site.path).scale,
   }));
-}
-
-/** What the tokens that are trained beside the matrices change. */
-export function loraTokenHooks(
-  config: LoraConfig,
-  base: BaseModel,
-  tensors: AdapterTensors,
-): ReturnType<typeof tokenHooks> {
-  const ids = idsOf(config.trainable_token_indices);
-  return ids.length === 0 ? {} : tokenHooks(ids, requireTensor(tensors, LORA_TOKEN_ROWS), base);
-}
-
-/** Tokens that were trained beside the matrices. */
-export function loraTokenRows(config: LoraConfig, base: BaseModel, tensors: AdapterTensors): TokenRows | undefined {
-  const ids = idsOf(config.trainable_token_indices);
-  return ids.length === 0 ? undefined : compileTokenRows(ids, requireTensor(tensors, LORA_TOKEN_ROWS), base);
 }

@@ -7,7 +7,7 @@ import { tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
 import { cayley, cayleyNeumann, constrain, skewSymmetric } from './cayley.ts';
-import { rotationsOnTape } from './rotations.ts';
+import { rotateWeight, rotationsOnTape } from './rotations.ts';
 
 /**
  * Orthogonal fine-tuning (Qiu et al., 2023) in PEFT's input-centric form (Qiu et al., 2025): y = W·(x·R) + bias with a block-diagonal
@@ -57,21 +57,9 @@ export const oft: TrainableMethod<OftConfig> = {
     return assembleAdapter({ sites });
   },
 
-  /** W'[o, n·B + k] = Σ_c W[o, n·B + c] · R_n[k, c] */
   merge(config, { site, weight_OI, kernels }, tensors) {
-    const { shape, data } = rotations(kernels, config, site, tensorAt(tensors, site, 'oft_R.weight'));
-    const [N, B] = shape as [number, number];
-    const before = zerosLike(weight_OI, site.out * B);
-    const after = zerosLike(weight_OI, site.out * B);
-    for (let column = 0; column < site.in; column += B) {
-      const block = data.subarray(N === 1 ? 0 : column * B).subarray(0, B * B);
-      for (let o = 0; o < site.out; o++) {
-        const begin = o * site.in + column;
-        before.set(weight_OI.subarray(begin, begin + B), o * B);
-      }
-      kernels.gemm(after, before, block, { M: site.out, N: B, K: B, transposeB: true });
-      for (let o = 0; o < site.out; o++) weight_OI.set(after.subarray(o * B, (o + 1) * B), o * site.in + column);
-    }
+    const blocks = rotations(kernels, config, site, tensorAt(tensors, site, 'oft_R.weight'));
+    rotateWeight(kernels, weight_OI, blocks, site.in);
   },
 };
 

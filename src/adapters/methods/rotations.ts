@@ -36,6 +36,50 @@ export function rotationsOnTape(g: Graph, config: OftConfig, upper: Tensor, B: n
   return blocks;
 }
 
+/** Blocks R_n [N, B, B] on the tape from unconstrained matrices [.., N, B, B]: Cayley's, of the skew parts ½·(M − Mᵀ), as PEFT's BOFT. */
+export function skewRotationsOnTape(g: Graph, matrices: Tensor, B: number): Tensor {
+  const N = matrices.data.length / (B * B);
+  const blocks = g.empty([N, B, B]);
+  for (let n = 0; n < N; n++) blocks.data.set(cayley(skewPart(matrices.data, n, B), B), n * B * B);
+  g.record(blocks, [matrices], [blocks], (dBlocks) => {
+    const slot = g.gradient(matrices);
+    if (!slot.accumulate) slot.tensor.data.fill(0);
+    const dMatrices = slot.tensor.data;
+    for (let n = 0; n < N; n++) {
+      const range = [n * B * B, (n + 1) * B * B] as const;
+      const dSkew = cayleyBackward(g.kernels, blocks.data.subarray(...range), dBlocks.data.subarray(...range), B);
+      for (let i = 0; i < B * B; i++) {
+        const mirrored = (i % B) * B + Math.floor(i / B);
+        dMatrices[range[0] + i] = dMatrices[range[0] + i] + (dSkew[i] - dSkew[mirrored]) / 2;
+      }
+    }
+  });
+  return blocks;
+}
+
+/** ½·(M_n − M_nᵀ) */
+export function skewPart(matrices: Floats, n: number, B: number): Floats {
+  const matrix = matrices.subarray(n * B * B, (n + 1) * B * B);
+  return matrix.map((value, i) => (value - matrix[(i % B) * B + Math.floor(i / B)]) / 2);
+}
+
+/** W := W·Rᵀ, block by block, in place: W'[o, n·B + k] = Σ_c W[o, n·B + c] · R_n[k, c]. One block [1, B, B] is for all. */
+export function rotateWeight(kernels: Kernels, weight_OI: Floats, { shape, data }: Tensor, I: number): void {
+  const [N, B] = shape as [number, number];
+  const O = weight_OI.length / I;
+  const before = zerosLike(weight_OI, O * B);
+  const after = zerosLike(weight_OI, O * B);
+  for (let column = 0; column < I; column += B) {
+    const block = data.subarray(N === 1 ? 0 : column * B).subarray(0, B * B);
+    for (let o = 0; o < O; o++) {
+      const begin = o * I + column;
+      before.set(weight_OI.subarray(begin, begin + B), o * B);
+    }
+    kernels.gemm(after, before, block, { M: O, N: B, K: B, transposeB: true });
+    for (let o = 0; o < O; o++) weight_OI.set(after.subarray(o * B, (o + 1) * B), o * I + column);
+  }
+}
+
 /** dQ = −½·(I + R)ᵀ · dR · (I + R)ᵀ, since dR = −(I + R) · dQ · (I + Q)⁻¹ and (I + Q)⁻¹ = (I + R)/2. */
 function cayleyBackward(kernels: Kernels, block: Floats, dBlock: Floats, B: number): Floats {
   const onePlus = block.map((value, i) => value + (i % (B + 1) === 0 ? 1 : 0));

@@ -12,12 +12,17 @@ export function inertModules({ sites }: CompiledAdapter): string[] {
 }
 
 /** What an adapter has beside modules that changes nothing on this base, described. */
-export function inertParts({ virtual, tokenRows, norms }: CompiledAdapter, base: BaseModel): string[] {
+export function inertParts({ virtual, tokenRows, norms, embedding, head }: CompiledAdapter, base: BaseModel): string[] {
   const parts: string[] = [];
   // Keys and values of zeros do change attention, which shares its weight with them.
   if (virtual?.kind === 'embeddings' && isZero(virtual.embeddings_ND)) parts.push('the virtual tokens are zeros');
   if (tokenRows && isZero(tokenRows.rows_KD)) parts.push('the rows of the trained tokens are zeros');
   if (norms && isBaseGains(norms, base)) parts.push('the gains of the trained norms are those of the base');
+  if (embedding?.kind === 'low-rank' && !isProductNonZero(embedding.b_DR, turned(embedding.a_VR))) {
+    parts.push('the update of the embedding is zero');
+  }
+  if (head?.kind === 'low-rank' && !isProductNonZero(head.b_VR, head.a_RD))
+    parts.push('the update of the head is zero');
   return parts;
 }
 
@@ -75,6 +80,13 @@ function isProductNonZero(b_OR: Tensor, a_RI: Tensor): boolean {
     for (let i = r; i < b_OR.data.length; i += R) if (b_OR.data[i] !== 0) return true;
   }
   return false;
+}
+
+/** Its transpose. */
+function turned({ shape: [V, R], data }: Tensor): Tensor {
+  const rows = data.slice();
+  for (let v = 0; v < V; v++) for (let r = 0; r < R; r++) rows[r * V + v] = data[v * R + r];
+  return { shape: [R, V], data: rows };
 }
 
 function isIdentity({ shape, data }: Tensor): boolean {

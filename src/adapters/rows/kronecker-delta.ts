@@ -12,6 +12,12 @@ export interface KroneckerDelta {
   readonly scale: number;
 }
 
+/** y += scale · Δ · x with a whole matrix: for what is no product of anything smaller. */
+export function denseDelta(delta_OI: Tensor, scale: number): KroneckerDelta {
+  const one = delta_OI.data.slice(0, 1).fill(1);
+  return { kind: 'kronecker-delta', left_AC: { shape: [1, 1], data: one }, right: [delta_OI], scale };
+}
+
 /** Multiplications of {@link addKroneckerDelta} for a row. */
 export function kroneckerCost({ left_AC, right }: KroneckerDelta): number {
   const [A, C] = left_AC.shape as [number, number];

@@ -3,6 +3,8 @@ import {
   spanHooks,
   PARITY_TOLERANCES,
   type CompiledAdapter,
+  type EmbeddingPart,
+  type HeadPart,
   type TokenRows,
   type VirtualTokens,
 } from '../../adapters/index.ts';
@@ -31,8 +33,8 @@ export interface RowProbe {
  * @throws ADAPTER_INVALID the two differ, or the adapter changes no logit
  */
 export function probeRows(base: BaseModel, adapter: CompiledAdapter): RowProbe | undefined {
-  const { virtual, tokenRows, norms } = adapter;
-  if (!virtual && !tokenRows && !norms) return undefined;
+  const { virtual, tokenRows, norms, embedding, head } = adapter;
+  if (!(virtual ?? tokenRows ?? norms ?? embedding ?? head)) return undefined;
   const prompt = probePrompt(base, tokenRows);
   const { tokenIds, logits, unchanged } = servedLogits(base, adapter, prompt, virtual?.count ?? 0);
   const plain = plainLogits(base, adapter, [...prompt, ...tokenIds.slice(0, -1)]);
@@ -93,7 +95,7 @@ function servedLogits(base: BaseModel, adapter: CompiledAdapter, prompt: readonl
 
 /** Logits of the last {@link PROBE_ANSWER} of these tokens, [PROBE_ANSWER · V]. */
 function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readonly number[]): Float32Array {
-  const { virtual, tokenRows } = adapter;
+  const { virtual, tokenRows, embedding, head } = adapter;
   const { config, kernels } = base;
   const g = new Inference(kernels, new BufferPool(kernels.name === 'reference' ? 'f64' : 'f32'));
   const [numRowsBefore, numKeysBefore] = virtual?.kind === 'embeddings' ? [virtual.count, 0] : [0, virtual?.count ?? 0];
@@ -108,6 +110,8 @@ function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readon
       const width = config.hiddenSize;
       if (virtual?.kind === 'embeddings') data.set(virtual.embeddings_ND.data);
       for (const [n, id] of tokenIds.entries()) {
+        const at = numRowsBefore + n;
+        if (embedding) changeRow(data.subarray(at * width, (at + 1) * width), embedding, id);
         const row = tokenRows?.ids.indexOf(id) ?? -1;
         if (row >= 0) data.set(rowOf(tokenRows?.rows_KD, row), (numRowsBefore + n) * width);
       }
@@ -122,6 +126,11 @@ function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readon
   const last = headRows(g, base, hidden, wanted, hooks);
   const logits = new Float32Array(PROBE_ANSWER * config.vocabSize);
   kernels.linearForward(logits, last.data, base.head, PROBE_ANSWER, false);
+  if (head) {
+    for (let n = 0; n < PROBE_ANSWER; n++) {
+      changeLogits(logits.subarray(n * config.vocabSize, (n + 1) * config.vocabSize), head, rowOf(last, n));
+    }
+  }
   if (tokenRows?.isHeadTied) {
     for (let n = 0; n < PROBE_ANSWER; n++) {
       for (const [row, id] of tokenRows.ids.entries()) {
@@ -161,6 +170,25 @@ function attendBehind({ config }: BaseModel, given: VirtualTokens & { readonly k
     out.data.set(all.data.subarray(count * q.shape[1]));
     return out;
   };
+}
+
+function changeRow(row: Tensor['data'], part: EmbeddingPart, id: number): void {
+  if (part.kind === 'table') row.set(rowOf(part.table_VD, id));
+  else {
+    const a = rowOf(part.a_VR, id);
+    for (let d = 0; d < row.length; d++) row[d] += part.scale * dot(rowOf(part.b_DR, d), a);
+  }
+}
+
+function changeLogits(logits: Float32Array, part: HeadPart, input: Tensor['data']): void {
+  const inner =
+    part.kind === 'table'
+      ? undefined
+      : Float32Array.from({ length: part.a_RD.shape[0] }, (_, r) => dot(rowOf(part.a_RD, r), input));
+  for (let v = 0; v < logits.length; v++) {
+    if (part.kind === 'table') logits[v] = dot(rowOf(part.table_VD, v), input);
+    else if (inner) logits[v] += part.scale * dot(rowOf(part.b_VR, v), inner);
+  }
 }
 
 function rowOf(rows: Tensor | undefined, row: number): Tensor['data'] {

@@ -16,7 +16,8 @@ import {
 import { openChatRenderer } from '../../text/index.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
-import { trainJob, TRAIN_DEFAULTS } from '../runs/train.ts';
+import { trainJob } from '../runs/train.ts';
+import { TRAIN_DEFAULTS } from '../runs/train-options.ts';
 import { methodDefaults, TRAINING_METHODS, type TrainMethod } from '../runs/train-methods.ts';
 import { runTrainer } from '../runs/trainer-process.ts';
 import { writeDenseExamples } from './dense-examples.ts';

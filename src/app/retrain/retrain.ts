@@ -10,7 +10,8 @@ import { measureHere, type Measure } from '../delivery/measure.ts';
 import { Promotions } from '../delivery/promotions.ts';
 import { ACTOR_CLI } from '../governance/entries.ts';
 import { openPlatform, type Platform } from '../platform.ts';
-import { runJob, TRAIN_DEFAULTS, type TrainEvents } from '../runs/train.ts';
+import { runJob, type TrainEvents } from '../runs/train.ts';
+import { TRAIN_DEFAULTS } from '../runs/train-options.ts';
 import { recipeOf, type Recipe } from './recipe.ts';
 import { retrainFolder } from './work-folders.ts';
 

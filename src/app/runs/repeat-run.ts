@@ -5,7 +5,8 @@ import { parseTarget } from '../adapters/adapters.ts';
 import { resolveBase } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { readRunRecord, requireSameFile } from './run-record.ts';
-import { runJob, TRAIN_DEFAULTS, type TrainEvents, type TrainOptions, type TrainOutcome } from './train.ts';
+import { runJob, type TrainEvents, type TrainOutcome } from './train.ts';
+import { TRAIN_DEFAULTS, type TrainOptions } from './train-options.ts';
 import { VERSION } from '../version.ts';
 
 /** What of a record's run may be said anew: where things are, and where the result goes. */

@@ -4,15 +4,9 @@ import type { WeightFormat } from '../../numeric/index.ts';
 import type { AppConfig } from '../config.ts';
 import { resolveBase } from '../bases.ts';
 import { trainGroup, type GroupOutcome } from './train-group.ts';
-import {
-  baseFormat,
-  publishTarget,
-  publishTrained,
-  trainJob,
-  type TrainEvents,
-  type TrainOptions,
-  type TrainOutcome,
-} from './train.ts';
+import { baseFormat } from './run-settings.ts';
+import { publishTarget, publishTrained, trainJob, type TrainEvents, type TrainOutcome } from './train.ts';
+import type { TrainOptions } from './train-options.ts';
 
 /** What `espalier sweep` takes: training options, with lists where a grid has an axis. */
 export interface SweepOptions extends Omit<TrainOptions, 'method' | 'rank' | 'learningRate' | 'resume' | 'memory'> {

@@ -4,17 +4,17 @@ import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainResult } from '../
 import { resolveBase, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { RunJournal } from './journal.ts';
+import { baseFormat } from './run-settings.ts';
 import {
-  baseFormat,
   journalled,
   outcomeOf,
   publishTarget,
   publishTrained,
   trainJob,
   type TrainEvents,
-  type TrainOptions,
   type TrainOutcome,
 } from './train.ts';
+import type { TrainOptions } from './train-options.ts';
 import { forkTrainer, tellEvents } from './trainer-process.ts';
 
 /** One run of a group, by a name that is the group's own. Base and format are the group's, and so is what bounds the memory. */

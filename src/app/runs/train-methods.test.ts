@@ -86,6 +86,20 @@ test('every option of a method changes its config', () => {
     encoderLayers: 1,
     projection: true,
     tokens: '4,9',
+    modulesToSave: 'lm_head',
+    form: 'bat',
+    miniRank: 7,
+    frequencies: 9,
+    frequencySeed: 3,
+    scaling: 7,
+    numVectors: 9,
+    vectorLength: 32,
+    topk: 3,
+    initialRank: 9,
+    budgetWarmup: 0.2,
+    budgetFinal: 0.2,
+    budgetEvery: 4,
+    orthogonality: 0.25,
   };
   for (const method of TRAINING_METHODS) {
     if (method === 'full') continue;

@@ -22,6 +22,25 @@ export interface MethodOptions extends PartOptions {
   readonly blockSize?: number | undefined;
   readonly blockShare?: boolean | undefined;
   readonly exactCayley?: boolean | undefined;
+  /** How MiSS's update repeats: `balance`, `mini` or `bat`. */
+  readonly form?: string | undefined;
+  readonly miniRank?: number | undefined;
+  readonly frequencies?: number | undefined;
+  readonly frequencySeed?: number | undefined;
+  /** The factor of FourierFT's update. */
+  readonly scaling?: number | undefined;
+  readonly numVectors?: number | undefined;
+  readonly vectorLength?: number | undefined;
+  readonly topk?: number | undefined;
+  /** AdaLoRA's first rank; `rank` is what is left on average. */
+  readonly initialRank?: number | undefined;
+  /** Shares of the steps before AdaLoRA's budget falls, and after. */
+  readonly budgetWarmup?: number | undefined;
+  readonly budgetFinal?: number | undefined;
+  /** Steps between two cuts. */
+  readonly budgetEvery?: number | undefined;
+  /** Weight of AdaLoRA's penalty. */
+  readonly orthogonality?: number | undefined;
 }
 
 export type MethodOption = keyof MethodOptions;
@@ -35,15 +54,27 @@ export interface MethodForm {
   fields(options: MethodOptions, targets: Targets, model: ModelConfig): Readonly<Record<string, unknown>>;
 }
 
-const LOW_RANK = { targets: 'attention', rank: 8, alpha: 16, dropout: 0, rslora: false, tokens: null } as const;
-const loraFields = ({ rank, alpha, dropout, rslora, tokens }: MethodOptions) => ({
+const LOW_RANK = {
+  targets: 'attention',
+  rank: 8,
+  alpha: 16,
+  dropout: 0,
+  rslora: false,
+  tokens: null,
+  modulesToSave: null,
+} as const;
+const loraFields = ({ rank, alpha, dropout, rslora, tokens, modulesToSave }: MethodOptions) => ({
   peft_type: 'LORA',
   r: rank,
   lora_alpha: alpha,
   lora_dropout: dropout,
   use_rslora: rslora,
+  modules_to_save: modulesToSave === undefined ? null : namesIn(modulesToSave),
   trainable_token_indices: tokens === undefined ? null : tokenIdsIn(tokens),
 });
+
+/** A run stretches AdaLoRA's schedule to its own number of steps: of so many, shares can be written as steps. */
+const PLANNED_STEPS = 10_000;
 
 /** One line a method: its own options. */
 const FORMS = {
@@ -59,6 +90,31 @@ const FORMS = {
   dora: {
     defaults: LOW_RANK,
     fields: (options) => ({ ...loraFields(options), use_dora: true }),
+  },
+  adalora: {
+    defaults: {
+      targets: 'attention',
+      rank: 8,
+      initialRank: 12,
+      alpha: 16,
+      dropout: 0,
+      budgetWarmup: 0.1,
+      budgetFinal: 0.3,
+      budgetEvery: 1,
+      orthogonality: 0.5,
+    },
+    fields: ({ rank, initialRank, alpha, dropout, budgetWarmup = 0, budgetFinal = 0, budgetEvery, orthogonality }) => ({
+      peft_type: 'ADALORA',
+      target_r: rank,
+      init_r: initialRank,
+      lora_alpha: alpha,
+      lora_dropout: dropout,
+      total_step: PLANNED_STEPS,
+      tinit: Math.round(budgetWarmup * PLANNED_STEPS),
+      tfinal: Math.round(budgetFinal * PLANNED_STEPS),
+      deltaT: budgetEvery,
+      orth_reg_weight: orthogonality,
+    }),
   },
   ia3: {
     defaults: { targets: 'k_proj,v_proj,down_proj', feedforward: null },
@@ -100,6 +156,56 @@ const FORMS = {
       use_cayley_neumann: !exactCayley,
       // The series is that of PEFT from 0.18 on.
       peft_version: PEFT_VERSION,
+    }),
+  },
+  boft: {
+    defaults: { targets: 'attention', blockSize: 8 },
+    fields: ({ blockSize }) => ({ peft_type: 'BOFT', boft_block_size: blockSize }),
+  },
+  hra: {
+    defaults: { targets: 'attention', rank: 8 },
+    fields: ({ rank }) => ({ peft_type: 'HRA', r: rank }),
+  },
+  miss: {
+    defaults: { targets: 'attention', rank: 64, dropout: 0, form: 'balance', miniRank: 1 },
+    fields: ({ rank, dropout, form, miniRank }) => ({
+      peft_type: 'MISS',
+      r: rank,
+      miss_dropout: dropout,
+      init_weights: form === 'balance' ? true : form,
+      mini_r: miniRank,
+    }),
+  },
+  fourierft: {
+    defaults: { targets: 'attention', frequencies: 1000, frequencySeed: 777, scaling: 150 },
+    // Zeros, so that a new adapter changes nothing; the paper begins with N(0, 1).
+    fields: ({ frequencies, frequencySeed, scaling }) => ({
+      peft_type: 'FOURIERFT',
+      n_frequency: frequencies,
+      random_loc_seed: frequencySeed,
+      scaling,
+      init_weights: true,
+    }),
+  },
+  randlora: {
+    defaults: { targets: 'attention', rank: 32, alpha: 640, dropout: 0 },
+    fields: ({ rank, alpha, dropout }) => ({
+      peft_type: 'RANDLORA',
+      r: rank,
+      randlora_alpha: alpha,
+      randlora_dropout: dropout,
+    }),
+  },
+  vblora: {
+    // 64 divides the sides of most models; PEFT's 256 does not.
+    defaults: { targets: 'attention', rank: 4, dropout: 0, numVectors: 256, vectorLength: 64, topk: 2 },
+    fields: ({ rank, dropout, numVectors, vectorLength, topk }) => ({
+      peft_type: 'VBLORA',
+      r: rank,
+      vblora_dropout: dropout,
+      num_vectors: numVectors,
+      vector_length: vectorLength,
+      topk,
     }),
   },
   ...PART_FORMS,

@@ -15,6 +15,8 @@ export interface PartOptions {
   readonly projection?: boolean | undefined;
   /** Ids of tokens, separated by commas. */
   readonly tokens?: string | undefined;
+  /** Modules of the base that are trained whole beside a LoRA, separated by commas. */
+  readonly modulesToSave?: string | undefined;
 }
 
 const virtualTokens = 20;

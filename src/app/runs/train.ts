@@ -1,87 +1,20 @@
 import { resolve } from 'node:path';
 import { assert, fail, systemClock } from '../../base/index.ts';
 import { referenceOf, type JsonValue } from '../../registry/index.ts';
-import { trainableMethodOf } from '../../adapters/index.ts';
-import { numVirtualTokens } from '../../formats/index.ts';
-import {
-  DEFAULT_MICRO_BATCH_TOKENS,
-  DEFAULT_OPTIMIZER,
-  defaultLearningRate,
-  isFull,
-  loadExamples,
-  type RunConfig,
-  type TrainedConfig,
-  type ScheduleName,
-  type TrainJob,
-  type TrainResult,
-} from '../../training/index.ts';
-import { linearSites } from '../../model/index.ts';
-import type { WeightFormat } from '../../numeric/index.ts';
-import { fitTraining, type TrainingFit } from '../../planning/index.ts';
-import { openChatRenderer } from '../../text/index.ts';
+import type { TrainJob, TrainResult } from '../../training/index.ts';
+import type { TrainingFit } from '../../planning/index.ts';
 import { parseTarget } from '../adapters/adapters.ts';
 import type { AppConfig } from '../config.ts';
-import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
-import { publishProven, rankOf } from '../adapters/publish.ts';
+import { resolveBase, type Base, type ModelProgress } from '../bases.ts';
+import { publishProven } from '../adapters/publish.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
-import { objectiveConfig, type ObjectiveOptions } from './objective-options.ts';
 import { keptFiles } from './kept-files.ts';
-import { FULL, methodConfig, type MethodOptions, type TrainMethod } from './train-methods.ts';
+import { objectiveConfig } from './objective-options.ts';
+import { baseFormat, fitOf, runConfig } from './run-settings.ts';
 import { findTeacher, type FoundTeacher } from './teacher.ts';
+import { FULL } from './train-methods.ts';
+import type { TrainOptions } from './train-options.ts';
 import { runTrainer, type TrainerEvents } from './trainer-process.ts';
-
-/** LoRA on a base in NF4 (Dettmers et al., 2023). */
-const QLORA = 'qlora';
-
-/** What `espalier train` takes; {@link TRAIN_DEFAULTS} has what a caller may leave to us. */
-export interface TrainOptions extends ObjectiveOptions, MethodOptions {
-  readonly base: string;
-  readonly data: string;
-  readonly valid?: string | undefined;
-  /** Share of the training examples that is held out when there is no `valid`; by default {@link DEFAULT_VALID_SHARE}. */
-  readonly validShare?: number | undefined;
-  readonly method: TrainMethod;
-  /** How the base's weights are held; nf4 for qlora, else bf16. */
-  readonly format?: WeightFormat | undefined;
-  readonly epochs: number;
-  readonly maxSteps?: number | undefined;
-  readonly batchTokens: number;
-  readonly microBatchTokens?: number | undefined;
-  /** Bytes that the run may take: picks the micro-batch, and whether activations are computed again. */
-  readonly memory?: number | undefined;
-  /** Computes activations again on the way back, whatever the memory. */
-  readonly recompute?: boolean | undefined;
-  /** By default what {@link defaultLearningRate} says. */
-  readonly learningRate?: number | undefined;
-  readonly schedule: ScheduleName;
-  /** Share of all steps. */
-  readonly warmup: number;
-  readonly weightDecay: number;
-  readonly seed: number;
-  readonly evaluateEvery?: number | undefined;
-  readonly checkpointEvery: number;
-  /** Evaluations in a row that are not the best, after which the run stops early. */
-  readonly patience?: number | undefined;
-  /** Held-out prompts that are answered at every evaluation; none by default. */
-  readonly samples?: number | undefined;
-  /** A folder for TensorBoard's event files. */
-  readonly tensorboard?: string | undefined;
-  readonly output: string;
-  readonly publish?: string | undefined;
-  readonly resume?: boolean | undefined;
-}
-
-export const TRAIN_DEFAULTS = {
-  method: 'lora',
-  epochs: 1,
-  batchTokens: 2048,
-  schedule: 'cosine',
-  warmup: 0.05,
-  weightDecay: 0,
-  seed: 0,
-  checkpointEvery: 20,
-  samples: 3,
-} as const satisfies Partial<TrainOptions>;
 
 export interface TrainEvents extends Pick<TrainerEvents, 'onStarted' | 'onStep' | 'onSamples'> {
   onModelProgress?: ModelProgress | undefined;
@@ -98,11 +31,6 @@ export interface TrainOutcome extends TrainResult {
   /** The run's record and curves. */
   readonly files: RunFiles;
 }
-
-/** Steps between evaluations on the held-out data. */
-const DEFAULT_EVALUATE_EVERY = 25;
-/** Held out of the training data when nothing else is. */
-export const DEFAULT_VALID_SHARE = 0.05;
 
 /**
  * Trains an adapter in a process of its own and, if asked, publishes it after the same proof as any other.
@@ -251,116 +179,4 @@ export function metricsOf({ trainLoss, validLoss, validAccuracy }: TrainResult):
   if (validLoss !== null) metrics['validLoss'] = validLoss;
   if (validAccuracy !== null) metrics['validAccuracy'] = validAccuracy;
   return metrics;
-}
-
-/** @throws USAGE_INVALID for a QLoRA on anything but NF4, and for a full run on anything but float32 */
-export function baseFormat({ method, format }: Pick<TrainOptions, 'method' | 'format'>): WeightFormat {
-  if (method === FULL) {
-    if (format === undefined || format === 'f32') return 'f32';
-    fail('USAGE_INVALID', `--method full trains the weights in f32, --format is ${format}: leave it out`, {
-      param: 'format',
-    });
-  }
-  if (method !== QLORA) return format ?? 'bf16';
-  if (format !== undefined && format !== 'nf4') {
-    fail(
-      'USAGE_INVALID',
-      `--method qlora trains on a base in nf4, --format is ${format}: leave it out, or use --method lora`,
-      {
-        param: 'format',
-      },
-    );
-  }
-  return 'nf4';
-}
-
-/** What fits a memory budget, by the plan's figures and the longest example of the data. @throws USAGE_INVALID DATA_INVALID */
-function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBytes: number): TrainingFit {
-  if (options.microBatchTokens !== undefined || options.recompute) {
-    fail('USAGE_INVALID', '--memory picks what --micro-batch-tokens and --recompute set: give one or the other');
-  }
-  const { config } = describeBase(base);
-  const { adapter, batchTokens } = runConfig(options, base);
-  const sites = linearSites(config);
-  if (isFull(adapter)) {
-    fail('USAGE_INVALID', '--memory has no meaning for --method full: give --micro-batch-tokens and --recompute');
-  }
-  const specs = trainableMethodOf(adapter).parameters(adapter, sites, config);
-  const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
-  const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
-  const roles = [...new Set(adapted.map(({ role }) => role))];
-  const renderer = openChatRenderer(base.open.path);
-  const files = [options.data, options.valid].filter((path) => path !== undefined);
-  const numVirtual = numVirtualTokens(adapter);
-  const longestTokens = Math.max(
-    ...files.flatMap((path) =>
-      loadExamples(resolve(path), renderer, config.contextLength - numVirtual).examples.map(
-        ({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1),
-      ),
-    ),
-  );
-  const trainable = { parameters, share: 0, roles, numSites: adapted.length };
-  return fitTraining(
-    config,
-    trainable,
-    { format, rank: rankOf(adapter) ?? 1, batchTokens, longestTokens },
-    budgetBytes,
-  );
-}
-
-/** How much lower the rate of all weights is than LoRA's (Schulman et al., 2025). */
-const FULL_RATE = 0.1;
-
-/** How LoRA's update is scaled; other methods get the rate of LoRA's defaults. */
-function updateScale(adapter: TrainedConfig): { rank: number; alpha: number; rslora: boolean } {
-  if (adapter.peft_type !== 'LORA') return { rank: 8, alpha: 16, rslora: false };
-  return { rank: adapter.r, alpha: adapter.lora_alpha, rslora: adapter.use_rslora };
-}
-
-/** Virtual tokens that begin as a text begin as its tokens, which the run gets. @throws USAGE_INVALID for a text without any */
-function initialised(adapter: TrainedConfig, base: Base): Pick<RunConfig, 'adapter' | 'initialTokenIds'> {
-  if (adapter.peft_type !== 'PROMPT_TUNING' || adapter.prompt_tuning_init_text === null) return { adapter };
-  const { tokenizer } = openChatRenderer(base.open.path);
-  const initialTokenIds = [...tokenizer.encode(adapter.prompt_tuning_init_text, { allowSpecial: false })];
-  if (initialTokenIds.length === 0) fail('USAGE_INVALID', '--init-text has no token', { param: 'initText' });
-  // PEFT asks for it beside the text.
-  return { adapter: { ...adapter, tokenizer_name_or_path: base.repository }, initialTokenIds };
-}
-
-/** The settings of a run, with every default filled in. */
-export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
-  const objective = objectiveConfig(options);
-  const model = describeBase(base).config;
-  const { adapter, ...initial } = initialised(methodConfig(options.method, options, model), base);
-  const { batchTokens } = options;
-  const { hiddenSize } = model;
-  const learningRate =
-    options.learningRate ??
-    defaultLearningRate({
-      objective: objective.name,
-      hiddenSize,
-      batchTokens,
-      factor: isFull(adapter) ? FULL_RATE : 1,
-      ...updateScale(adapter),
-    });
-  const validShare = options.valid === undefined ? (options.validShare ?? DEFAULT_VALID_SHARE) : 0;
-  return {
-    adapter,
-    ...initial,
-    maxSteps: options.maxSteps ?? null,
-    epochs: options.epochs,
-    batchTokens,
-    microBatchTokens:
-      fit?.microBatchTokens ?? Math.min(options.microBatchTokens ?? DEFAULT_MICRO_BATCH_TOKENS, batchTokens),
-    ...(fit?.recompute || options.recompute ? { recompute: true } : {}),
-    learningRate,
-    schedule: options.schedule,
-    warmup: options.warmup,
-    seed: options.seed,
-    optimizer: { ...DEFAULT_OPTIMIZER, weightDecay: options.weightDecay },
-    evaluateEverySteps: options.evaluateEvery ?? DEFAULT_EVALUATE_EVERY,
-    ...(objective.name !== 'sft' && { objective }),
-    ...(options.patience !== undefined && { patience: options.patience }),
-    ...(validShare > 0 && { validShare }),
-  };
 }

@@ -4,7 +4,8 @@ import type { Job } from '../../jobs/index.ts';
 import type { TrainJob } from '../../training/index.ts';
 import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
-import { TRAIN_DEFAULTS, trainJob, type TrainOptions } from '../runs/train.ts';
+import { TRAIN_DEFAULTS, type TrainOptions } from '../runs/train-options.ts';
+import { trainJob } from '../runs/train.ts';
 
 export const RECIPE_METHOD = 'lora';
 export const RECIPE_RANK = 8;

@@ -8,8 +8,15 @@ export function planCommand(config: AppConfig): Command {
     .description('say what a run and a server will cost: parameters, memory by part, storage, time')
     .requiredOption('--model <name>', 'a preset (3b, 7b, 13b, 65b, 70b, smollm2-135m) or a config.json')
     .option('--method <name>', `one of ${PLANNED_METHODS.join(', ')}`, oneOf(PLANNED_METHODS), 'lora')
-    .option('--rank <n>', 'rank of the update', positiveInteger, 8)
+    .option(
+      '--rank <n>',
+      'rank of the update; the block size of oft and boft, the frequencies of fourierft',
+      positiveInteger,
+      8,
+    )
     .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, or module names', 'attention')
+    .option('--virtual-tokens <n>', 'of prompt-tuning, p-tuning and prefix-tuning (default: 20)', positiveInteger)
+    .option('--trained-tokens <n>', 'tokens whose embeddings trainable-tokens trains (default: 1)', positiveInteger)
     .option('--base-format <format>', 'weights of the base: f32, bf16, int8, nf4 (default: bf16, nf4 for qlora)')
     .option('--adapter-format <format>', 'numbers in an adapter file: f32 or bf16')
     .option('--batch <n>', 'sequences of a training step, and of the server at once', positiveInteger, 8)

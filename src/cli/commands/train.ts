@@ -3,6 +3,7 @@ import {
   DEFAULT_MICRO_BATCH_TOKENS,
   DEFAULT_VALID_SHARE,
   dryRun,
+  LORA_STARTS,
   OBJECTIVES,
   repeatRun,
   SCHEDULE_NAMES,
@@ -57,6 +58,9 @@ export function trainCommand(baseConfig: AppConfig): Command {
         "the base's weights: " + `${WEIGHT_FORMATS.join(', ')} (default: bf16, nf4 for qlora)`,
       ).argParser(oneOf(WEIGHT_FORMATS)),
     )
+    .option('--start <name>', `first values of LoRA's A and B: ${LORA_STARTS.join(', ')}`, oneOf(LORA_STARTS))
+    .option('--rate-ratio <x>', "LoRA+: B's learning rate over A's, for example 16", positiveNumber)
+    .option('--freeze-a', 'LoRA-FA: train B alone, and keep no inputs of layers for A')
     .option('--objective <name>', `what is made small: ${OBJECTIVES.join(', ')} (default: sft)`, oneOf(OBJECTIVES))
     .option('--beta <x>', 'preference objectives: how strongly (default: 0.1; simpo: 2)', positiveNumber)
     .option('--gamma <x>', 'simpo: the margin between the rewards (default: 1)', nonNegativeNumber)

@@ -1,6 +1,10 @@
 import { fail } from '../../base/index.ts';
 import { isRecord, show } from '../json.ts';
 import { PEFT_VERSION } from './configs/config-fields.ts';
+import { adaloraIdentity, parseAdaloraConfig, type AdaloraConfig } from './configs/adalora-config.ts';
+import { boftIdentity, parseBoftConfig, type BoftConfig } from './configs/boft-config.ts';
+import { fourierftIdentity, parseFourierftConfig, type FourierftConfig } from './configs/fourierft-config.ts';
+import { hraIdentity, parseHraConfig, type HraConfig } from './configs/hra-config.ts';
 import { ia3Identity, parseIa3Config, type Ia3Config } from './configs/ia3-config.ts';
 import { loraIdentity, parseLoraConfig, type LoraConfig } from './configs/lora-config.ts';
 import { lnTuningIdentity, parseLnTuningConfig, type LnTuningConfig } from './configs/ln-tuning-config.ts';
@@ -12,6 +16,7 @@ import {
   type LohaConfig,
   type LokrConfig,
 } from './configs/lycoris-config.ts';
+import { missIdentity, parseMissConfig, type MissConfig } from './configs/miss-config.ts';
 import { oftIdentity, parseOftConfig, type OftConfig } from './configs/oft-config.ts';
 import {
   parsePrefixTuningConfig,
@@ -27,10 +32,25 @@ import {
   trainableTokensIdentity,
   type TrainableTokensConfig,
 } from './configs/trainable-tokens-config.ts';
+import { parseRandloraConfig, randloraIdentity, type RandloraConfig } from './configs/randlora-config.ts';
+import { parseVbloraConfig, vbloraIdentity, type VbloraConfig } from './configs/vblora-config.ts';
 import { parseVeraConfig, veraIdentity, type VeraConfig } from './configs/vera-config.ts';
 
 /** Configs of methods that change linear layers: they choose modules by `target_modules`. */
-export type ModuleConfig = LoraConfig | Ia3Config | VeraConfig | LohaConfig | LokrConfig | OftConfig;
+export type ModuleConfig =
+  | LoraConfig
+  | AdaloraConfig
+  | Ia3Config
+  | VeraConfig
+  | LohaConfig
+  | LokrConfig
+  | OftConfig
+  | BoftConfig
+  | HraConfig
+  | MissConfig
+  | FourierftConfig
+  | RandloraConfig
+  | VbloraConfig;
 
 /** Configs of virtual tokens, which stand before the prompt. */
 export type PromptConfig = PromptTuningConfig | PTuningConfig | PrefixTuningConfig;
@@ -49,11 +69,18 @@ interface ConfigForm {
 /** One line a method. */
 const FORMS: Readonly<Record<PeftType, ConfigForm>> = {
   LORA: { parse: parseLoraConfig, identity: loraIdentity },
+  ADALORA: { parse: parseAdaloraConfig, identity: adaloraIdentity },
   IA3: { parse: parseIa3Config, identity: ia3Identity },
   VERA: { parse: parseVeraConfig, identity: veraIdentity },
   LOHA: { parse: parseLohaConfig, identity: lohaIdentity },
   LOKR: { parse: parseLokrConfig, identity: lokrIdentity },
   OFT: { parse: parseOftConfig, identity: oftIdentity },
+  BOFT: { parse: parseBoftConfig, identity: boftIdentity },
+  HRA: { parse: parseHraConfig, identity: hraIdentity },
+  MISS: { parse: parseMissConfig, identity: missIdentity },
+  FOURIERFT: { parse: parseFourierftConfig, identity: fourierftIdentity },
+  RANDLORA: { parse: parseRandloraConfig, identity: randloraIdentity },
+  VBLORA: { parse: parseVbloraConfig, identity: vbloraIdentity },
   PROMPT_TUNING: { parse: parsePromptTuningConfig, identity: promptIdentity },
   P_TUNING: { parse: parsePTuningConfig, identity: promptIdentity },
   PREFIX_TUNING: { parse: parsePrefixTuningConfig, identity: promptIdentity },
@@ -66,8 +93,8 @@ export const PEFT_TYPES = Object.keys(FORMS) as readonly PeftType[];
 
 /** The other values of PEFT 0.21.2's `peft_type`: known, so that the error can say "not yet" instead of "unknown". */
 const OTHER_TYPES =
-  'MULTITASK_PROMPT_TUNING ADALORA ADAMSS BOFT ADAPTION_PROMPT BEFT LILY POLY FROD PVERA FOURIERFT GLORA XLORA HRA VBLORA ' +
-  'UNILORA CPT MISS RANDLORA ROAD HIRA SHIRA C3A WAVEFT OSF DELORA GRALORA CARTRIDGE TINYLORA PSOFT PEANUT SHADOW SUPERTUNING DEFT';
+  'MULTITASK_PROMPT_TUNING ADAMSS ADAPTION_PROMPT BEFT LILY POLY FROD PVERA GLORA XLORA ' +
+  'UNILORA CPT ROAD HIRA SHIRA C3A WAVEFT OSF DELORA GRALORA CARTRIDGE TINYLORA PSOFT PEANUT SHADOW SUPERTUNING DEFT';
 
 /**
  * Checks the JSON of an `adapter_config.json` as PEFT 0.21.2 writes it. A field that is missing has PEFT's default; one that is

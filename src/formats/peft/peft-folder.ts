@@ -7,7 +7,13 @@ import { parseJson, readJsonFile } from '../json.ts';
 import { MAX_ADAPTER_BYTES, MAX_CONFIG_BYTES } from '../limits.ts';
 import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
 import { layoutOf } from './layouts/layout-of.ts';
-import { checkNames, checkShapes, type AdapterBase, type AdapterSite } from './layouts/tensor-layout.ts';
+import {
+  checkNames,
+  checkShapes,
+  type AdapterBase,
+  type AdapterSite,
+  type TensorLayout,
+} from './layouts/tensor-layout.ts';
 import { openSafetensors, parseSafetensors, type SafetensorsFile } from '../safetensors/safetensors.ts';
 import { writeSafetensors, type NamedTensor } from '../safetensors/safetensors-write.ts';
 
@@ -73,7 +79,22 @@ export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder
     tensors.set(name, { shape, data, storedDtype: dtype });
   }
   refuseAll(directory, valueProblems);
+  refuseAll(directory, dropCopies(layoutOf(config), tensors));
   return { config, tensors };
+}
+
+/** Of tensors that are there twice the copies go. @returns copies that are none: which one would count is left open */
+function dropCopies(layout: TensorLayout, tensors: Map<string, PeftTensor>): Problem[] {
+  const problems: Problem[] = [];
+  for (const [name, { data }] of tensors) {
+    const original = layout.copyOf?.(name);
+    const expected = original === undefined ? undefined : tensors.get(original)?.data;
+    if (original === undefined || !expected) continue;
+    tensors.delete(name);
+    if (data.length === expected.length && data.every((value, i) => value === expected[i])) continue;
+    problems.push({ where: name, message: `tensor ${name} is not the same as ${original}, which all modules share` });
+  }
+  return problems;
 }
 
 /** Its index, or -1. A plain loop: an adapter has a million values, and every load looks at each of them. */

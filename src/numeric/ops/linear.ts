@@ -19,7 +19,7 @@ export function frozenLinear(g: Graph, x: Tensor, weight: FrozenMatrix, bias?: T
 
 /**
  * y_TO += scale · (x_TI · Aᵀ_RI) · Bᵀ_OR, in place on y (Hu et al., 2021). A and B may be trainable. Costs R·(I+O) multiplications a
- * row; when training it keeps x and x·Aᵀ.
+ * row; when training it keeps x·Aᵀ, and x where A is trained.
  */
 export function addLowRankDelta(g: Graph, y: Tensor, x: Tensor, a_RI: Tensor, b_OR: Tensor, scale: number): void {
   const [T, I] = x.shape as [number, number];
@@ -30,7 +30,9 @@ export function addLowRankDelta(g: Graph, y: Tensor, x: Tensor, a_RI: Tensor, b_
   const u = g.empty([T, R]);
   kernels.gemm(u.data, x.data, a_RI.data, { M: T, N: R, K: I, transposeB: true });
   kernels.gemm(y.data, u.data, b_OR.data, { M: T, N: O, K: R, transposeB: true, alpha: scale, accumulate: true });
-  g.record(y, [y, x, a_RI, b_OR], [x, u, a_RI, b_OR], (dy) => {
+  // x is needed for A's gradient alone: with a frozen A nothing as wide as the model is kept.
+  const saved = g.needsGradient(a_RI) ? [x, u, a_RI, b_OR] : [u, a_RI, b_OR];
+  g.record(y, [y, x, a_RI, b_OR], saved, (dy) => {
     if (g.needsGradient(b_OR)) {
       const db = g.gradient(b_OR);
       const shape = { M: O, N: R, K: T, transposeA: true, alpha: scale, accumulate: db.accumulate };
@@ -47,5 +49,19 @@ export function addLowRankDelta(g: Graph, y: Tensor, x: Tensor, a_RI: Tensor, b_
       const dx = g.gradient(x);
       kernels.gemm(dx.tensor.data, u.data, a_RI.data, { M: T, N: I, K: R, accumulate: dx.accumulate });
     }
+  });
+}
+
+/**
+ * Collects the gradient that the weights of y_TO = x_TI · Wᵀ would have, for a parameter w_OI that stands for them and whose values nobody reads.
+ * y stays as it is.
+ */
+export function observeGradient(g: Graph, y: Tensor, x: Tensor, w_OI: Tensor): void {
+  const [T, I] = x.shape as [number, number];
+  const O = y.shape[1];
+  assert(w_OI.shape[0] === O && w_OI.shape[1] === I, 'the parameter has the shape of the weights');
+  g.record(y, [y, x, w_OI], [x], (dy) => {
+    const { tensor, accumulate } = g.gradient(w_OI);
+    g.kernels.gemm(tensor.data, dy.data, x.data, { M: O, N: I, K: T, transposeA: true, accumulate });
   });
 }

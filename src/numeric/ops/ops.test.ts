@@ -10,13 +10,20 @@ import { referenceKernels } from '../reference/index.ts';
 import { Tape, type Parameter } from '../tape.ts';
 import { tensor, type Tensor } from '../tensor.ts';
 import { activate } from './activations.ts';
+import { blockProducts } from './block-products.ts';
 import { multiplyBlocks } from './blocks.ts';
 import { addColumns, multiplyColumns, scaleAround } from './columns.ts';
 import { addInPlace, swiglu } from './elementwise.ts';
+import { inverseFourier } from './fourier.ts';
+import { observeGradient } from './linear.ts';
 import { logitsLosses } from './logits-loss.ts';
 import { addDenseDelta, denseLinear, kronecker, matmul, multiply } from './matrix.ts';
 import { rmsNorm } from './norm.ts';
+import { rearrange, transpose } from './rearrange.ts';
+import { reflectionFactors, unitRows } from './reflections.ts';
+import { scaledBases } from './scaled-bases.ts';
 import { addRows, gatherColumns, joinColumns, replaceColumns, replaceRows, sliceColumns } from './slices.ts';
+import { mixTopVectors } from './vector-bank.ts';
 
 type Operation = (g: Graph, inputs: readonly Tensor[]) => Tensor;
 
@@ -25,6 +32,9 @@ const copyOf = (g: Graph, x: Tensor): Tensor => multiplyColumns(g, x, ones(x.sha
 const ones = (length: number): Tensor => tensor([length], new Float64Array(length).fill(1));
 
 const BIAS = tensor([4], normalArray(4, 'a bias'));
+const BASIS = tensor([2, 4], normalArray(8, 'a basis'));
+const WEIGHT = normalArray(36, 'a weight');
+const FREQUENCIES = { rows: Int32Array.of(0, 3, 1), columns: Int32Array.of(2, 0, 5), O: 4, I: 6 };
 
 const CASES: Readonly<Record<string, readonly [shapes: readonly (readonly number[])[], operation: Operation]>> = {
   multiplyColumns: [
@@ -154,6 +164,30 @@ const CASES: Readonly<Record<string, readonly [shapes: readonly (readonly number
       return y;
     },
   ],
+  'rearrange with a number twice and one never': [
+    [[2, 3]],
+    (g, [x]) => rearrange(g, x, Int32Array.of(5, 1, 1, 0), [4, 1]),
+  ],
+  transpose: [[[2, 3]], (g, [x]) => transpose(g, x)],
+  // Its way back reads its output, which must not be changed in place.
+  unitRows: [[[5, 3]], (g, [u]) => copyOf(g, unitRows(g, u))],
+  reflectionFactors: [[[3, 5]], (g, [a]) => reflectionFactors(g, a)],
+  mixTopVectors: [
+    [
+      [2, 3, 5],
+      [5, 4],
+    ],
+    (g, [logits, bank]) => mixTopVectors(g, logits, bank, 2),
+  ],
+  inverseFourier: [[[3]], (g, [spectrum]) => inverseFourier(g, spectrum, FREQUENCIES, 7)],
+  scaledBases: [
+    [
+      [2, 3],
+      [3, 4],
+    ],
+    (g, [lambda, gamma]) => scaledBases(g, BASIS, lambda, gamma),
+  ],
+  blockProducts: [[[3, 2, 2]], (g, [blocks]) => blockProducts(g, WEIGHT, blocks, 6)],
 };
 
 /** A loss whose gradient with respect to the operation's output is known, twice over: the second reader accumulates. */
@@ -228,4 +262,21 @@ test('swiglu goes back to one side when the other needs no gradient', () => {
     return parameters[0].gradient;
   };
   assert.deepEqual(gradientOf([gate]).data, gradientOf([gate, up]).data);
+});
+
+test('an observed gradient is the one that the weights of the layer have', () => {
+  const [x, w] = [tensor([3, 4], normalArray(12, 'x')), tensor([5, 4], normalArray(20, 'w'))];
+  const gradientOf = (operation: (g: Graph, parameter: Tensor) => Tensor): Tensor => {
+    const gradient = tensor([5, 4], new Float64Array(20));
+    const tape = new Tape(referenceKernels(), new BufferPool('f64'), [{ name: 'w', value: w, gradient }]);
+    tape.backward(lossOf(tape, (g) => operation(g, w), []));
+    return gradient;
+  };
+  const own = gradientOf((g, parameter) => denseLinear(g, x, parameter));
+  const observed = gradientOf((g, parameter) => {
+    const y = denseLinear(g, x, tensor(w.shape, w.data.slice()));
+    observeGradient(g, y, x, parameter);
+    return y;
+  });
+  assertClose(observed.data, own.data, 'f64');
 });

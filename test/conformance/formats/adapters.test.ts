@@ -164,7 +164,7 @@ test('a config with a wrong field is refused, naming file, field and value', (t)
   bad({ trainable_token_indices: { lm_head: [1] } }, 'trainable_token_indices', 'embed_tokens only');
   bad({ lora_alfa: 16 }, 'lora_alfa', 'not a field');
   bad({ peft_type: 'LOLA' }, 'peft_type', 'LOLA', 'unknown');
-  bad({ peft_type: 'BOFT' }, 'peft_type', 'BOFT', 'not supported yet');
+  bad({ peft_type: 'XLORA' }, 'peft_type', 'XLORA', 'not supported yet');
   bad({ peft_type: undefined }, 'peft_type is missing');
   bad({ peft_type: '__proto__' }, 'peft_type', '__proto__');
   const error = refused(folderOf(t, { ...sound, r: 0, lora_alpha: 'x' }, tensors), 'r must', 'lora_alpha must');
@@ -182,9 +182,8 @@ test('what changes the maths and is not supported is refused by name, at its def
   const fields: Record<string, [off: unknown, on: unknown]> = {
     fan_in_fan_out: [false, true],
     use_qalora: [false, true],
-    ensure_weight_tying: [false, true],
     use_bdlora: [null, {}],
-    modules_to_save: [null, ['lm_head']],
+    modules_to_save: [null, ['q_proj']],
     layer_replication: [null, [[0, 2]]],
     target_parameters: [null, ['mlp.experts']],
     alora_invocation_tokens: [null, [1, 2]],

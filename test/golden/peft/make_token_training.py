@@ -40,6 +40,11 @@ ADAPTERS = {
     "lora-tokens": "tiny-qwen2",
     "ln": "tiny-llama",
     "ln-some": "tiny-qwen2",
+    "lora-saved": "tiny-llama",
+    "lora-saved-tied": "tiny-qwen2",
+    "lora-embedding": "tiny-llama",
+    "lora-embedding-tied": "tiny-qwen2",
+    "lora-saved-both": "tiny-qwen2",
 }
 
 # Case: base, config, what it is there for.
@@ -69,7 +74,7 @@ ENCODERS: dict[str, tuple[str, PeftConfig, str]] = {
 
 def saved_name(name: str) -> str:
     """The name under which PEFT saves a parameter; an encoder's, which it does not save, without the adapter's name."""
-    name = name.replace(".default", "").replace("prompt_encoder.embedding.weight", "prompt_embeddings")
+    name = name.replace(".modules_to_save", "").replace(".default", "").replace("prompt_encoder.embedding.weight", "prompt_embeddings")
     return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
 
 

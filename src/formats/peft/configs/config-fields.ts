@@ -58,7 +58,7 @@ export const layerFields = {
 };
 
 /** A per-module value by a regular expression. Null is PEFT's older way to say none. */
-const pattern = (value: z.ZodNumber | z.ZodInt) =>
+export const numberPattern = (value: z.ZodNumber | z.ZodInt) =>
   z
     .record(z.string(), value, { error: 'must be an object of numbers' })
     .refine((entries) => Object.keys(entries).length <= MAX_PATTERN_ENTRIES, {
@@ -68,7 +68,7 @@ const pattern = (value: z.ZodNumber | z.ZodInt) =>
     .default({})
     .transform((entries): Readonly<Record<string, number>> => entries ?? {});
 
-export const patternFields = { rank_pattern: pattern(rank), alpha_pattern: pattern(finite) };
+export const patternFields = { rank_pattern: numberPattern(rank), alpha_pattern: numberPattern(finite) };
 
 /** Settings of an initialisation that leaves ordinary weights behind: of no effect once these are there. */
 export const spent = z.record(z.string(), z.unknown(), { error: 'must be an object or null' }).nullable().default(null);
@@ -79,6 +79,20 @@ export const noModulesToSave = z
   .nullable()
   .default(null)
   .transform(() => null);
+
+const SAVED = ['lm_head', 'embed_tokens', 'model.embed_tokens', 'norm', 'model.norm'];
+const SAVED_NAMES = [...SAVED, 'input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm'] as readonly string[];
+const SAVED_ERROR = { error: `is not supported yet for other modules than ${SAVED_NAMES.join(', ')}` };
+
+/** Modules of the base that an adapter has whole, trained copies of. An empty list is PEFT's null. */
+export const modulesToSave = z
+  .array(
+    z.string(SAVED_ERROR).refine((name) => SAVED_NAMES.includes(name), SAVED_ERROR),
+    SAVED_ERROR,
+  )
+  .nullable()
+  .default(null)
+  .transform((names) => (names === null || names.length === 0 ? null : names));
 
 /** Trained biases of the base's layers. @param own PEFT's name for those of adapted layers only */
 export const noBias = (own: string) =>
@@ -197,8 +211,9 @@ const SETS = [
   'layers_to_transform',
   'layers_pattern',
   'feedforward_modules',
+  'modules_to_save',
 ] as readonly string[];
-const ORDERED = ['rank_pattern', 'alpha_pattern'] as readonly string[];
+const ORDERED = ['rank_pattern', 'alpha_pattern', 'n_frequency_pattern'] as readonly string[];
 
 /** The given fields of a config in a form in which equal meanings are equal JSON. */
 export function decidingFields<Config extends object>(

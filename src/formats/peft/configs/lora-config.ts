@@ -9,7 +9,7 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
+  modulesToSave,
   none,
   off,
   parseFields,
@@ -29,8 +29,8 @@ const plainInit = z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal',
       : 'must be true, false, gaussian, eva, orthogonal or mica',
 });
 
-const loraSchema = z.strictObject({
-  peft_type: z.literal('LORA'),
+/** The fields of LoRA's config but its type: AdaLoRA has them too. */
+export const loraFields = {
   ...commonFields,
   r: rank.default(8),
   lora_alpha: finite.default(8),
@@ -47,8 +47,8 @@ const loraSchema = z.strictObject({
   lora_bias: flag.default(false),
   use_qalora: off('QA-LoRA'),
   use_bdlora: none('BD-LoRA'),
-  ensure_weight_tying: off('tied trainable modules'),
-  modules_to_save: noModulesToSave,
+  ensure_weight_tying: flag.default(false),
+  modules_to_save: modulesToSave,
   layer_replication: none('repeated layers'),
   target_parameters: none('parameters instead of modules'),
   trainable_token_indices: tokenIndices,
@@ -68,7 +68,9 @@ const loraSchema = z.strictObject({
     .transform(() => ({})),
   megatron_core: text.default('megatron.core'),
   qalora_group_size: z.int({ error: 'must be a whole number' }).default(16),
-});
+};
+
+const loraSchema = z.strictObject({ peft_type: z.literal('LORA'), ...loraFields });
 
 /** PEFT's LoRA config with every field; names are PEFT's, since they are the file's. `use_dora` makes it DoRA's. */
 export type LoraConfig = Readonly<z.output<typeof loraSchema>>;
@@ -114,6 +116,8 @@ export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknow
       'rank_pattern',
       'alpha_pattern',
     ]),
+    ...(config.ensure_weight_tying && { ensure_weight_tying: true }),
+    ...(config.modules_to_save !== null && decidingFields(config, ['modules_to_save'])),
     ...(use_dora && { use_dora }),
     ...(lora_bias && { lora_bias }),
     ...(trainable_token_indices !== null && { trainable_token_indices }),

@@ -1,6 +1,9 @@
 import type { PeftConfig } from '../peft-config.ts';
+import { adaloraLayout } from './adalora-layout.ts';
+import { boftLayout, fourierftLayout, hraLayout, missLayout } from './delta-layouts.ts';
 import { loraLayout } from './lora-layout.ts';
 import { ia3Layout, lnTuningLayout, lohaLayout, lokrLayout, oftLayout, veraLayout } from './module-layouts.ts';
+import { randloraLayout, vbloraLayout } from './shared-layouts.ts';
 import { prefixLayout, promptLayout } from './prompt-layout.ts';
 import type { TensorLayout } from './tensor-layout.ts';
 import { tokenLayout } from './token-layout.ts';
@@ -20,6 +23,20 @@ export function layoutOf(config: PeftConfig): TensorLayout {
       return lokrLayout(config);
     case 'OFT':
       return oftLayout(config);
+    case 'ADALORA':
+      return adaloraLayout(config);
+    case 'BOFT':
+      return boftLayout(config);
+    case 'HRA':
+      return hraLayout(config);
+    case 'MISS':
+      return missLayout(config);
+    case 'FOURIERFT':
+      return fourierftLayout(config);
+    case 'RANDLORA':
+      return randloraLayout(config);
+    case 'VBLORA':
+      return vbloraLayout(config);
     case 'PROMPT_TUNING':
     case 'P_TUNING':
       return promptLayout(config);

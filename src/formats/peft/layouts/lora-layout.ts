@@ -8,10 +8,12 @@ import {
   moduleByName,
   shapeText as text,
   tensorName,
+  type AdapterSite,
   type ExpectedTensor,
   type Shapes,
   type TensorLayout,
 } from './tensor-layout.ts';
+import { expectedSaved, savedModuleOf, savedNames } from './saved-modules.ts';
 import { expectedTokenRows, tokenMisfits } from './token-layout.ts';
 
 /** Tensors of other methods and settings, by their last parts: named in the error. */
@@ -19,7 +21,6 @@ const UNSUPPORTED: readonly (readonly [end: RegExp, what: string])[] = [
   [/\.lora_magnitude_vector(?:\.weight)?$/, 'is DoRA’s, but adapter_config.json has use_dora false'],
   [/\.lora_[AB]\.bias$/, 'is a bias on lora_B, but adapter_config.json has lora_bias false'],
   [/\.trainable_tokens_delta$/, 'is of trained tokens, but adapter_config.json has no trainable_token_indices'],
-  [/\.lora_embedding_[AB]$/, 'is not supported yet (LoRA on an embedding)'],
   [/\.lora_E$|\.lora_[AB]$/, 'is not supported yet (AdaLoRA, or a layer that is not linear)'],
   [/\.experts\..*lora_[AB]\.weight$/, 'is not supported yet (LoRA on experts)'],
 ];
@@ -47,15 +48,20 @@ export function loraLayout(config: LoraConfig): TensorLayout {
     ...(use_dora ? ['lora_magnitude_vector'] : []),
   ];
   const rankOf = rankMatcher(config);
+  const everySaved = savedNames(config, { config: { tieEmbeddings: true } });
   return {
     moduleOf(name) {
       if (numTokens > 0 && name === LORA_TOKEN_ROWS) return EMBEDDING_PATH;
-      return name.includes('.experts.') ? undefined : moduleByName(name, suffixes);
+      if (name.includes('.experts.')) return undefined;
+      const ofEmbedding = moduleByName(name, EMBEDDING_SUFFIXES);
+      if (ofEmbedding === EMBEDDING_PATH) return ofEmbedding;
+      return savedModuleOf(name, everySaved) ?? moduleByName(name, suffixes);
     },
 
     expected(targets, base) {
       const ofModules = targets.flatMap((site): ExpectedTensor[] => {
         const [keys, rank, whose] = [loraKeys(site.path), rankOf(site.path), describeSite(site)];
+        if (site.path === EMBEDDING_PATH) return expectedOfEmbedding(site, rank);
         return [
           { name: keys.A, shape: [rank, site.in], whose },
           { name: keys.B, shape: [site.out, rank], whose },
@@ -63,7 +69,11 @@ export function loraLayout(config: LoraConfig): TensorLayout {
           ...(use_dora ? [{ name: magnitudeKey(site.path), shape: [site.out], whose }] : []),
         ];
       });
-      return numTokens > 0 ? [...ofModules, expectedTokenRows(LORA_TOKEN_ROWS, numTokens, base)] : ofModules;
+      return [
+        ...ofModules,
+        ...(numTokens > 0 ? [expectedTokenRows(LORA_TOKEN_ROWS, numTokens, base)] : []),
+        ...expectedSaved(savedNames(config, base), base),
+      ];
     },
 
     problems: (tensors) => checkRanks(tensors, rankOf),
@@ -75,6 +85,18 @@ export function loraLayout(config: LoraConfig): TensorLayout {
       return what ?? 'belongs to no adapted module: expected names like …q_proj.lora_A.weight';
     },
   };
+}
+
+const EMBEDDING_SUFFIXES = ['lora_embedding_A', 'lora_embedding_B', 'base_layer.weight'];
+
+/** The update of the embedding W[V, D], A[r, V] and B[D, r], and the embedding as it was, which PEFT may save beside it. */
+function expectedOfEmbedding({ path, in: V, out: D }: AdapterSite, rank: number): ExpectedTensor[] {
+  const whose = `${path}, which has ${V} tokens of ${D} numbers`;
+  return [
+    { name: tensorName(path, 'lora_embedding_A'), shape: [rank, V], whose },
+    { name: tensorName(path, 'lora_embedding_B'), shape: [D, rank], whose },
+    { name: tensorName(path, 'base_layer.weight'), shape: [V, D], whose, isOptional: true },
+  ];
 }
 
 /** Each module's rank: rank_pattern's, or r. @throws CONFIG_INVALID when a key of rank_pattern is not a regular expression */

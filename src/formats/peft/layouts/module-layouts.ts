@@ -14,10 +14,10 @@ import {
   type TensorLayout,
 } from './tensor-layout.ts';
 
-type ModuleShapes = Readonly<Record<string, readonly number[]>>;
+export type ModuleShapes = Readonly<Record<string, readonly number[]>>;
 
 /** Tensors by the last part of their names; `shapesOf` gives those of one module. */
-function perModule(suffixes: readonly string[], shapesOf: (site: AdapterSite) => ModuleShapes): TensorLayout {
+export function perModule(suffixes: readonly string[], shapesOf: (site: AdapterSite) => ModuleShapes): TensorLayout {
   return {
     moduleOf: (name) => moduleByName(name, suffixes),
     expected: (targets) =>

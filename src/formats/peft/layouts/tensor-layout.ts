@@ -41,6 +41,8 @@ export interface TensorLayout {
   moduleOf(name: string): string | undefined;
   /** Every tensor of an adapter of these modules on this base. */
   expected(targets: readonly AdapterSite[], base: AdapterBase): ExpectedTensor[];
+  /** The name of the tensor that this one is a copy of, where a folder holds both; a reader gets the one. */
+  copyOf?(name: string): string | undefined;
   /** What of names and shapes is wrong whatever the base is, beyond names that are none of the method's. */
   problems?(tensors: Shapes): Problem[];
   /** What an unexpected name may come from. */

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import {
+  commonFields,
+  decidingFields,
+  dropoutShare,
+  finite,
+  flag,
+  layerConflicts,
+  layerFields,
+  noBias,
+  noModulesToSave,
+  off,
+  parseFields,
+  rank,
+  targetModules,
+} from './config-fields.ts';
+
+const schema = z.strictObject({
+  peft_type: z.literal('RANDLORA'),
+  ...commonFields,
+  r: rank.default(32),
+  target_modules: targetModules,
+  projection_prng_key: z.int({ error: 'must be a whole number' }).default(0),
+  save_projection: z
+    .literal(true, {
+      error:
+        'is not supported yet (randlora_A and randlora_B would have to be drawn as PyTorch draws them): save with save_projection true',
+    })
+    .default(true),
+  sparse: flag.default(false),
+  very_sparse: flag.default(false),
+  randlora_dropout: dropoutShare,
+  fan_in_fan_out: off('weights of Conv1D layers are stored transposed'),
+  randlora_alpha: finite.default(640),
+  bias: noBias('randlora_only'),
+  modules_to_save: noModulesToSave,
+  init_weights: flag.default(true),
+  ...layerFields,
+});
+
+/** PEFT's RandLoraConfig. */
+export type RandloraConfig = Readonly<z.output<typeof schema>>;
+
+/** @throws ADAPTER_INVALID with one problem for each field that is wrong */
+export function parseRandloraConfig(json: Record<string, unknown>, where: string): RandloraConfig {
+  return parseFields(schema, json, { where, method: 'RandLoRA' }, layerConflicts);
+}
+
+/** The fields that decide what is served. */
+export function randloraIdentity(config: RandloraConfig): Readonly<Record<string, unknown>> {
+  return decidingFields(config, [
+    'peft_type',
+    'r',
+    'randlora_alpha',
+    'target_modules',
+    'layers_to_transform',
+    'layers_pattern',
+  ]);
+}
