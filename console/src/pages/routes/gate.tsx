@@ -167,8 +167,6 @@ function FileField({ value, onFile }: FileFieldProps) {
         }))}
         value={value}
         onChange={onFile}
-        searchable
-        data-autofocus
       />
       <FileButton resetRef={reset} onChange={(file) => file && upload.mutate(file)} accept=".jsonl,.json">
         {(props) => (
