@@ -275,6 +275,7 @@ async function choose({ page }: ConsoleTab, field: string, option: string): Prom
 
 test('a canary counts both sides as they answer, a shadow reports, and both stop', async () => {
   const { registry, delivery } = server.platform;
+  delivery.gates.remove('acme', 'parity');
   registry.promote('acme', 'acme/parity@1');
   const client = clientOf(admin);
   const ask = async (user: string): Promise<string> => {
