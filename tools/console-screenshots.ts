@@ -52,11 +52,28 @@ server.platform.tenants.setLimits(TENANT, {
   tokensPerMinute: 60_000,
   maxAdapters: 50,
 });
+await deliver();
 await makeTraffic();
 await takePictures();
 
 function clientOf(tenant: string): OpenAI {
   return new OpenAI({ baseURL: `${server.url}/v1`, apiKey: server.keyOf(tenant), maxRetries: 0 });
+}
+
+/** A gate that version 1 does not pass, and version 1 beside version 2 all the same: pictures of all three. */
+async function deliver(): Promise<void> {
+  const post = async (part: string, body: object): Promise<void> => {
+    const headers = { Authorization: `Bearer ${admin}` };
+    const path = `/api/routes/spam/${part}`;
+    const response = await fetch(server.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
+  };
+  const { data } = await clientOf(TENANT).files.list();
+  const file = data.find(({ filename }) => filename === 'spam-held-out.jsonl')?.id;
+  await post('gate', { file, metric: 'loss', threshold: 0.001, tolerance: 0.02 });
+  const rules = { min_requests: 500, max_score_drop: 0.1, max_latency_factor: 2 };
+  await post('canary', { version: 1, share: 0.2, steps: [0.5, 1], promote: true, gate: false, ...rules });
+  await post('shadow', { version: 1, share: 0.5 });
 }
 
 /** Trains as any client would. @returns the job */
@@ -151,6 +168,16 @@ async function takePictures(): Promise<void> {
   await take('adapters', '/adapters');
   await take('adapter', `/adapters/${TENANT}/spam@2`);
   await take('routes', '/routes');
+  await take('routes-delivery', '/routes', toDelivery);
+  await take('routes-refused', '/routes', async (tab) => {
+    await tab.page.getByRole('button', { name: 'Promote' }).last().click();
+    await tab.page.getByRole('combobox', { name: 'Version' }).click();
+    await tab.page.getByRole('option', { name: '1' }).click();
+    await tab.page.getByRole('button', { name: 'Promote it' }).click();
+    await tab.page.getByRole('alert').waitFor({ timeout: 300_000 });
+    // The browser notes the refusal.
+    tab.complaints.length = 0;
+  });
   await take('train-data', '/train');
   await take('train-problems', '/train', (tab) =>
     choose(tab, '{"messages": [\n{"messages": [{"role": "bot", "content": "x"}]}\n'),
@@ -165,12 +192,22 @@ async function takePictures(): Promise<void> {
   await take('playground-dark', '/playground', ask, dark);
   await take('tenants', '/tenants', undefined, operator);
   await take('tenant', `/tenants/${TENANT}`, undefined, operator);
+  await take(
+    'tenant-erase',
+    '/tenants/helpdesk',
+    async ({ page }) => {
+      await page.getByRole('button', { name: 'What would go' }).click();
+      await page.getByLabel('Type helpdesk to erase it').scrollIntoViewIfNeeded();
+    },
+    operator,
+  );
   await take('keys', '/keys');
   await take('usage', '/usage', undefined, operator);
   await take('jobs', '/jobs');
   await take('audit', '/audit', undefined, operator);
   await take('overview-phone', '/', undefined, phone);
   await take('routes-phone', '/routes', undefined, { ...phone, ...dark });
+  await take('routes-delivery-phone', '/routes', toDelivery, { ...phone, ...dark });
   await take('playground-phone', '/playground', ask, phone);
   // The last, because it takes the machine.
   const running = await train(spam, TENANT, 'spam', 64, 2, false);
@@ -182,6 +219,14 @@ function lines(task: DemoTask): string {
     .slice(0, 64)
     .map((one) => `${JSON.stringify(one)}\n`)
     .join('');
+}
+
+/** The card of the task that has a gate, a canary and a shadow, from its gate on. */
+async function toDelivery({ page }: ConsoleTab): Promise<void> {
+  await page
+    .getByRole('button', { name: 'Change the gate' })
+    .evaluate((button) => button.scrollIntoView({ block: 'start' }));
+  await page.mouse.wheel(0, -80);
 }
 
 async function choose({ page }: ConsoleTab, text: string): Promise<void> {

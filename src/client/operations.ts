@@ -10,124 +10,6 @@ export type AdapterWithHistory = Adapter & {
     changed_at: number;
   }[];
 };
-export type Gate = {
-  object: 'gate';
-  /**
-   * As espalier evaluate knows it: accuracy, loss…
-   */
-  metric: string;
-  /**
-   * The score is at least this; a loss at most.
-   */
-  threshold: number | null;
-  /**
-   * It is no more than so much worse than that of the version that answers.
-   */
-  tolerance: number | null;
-  max_tokens: number;
-  /**
-   * Digest of the examples: a copy that belongs to the gate.
-   */
-  data: string;
-  filename: string;
-  /**
-   * Seconds since 1970.
-   */
-  changed_at: number;
-} | null;
-/**
- * The one that is on.
- *
- */
-export type Canary = {
-  object: 'canary';
-  version: number;
-  status: 'running' | 'passed' | 'promoting' | 'promoted' | 'rolled-back' | 'stopped';
-  /**
-   * Why it ended.
-   */
-  reason: string | null;
-  /**
-   * Of the sessions, now; 0 when it has ended.
-   */
-  share: number;
-  step: number;
-  shares: number[];
-  promote: boolean;
-  /**
-   * Of the canary in each step, at least.
-   */
-  min_requests: number;
-  /**
-   * That a step takes at least.
-   */
-  min_seconds: number;
-  /**
-   * Above the error rate of the others.
-   */
-  max_error_increase: number;
-  /**
-   * null: not looked at, as below.
-   */
-  max_error_rate: number | null;
-  /**
-   * The mean of its scores; see /api/feedback.
-   */
-  min_score: number | null;
-  /**
-   * Below the mean of the others’ scores.
-   */
-  max_score_drop: number | null;
-  /**
-   * Times the others’ (geometric means of seconds).
-   */
-  max_latency_factor: number | null;
-  /**
-   * Seconds since 1970.
-   */
-  started_at: number;
-  /**
-   * Seconds since 1970.
-   */
-  ended_at: number | null;
-  canary: {
-    requests: number;
-    errors: number;
-    /**
-     * Geometric.
-     */
-    mean_seconds: number | null;
-    scores: number;
-    mean_score: number | null;
-  };
-  stable: {
-    requests: number;
-    errors: number;
-    /**
-     * Geometric.
-     */
-    mean_seconds: number | null;
-    scores: number;
-    mean_score: number | null;
-  };
-} | null;
-export type Shadow = {
-  object: 'shadow';
-  version: number;
-  share: number;
-  /**
-   * Seconds since 1970.
-   */
-  started_at: number;
-  /**
-   * Seconds since 1970.
-   */
-  ended_at: number | null;
-  /**
-   * Requests for which there was no quiet moment.
-   */
-  skipped: number;
-} | null;
 export type TenantWithUsage = Tenant & {
   usage: {
     requests_in_flight: number;
@@ -2140,9 +2022,126 @@ export interface TaskRoute {
     weight: number;
     model: string | null;
   }[];
-  gate: Gate;
-  canary: Canary;
-  shadow: Shadow;
+  gate: Gate | null;
+  /**
+   * The one that is on.
+   */
+  canary: Canary | null;
+  shadow: Shadow | null;
+}
+export interface Gate {
+  object: 'gate';
+  /**
+   * As espalier evaluate knows it: accuracy, loss…
+   */
+  metric: string;
+  /**
+   * The score is at least this; a loss at most.
+   */
+  threshold: number | null;
+  /**
+   * It is no more than so much worse than that of the version that answers.
+   */
+  tolerance: number | null;
+  max_tokens: number;
+  /**
+   * Digest of the examples: a copy that belongs to the gate.
+   */
+  data: string;
+  filename: string;
+  /**
+   * Seconds since 1970.
+   */
+  changed_at: number;
+}
+export interface Canary {
+  object: 'canary';
+  version: number;
+  status: 'running' | 'passed' | 'promoting' | 'promoted' | 'rolled-back' | 'stopped';
+  /**
+   * Why it ended.
+   */
+  reason: string | null;
+  /**
+   * Of the sessions, now; 0 when it has ended.
+   */
+  share: number;
+  step: number;
+  shares: number[];
+  promote: boolean;
+  /**
+   * Of the canary in each step, at least.
+   */
+  min_requests: number;
+  /**
+   * That a step takes at least.
+   */
+  min_seconds: number;
+  /**
+   * Above the error rate of the others.
+   */
+  max_error_increase: number;
+  /**
+   * null: not looked at, as below.
+   */
+  max_error_rate: number | null;
+  /**
+   * The mean of its scores; see /api/feedback.
+   */
+  min_score: number | null;
+  /**
+   * Below the mean of the others’ scores.
+   */
+  max_score_drop: number | null;
+  /**
+   * Times the others’ (geometric means of seconds).
+   */
+  max_latency_factor: number | null;
+  /**
+   * Seconds since 1970.
+   */
+  started_at: number;
+  /**
+   * Seconds since 1970.
+   */
+  ended_at: number | null;
+  canary: {
+    requests: number;
+    errors: number;
+    /**
+     * Geometric.
+     */
+    mean_seconds: number | null;
+    scores: number;
+    mean_score: number | null;
+  };
+  stable: {
+    requests: number;
+    errors: number;
+    /**
+     * Geometric.
+     */
+    mean_seconds: number | null;
+    scores: number;
+    mean_score: number | null;
+  };
+}
+export interface Shadow {
+  object: 'shadow';
+  version: number;
+  share: number;
+  /**
+   * Seconds since 1970.
+   */
+  started_at: number;
+  /**
+   * Seconds since 1970.
+   */
+  ended_at: number | null;
+  /**
+   * Requests for which there was no quiet moment.
+   */
+  skipped: number;
 }
 export interface TaskRouteRequest {
   /**

@@ -1,9 +1,9 @@
 /** The console in Chromium: every page for those who may see it, on both sizes and in both themes; what is offered to whom; keys and keyboard. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import OpenAI, { toFile } from 'openai';
 import type { Browser } from 'playwright-core';
-import { ConsoleTab, launchBrowser, type ConsoleOptions, type Size, type Theme } from '../support/console-browser.ts';
+import { ConsoleTab, launchBrowser, SIZES, type ConsoleOptions, type Theme } from '../support/console-browser.ts';
 import { startConsoleServer, type ConsoleServer } from '../support/console-server.ts';
 import { chatLines } from '../support/tuning-data.ts';
 
@@ -14,7 +14,7 @@ let admin: string;
 
 before(async () => {
   [server, browser] = await Promise.all([
-    startConsoleServer({ tenants: ['acme', 'globex'], hasRealBase: false }),
+    startConsoleServer({ tenants: ['acme', 'globex', 'hooli'], hasRealBase: false }),
     launchBrowser(),
   ]);
   admin = server.keyOf('acme');
@@ -71,28 +71,33 @@ const pages = (): readonly (readonly [path: string, heading: string | RegExp, wh
   ['/nothing-here', 'No such page', 'admin'],
 ];
 
-for (const [size, theme] of [
-  ['desktop', 'light'],
-  ['desktop', 'dark'],
-  ['phone', 'light'],
-  ['phone', 'dark'],
-] as const satisfies readonly (readonly [Size, Theme])[]) {
-  test(`every page on the ${size}, ${theme}: no error, no barrier, nothing off the screen`, async () => {
+/** A page is loaded once on each size; the themes are the same page with another wish of the system. */
+describe('every page: no error, no barrier, nothing off the screen', { concurrency: 2 }, () => {
+  for (const size of ['desktop', 'phone'] as const) {
     for (const who of ['admin', 'operator'] as const) {
-      await using tab = await open({ key: who === 'operator' ? server.operator : admin, size, theme });
-      for (const [path, heading] of pages().filter(([, , whose]) => whose === who)) {
-        await tab.go(path);
-        const where = `${path}, ${size}, ${theme}`;
-        assert.equal(await tab.page.getByRole('heading', { level: 1 }).textContent(), heading, where);
-        assert.equal(await tab.page.getByRole('alert').count(), 0, where);
-        assert.deepEqual(await tab.barriers(), [], where);
-        assert.ok((await tab.overflow()) <= 0, `${where} is wider than the screen`);
-        tab.assertClean(where);
-      }
-      const scheme = await tab.page.locator('html').getAttribute('data-mantine-color-scheme');
-      assert.equal(scheme, theme);
+      test(`${who}, ${size}`, async () => {
+        await using tab = await open({ key: who === 'operator' ? server.operator : admin, size });
+        for (const [path, heading] of pages().filter(([, , whose]) => whose === who)) {
+          await tab.go(path);
+          const where = `${path}, ${size}`;
+          assert.equal(await tab.page.getByRole('heading', { level: 1 }).textContent(), heading, where);
+          assert.equal(await tab.page.getByRole('alert').count(), 0, where);
+          await assertFits(tab, where, size === 'desktop' ? ['light', 'dark'] : []);
+        }
+      });
     }
-  });
+  }
+});
+
+/** As it is: nothing wider than the screen, no complaint, and no barrier in these themes. */
+async function assertFits(tab: ConsoleTab, where: string, themes: readonly Theme[]): Promise<void> {
+  assert.ok((await tab.overflow()) <= 0, `${where} is wider than the screen`);
+  for (const [n, theme] of themes.entries()) {
+    await tab.wish(theme);
+    assert.equal(await tab.page.locator('html').getAttribute('data-mantine-color-scheme'), theme);
+    assert.deepEqual(await tab.barriers(n === 0 ? 'all' : 'colours'), [], `${where}, ${theme}`);
+  }
+  tab.assertClean(where);
 }
 
 test('a key signs in, stays in its tab, and a wrong one is told', async () => {
@@ -196,6 +201,157 @@ test('a split is set by keys alone, and undone; a rollback and a promotion hold 
   await page.getByText('parity is answered by version 2 from the next request on').waitFor();
   assert.equal(latest(), 2);
   tab.assertClean('routes');
+});
+
+test('a gate holds a version back and tells both scores; only an admin passes by it', async () => {
+  const { registry, delivery } = server.platform;
+  const latest = () => registry.resolve('acme', 'acme/parity').version;
+  registry.promote('acme', 'acme/parity@2');
+  await using tab = await open();
+  const { page } = tab;
+  await tab.go('/routes');
+  await page.getByRole('button', { name: 'Set a gate' }).click();
+  await page
+    .locator('input[type=file]')
+    .setInputFiles({ name: 'held-out.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(chatLines(6, 300)) });
+  await page
+    .getByRole('combobox', { name: 'Held-out examples' })
+    .and(page.locator('[value^="held-out.jsonl"]'))
+    .waitFor();
+  await choose(tab, 'Metric', 'loss');
+  await page.getByLabel('Threshold').fill('0.1');
+  await page.getByLabel('Tolerance').fill('0.5');
+  await assertFits(tab, 'the form of a gate', ['dark', 'light']);
+  await page.getByRole('dialog').getByRole('button', { name: 'Set the gate' }).click();
+  await page.getByText('The gate of parity is set').waitFor();
+  const gate = delivery.gates.find('acme', 'parity');
+  assert.deepEqual(
+    [gate?.metric, gate?.threshold, gate?.tolerance, gate?.dataName],
+    ['loss', 0.1, 0.5, 'held-out.jsonl'],
+  );
+
+  await page.getByRole('button', { name: 'Promote' }).click();
+  await choose(tab, 'Version', '1');
+  await page.getByRole('button', { name: 'Promote it' }).click();
+  await page
+    .getByRole('alert')
+    .getByText(/may not be promoted: loss \d.* at most 0\.1 is asked/s)
+    .waitFor();
+  const scores = page.getByRole('region', { name: 'Scores by the gate' }).getByRole('row');
+  await scores.filter({ hasText: /^2, answers now\d/ }).waitFor();
+  await scores.filter({ hasText: /^1\d/ }).waitFor();
+  // The browser itself notes the refusal.
+  assert.ok(tab.complaints.every((text) => text.includes('409')));
+  tab.complaints.length = 0;
+  await assertFits(tab, 'a refused promotion', ['dark', 'light']);
+  assert.equal(latest(), 2);
+
+  await using asWriter = await open({ key: server.keyOf('acme', 'writer') });
+  await asWriter.go('/routes');
+  assert.equal(await asWriter.page.getByRole('button', { name: 'Change the gate' }).count(), 1);
+  assert.equal(await asWriter.page.getByRole('button', { name: 'Remove the gate' }).count(), 0);
+  await asWriter.page.getByRole('button', { name: 'Promote' }).click();
+  await asWriter.page.getByRole('button', { name: 'Promote it' }).waitFor();
+  assert.equal(await asWriter.page.getByRole('switch').count(), 0);
+
+  await page.getByRole('switch', { name: 'Without the gate' }).click();
+  await page.getByRole('button', { name: 'Promote it' }).click();
+  await page.getByText('parity is answered by version 1 from the next request on').waitFor();
+  assert.equal(latest(), 1);
+  const events = page.getByRole('region', { name: 'Events' });
+  await events.getByText('promoted without gate, version 1').waitFor();
+  await events.getByText('promotion refused, version 1').waitFor();
+  await page.getByRole('button', { name: 'Remove the gate' }).click();
+  await page.getByText('None: whatever is promoted answers.').waitFor();
+  assert.equal(delivery.gates.find('acme', 'parity'), undefined);
+  tab.assertClean('gate');
+});
+
+/** Takes an option of a field by its name. */
+async function choose({ page }: ConsoleTab, field: string, option: string): Promise<void> {
+  await page.getByRole('combobox', { name: field, exact: true }).click();
+  await page.getByRole('option', { name: option, exact: true }).click();
+}
+
+test('a canary counts both sides as they answer, a shadow reports, and both stop', async () => {
+  const { registry, delivery } = server.platform;
+  delivery.gates.remove('acme', 'parity');
+  registry.promote('acme', 'acme/parity@1');
+  const client = clientOf(admin);
+  const ask = async (user: string): Promise<string> => {
+    const messages = [{ role: 'user' as const, content: 'hello' }];
+    const body = { model: server.base, metadata: { task: 'parity' }, user, messages, max_tokens: 2 };
+    return (await client.chat.completions.create(body)).model;
+  };
+  await using tab = await open();
+  const { page } = tab;
+  await tab.go('/routes');
+  await page.getByRole('button', { name: 'Start a canary' }).click();
+  await choose(tab, 'Version', '2');
+  await page.getByLabel('Share of the sessions, %').fill('50, 100');
+  await page.getByLabel('Score below the others').fill('0.2');
+  await assertFits(tab, 'the form of a canary', ['dark', 'light']);
+  await page.getByRole('button', { name: 'Start the canary' }).click();
+  await page.getByText('The canary of parity answers from the next request on').waitFor();
+  const settings = delivery.canaries.report('acme', 'parity')?.canary.settings;
+  assert.deepEqual(
+    [settings?.shares, settings?.maxErrorIncrease, settings?.maxScoreDrop, settings?.maxErrorRate],
+    [[0.5, 1], 0.02, 0.2, null],
+  );
+  const answered = [];
+  for (let user = 0; user < 12; user++) answered.push(await ask(`user-${user}`));
+  const byCanary = answered.filter((model) => model === 'acme/parity@2').length;
+  const arms = page.getByRole('region', { name: 'Canary beside the others' });
+  const cell = (row: string) => arms.getByRole('row', { name: row }).getByRole('cell').nth(1);
+  await cell('version 2').getByText(String(byCanary), { exact: true }).waitFor();
+  await cell('the others')
+    .getByText(String(12 - byCanary), { exact: true })
+    .waitFor();
+  await page.getByRole('button', { name: 'Stop the canary' }).click();
+  await page.getByRole('button', { name: 'Start a canary' }).waitFor();
+  assert.equal(delivery.canaries.report('acme', 'parity')?.canary.status, 'stopped');
+
+  await page.getByRole('button', { name: 'Start a shadow' }).click();
+  await choose(tab, 'Version', '2');
+  await page.getByRole('button', { name: 'Start the shadow' }).click();
+  await page.getByText('The shadow of parity is asked from the next request on').waitFor();
+  await ask('somebody');
+  await page.getByText('1 compared, 0 failed').waitFor();
+  await page
+    .getByRole('region', { name: 'Shadow beside what answered' })
+    .getByRole('row', { name: 'version 2' })
+    .waitFor();
+  await page.getByRole('button', { name: 'Stop the shadow' }).click();
+  await page.getByRole('button', { name: 'Start a shadow' }).waitFor();
+  assert.notEqual(delivery.shadows.report('acme', 'parity')?.shadow.endedAt, null);
+  await assertFits(tab, 'routes with a canary and a shadow', ['dark', 'light']);
+  await page.setViewportSize(SIZES.phone);
+  await assertFits(tab, 'the same on a phone', []);
+});
+
+test('the operator sees what an erasure would take, and types the name', async () => {
+  const secret = server.keyOf('hooli');
+  await using tab = await open({ key: server.operator });
+  const { page } = tab;
+  await tab.go('/tenants/hooli');
+  await page.getByRole('button', { name: 'What would go' }).click();
+  await page.getByRole('table', { name: 'What would go' }).getByRole('row', { name: 'Keys 1' }).waitFor();
+  await assertFits(tab, 'a planned erasure', ['dark', 'light']);
+  const erase = page.getByRole('button', { name: 'Erase the tenant' });
+  await page.getByLabel('Type hooli to erase it').fill('hool');
+  assert.ok(await erase.isDisabled());
+  assert.equal(server.platform.keys.authenticate(secret).tenant, 'hooli', 'nothing has gone yet');
+  await page.getByLabel('Type hooli to erase it').fill('hooli');
+  await erase.click();
+  await page.getByRole('heading', { level: 1, name: 'Tenants' }).waitFor();
+  await page.getByRole('link', { name: 'globex' }).waitFor();
+  assert.equal(await page.getByRole('link', { name: 'hooli' }).count(), 0);
+  assert.throws(() => server.platform.keys.authenticate(secret));
+  tab.assertClean('erase');
+
+  await using asAdmin = await open();
+  await asAdmin.go('/tenants/acme');
+  assert.equal(await asAdmin.page.getByRole('button', { name: 'What would go' }).count(), 0);
 });
 
 test('the operator changes limits, and they hold', async () => {

@@ -6,6 +6,8 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Of axe's rules, those that another theme can break. */
+const COLOUR_RULES = ['color-contrast', 'link-in-text-block'];
 /** What is in the page's tab while it is signed in. */
 const STORED = 'espalier.key';
 
@@ -80,6 +82,12 @@ export class ConsoleTab implements AsyncDisposable {
     while ((await busy.count()) > 0) await busy.first().waitFor({ state: 'detached' });
   }
 
+  /** What the system wishes: the console follows it where nothing was chosen. */
+  async wish(theme: Theme): Promise<void> {
+    await this.page.emulateMedia({ colorScheme: theme });
+    await this.page.locator(`html[data-mantine-color-scheme=${theme}]`).waitFor();
+  }
+
   /** Nothing went wrong in the page, and nothing was asked of anybody else. */
   assertClean(where: string): void {
     assert.deepEqual(this.complaints, [], where);
@@ -87,21 +95,25 @@ export class ConsoleTab implements AsyncDisposable {
     assert.ok(!this.page.url().includes('esp_'), 'the key is in no address');
   }
 
-  /** What axe finds that is serious or critical, in words. */
-  async barriers(): Promise<string[]> {
-    await this.page.evaluate(AXE);
-    const found = await this.page.evaluate(async () => {
+  /**
+   * What axe finds that is serious or critical, in words.
+   * @param of only what depends on the theme, where the rest was looked at already
+   */
+  async barriers(of: 'all' | 'colours' = 'all'): Promise<string[]> {
+    if (!(await this.page.evaluate<boolean>('"axe" in globalThis'))) await this.page.evaluate(AXE);
+    const runOnly = of === 'colours' ? COLOUR_RULES : null;
+    const found = await this.page.evaluate(async (rules) => {
       interface Axe {
         run(options: object): Promise<{
           violations: { id: string; impact: string | null; nodes: { html: string; failureSummary?: string }[] }[];
         }>;
       }
       const { axe } = globalThis as unknown as { axe: Axe };
-      const { violations } = await axe.run({ resultTypes: ['violations'] });
+      const { violations } = await axe.run({ resultTypes: ['violations'], ...(rules && { runOnly: rules }) });
       return violations
         .filter(({ impact }) => impact === 'serious' || impact === 'critical')
         .flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary ?? ''}`));
-    });
+    }, runOnly);
     return found;
   }
 

@@ -2,7 +2,16 @@
 import type { z } from '@hono/zod-openapi';
 import type { adapterList, adapterObject, adapterWithHistory } from '../../../src/http/wire/adapters.ts';
 import type { dataCheck } from '../../../src/http/wire/data-check.ts';
-import type { fileObject } from '../../../src/http/wire/files.ts';
+import type {
+  canary,
+  canaryRequest,
+  deliveryEvents,
+  gate,
+  gateRequest,
+  shadow,
+  shadowReport,
+} from '../../../src/http/wire/delivery.ts';
+import type { fileList, fileObject } from '../../../src/http/wire/files.ts';
 import type {
   checkpointList,
   checkpointObject,
@@ -16,7 +25,13 @@ import type { loraAdapterList } from '../../../src/http/wire/lora-adapters.ts';
 import type { modelList } from '../../../src/http/wire/models.ts';
 import type { session } from '../../../src/http/wire/session.ts';
 import type { taskRoute, taskRouteList } from '../../../src/http/wire/task-routes.ts';
-import type { tenant, tenantChange, tenantList, tenantWithUsage } from '../../../src/http/wire/tenants.ts';
+import type {
+  erasedTenant,
+  tenant,
+  tenantChange,
+  tenantList,
+  tenantWithUsage,
+} from '../../../src/http/wire/tenants.ts';
 import type { traffic } from '../../../src/http/wire/traffic.ts';
 
 export type Session = z.output<typeof session>;
@@ -27,12 +42,21 @@ export type AdapterWithHistory = z.output<typeof adapterWithHistory>;
 export type Residences = z.output<typeof loraAdapterList>;
 export type TaskRoute = z.output<typeof taskRoute>;
 export type TaskRouteList = z.output<typeof taskRouteList>;
+export type Gate = z.output<typeof gate>;
+export type GateRequest = z.input<typeof gateRequest>;
+export type Canary = z.output<typeof canary>;
+export type CanaryRequest = z.input<typeof canaryRequest>;
+export type Shadow = z.output<typeof shadow>;
+export type ShadowReport = z.output<typeof shadowReport>;
+export type DeliveryEvents = z.output<typeof deliveryEvents>;
 export type Tenant = z.output<typeof tenant>;
 export type TenantList = z.output<typeof tenantList>;
 export type TenantWithUsage = z.output<typeof tenantWithUsage>;
 export type TenantChange = z.output<typeof tenantChange>;
+export type TenantErasure = z.output<typeof erasedTenant>;
 export type ModelList = z.output<typeof modelList>;
 export type StoredFile = z.output<typeof fileObject>;
+export type FileList = z.output<typeof fileList>;
 export type DataCheck = z.output<typeof dataCheck>;
 export type Job = z.output<typeof jobObject>;
 export type JobList = z.output<typeof jobList>;

@@ -26,7 +26,13 @@ export function Answered<Data>({ query, what, children }: Props<Data>) {
 export function Problem({ error, what }: { readonly error: unknown; readonly what: string }) {
   if (error instanceof ApiError && error.isNotOffered) return <NotOffered what={what} />;
   return (
-    <Alert color="red" variant="outline" role="alert" title="The server refused">
+    <Alert
+      color="red"
+      variant="outline"
+      role="alert"
+      title="The server refused"
+      styles={{ title: { color: 'var(--bad)' } }}
+    >
       <Text size="sm" style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
         {error instanceof Error ? error.message : String(error)}
       </Text>

@@ -1,8 +1,10 @@
 import { notifications } from '@mantine/notifications';
 
+const closeButtonProps = { 'aria-label': 'Close' };
+
 /** Says that something was done. */
 export function tellDone(message: string): void {
-  notifications.show({ message, color: 'leaf', autoClose: 5_000, withBorder: true });
+  notifications.show({ message, color: 'leaf', autoClose: 5_000, withBorder: true, closeButtonProps });
 }
 
 /** Says why something was not done. */
@@ -13,5 +15,6 @@ export function tellProblem(error: unknown): void {
     color: 'red',
     autoClose: 12_000,
     withBorder: true,
+    closeButtonProps,
   });
 }

@@ -1,8 +1,8 @@
-import type { Job, Residences } from '../api/types.ts';
+import type { Canary, Job, Residences } from '../api/types.ts';
 
 type Tone = 'good' | 'bad' | 'busy' | 'wait' | 'quiet';
 
-const TONES: Readonly<Record<Job['status'] | Residences['data'][number]['state'], Tone>> = {
+const TONES: Readonly<Record<Job['status'] | Residences['data'][number]['state'] | Canary['status'], Tone>> = {
   validating_files: 'busy',
   queued: 'wait',
   running: 'busy',
@@ -16,6 +16,11 @@ const TONES: Readonly<Record<Job['status'] | Residences['data'][number]['state']
   'in-use': 'busy',
   evicting: 'quiet',
   host: 'quiet',
+  passed: 'good',
+  promoting: 'busy',
+  promoted: 'good',
+  'rolled-back': 'bad',
+  stopped: 'quiet',
 };
 
 export function Status({ of }: { readonly of: keyof typeof TONES }) {

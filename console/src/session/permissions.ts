@@ -6,8 +6,11 @@ export interface Permissions {
   readonly train: boolean;
   /** Splits, promotions and rollbacks. */
   readonly route: boolean;
+  /** Promoting and beginning a canary without the gate, and taking a gate away. */
+  readonly passGates: boolean;
   readonly limit: boolean;
   readonly createTenants: boolean;
+  readonly eraseTenants: boolean;
   readonly keepKeys: boolean;
   readonly readAudit: boolean;
   readonly isOperator: boolean;
@@ -20,8 +23,10 @@ export function permissionsOf(api: ApiClient): Permissions {
   return {
     train: isWriter && !isOperator,
     route: isWriter && !isOperator,
+    passGates: role === 'admin' && !isOperator,
     limit: isOperator,
     createTenants: isOperator && api.offers('post', '/api/tenants'),
+    eraseTenants: isOperator && api.offers('delete', '/api/tenants/{tenant}'),
     keepKeys: role === 'admin',
     readAudit: role === 'admin',
     isOperator,

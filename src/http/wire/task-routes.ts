@@ -36,9 +36,10 @@ export const taskRoute = z
     task: z.string(),
     latest: z.string().nullable().openapi({ description: 'What the alias latest points at: TENANT/TASK@VERSION.' }),
     split: z.array(entry.extend({ model: z.string().nullable() })),
-    gate: gate.nullable(),
-    canary: canary.nullable().openapi({ description: 'The one that is on.' }),
-    shadow: shadow.nullable(),
+    // As of an upload's file: .nullable() would change what the name itself stands for.
+    gate: z.union([gate, z.null()]),
+    canary: z.union([canary, z.null()]).openapi({ description: 'The one that is on.' }),
+    shadow: z.union([shadow, z.null()]),
   })
   .openapi('TaskRoute');
 

@@ -3,14 +3,15 @@ import { ActionIcon, Anchor, Button, Group, Select, Slider, Stack, Text } from '
 import { Cross2Icon, ResetIcon } from '@radix-ui/react-icons';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Link } from 'wouter';
-import { useAnswer, withQuery } from '../../api/queries.ts';
-import type { AdapterList, TaskRoute } from '../../api/types.ts';
+import type { TaskRoute } from '../../api/types.ts';
 import { Legend } from '../../charts/time-chart.tsx';
 import { tellDone, tellProblem } from '../../parts/done.ts';
 import { percent } from '../../parts/format.ts';
 import { Panel } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
-import { OtherFields } from './other-fields.tsx';
+import { Delivery } from './delivery.tsx';
+import { PromoteButton } from './promote.tsx';
+import { useVersions } from './versions.ts';
 
 interface Part {
   readonly version: string;
@@ -51,15 +52,18 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
       about={<Latest route={route} />}
       actions={
         may.route && (
-          <Button
-            variant="default"
-            size="xs"
-            leftSection={<ResetIcon />}
-            loading={rollback.isPending}
-            onClick={() => rollback.mutate()}
-          >
-            Roll back
-          </Button>
+          <>
+            <Button
+              variant="default"
+              size="xs"
+              leftSection={<ResetIcon />}
+              loading={rollback.isPending}
+              onClick={() => rollback.mutate()}
+            >
+              Roll back
+            </Button>
+            <PromoteButton route={route} />
+          </>
         )
       }
     >
@@ -102,7 +106,7 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
             </Group>
           </Group>
         )}
-        <OtherFields route={route} />
+        <Delivery route={route} />
       </Stack>
     </Panel>
   );
@@ -195,10 +199,7 @@ interface AddVersionProps {
 }
 
 function AddVersion({ route: { task }, taken, onAdd }: AddVersionProps) {
-  const { api } = useSession();
-  const tenant = api.session.tenant ?? undefined;
-  const found = useAnswer<AdapterList>(withQuery('/api/adapters', { tenant, q: task, limit: 500 }));
-  const versions = (found.data?.data ?? []).filter((one) => one.task === task).map(({ version }) => String(version));
+  const versions = useVersions(task).map(({ version }) => String(version));
   const free = ['latest', ...versions.toReversed()].filter((name) => !taken.some(({ version }) => version === name));
   if (free.length === 0 || taken.length >= MAX_PARTS) return <span />;
   return (

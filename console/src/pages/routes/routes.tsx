@@ -6,9 +6,12 @@ import { Page, Panel } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
 import { RouteCard } from './route-card.tsx';
 
+/** Canaries grow and end by themselves. */
+const EVERY_MS = 5_000;
+
 export default function Routes() {
   const { may } = useSession();
-  const routes = useAnswer<TaskRouteList>('/api/routes', { enabled: !may.isOperator });
+  const routes = useAnswer<TaskRouteList>('/api/routes', { enabled: !may.isOperator, every: EVERY_MS });
   return (
     <Page title="Routes" about="Which version answers each task; a change holds from the next request on">
       {may.isOperator ? (

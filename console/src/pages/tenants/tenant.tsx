@@ -9,6 +9,7 @@ import { Figure, Figures } from '../../parts/figure.tsx';
 import { bytes, count, moment } from '../../parts/format.ts';
 import { Page, Panel } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
+import { Erase } from './erase.tsx';
 
 const EVERY_MS = 5_000;
 
@@ -40,6 +41,7 @@ export default function TenantPage({ name }: { readonly name: string }) {
                 </SimpleGrid>
               </Panel>
             )}
+            {may.eraseTenants && <Erase name={name} />}
           </>
         )}
       </Answered>
