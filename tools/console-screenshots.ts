@@ -117,20 +117,22 @@ async function train(
 /** Three quarters of an hour of requests, in a minute or two. */
 async function makeTraffic(): Promise<void> {
   const tenants = [
-    { client: clientOf(TENANT), model: `${TENANT}/spam`, task: spam, share: 3 },
+    { client: clientOf(TENANT), model: server.base, route: 'spam', task: spam, share: 3 },
     { client: clientOf('weblogs'), model: 'weblogs/crawlers', task: crawlers, share: 2 },
     { client: clientOf('helpdesk'), model: server.base, task: spam, share: 1 },
   ];
   for (let step = 0; step < STEPS; step++) {
     // A slow wave over the hour.
     const busy = 1 + Math.sin((step / STEPS) * 7) ** 2;
-    const asked = tenants.flatMap(({ client, model, task, share }, n) =>
+    const asked = tenants.flatMap(({ client, model, route, task, share }, n) =>
       Array.from({ length: Math.round((busy * share) / 2) }, async (_, index) => {
         const { messages } = task.test[(step * 3 + index) % task.test.length];
         const isWrong = (step * 7 + index * 3 + n) % 41 === 0;
         await client.chat.completions
           .create({
             model: isWrong ? `${model}-typo` : model,
+            // Who names a task is routed; each step is a session.
+            ...(route !== undefined && { metadata: { task: route }, user: `${step}-${index}` }),
             messages: messages.slice(0, -1),
             max_tokens: 2,
           })
@@ -171,8 +173,8 @@ async function takePictures(): Promise<void> {
   await take('routes-delivery', '/routes', toDelivery);
   await take('routes-refused', '/routes', async (tab) => {
     await tab.page.getByRole('button', { name: 'Promote' }).last().click();
-    await tab.page.getByRole('combobox', { name: 'Version' }).click();
-    await tab.page.getByRole('option', { name: '1' }).click();
+    await tab.page.getByRole('combobox', { name: 'Version', exact: true }).click();
+    await tab.page.getByRole('option', { name: '1', exact: true }).click();
     await tab.page.getByRole('button', { name: 'Promote it' }).click();
     await tab.page.getByRole('alert').waitFor({ timeout: 300_000 });
     // The browser notes the refusal.

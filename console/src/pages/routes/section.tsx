@@ -12,17 +12,15 @@ interface SectionProps {
 export function Section({ title, about, actions, children }: SectionProps) {
   return (
     <Stack gap="xs" className="section" component="section" aria-label={title}>
-      <Group justify="space-between" align="flex-start" gap="sm">
-        <div style={{ flex: '1 1 220px', minWidth: 0 }}>
-          <Title order={3} size="h5">
-            {title}
-          </Title>
-          <Text size="sm" c="dimmed" component="div" style={{ overflowWrap: 'anywhere' }}>
-            {about}
-          </Text>
-        </div>
+      <Group justify="space-between" gap="sm">
+        <Title order={3} size="h5">
+          {title}
+        </Title>
         {actions !== undefined && <Group gap="xs">{actions}</Group>}
       </Group>
+      <Text size="sm" c="dimmed" component="div" style={{ overflowWrap: 'anywhere' }}>
+        {about}
+      </Text>
       {children}
     </Stack>
   );
