@@ -34,7 +34,7 @@ export default function JobPage({ id }: { readonly id: string }) {
 /** A job with its curves and events; also the wizard's last step. */
 export function JobDetails({ job }: { readonly job: Job }) {
   const { events, isPending } = useJobEvents(job);
-  const steps = events.filter(({ data }) => data !== null);
+  const steps = events.filter(({ data }) => data !== undefined);
   const last = steps.at(-1)?.data;
   const began = job.created_at;
   const { status } = job;
