@@ -22,6 +22,15 @@ export function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ['--no-sandbox'] : [] });
 }
 
+/** A text, because the types of a page's globals are not here. */
+const REST = `(async () => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  await frame();
+  await frame();
+  const ends = (one) => one.effect?.getComputedTiming().endTime !== Infinity;
+  await Promise.allSettled(document.getAnimations().filter(ends).map((one) => one.finished));
+})()`;
+
 export interface ConsoleOptions {
   readonly url: string;
   /** Null: nobody is signed in. */
@@ -86,6 +95,12 @@ export class ConsoleTab implements AsyncDisposable {
   async wish(theme: Theme): Promise<void> {
     await this.page.emulateMedia({ colorScheme: theme });
     await this.page.locator(`html[data-mantine-color-scheme=${theme}]`).waitFor();
+    await this.#rest();
+  }
+
+  /** The layout and the colours that the page comes to rest in: some of both is set a frame after what caused it. */
+  async #rest(): Promise<void> {
+    await this.page.evaluate(REST);
   }
 
   /** Nothing went wrong in the page, and nothing was asked of anybody else. */
@@ -118,7 +133,8 @@ export class ConsoleTab implements AsyncDisposable {
   }
 
   /** By how many pixels the page is wider than the screen. */
-  overflow(): Promise<number> {
+  async overflow(): Promise<number> {
+    await this.#rest();
     return this.page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
   }
 
