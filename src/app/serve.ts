@@ -35,7 +35,7 @@ export interface ServeOptions {
   readonly hostBytes?: number | undefined;
   /** Fine-tuning jobs that this server trains at once; 0: they are queued for another. One unless told. */
   readonly jobs?: number | undefined;
-  /** Of rates per minute; the system’s unless told. */
+  /** Of rates per minute, and of the dates of answers and traffic; the system’s unless told. */
   readonly clock?: Clock | undefined;
 }
 
@@ -107,8 +107,11 @@ export async function serve(
   };
   const upkeep = setInterval(keepUp, USAGE_FLUSH_MS);
   stack.defer(() => clearInterval(upkeep));
+  // A clock that is given says what time it is; how long something took is measured.
+  const dating: Clock = { nowMs: () => systemClock.nowMs(), epochMs: () => clock.epochMs() };
+  const { host, port } = options;
   const server: RunningServer = stack.use(
-    await startServer(services, { host: options.host, port: options.port, log, consoleFolder: CONSOLE_FOLDER }),
+    await startServer(services, { host, port, log, clock: dating, consoleFolder: CONSOLE_FOLDER }),
   );
   const owned = stack.move();
   return {

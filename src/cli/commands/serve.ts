@@ -56,7 +56,7 @@ answered by the base that it was made for.`,
       const { url, baseNames, instructionSet } = server;
       output.result(
         { url, base: baseNames[0], bases: baseNames, instructionSet },
-        `${baseNames.join(', ')} on ${url} (${instructionSet}); ctrl-c ends it`,
+        `${baseNames.join(', ')} on ${url} (${instructionSet}), the console in a browser too; ctrl-c ends it`,
       );
       await Promise.race([untilSignal(), server.failed]);
     });

@@ -30,7 +30,7 @@ export function startCommand(config: AppConfig): Command {
       output.line(`one base in memory, both tenants answered by ${server.url}\n`);
       for (const tenant of tenants) output.line(`${curlOf(server, tenant)}\n`);
       if (!once) {
-        output.line('ctrl-c ends the server');
+        output.line(`${server.url} is the console: sign in with a key from above; ctrl-c ends the server`);
         await untilSignal();
         return;
       }
