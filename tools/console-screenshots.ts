@@ -209,7 +209,6 @@ async function takePictures(): Promise<void> {
   await take('audit', '/audit', undefined, operator);
   await take('overview-phone', '/', undefined, phone);
   await take('routes-phone', '/routes', undefined, { ...phone, ...dark });
-  await take('routes-delivery-phone', '/routes', toDelivery, { ...phone, ...dark });
   await take('playground-phone', '/playground', ask, phone);
   // The last, because it takes the machine.
   const running = await train(spam, TENANT, 'spam', 64, 2, false);

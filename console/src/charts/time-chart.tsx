@@ -106,7 +106,7 @@ function optionsOf(of: {
     height: of.height,
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     scales: { x: { time: of.isTime }, y: { range: (_, low, high) => rangeOf(low, high, of.series) } },
     axes: [
       {
