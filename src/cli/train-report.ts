@@ -6,6 +6,15 @@ import { sparkline } from './sparkline.ts';
 /** Figures of preference objectives that are worth a place in the line of progress. */
 const LIVE_METRICS = ['rewards/margins'] as const;
 
+/** In fewer steps than these an adapter hardly leaves its beginning, whatever the data. */
+const FEW_STEPS = 16;
+
+function fewSteps(steps: number): string {
+  const epochs = Math.ceil(FEW_STEPS / steps);
+  const how = `--epochs ${epochs} or smaller --batch-tokens make more`;
+  return `warning: ${steps === 1 ? 'one step' : `${steps} steps`} in all, in which an adapter learns little: ${how}`;
+}
+
 /** What a run says while it lasts. */
 export function trainEvents(output: Output, progress: Progress): Pick<TrainEvents, 'onFit' | 'onStarted' | 'onStep'> {
   const losses: number[] = [];
@@ -23,6 +32,7 @@ export function trainEvents(output: Output, progress: Progress): Pick<TrainEvent
         `${started.trainExamples} examples, ${started.trainTokens} tokens; ${started.trainableParameters} trainable parameters (${share.toFixed(2)} % of ${started.totalParameters})`,
       );
       if (started.isHeldOut) output.line(`${started.validExamples} examples of the data are held out (--valid-share)`);
+      if (started.totalSteps < FEW_STEPS) output.line(fewSteps(started.totalSteps));
       if (started.startStep > 0) output.line(`resumed after step ${started.startStep}`);
     },
     onStep({ report, tokensPerSecond, secondsLeft }) {
@@ -50,7 +60,7 @@ export function outcomeText(outcome: TrainOutcome): string {
     ['tokens', `${outcome.trainedTokens} at ${Math.round(outcome.tokensPerSecond)}/s`],
     ['time', formatSeconds(outcome.seconds)],
     ['size', formatBytes(outcome.adapterBytes)],
-    ['base weights', outcome.baseFormat],
+    ['base weights', `${outcome.baseFormat}, products in ${outcome.computeDtype}`],
     ['peak memory', formatBytes(outcome.peakMemoryBytes)],
     ['last adapter', outcome.lastOutput ?? 'the same'],
     ['record', outcome.files.record],
