@@ -1,6 +1,7 @@
 /**
  * How fast are the products with frozen weights against torch (oneDNN)? GFLOP/s of x · Wᵀ and dy · W for the shapes of SmolLM2-135M, and
- * of a whole layer's products together. In bf16, our activations stay f32; torch's are bf16.
+ * of a whole layer's products together. In bf16, torch's activations are bf16; ours are so too where
+ * the processor multiplies bf16, else they stay f32.
  *
  *   node bench/matmul-peer.ts [--rounds=3] [--threads=N] [--quick] [--json]
  */

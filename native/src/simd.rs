@@ -7,8 +7,7 @@ pub enum Isa {
     Neon,
     Avx2,
     Avx512,
-    /// As Avx512, but `linear` rounds the activations to bfloat16 where the weights are bfloat16. It gives up digits for speed,
-    /// so it is never chosen unless it is named.
+    /// As Avx512, with dot products of bfloat16 pairs for those calls of `linear` that ask for activations in bfloat16.
     Avx512Bf16,
 }
 
@@ -70,7 +69,7 @@ pub fn isa() -> Result<Isa, String> {
     CHOICE
         .get_or_init(|| match std::env::var("ESPALIER_ISA") {
             Ok(name) => Isa::named(&name),
-            Err(_) => Ok(Isa::available().rfind(|&isa| isa != Isa::Avx512Bf16).unwrap_or(Isa::Portable)),
+            Err(_) => Ok(Isa::available().next_back().unwrap_or(Isa::Portable)),
         })
         .clone()
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Digest } from '../base/index.ts';
+import { fail, type Digest } from '../base/index.ts';
 import { CATALOG, ensureModel, hasModel, resolveModel, type PullEvent, type ResolvedModel } from '../hub/index.ts';
 import { linearSites, openSource, type LinearSite, type ModelConfig, type OpenBaseOptions } from '../model/index.ts';
-import type { WeightFormat } from '../numeric/index.ts';
+import { canComputeInBf16, type ComputeDtype, type WeightFormat } from '../numeric/index.ts';
 import type { AppConfig } from './config.ts';
 
 export type ModelProgress = (event: PullEvent) => void;
@@ -22,12 +22,30 @@ const ORIGINALS: Readonly<Record<string, string>> = {
   'smollm2-135m-instruct': 'HuggingFaceTB/SmolLM2-135M-Instruct',
 };
 
+export type Use = 'inference' | 'training';
+
+/**
+ * What products with a base's weights round to. `auto` is bfloat16 where the processor multiplies it and the weights are no more exact
+ * than that; but answering with int8 or NF4 weights stays in float32, which reads them once for a few rows without rewriting them.
+ * @throws CONFIG_INVALID bf16 is asked of weights or of a processor that have no such products
+ */
+export function computeDtypeFor({ compute = 'auto' }: AppConfig, format: WeightFormat, use: Use): ComputeDtype {
+  if (compute === 'bf16') {
+    const message = 'this processor has no products in bf16: compute in f32 (ESPALIER_COMPUTE)';
+    if (!canComputeInBf16()) fail('CONFIG_INVALID', message, { param: 'compute' });
+    return format === 'f32' ? 'f32' : 'bf16';
+  }
+  const isWorthIt = format === 'bf16' || (use === 'training' && format !== 'f32');
+  return compute === 'auto' && isWorthIt && canComputeInBf16() ? 'bf16' : 'f32';
+}
+
 /** Finds a base by name or path; a name of the catalog is fetched if it is not here yet. @throws MODEL_NOT_FOUND DOWNLOAD_FAILED */
 export async function resolveBase(
   config: AppConfig,
   nameOrPath: string,
   onProgress?: ModelProgress,
   format: WeightFormat = 'bf16',
+  use: Use = 'inference',
 ): Promise<Base> {
   const isHere = hasModel(config.home, nameOrPath) || (existsSync(nameOrPath) && CATALOG[nameOrPath] === undefined);
   const model = isHere ? resolveModel(config.home, nameOrPath) : await pullModel(config, nameOrPath, onProgress);
@@ -39,6 +57,7 @@ export async function resolveBase(
       name: model.name,
       path: model.path,
       format,
+      computeDtype: computeDtypeFor(config, format, use),
       digest: model.digest,
       packedDirectory: join(config.home, 'packed'),
     },

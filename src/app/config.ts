@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { errorMessage, fail } from '../base/index.ts';
+import { COMPUTE_DTYPES, type ComputeDtype } from '../numeric/index.ts';
 
 /** Where things are and how much of the machine is used: everything that comes from the environment, read once. */
 export interface AppConfig {
@@ -15,9 +16,15 @@ export interface AppConfig {
   readonly hfToken: string | undefined;
   /** ESPALIER_THREADS; undefined is every core. */
   readonly threads: number | undefined;
+  /** ESPALIER_COMPUTE: what products with the base's weights round to; `auto` unless given. See {@link computeDtypeFor}. */
+  readonly compute?: Compute | undefined;
   /** ESPALIER_ENCRYPTION_KEY, or the file that ESPALIER_ENCRYPTION_KEY_FILE names: the first is for writing, the others for reading. Absent: none. */
   readonly encryptionKeys?: readonly Uint8Array[] | undefined;
 }
+
+/** What products with the base's weights round to, or the choice of the machine's best. */
+export type Compute = 'auto' | ComputeDtype;
+export const COMPUTES: readonly Compute[] = ['auto', ...COMPUTE_DTYPES];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -30,6 +37,7 @@ export function readConfig(env: Environment = process.env): AppConfig {
     hfEndpoint: (env['HF_ENDPOINT'] || 'https://huggingface.co').replace(/\/+$/, ''),
     hfToken: env['HF_TOKEN'] || undefined,
     threads: readThreads(env['ESPALIER_THREADS']),
+    compute: readCompute(env['ESPALIER_COMPUTE']),
     encryptionKeys: readKeys(env['ESPALIER_ENCRYPTION_KEY'], env['ESPALIER_ENCRYPTION_KEY_FILE']),
   };
 }
@@ -41,6 +49,13 @@ function readThreads(text: string | undefined): number | undefined {
     fail('USAGE_INVALID', `ESPALIER_THREADS must be a whole number from 1 to 1024, got ${JSON.stringify(text)}`);
   }
   return threads;
+}
+
+function readCompute(text: string | undefined): Compute | undefined {
+  if (text === undefined || text === '') return undefined;
+  const found = COMPUTES.find((one) => one === text);
+  if (found) return found;
+  return fail('USAGE_INVALID', `ESPALIER_COMPUTE must be one of ${COMPUTES.join(', ')}, got ${JSON.stringify(text)}`);
 }
 
 /** Keys of 64 hexadecimal digits with commas between. What is wrong is told without the key. */

@@ -7,7 +7,7 @@
  *   PROMOTION_REFUSED DELIVERY_NOT_FOUND CONFIG_INVALID TENANT_NOT_FOUND KEY_INVALID STORAGE_BUSY CANCELLED FILE_NOT_FOUND DIGEST_MISMATCH
  *   MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
-export { readConfig, type AppConfig } from './config.ts';
+export { COMPUTES, readConfig, type AppConfig, type Compute } from './config.ts';
 export { VERSION } from './version.ts';
 export { serverLog } from './log.ts';
 export { openPlatform, type Platform } from './platform.ts';

@@ -4,7 +4,7 @@ import { fail } from '../base/index.ts';
 import { openBase, type BaseModel } from '../model/index.ts';
 import { loadNativeKernels, type WeightFormat } from '../numeric/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
-import { resolveBase, type ModelProgress } from './bases.ts';
+import { resolveBase, type ModelProgress, type Use } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openPlatform } from './platform.ts';
 
@@ -21,15 +21,17 @@ export interface ModelOptions {
   /** A registry reference or a PEFT folder. */
   readonly adapter?: string | undefined;
   readonly format?: WeightFormat | undefined;
+  /** What for: see {@link computeDtypeFor}. */
+  readonly use?: Use | undefined;
 }
 
 /** Opens base, tokenizer and adapter in this process, for commands that work without a server. */
 export async function openModel(
   config: AppConfig,
-  { base: name, adapter, format }: ModelOptions,
+  { base: name, adapter, format, use }: ModelOptions,
   onProgress?: ModelProgress,
 ): Promise<OpenedModel> {
-  const resolved = await resolveBase(config, name, onProgress, format);
+  const resolved = await resolveBase(config, name, onProgress, format, use);
   const directory = adapter === undefined ? undefined : await adapterDirectory(config, adapter, resolved.digest);
   const base = openBase(
     resolved.open,

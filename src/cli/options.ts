@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { WEIGHT_FORMATS } from '../app/index.ts';
+import { COMPUTES, WEIGHT_FORMATS } from '../app/index.ts';
 
 /** Option parsers: commander turns what they throw into a message that names the option. */
 export function positiveInteger(text: string): number {
@@ -57,6 +57,12 @@ export function weightsOption(): Option {
   return new Option('--format <format>', `the base's weights in memory: ${WEIGHT_FORMATS.join(', ')}`)
     .default('bf16')
     .argParser(oneOf(WEIGHT_FORMATS));
+}
+
+/** `--compute`: what products with the base's weights round to; undefined leaves it to ESPALIER_COMPUTE. */
+export function computeOption(): Option {
+  const what = `products with the base's weights: ${COMPUTES.join(', ')} (default: ESPALIER_COMPUTE, or auto: bf16 where the processor has it)`;
+  return new Option('--compute <dtype>', what).argParser(oneOf(COMPUTES));
 }
 
 const UNITS: Readonly<Record<string, number>> = {

@@ -1,5 +1,5 @@
 import { fail } from '../base/index.ts';
-import type { Floats, FrozenMatrix, Kernels, Tensor, WeightFormat } from '../numeric/index.ts';
+import type { ComputeDtype, Floats, FrozenMatrix, Kernels, Tensor, WeightFormat } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 import { ropeTable } from './rope-table.ts';
 import { linearSites, type LinearRole, type LinearSite, type NormSite } from './sites.ts';
@@ -25,6 +25,7 @@ export interface BaseModel {
   readonly digest: string;
   readonly config: ModelConfig;
   readonly format: WeightFormat;
+  readonly computeDtype: ComputeDtype;
   readonly kernels: Kernels;
   readonly sites: readonly LinearSite[];
   readonly embedding: FrozenMatrix;
@@ -45,6 +46,7 @@ export interface BaseIdentity {
   readonly name: string;
   readonly digest: string;
   readonly format: WeightFormat;
+  readonly computeDtype: ComputeDtype;
 }
 
 export function assembleBase(

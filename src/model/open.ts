@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Kernels, PackingKernels, WeightFormat } from '../numeric/index.ts';
+import type { ComputeDtype, Kernels, PackingKernels, WeightFormat } from '../numeric/index.ts';
 import { assembleBase, type BaseModel } from './base-model.ts';
 import { baseLayout, packedReader, readPackedHeader, writePackedFile } from './packed-file.ts';
 import { openSource, type WeightSource } from './source.ts';
@@ -11,6 +11,8 @@ export interface OpenBaseOptions {
   /** A `.gguf` file or a Hugging Face folder. */
   readonly path: string;
   readonly format: WeightFormat;
+  /** How products with its matrices are made; f32 unless given. */
+  readonly computeDtype?: ComputeDtype | undefined;
   /** Where packed bases are kept. */
   readonly packedDirectory: string;
   /** The base's digest if it is known; it is computed from the files otherwise. */
@@ -38,15 +40,22 @@ export function openBase(options: OpenBaseOptions, kernels: PackingKernels): Bas
       header = readPackedHeader(path, wanted);
     }
     if (!header) throw new Error(`${path} could not be read back`);
-    const identity = { name: options.name, digest, format: options.format };
-    return assembleBase(header.config, kernels, packedReader(path, header, kernels), identity);
+    const { name, format, computeDtype = 'f32' } = options;
+    const reader = packedReader(path, header, kernels, computeDtype);
+    return assembleBase(header.config, kernels, reader, { name, digest, format, computeDtype });
   } finally {
     source?.close();
   }
 }
 
 /** Opens a base without a packed file, in memory: for the oracle and for tests. */
-export function loadBase(path: string, name: string, kernels: Kernels, format: WeightFormat): BaseModel {
+export function loadBase(
+  path: string,
+  name: string,
+  kernels: Kernels,
+  format: WeightFormat,
+  computeDtype: ComputeDtype = 'f32',
+): BaseModel {
   const source = openSource(path);
   try {
     const { config } = source;
@@ -64,12 +73,14 @@ export function loadBase(path: string, name: string, kernels: Kernels, format: W
           const rows = values.length / columns;
           const stored = matrixFormat(tensor, format);
           const codes = stored === 'nf4' ? source.readNf4(tensor) : undefined;
-          return codes ? kernels.freezeNf4(codes, rows, columns) : kernels.freeze(values, rows, columns, stored);
+          return codes
+            ? kernels.freezeNf4(codes, rows, columns)
+            : kernels.freeze(values, rows, columns, stored, computeDtype);
         },
         vector: (tensor) =>
           kernels.name === 'reference' ? Float64Array.from(source.read(tensor)) : source.read(tensor),
       },
-      { name, digest: source.digest(), format },
+      { name, digest: source.digest(), format, computeDtype },
     );
   } finally {
     source.close();

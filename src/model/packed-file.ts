@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import type { PackingKernels, WeightFormat } from '../numeric/index.ts';
+import type { ComputeDtype, PackingKernels, WeightFormat } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 import type { WeightReader } from './base-model.ts';
 import type { WeightSource } from './source.ts';
@@ -132,7 +132,12 @@ export function readPackedHeader(
 }
 
 /** Matrices by mapping, vectors by reading. */
-export function packedReader(path: string, header: PackedHeader, kernels: PackingKernels): WeightReader {
+export function packedReader(
+  path: string,
+  header: PackedHeader,
+  kernels: PackingKernels,
+  computeDtype: ComputeDtype,
+): WeightReader {
   const mapped = kernels.mapWeights(path);
   const entryOf = (name: string): PackedEntry => {
     const entry = header.tensors[name];
@@ -142,7 +147,7 @@ export function packedReader(path: string, header: PackedHeader, kernels: Packin
   return {
     matrix(name) {
       const { byteOffset, shape } = entryOf(name);
-      return mapped.matrix(byteOffset, shape[0], shape[1], matrixFormat(name, header.format));
+      return mapped.matrix(byteOffset, shape[0], shape[1], matrixFormat(name, header.format), computeDtype);
     },
     vector(name) {
       const { byteOffset, shape } = entryOf(name);

@@ -6,7 +6,7 @@
  * Throws: NATIVE_MISSING CONFIG_INVALID FILE_INVALID REQUEST_INVALID INTERNAL.
  */
 export type * from './kernels.ts';
-export { WEIGHT_FORMATS } from './kernels.ts';
+export { COMPUTE_DTYPES, WEIGHT_FORMATS } from './kernels.ts';
 export { compareToReference, type Comparison } from './compare.ts';
 export { type Tensor, tensor, sizeOf } from './tensor.ts';
 export {
@@ -48,7 +48,7 @@ export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.
 export { distillationLoss, type Distillation, type DistillationLoss } from './ops/distillation.ts';
 export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
 export { nearestProduct, singularParts, singularPartsOfProduct, type SingularParts } from './singular-values.ts';
-export { loadNativeKernels } from './native.ts';
+export { canComputeInBf16, loadNativeKernels } from './native.ts';
 export {
   loadNativeGrammars,
   type GrammarProgress,

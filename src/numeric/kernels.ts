@@ -19,6 +19,13 @@ export type Floats = Float32Array | Float64Array;
 export type WeightFormat = 'f32' | 'bf16' | 'int8' | 'nf4';
 export const WEIGHT_FORMATS: readonly WeightFormat[] = ['f32', 'bf16', 'int8', 'nf4'];
 
+/**
+ * What a product rounds its operands to: `f32` multiplies float32 by what the weight stands for; `bf16` rounds activations, and weights of any
+ * format but f32, to bfloat16 and adds up in float32, as mixed precision does on a processor with such products.
+ */
+export type ComputeDtype = 'f32' | 'bf16';
+export const COMPUTE_DTYPES: readonly ComputeDtype[] = ['f32', 'bf16'];
+
 /** A flattened matrix in NF4: number i is the value of its code times the magnitude of block i / 64. */
 export interface Nf4Codes {
   /** Two codes a byte, the first in the high half. */
@@ -49,12 +56,14 @@ export interface FrozenMatrix {
   readonly out: number;
   readonly in: number;
   readonly format: WeightFormat;
+  /** How the products with it are made: f32 where it does not say. */
+  readonly computeDtype?: ComputeDtype;
 }
 
 /** A file of packed matrices, mapped read-only and shared between processes. */
 export interface MappedWeights {
-  /** The matrix that {@link Kernels.packInto} wrote at `byteOffset` (a multiple of 64). */
-  matrix(byteOffset: number, out: number, inputs: number, format: WeightFormat): FrozenMatrix;
+  /** The matrix that {@link Kernels.packInto} wrote at `byteOffset` (a multiple of 64). @throws CONFIG_INVALID as {@link Kernels.freeze} */
+  matrix(byteOffset: number, out: number, inputs: number, format: WeightFormat, compute?: ComputeDtype): FrozenMatrix;
 }
 
 export interface GemmShape {
@@ -114,8 +123,8 @@ export interface Kernels {
   /** `reference`, or the instruction set in use: `portable`, `avx2`, `avx512`, `avx512bf16`, `neon`. */
   readonly name: string;
 
-  /** A frozen copy of the dense W_OI in memory. */
-  freeze(weight_OI: Floats, out: number, inputs: number, format: WeightFormat): FrozenMatrix;
+  /** A frozen copy of the dense W_OI in memory. @throws CONFIG_INVALID there are no products in this dtype here */
+  freeze(weight_OI: Floats, out: number, inputs: number, format: WeightFormat, compute?: ComputeDtype): FrozenMatrix;
   /** A frozen copy in memory of NF4 codes that were made before, W [out, in] flattened row by row. */
   freezeNf4(weight: Nf4Codes, out: number, inputs: number): FrozenMatrix;
   /** The dense values that a frozen matrix stands for (dequantised), [out, in]. */

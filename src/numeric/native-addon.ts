@@ -29,13 +29,13 @@ export interface Addon {
   thaw(target: F32, weight: Handle): void;
   mapWeights(path: string): Handle;
   mappedMatrix(file: Handle, byteOffset: number, out: number, inputs: number, format: WeightFormat): Handle;
-  linearForward(y: F32, x: F32, weight: Handle, T: number, accumulate: boolean): void;
-  linearBackward(dx: F32, dy: F32, weight: Handle, T: number, accumulate: boolean): void;
+  linearForward(y: F32, x: F32, weight: Handle, T: number, accumulate: boolean, inBf16: boolean): void;
+  linearBackward(dx: F32, dy: F32, weight: Handle, T: number, accumulate: boolean, inBf16: boolean): void;
   // prettier-ignore
   gemm(c: F32, a: F32, b: F32, M: number, N: number, K: number, transposeA: boolean, transposeB: boolean, alpha: number, accumulate: boolean): void;
   embeddingForward(y: F32, table: Handle, tokenIds: I32): void;
   // prettier-ignore
-  linearCrossEntropy(losses: F32, dx: F32 | null, isTop: Uint8Array | null, x: F32, weight: Handle, targets: I32, weights: F32): void;
+  linearCrossEntropy(losses: F32, dx: F32 | null, isTop: Uint8Array | null, x: F32, weight: Handle, targets: I32, weights: F32, inBf16: boolean): void;
 
   rmsNormForward(y: F32, rstd: F32, x: F32, gain: F32, epsilon: number, T: number): void;
   rmsNormBackward(dx: F32, dy: F32, x: F32, rstd: F32, gain: F32, T: number, accumulate: boolean): void;

@@ -1,5 +1,6 @@
 import { assert, errorMessage, fail } from '../base/index.ts';
 import {
+  type ComputeDtype,
   type FrozenMatrix,
   type MappedWeights,
   type PackingKernels,
@@ -29,13 +30,19 @@ class NativeMatrix implements FrozenMatrix {
   readonly out: number;
   readonly in: number;
   readonly format: WeightFormat;
+  readonly computeDtype: ComputeDtype;
   readonly handle: Handle;
 
-  constructor(out: number, inputs: number, format: WeightFormat, handle: Handle) {
+  constructor(out: number, inputs: number, format: WeightFormat, handle: Handle, computeDtype: ComputeDtype = 'f32') {
     this.out = out;
     this.in = inputs;
     this.format = format;
+    this.computeDtype = computeDtype;
     this.handle = handle;
+  }
+
+  get isInBf16(): boolean {
+    return this.computeDtype === 'bf16';
   }
 }
 
@@ -48,6 +55,19 @@ function checkMatrix(out: number, inputs: number, format: WeightFormat): void {
   size('out', out);
   size('in', inputs);
   assert(WEIGHT_FORMATS.includes(format), `${format} is no format of weights`);
+}
+
+/** @throws CONFIG_INVALID the instruction set in use has no such products */
+function requireCompute(addon: Addon, computeDtype: ComputeDtype): void {
+  const name = addon.instructionSet();
+  if (computeDtype === 'f32' || hasBf16Products(name)) return;
+  const message = `products in bf16 need a processor with AVX-512 BF16, and the instruction set in use is ${name}: compute in f32`;
+  fail('CONFIG_INVALID', message, { param: 'compute' });
+}
+
+/** Whether an instruction set, by its name, multiplies in bfloat16. */
+export function hasBf16Products(instructionSet: string): boolean {
+  return instructionSet === 'avx512bf16';
 }
 
 class NativeFile implements MappedWeights {
@@ -65,12 +85,19 @@ class NativeFile implements MappedWeights {
     }
   }
 
-  matrix(byteOffset: number, out: number, inputs: number, format: WeightFormat): FrozenMatrix {
+  matrix(
+    byteOffset: number,
+    out: number,
+    inputs: number,
+    format: WeightFormat,
+    computeDtype: ComputeDtype = 'f32',
+  ): FrozenMatrix {
     checkMatrix(out, inputs, format);
+    requireCompute(this.#addon, computeDtype);
     assert(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % 64 === 0, 'an offset is 64 · n');
     try {
       const handle = this.#addon.mappedMatrix(this.#file, byteOffset, out, inputs, format);
-      return new NativeMatrix(out, inputs, format, handle);
+      return new NativeMatrix(out, inputs, format, handle, computeDtype);
     } catch (cause) {
       const message = `${this.#path}: ${errorMessage(cause)}. Delete the file: it is packed again`;
       fail('FILE_INVALID', message, { param: this.#path, cause });
@@ -81,15 +108,12 @@ class NativeFile implements MappedWeights {
 /** The kernels on matrices: products, tables, the loss, and packed files. Every argument is checked here. */
 export function nativeMatrices(addon: Addon): Matrices {
   return {
-    freeze(weight_OI, out, inputs, format) {
+    freeze(weight_OI, out, inputs, format, computeDtype = 'f32') {
       checkMatrix(out, inputs, format);
+      requireCompute(addon, computeDtype);
       const dense = weight_OI instanceof Float32Array ? weight_OI : Float32Array.from(weight_OI);
-      return new NativeMatrix(
-        out,
-        inputs,
-        format,
-        addon.freeze(floats('weight', dense, out * inputs), out, inputs, format),
-      );
+      const handle = addon.freeze(floats('weight', dense, out * inputs), out, inputs, format);
+      return new NativeMatrix(out, inputs, format, handle, computeDtype);
     },
 
     thaw(weight) {
@@ -100,12 +124,14 @@ export function nativeMatrices(addon: Addon): Matrices {
 
     linearForward(y_TO, x_TI, weight, T, accumulate) {
       const y = floats('y', y_TO, size('T', T) * weight.out);
-      addon.linearForward(y, floats('x', x_TI, T * weight.in), native(weight).handle, T, accumulate);
+      const { handle, isInBf16 } = native(weight);
+      addon.linearForward(y, floats('x', x_TI, T * weight.in), handle, T, accumulate, isInBf16);
     },
 
     linearBackward(dx_TI, dy_TO, weight, T, accumulate) {
       const dx = floats('dx', dx_TI, size('T', T) * weight.in);
-      addon.linearBackward(dx, floats('dy', dy_TO, T * weight.out), native(weight).handle, T, accumulate);
+      const { handle, isInBf16 } = native(weight);
+      addon.linearBackward(dx, floats('dy', dy_TO, T * weight.out), handle, T, accumulate, isInBf16);
     },
 
     gemm(c_MN, a, b, { M, N, K, transposeA = false, transposeB = false, alpha = 1, accumulate = false }) {
@@ -126,7 +152,8 @@ export function nativeMatrices(addon: Addon): Matrices {
       const x = floats('x', x_ND, N * weight_VD.in);
       const targets = indices('targets', targets_N, N, weight_VD.out);
       const weights = floats('weights', weights_N, N);
-      addon.linearCrossEntropy(losses, dx, isTop_N, x, native(weight_VD).handle, targets, weights);
+      const { handle, isInBf16 } = native(weight_VD);
+      addon.linearCrossEntropy(losses, dx, isTop_N, x, handle, targets, weights, isInBf16);
     },
 
     packedBytes(out, inputs, format) {

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { EspalierError, type ErrorCode, Rng } from '../base/index.ts';
-import { assertBitEqual } from './compare.ts';
+import { assertBitEqual, assertClose } from './compare.ts';
 import { WEIGHT_FORMATS } from './kernels.ts';
-import { loadNativeKernels } from './native.ts';
+import { canComputeInBf16, loadNativeKernels } from './native.ts';
 
 const kernels = loadNativeKernels({ threads: 2 });
 
@@ -94,6 +94,27 @@ test('ESPALIER_ISA chooses the instruction set, and a name that is not there is 
     });
   assert.equal(run('portable').trim(), 'portable');
   assert.match(run('sse9'), /^CONFIG_INVALID ESPALIER_ISA=sse9 is unknown/);
+});
+
+test('products in bf16 round both operands once and add up in float32', { skip: !canComputeInBf16() }, () => {
+  const inBf16 = (values: Float32Array): Float32Array => {
+    const bits = new Uint32Array(values.buffer);
+    return Float32Array.from(
+      new Float32Array(bits.map((b) => ((b + 0x7fff + ((b >>> 16) & 1)) & 0xffff0000) >>> 0).buffer),
+    );
+  };
+  const [O, I, T] = [37, 50, 9];
+  const [weights, x, dy] = [random(O * I, 1), random(T * I, 2), random(T * O, 3)];
+  const rounded = kernels.freeze(weights, O, I, 'bf16', 'bf16');
+  const exact = kernels.freeze(weights, O, I, 'bf16');
+  const [y, expected] = [new Float32Array(T * O), new Float32Array(T * O)];
+  kernels.linearForward(y, x, rounded, T, false);
+  kernels.linearForward(expected, inBf16(x), exact, T, false);
+  assertClose(y, expected, 'f32Kernel', 'y');
+  const [dx, dxExpected] = [new Float32Array(T * I), new Float32Array(T * I)];
+  kernels.linearBackward(dx, dy, rounded, T, false);
+  kernels.linearBackward(dxExpected, inBf16(dy), exact, T, false);
+  assertClose(dx, dxExpected, 'f32Kernel', 'dx');
 });
 
 test('several threads of Node may be in kernels at once, and may end while others go on', async () => {

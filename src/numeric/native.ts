@@ -1,7 +1,7 @@
 import { assert } from '../base/index.ts';
 import type { PackingKernels, WeightFormat } from './kernels.ts';
 import { loadAddon } from './native-addon.ts';
-import { nativeMatrices } from './native-matrices.ts';
+import { hasBf16Products, nativeMatrices } from './native-matrices.ts';
 import { nativePrograms } from './native-programs.ts';
 import { nativeRows } from './native-rows.ts';
 
@@ -41,4 +41,9 @@ export function loadNativeKernels(options: NativeOptions = {}): NativeKernels {
     ...nativeRows(addon),
     ...nativePrograms(addon),
   };
+}
+
+/** Whether products in bfloat16 can be had here: the instruction set in use has them. @throws as {@link loadNativeKernels} */
+export function canComputeInBf16(): boolean {
+  return hasBf16Products(loadAddon().instructionSet());
 }

@@ -71,7 +71,7 @@ export function prepareRun(
   for (const one of [folder, job.output, runFolder, join(runFolder, LAST_FOLDER)]) sweepUnfinishedFiles(one);
   const checkpointPath = join(folder, 'checkpoint.safetensors');
   const identity = {
-    base: `${base.digest} in ${base.format}`,
+    base: describeWeights(base),
     train: train.digest,
     valid: validDigestOf(job, data),
     config: job.config,
@@ -263,6 +263,7 @@ export function finishRun(
     dataDigest: data.train.digest,
     baseDigest: base.digest,
     baseFormat: base.format,
+    computeDtype: base.computeDtype,
     validDigest: validDigestOf(job, data),
     textDigest,
     trainExamples: data.train.examples.length,
@@ -283,4 +284,9 @@ export function countParameters(base: BaseModel): number {
   let sum = 0;
   for (const { shape } of baseTensors(base.config)) sum += shape.reduce((product, length) => product * length, 1);
   return sum;
+}
+
+/** What a run's bytes depend on beside its settings: a checkpoint goes on only on the same. */
+function describeWeights({ digest, format, computeDtype }: BaseModel): string {
+  return `${digest} in ${format}${computeDtype === 'f32' ? '' : `, products in ${computeDtype}`}`;
 }

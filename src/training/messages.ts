@@ -1,5 +1,6 @@
 import type { Problem, RemoteError } from '../base/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
+import type { ComputeDtype } from '../numeric/index.ts';
 import type { OverlapReport } from './overlap.ts';
 import type { RunConfig } from './run-config.ts';
 import type { Evaluation, StepReport } from './run-state.ts';
@@ -122,6 +123,8 @@ export interface TrainResult {
   readonly baseDigest: string;
   /** How the base's weights were held, and so rounded: the adapter fits them best in that format. */
   readonly baseFormat: string;
+  /** What the products with them rounded to. */
+  readonly computeDtype: ComputeDtype;
   readonly validDigest: string | null;
   /** Of tokenizer and chat template together. */
   readonly textDigest: string;

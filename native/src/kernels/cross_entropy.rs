@@ -1,7 +1,7 @@
 //! Cross-entropy of softmax(x · Wᵀ), fused with the linear layer: chunks of rows, so that no [N, V] matrix is ever held (the
 //! method of Liger's fused linear cross-entropy, Hsu et al., 2024). The gradient is made in the same pass.
 use super::arithmetic::{Arithmetic, multiversion};
-use super::linear;
+use super::linear::{self, Activations};
 use super::math::{exp, larger};
 use super::packed::Packed;
 use super::scratch::{Scratch, with_scratch};
@@ -9,7 +9,7 @@ use crate::pool::{SharedMut, for_rows};
 use crate::simd::Isa;
 
 /// Bytes of a chunk's logits, about.
-const CHUNK_BYTES: usize = 8 << 20;
+const CHUNK_BYTES: usize = 32 << 20;
 
 /// Where the results of N rows go.
 pub struct Results<'a> {
@@ -24,6 +24,7 @@ pub struct Results<'a> {
 /// x is [N, D], the weight [V, D], targets and weights [N]. Panics on a target outside the vocabulary.
 pub fn linear_cross_entropy(
     isa: Isa,
+    activations: Activations,
     results: Results<'_>,
     x: &[f32],
     weight: &Packed,
@@ -41,7 +42,7 @@ pub fn linear_cross_entropy(
         for start in (0..n).step_by(chunk) {
             let rows = start..n.min(start + chunk);
             let logits = &mut buffer[..rows.len() * vocabulary];
-            linear::forward(isa, logits, &x[rows.start * width..rows.end * width], weight, rows.len(), false);
+            linear::forward(isa, activations, logits, &x[rows.start * width..rows.end * width], weight, rows.len(), false);
 
             let shared_logits = SharedMut::new(logits);
             let shared_losses = SharedMut::new(&mut losses[rows.clone()]);
@@ -65,7 +66,7 @@ pub fn linear_cross_entropy(
             });
             if let Some(dx) = dx.as_mut() {
                 let dx = &mut dx[rows.start * width..rows.end * width];
-                linear::backward(isa, dx, logits, weight, rows.len(), false);
+                linear::backward(isa, activations, dx, logits, weight, rows.len(), false);
             }
         }
     });

@@ -157,6 +157,12 @@ unsafe fn rows_i_and_i_plus_4(source: *const f32) -> __m256 {
 #[derive(Clone, Copy)]
 pub struct Avx512(__m512);
 
+impl Avx512 {
+    pub fn register(self) -> __m512 {
+        self.0
+    }
+}
+
 impl Lanes for Avx512 {
     // 6 rows of 4 registers are 24 sums; 8 of the 32 registers remain.
     const ROWS: usize = 6;

@@ -1,9 +1,12 @@
 //! The products with a frozen weight W [out, in]: y (+)= x · Wᵀ and dx (+)= dy · W.
 //!
 //! Few rows stream the packed panels from memory once ([`stream`]); many rows work in blocks ([`blocks`]). Both make each sum
-//! of x · Wᵀ in the order of k, so that they give the same bits; dy · W has one way only.
+//! of x · Wᵀ in the order of k, so that they give the same bits; dy · W has one way only. Activations in bfloat16 have a way of
+//! their own ([`bf16_dot`]), for any number of rows.
 #[cfg(target_arch = "x86_64")]
 mod bf16_dot;
+#[cfg(target_arch = "x86_64")]
+mod bf16_words;
 mod blocks;
 mod stream;
 #[cfg(test)]
@@ -12,16 +15,45 @@ mod tests;
 use super::codec::Codec;
 use super::lanes::{WIDTH, with_lanes};
 use super::operands::RowMajor;
-#[cfg(target_arch = "x86_64")]
-use super::packed::Format;
-use super::packed::{Packed, with_codec};
+use super::packed::{Format, Packed, with_codec};
 use super::tile::{Finish, Target};
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 use blocks::{Transposed, Widened};
 
+/// What the left operand of a product is rounded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activations {
+    F32,
+    /// Both operands, unless the weight is float32: only with [`Isa::Avx512Bf16`].
+    Bf16,
+}
+
+impl Activations {
+    /// Whether the products of this instruction set can take them.
+    pub fn is_available(self, isa: Isa) -> bool {
+        self == Activations::F32 || isa == Isa::Avx512Bf16
+    }
+
+    #[cfg(test)]
+    pub fn available(isa: Isa) -> impl Iterator<Item = Self> {
+        [Activations::F32, Activations::Bf16].into_iter().filter(move |activations| activations.is_available(isa))
+    }
+}
+
+/// Runs `$bf16` where a product is to be made in bfloat16, with `$C` bound to the weight's codec; else goes on.
+macro_rules! in_bf16 {
+    ($isa:expr, $activations:expr, $weight:expr, $C:ident => $bf16:expr) => {
+        if $activations == Activations::Bf16 && $weight.format != Format::F32 {
+            assert!($activations.is_available($isa));
+            #[cfg(target_arch = "x86_64")]
+            return with_codec!($weight.format, $C => $bf16);
+        }
+    };
+}
+
 /// y [T, out] (+)= x [T, in] · Wᵀ.
-pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
+pub fn forward(isa: Isa, activations: Activations, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
     assert_eq!((y.len(), x.len()), (rows * weight.out, rows * weight.inputs));
     assert!(isa.is_available());
     let product = Product {
@@ -33,10 +65,7 @@ pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize,
         accumulate,
         join: Finish::Continue,
     };
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512Bf16 && weight.format == Format::Bf16 {
-        return product.dot_bf16_pairs(weight);
-    }
+    in_bf16!(isa, activations, weight, C => product.forward_in_bf16::<C>(weight));
     with_lanes!(isa, L => with_codec!(weight.format, C => {
         if rows <= C::FEW_ROWS {
             product.stream::<L, C>(weight)
@@ -48,7 +77,7 @@ pub fn forward(isa: Isa, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize,
 
 /// dx [T, in] (+)= dy [T, out] · W. The sums of each block of k are made from zero and added to dx: the head's run over a whole
 /// vocabulary, where one chain of float32 additions would lose the last three digits.
-pub fn backward(isa: Isa, dx: &mut [f32], dy: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
+pub fn backward(isa: Isa, activations: Activations, dx: &mut [f32], dy: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
     assert_eq!((dx.len(), dy.len()), (rows * weight.inputs, rows * weight.out));
     assert!(isa.is_available());
     let product = Product {
@@ -60,6 +89,7 @@ pub fn backward(isa: Isa, dx: &mut [f32], dy: &[f32], weight: &Packed, rows: usi
         accumulate,
         join: Finish::AddScaled(1.0),
     };
+    in_bf16!(isa, activations, weight, C => product.backward_in_bf16::<C>(weight));
     with_lanes!(isa, L => with_codec!(weight.format, C => product.in_blocks::<L, _>(&Transposed::<C>::new(weight))));
 }
 

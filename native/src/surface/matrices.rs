@@ -1,7 +1,7 @@
 //! Frozen weights and products of matrices as Node sees them: `src/numeric/kernels.ts` says what each computes. An error thrown
 //! here is a bug of the TypeScript face, never of a user: it checks arguments first.
 #![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
-use super::arguments::{addresses, check_apart, check_lengths, chosen_isa, invalid};
+use super::arguments::{activations, addresses, check_apart, check_lengths, chosen_isa, invalid};
 use crate::kernels::cross_entropy::{self, Results};
 use crate::kernels::packed::{Format, Layout, Packed, pack};
 use crate::kernels::{embedding, gemm as matrices, linear};
@@ -105,12 +105,19 @@ pub fn mapped_matrix(
 }
 
 #[napi(catch_unwind)]
-pub fn linear_forward(mut y: Floats, x: Floats, weight: &External<Packed>, rows: u32, accumulate: bool) -> Result<()> {
+pub fn linear_forward(
+    mut y: Floats,
+    x: Floats,
+    weight: &External<Packed>,
+    rows: u32,
+    accumulate: bool,
+    in_bf16: bool,
+) -> Result<()> {
     let t = rows as usize;
     check_lengths(&[("y", y.len(), &[t, weight.out]), ("x", x.len(), &[t, weight.inputs])])?;
     check_apart(&[addresses(&y)], &[addresses(&x)])?;
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
-    linear::forward(chosen_isa()?, unsafe { y.as_mut() }, &x, weight, t, accumulate);
+    linear::forward(chosen_isa()?, activations(in_bf16)?, unsafe { y.as_mut() }, &x, weight, t, accumulate);
     Ok(())
 }
 
@@ -121,12 +128,13 @@ pub fn linear_backward(
     weight: &External<Packed>,
     rows: u32,
     accumulate: bool,
+    in_bf16: bool,
 ) -> Result<()> {
     let t = rows as usize;
     check_lengths(&[("dx", dx.len(), &[t, weight.inputs]), ("dy", dy.len(), &[t, weight.out])])?;
     check_apart(&[addresses(&dx)], &[addresses(&dy)])?;
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
-    linear::backward(chosen_isa()?, unsafe { dx.as_mut() }, &dy, weight, t, accumulate);
+    linear::backward(chosen_isa()?, activations(in_bf16)?, unsafe { dx.as_mut() }, &dy, weight, t, accumulate);
     Ok(())
 }
 
@@ -170,6 +178,7 @@ pub fn linear_cross_entropy(
     weight: &External<Packed>,
     targets: Integers,
     weights: Floats,
+    in_bf16: bool,
 ) -> Result<()> {
     let (n, width) = (targets.len(), weight.inputs);
     let (mut dx, mut is_top) = (dx, is_top);
@@ -192,6 +201,6 @@ pub fn linear_cross_entropy(
             is_top: is_top.as_mut().map(|is_top| is_top.as_mut()),
         }
     };
-    cross_entropy::linear_cross_entropy(chosen_isa()?, results, &x, weight, &targets, &weights);
+    cross_entropy::linear_cross_entropy(chosen_isa()?, activations(in_bf16)?, results, &x, weight, &targets, &weights);
     Ok(())
 }

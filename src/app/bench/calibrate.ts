@@ -89,7 +89,7 @@ export async function calibrate(
       events.onProgress?.(index, all.length, describe(probe));
       let base = bases.get(probe.format);
       if (base === undefined) {
-        base = await resolveBase(config, baseName, events.onModelProgress, probe.format);
+        base = await resolveBase(config, baseName, events.onModelProgress, probe.format, 'training');
         // Packs it if nobody has: else the first probe would be measured packing.
         openBase(base.open, kernels);
         bases.set(probe.format, base);

@@ -23,6 +23,7 @@ export interface BenchCase {
   readonly threads: number | null;
   readonly instructionSet: string;
   readonly format: string;
+  readonly computeDtype: string;
   readonly peakMemoryBytes: number;
 }
 
@@ -47,7 +48,7 @@ export async function benchTrain(
   options: BenchTrainOptions,
   onProgress?: ModelProgress,
 ): Promise<BenchCase> {
-  const { base, renderer } = await openModel(config, options, onProgress);
+  const { base, renderer } = await openModel(config, { ...options, use: 'training' }, onProgress);
   const examples =
     options.data === undefined
       ? randomExamples(base, options.batch * (options.repetitions + 1), options.seq)
@@ -152,6 +153,7 @@ function benchCase(name: string, config: AppConfig, base: BaseModel, rates: read
     threads: config.threads ?? null,
     instructionSet: base.kernels.name,
     format: base.format,
+    computeDtype: base.computeDtype,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
   };
 }

@@ -32,11 +32,13 @@ export async function repeatRun(
 ): Promise<RepeatedOutcome> {
   const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
   const record = readRunRecord(options.fromRun);
+  const { baseFormat, computeDtype } = record.result;
   const base = await resolveBase(
-    config,
+    { ...config, compute: computeDtype },
     options.base ?? record.base.name,
     events.onModelProgress,
-    record.result.baseFormat,
+    baseFormat,
+    'training',
   );
   if (base.digest !== record.base.digest) {
     fail('DIGEST_MISMATCH', `${base.name} is ${base.digest}, the run was on ${record.base.digest}: give that base`, {

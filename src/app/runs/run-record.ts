@@ -11,7 +11,7 @@ import {
   type TrainJob,
   type TrainResult,
 } from '../../training/index.ts';
-import { WEIGHT_FORMATS, type WeightFormat } from '../../numeric/index.ts';
+import { COMPUTE_DTYPES, WEIGHT_FORMATS, type ComputeDtype, type WeightFormat } from '../../numeric/index.ts';
 import type { Base } from '../bases.ts';
 import { VERSION } from '../version.ts';
 
@@ -58,7 +58,11 @@ const recordSchema = z.strictObject({
   /** Null when a part of the training file was held out, or nothing. */
   valid: dataFile.nullable(),
   config: configSchema,
-  result: z.looseObject({ digest, baseFormat: z.enum(WEIGHT_FORMATS).default('bf16') }),
+  result: z.looseObject({
+    digest,
+    baseFormat: z.enum(WEIGHT_FORMATS).default('bf16'),
+    computeDtype: z.enum(COMPUTE_DTYPES).default('f32'),
+  }),
 });
 
 /** A run that can be repeated. */
@@ -70,7 +74,11 @@ export interface RunRecord {
   readonly train: { readonly path: string; readonly digest: string };
   readonly valid: { readonly path: string; readonly digest: string } | null;
   readonly config: RunConfig;
-  readonly result: { readonly digest: string; readonly baseFormat: WeightFormat };
+  readonly result: {
+    readonly digest: string;
+    readonly baseFormat: WeightFormat;
+    readonly computeDtype: ComputeDtype;
+  };
 }
 
 export function writeRunRecord(path: string, base: Base, job: TrainJob, result: TrainResult): void {

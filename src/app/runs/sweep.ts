@@ -97,7 +97,7 @@ export async function sweep(
   const result = rows.at(winner)?.result;
   if (!target || winner < 0 || !result) return { rows, best };
   const { name: _name, ...axes } = points[winner];
-  const base = await resolveBase(config, options.base, undefined, format);
+  const base = await resolveBase(config, options.base, undefined, format, 'training');
   const job = trainJob(config, { ...options, ...axes, output: result.output }, base);
   const published = await publishTrained(config, base, job, result, { target, method: axes.method });
   return { rows: rows.map((row, index) => (index === winner ? { ...row, result: published } : row)), best };

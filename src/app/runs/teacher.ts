@@ -32,9 +32,9 @@ export async function findTeacher(
   if (/^(?:sha256:|[^/\\.]+\/[^/\\.]+$)/.test(name) && !existsSync(name)) {
     await using platform = await openPlatform(config);
     const version = platform.registry.resolve(null, name);
-    const base = await resolveBase(config, version.base.name, onProgress, format);
+    const base = await resolveBase(config, version.base.name, onProgress, format, 'training');
     return { base: base.open, adapter: await platform.registry.materialise(version), digest: version.digest };
   }
-  const base = await resolveBase(config, name, onProgress, format);
+  const base = await resolveBase(config, name, onProgress, format, 'training');
   return { base: base.open, adapter: undefined, digest: base.digest };
 }

@@ -57,7 +57,7 @@ export async function trainGroup(
   signal?: AbortSignal,
 ): Promise<RunningGroup> {
   const { format = 'bf16' } = options;
-  const base = await resolveBase(config, options.base, options.onModelProgress, format);
+  const base = await resolveBase(config, options.base, options.onModelProgress, format, 'training');
   const child = forkTrainer();
   const abort = (): void => void child.kill();
   signal?.addEventListener('abort', abort, { once: true });

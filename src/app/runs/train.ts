@@ -53,7 +53,7 @@ export async function trainAdapter(
   // Found wrong before anything is looked for.
   objectiveConfig(options);
   const format = baseFormat(options);
-  const base = await resolveBase(config, options.base, events.onModelProgress, format);
+  const base = await resolveBase(config, options.base, events.onModelProgress, format, 'training');
   const fit = options.memory === undefined ? undefined : fitOf(base, options, format, options.memory);
   if (fit) events.onFit?.(fit);
   const extras = { target, tensorboard: options.tensorboard, method: options.method };

@@ -1,13 +1,14 @@
 import { Command } from 'commander';
-import { serve, serverLog, type AppConfig, type ServeOptions } from '../../app/index.ts';
+import { serve, serverLog, type AppConfig, type Compute, type ServeOptions } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { draftTokens, positiveInteger, weightsOption, wholeNumber } from '../options.ts';
+import { computeOption, draftTokens, positiveInteger, weightsOption, wholeNumber } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 import { untilSignal } from '../until-signal.ts';
 
 interface ServeCommandOptions extends Omit<ServeOptions, 'jobs' | 'bases'>, OutputOptions {
   readonly base: string[];
   readonly jobs?: number | boolean | undefined;
+  readonly compute?: Compute | undefined;
 }
 
 export function serveCommand(config: AppConfig): Command {
@@ -34,6 +35,7 @@ export function serveCommand(config: AppConfig): Command {
     )
     .option('--host-bytes <n>', 'memory for the files of adapters; 1 GiB unless told; divided likewise', wholeNumber)
     .addOption(weightsOption())
+    .addOption(computeOption())
     .option('--jobs <n>', 'fine-tuning jobs that are trained at once; 1 unless told', positiveInteger)
     .option('--no-jobs', 'leave fine-tuning jobs to another process')
     .option('--json', 'print one JSON document when the server is ready')
@@ -47,12 +49,12 @@ Example:
 Several bases share the cores (ESPALIER_THREADS, all unless told) evenly; each has an engine of its own, and an adapter is
 answered by the base that it was made for.`,
     )
-    .action(async ({ jobs, base, ...options }: ServeCommandOptions) => {
+    .action(async ({ jobs, base, compute = config.compute, ...options }: ServeCommandOptions) => {
       const output = new Output(options);
       // The command line's parser gives true where neither option is there.
       const numJobs = jobs === false ? 0 : jobs === true ? undefined : jobs;
       const serving = { ...options, bases: base, jobs: numJobs };
-      await using server = await serve(config, serving, serverLog(), modelProgress(output));
+      await using server = await serve({ ...config, compute }, serving, serverLog(), modelProgress(output));
       const { url, baseNames, instructionSet } = server;
       output.result(
         { url, base: baseNames[0], bases: baseNames, instructionSet },

@@ -5,11 +5,12 @@ import {
   TRAIN_DEFAULTS as DEFAULTS,
   TRAINING_METHODS,
   type AppConfig,
+  type Compute,
   type SweepOptions,
   type SweepReport,
   WEIGHT_FORMATS,
 } from '../../app/index.ts';
-import { listOf, numbersOf, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
+import { computeOption, listOf, numbersOf, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
 
@@ -18,6 +19,7 @@ const GROUP_TOKENS = 2048;
 
 interface SweepFlags extends Omit<SweepOptions, 'methods' | 'ranks' | 'learningRates'>, OutputOptions {
   readonly threads?: number | undefined;
+  readonly compute?: Compute | undefined;
   readonly method: SweepOptions['methods'];
   readonly rank?: number[];
   readonly learningRate?: number[];
@@ -43,6 +45,7 @@ export function sweepCommand(config: AppConfig): Command {
       `the base's weights: ${WEIGHT_FORMATS.join(', ')} (default: bf16, nf4 for qlora alone)`,
       oneOf(WEIGHT_FORMATS),
     )
+    .addOption(computeOption())
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps of each run, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step of a run', positiveInteger, DEFAULTS.batchTokens)
@@ -71,7 +74,7 @@ Examples:
     .action(async (flags: SweepFlags) => {
       const output = new Output(flags);
       const progress = output.progress('sweep');
-      const { method, rank, learningRate, threads = config.threads, ...shared } = flags;
+      const { method, rank, learningRate, threads = config.threads, compute = config.compute, ...shared } = flags;
       const options = {
         ...DEFAULTS,
         ...shared,
@@ -82,7 +85,7 @@ Examples:
         learningRates: learningRate,
       };
       try {
-        const report = await sweep({ ...config, threads }, options, {
+        const report = await sweep({ ...config, threads, compute }, options, {
           onModelProgress: modelProgress(output),
           onStep({ step, totalSteps, numRunning, tokensPerSecond }) {
             progress.update(step, totalSteps, `${numRunning} running, ${Math.round(tokensPerSecond)} tokens/s`);

@@ -11,6 +11,7 @@ import {
   TRAIN_DEFAULTS as DEFAULTS,
   TRAINING_METHODS,
   type AppConfig,
+  type Compute,
   type RepeatOptions,
   type TrainOptions,
   WEIGHT_FORMATS,
@@ -18,6 +19,7 @@ import {
 import { fail } from '../../base/index.ts';
 import {
   byteSize,
+  computeOption,
   fraction,
   nonNegativeNumber,
   oneOf,
@@ -58,6 +60,7 @@ export function trainCommand(baseConfig: AppConfig): Command {
         "the base's weights: " + `${WEIGHT_FORMATS.join(', ')} (default: bf16, nf4 for qlora)`,
       ).argParser(oneOf(WEIGHT_FORMATS)),
     )
+    .addOption(computeOption())
     .option('--start <name>', `first values of LoRA's A and B: ${LORA_STARTS.join(', ')}`, oneOf(LORA_STARTS))
     .option('--rate-ratio <x>', "LoRA+: B's learning rate over A's, for example 16", positiveNumber)
     .option('--freeze-a', 'LoRA-FA: train B alone, and keep no inputs of layers for A')
@@ -122,8 +125,8 @@ Examples:
   espalier train --from-run my-adapter/run/run.json --output again`,
     )
     .action(async (flags: TrainOptions & OutputOptions & TrainFlags, command: Command) => {
-      const { threads = baseConfig.threads, ...options } = flags;
-      const config = { ...baseConfig, threads };
+      const { threads = baseConfig.threads, compute = baseConfig.compute, ...options } = flags;
+      const config = { ...baseConfig, threads, compute };
       if (options.fromRun !== undefined) requireRepeatable(command);
       requireOptions(options, options.fromRun === undefined ? ['base', 'data', 'output'] : ['output']);
       const output = new Output(options);
@@ -158,6 +161,7 @@ Examples:
 
 interface TrainFlags {
   readonly threads?: number | undefined;
+  readonly compute?: Compute | undefined;
   readonly fromRun?: string | undefined;
   readonly dryRun: boolean;
 }

@@ -20,6 +20,8 @@ pub trait Codec: 'static {
     const PAIR_BYTES: usize;
     /// Up to so many rows, widening weights into a buffer costs more than it saves.
     const FEW_ROWS: usize = 12;
+    /// Whether the codes of a pair are sixteen words of two bfloat16.
+    const ARE_BF16_WORDS: bool = false;
 
     type Reader<L: Lanes>: Panel<L>;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::codec::bf16::round_to_bf16;
 use crate::kernels::packed::Format;
 use crate::kernels::testing::{assert_close, each_setting, random};
 
@@ -26,6 +27,11 @@ fn thawed(weight: &Packed) -> Vec<f32> {
     dense
 }
 
+/// Every setting with every kind of activations that its instruction set takes.
+fn each_product(body: impl Fn(Isa, Activations)) {
+    each_setting(|isa| Activations::available(isa).for_each(|activations| body(isa, activations)));
+}
+
 /// c0 + a · b in float64, where b(k, column).
 fn naive(c: &[f32], a: &[f32], rows: usize, columns: usize, depth: usize, b: impl Fn(usize, usize) -> f32) -> Vec<f64> {
     let element = |i: usize| {
@@ -48,24 +54,22 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
                 let (y0, dx0) = (before(rows * out), before(rows * inputs));
                 let y_expected = naive(&y0, &x, rows, out, inputs, |k, column| dense[column * inputs + k]);
                 let dx_expected = naive(&dx0, &dy, rows, inputs, out, |k, column| dense[k * inputs + column]);
-                each_setting(|isa| {
+                each_product(|isa, activations| {
                     // What is not accumulated must not be read.
                     let start =
                         |before: &[f32]| if accumulate { before.to_vec() } else { vec![f32::NAN; before.len()] };
                     let (mut y, mut dx) = (start(&y0), start(&dx0));
-                    forward(isa, &mut y, &x, &weight, rows, accumulate);
-                    backward(isa, &mut dx, &dy, &weight, rows, accumulate);
-                    let (tolerance_y, tolerance_dx) = match isa {
-                        Isa::Avx512Bf16 if format == Format::Bf16 => (3e-2, 1e-6),
-                        _ => (1e-6, 1e-6),
-                    };
+                    forward(isa, activations, &mut y, &x, &weight, rows, accumulate);
+                    backward(isa, activations, &mut dx, &dy, &weight, rows, accumulate);
+                    let is_rounded = activations == Activations::Bf16 && format != Format::F32;
+                    let tolerance = if is_rounded { 3e-2 } else { 1e-6 };
                     if y_expected.iter().any(|y| *y != 0.0) {
-                        assert_close(&y, &y_expected, tolerance_y);
+                        assert_close(&y, &y_expected, tolerance);
                     } else {
                         assert!(y.iter().all(|y| *y == 0.0));
                     }
                     if dx_expected.iter().any(|dx| *dx != 0.0) {
-                        assert_close(&dx, &dx_expected, tolerance_dx);
+                        assert_close(&dx, &dx_expected, tolerance);
                     } else {
                         assert!(dx.iter().all(|dx| *dx == 0.0));
                     }
@@ -86,19 +90,19 @@ fn a_row_alone_equals_the_row_in_any_batch_bit_for_bit() {
             let (x, dy) = (random(2, most * inputs), random(3, most * out));
             for accumulate in [false, true] {
                 let (y0, dx0) = (random(4, most * out), random(5, most * inputs));
-                each_setting(|isa| {
+                each_product(|isa, activations| {
                     let run = |first: usize, rows: usize| {
                         let (mut y, mut dx) =
                             (y0[first * out..][..rows * out].to_vec(), dx0[first * inputs..][..rows * inputs].to_vec());
-                        forward(isa, &mut y, &x[first * inputs..][..rows * inputs], &weight, rows, accumulate);
-                        backward(isa, &mut dx, &dy[first * out..][..rows * out], &weight, rows, accumulate);
+                        forward(isa, activations, &mut y, &x[first * inputs..][..rows * inputs], &weight, rows, accumulate);
+                        backward(isa, activations, &mut dx, &dy[first * out..][..rows * out], &weight, rows, accumulate);
                         (y, dx)
                     };
                     let (y, dx) = run(0, most);
                     for (first, rows) in [(0, 1), (250, 1), (7, 2), (100, 5), (3, 12), (3, 13), (40, 100)] {
                         let (few_y, few_dx) = run(first, rows);
-                        assert_eq!(few_y, y[first * out..][..rows * out], "{format:?} {isa:?} forward {rows}");
-                        assert_eq!(few_dx, dx[first * inputs..][..rows * inputs], "{format:?} {isa:?} backward {rows}");
+                        assert_eq!(few_y, y[first * out..][..rows * out], "{format:?} {activations:?} {isa:?} forward {rows}");
+                        assert_eq!(few_dx, dx[first * inputs..][..rows * inputs], "{format:?} {activations:?} {isa:?} backward {rows}");
                     }
                 });
             }
@@ -115,14 +119,11 @@ fn a_format_gives_the_bits_of_its_thawed_copy() {
         let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
         let exact = Packed::new(&thawed(&weight), out, inputs, Format::F32);
         each_setting(|isa| {
-            if isa == Isa::Avx512Bf16 {
-                return;
-            }
             for rows in [1, rows] {
                 let run = |weight: &Packed| {
                     let (mut y, mut dx) = (vec![0.0; rows * out], vec![0.0; rows * inputs]);
-                    forward(isa, &mut y, &x[..rows * inputs], weight, rows, false);
-                    backward(isa, &mut dx, &dy[..rows * out], weight, rows, false);
+                    forward(isa, Activations::F32, &mut y, &x[..rows * inputs], weight, rows, false);
+                    backward(isa, Activations::F32, &mut dx, &dy[..rows * out], weight, rows, false);
                     (y, dx)
                 };
                 assert_eq!(run(&weight), run(&exact));
@@ -141,7 +142,33 @@ fn a_sum_over_a_whole_vocabulary_keeps_its_digits() {
     let expected = naive(&vec![0.0; rows * inputs], &dy, rows, inputs, out, |k, column| dense[k * inputs + column]);
     each_setting(|isa| {
         let mut dx = vec![f32::NAN; rows * inputs];
-        backward(isa, &mut dx, &dy, &weight, rows, false);
+        backward(isa, Activations::F32, &mut dx, &dy, &weight, rows, false);
         assert_close(&dx, &expected, 3e-7);
     });
+}
+
+/// In bfloat16 the products are those of the rounded operands: only the last digits of float32 sums are lost beside them.
+#[test]
+fn activations_in_bf16_are_rounded_once_and_summed_in_float32() {
+    let round = |values: &[f32]| -> Vec<f32> {
+        values.iter().map(|value| f32::from_bits(u32::from(round_to_bf16(*value)) << 16)).collect()
+    };
+    for format in [Format::Bf16, Format::Int8, Format::Nf4] {
+        for (rows, out, inputs) in [(1, 67, 97), (13, 101, 13), (29, 83, 661), (31, 661, 83), (241, 35, 37)] {
+            let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
+            let (dense, x, dy) = (round(&thawed(&weight)), random(2, rows * inputs), random(3, rows * out));
+            let (zeros_y, zeros_dx) = (vec![0.0; rows * out], vec![0.0; rows * inputs]);
+            let y_expected = naive(&zeros_y, &round(&x), rows, out, inputs, |k, column| dense[column * inputs + k]);
+            let dx_expected = naive(&zeros_dx, &round(&dy), rows, inputs, out, |k, column| dense[k * inputs + column]);
+            each_setting(|isa| {
+                if Activations::Bf16.is_available(isa) {
+                    let (mut y, mut dx) = (vec![f32::NAN; rows * out], vec![f32::NAN; rows * inputs]);
+                    forward(isa, Activations::Bf16, &mut y, &x, &weight, rows, false);
+                    backward(isa, Activations::Bf16, &mut dx, &dy, &weight, rows, false);
+                    assert_close(&y, &y_expected, 1e-6);
+                    assert_close(&dx, &dx_expected, 1e-6);
+                }
+            });
+        }
+    }
 }

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { canComputeInBf16 } from '../numeric/index.ts';
+import { computeDtypeFor } from './bases.ts';
+import { readConfig, type Compute } from './config.ts';
+
+const withCompute = (compute?: Compute) => ({ ...readConfig({}), compute });
+
+test('the variable ESPALIER_COMPUTE is read, and a word that is none is refused', () => {
+  assert.equal(readConfig({}).compute, undefined);
+  assert.equal(readConfig({ ESPALIER_COMPUTE: 'f32' }).compute, 'f32');
+  assert.throws(() => readConfig({ ESPALIER_COMPUTE: 'fp16' }), /one of auto, f32, bf16, got "fp16"/);
+});
+
+test('float32 weights are never rounded, and f32 means f32', () => {
+  for (const compute of ['auto', 'f32', undefined] as const) {
+    assert.equal(computeDtypeFor(withCompute(compute), 'f32', 'training'), 'f32');
+  }
+  for (const format of ['bf16', 'int8', 'nf4'] as const) {
+    assert.equal(computeDtypeFor(withCompute('f32'), format, 'training'), 'f32');
+  }
+});
+
+test(
+  'auto computes in bf16 where the processor can and the weights are no more exact',
+  { skip: !canComputeInBf16() },
+  () => {
+    assert.equal(computeDtypeFor(withCompute(), 'bf16', 'inference'), 'bf16');
+    assert.equal(computeDtypeFor(withCompute('auto'), 'nf4', 'training'), 'bf16');
+    assert.equal(computeDtypeFor(withCompute('auto'), 'nf4', 'inference'), 'f32');
+    assert.equal(computeDtypeFor(withCompute('bf16'), 'nf4', 'inference'), 'bf16');
+    assert.equal(computeDtypeFor(withCompute('bf16'), 'f32', 'inference'), 'f32');
+  },
+);
+
+test('on an instruction set without such products, auto is f32 and bf16 is refused', () => {
+  const script = `
+    import { computeDtypeFor } from ${JSON.stringify(join(import.meta.dirname, 'bases.ts'))};
+    console.log(computeDtypeFor({ compute: 'auto' }, 'bf16', 'training'));
+    try { computeDtypeFor({ compute: 'bf16' }, 'bf16', 'training'); } catch (error) { console.log(error.code, error.message); }`;
+  const env = { ...process.env, ESPALIER_ISA: 'portable' };
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
+  assert.match(said, /^f32\nCONFIG_INVALID this processor has no products in bf16: compute in f32/);
+});
