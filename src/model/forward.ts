@@ -5,10 +5,12 @@ import {
   packedAttention,
   rmsNorm,
   rotate,
+  sharedAttention,
   swiglu,
   type Floats,
   type Graph,
   type Head,
+  type SharedRows,
   type Tensor,
 } from '../numeric/index.ts';
 import type { BaseModel, FrozenLinear, LayerWeights } from './base-model.ts';
@@ -98,12 +100,14 @@ export function logitsAt(g: Graph, base: BaseModel, rows: Tensor, hooks: SiteHoo
   return hooks.head ? hooks.head.logits(g, rows) : frozenLinear(g, rows, base.head);
 }
 
-/** Attention over segments of packed rows, without a cache: for training, evaluation and parity checks. */
-export function attendPacked(config: ModelConfig, segmentStarts_T: Int32Array): Attend {
-  const T = segmentStarts_T.length;
+/** Attention over segments of packed rows, without a cache: for training, evaluation and parity checks. X rows, T unless some are shared. */
+export function attendPacked(config: ModelConfig, segmentStarts_X: Int32Array, shared?: SharedRows): Attend {
   const { numHeads: H, numKeyValueHeads: G, headWidth: E } = config;
-  const shape = { T, H, G, E, scale: 1 / Math.sqrt(E) };
-  return (g, _layer, q, k, v) => packedAttention(g, q, k, v, segmentStarts_T, shape);
+  const shape = { T: segmentStarts_X.length, H, G, E, scale: 1 / Math.sqrt(E) };
+  return (g, _layer, q, k, v) =>
+    shared
+      ? sharedAttention(g, q, k, v, segmentStarts_X, shared, shape)
+      : packedAttention(g, q, k, v, segmentStarts_X, shape);
 }
 
 function queryKeyValue(

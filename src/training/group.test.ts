@@ -11,8 +11,9 @@ import { BufferPool, loadNativeKernels, Tape } from '../numeric/index.ts';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import { TrainingGroup, type GroupEvent } from './group.ts';
+import { joinBatches } from './join-batches.ts';
 import { DEFAULT_OPTIMIZER } from './optimizer.ts';
-import { joinBatches, packExamples, type TokenExample } from './pack.ts';
+import { packExamples, type TokenExample } from './pack.ts';
 import type { RunConfig, RunData } from './run-config.ts';
 import { TrainingRun } from './run.ts';
 import { spanHooks } from './span-hooks.ts';
@@ -41,12 +42,14 @@ interface Case {
   readonly joinsAt: number;
 }
 
+/** Half of the runs have examples that begin alike. */
 function randomExamples(rng: Rng, count: number): TokenExample[] {
+  const beginning = Array.from({ length: 20 * rng.nextBelow(2) }, () => rng.nextBelow(VOCABULARY));
   return Array.from({ length: count }, () => {
-    const length = 2 + rng.nextBelow(70);
+    const length = beginning.length + 2 + rng.nextBelow(70);
     const prompt = rng.nextBelow(length - 1);
     return {
-      tokenIds: Int32Array.from({ length }, () => rng.nextBelow(VOCABULARY)),
+      tokenIds: Int32Array.from({ length }, (_, i) => beginning[i] ?? rng.nextBelow(VOCABULARY)),
       lossWeights: Float32Array.from({ length }, (_, i) => (i > prompt ? 1 : 0)),
     };
   });
@@ -170,10 +173,10 @@ test('a pass holds no more tokens than its budget, and every run has its turn', 
   const rng = Rng.fromSeed(7, 'turns');
   const cases = Array.from({ length: 6 }, () => {
     const one = randomCase(rng);
-    const config = { ...one.config, maxSteps: 4, batchTokens: 100, microBatchTokens: 100 };
+    const config = { ...one.config, maxSteps: 4, batchTokens: 100, microBatchTokens: 200 };
     return { ...one, config, joinsAt: 0 };
   });
-  const { events } = together(cases, 100);
+  const { events } = together(cases, 200);
   const steps = events.filter((event) => event.type === 'step');
   for (let i = 0; i + 6 <= steps.length; i += 6) {
     assert.equal(

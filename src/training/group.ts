@@ -2,12 +2,12 @@ import { asEspalierError, assert, fail, type EspalierError } from '../base/index
 import type { BaseModel } from '../model/index.ts';
 import { Tape, type BufferPool } from '../numeric/index.ts';
 import { trainedMethodOf } from './full-model.ts';
-import { joinBatches, type PackedBatch } from './pack.ts';
+import { joinBatches } from './join-batches.ts';
+import type { PackedBatch } from './pack.ts';
 import type { OpenStep, TrainingRun } from './run.ts';
 import type { StepReport } from './run-state.ts';
 import { spanHooks, type RunSpan } from './span-hooks.ts';
-import { groupStep, type BatchLoss } from './step.ts';
-import { withVirtualRows } from './virtual-rows.ts';
+import { groupStep, rowsOf, type BatchLoss } from './step.ts';
 
 /** What a pass did to a run. A run that is finished or has failed has left the group. */
 export type GroupEvent =
@@ -20,6 +20,13 @@ interface Member {
   readonly run: TrainingRun;
   open: OpenStep | undefined;
   losses: BatchLoss[];
+}
+
+/** A run's micro-batch that is in a pass. */
+interface Taken {
+  readonly member: Member;
+  readonly open: OpenStep;
+  readonly rows: PackedBatch;
 }
 
 /**
@@ -88,8 +95,8 @@ export class TrainingGroup {
   }
 
   /** In turn, as many micro-batches as fit. Who did not fit is first the next time. */
-  #take(): { member: Member; batch: PackedBatch }[] {
-    const taken: { member: Member; batch: PackedBatch }[] = [];
+  #take(): Taken[] {
+    const taken: Taken[] = [];
     const waiting: Member[] = [];
     let tokens = 0;
     let mustWait = false;
@@ -101,32 +108,29 @@ export class TrainingGroup {
         waiting.push(member);
         continue;
       }
-      const length = batch.tokenIds_T.length + (open.hooks.numVirtual ?? 0) * batch.lossEnds_S.length;
+      const rows = rowsOf(batch, open.hooks, member.run.sharesPrefix);
+      const length = rows.tokenIds_T.length;
       // Once somebody waits, nobody who stands behind may go first: a long micro-batch would never fit.
       if (mustWait || (taken.length > 0 && tokens + length > this.#maxTokens)) {
         waiting.push(member);
         mustWait = true;
         continue;
       }
-      taken.push({ member, batch });
+      taken.push({ member, open, rows });
       tokens += length;
     }
     this.#members = [...waiting, ...taken.map(({ member }) => member)];
     return taken;
   }
 
-  #train(taken: readonly { readonly member: Member; readonly batch: PackedBatch }[]): void {
+  #train(taken: readonly Taken[]): void {
     const spans: RunSpan[] = [];
-    const batches: PackedBatch[] = [];
-    for (const { member, batch } of taken) {
+    for (const { member, open, rows } of taken) {
       const begin = spans.at(-1)?.end ?? 0;
       const sharesProduct = trainedMethodOf(member.run.config.adapter).sharesProduct ?? false;
-      assert(member.open, 'a member that trains has an open step');
-      const { hooks } = member.open;
-      const laidOut = withVirtualRows(batch, hooks.numVirtual ?? 0);
-      batches.push(laidOut);
-      spans.push({ begin, end: begin + laidOut.tokenIds_T.length, hooks, sharesProduct });
+      spans.push({ begin, end: begin + rows.tokenIds_T.length, hooks: open.hooks, sharesProduct });
     }
+    const batches = taken.map(({ rows }) => rows);
     const parameters = taken.flatMap(({ member }) => member.run.parameters);
     // It changes no bit of anybody's gradients.
     const recompute = taken.some(({ member }) => member.run.config.recompute);

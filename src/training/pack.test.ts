@@ -11,7 +11,7 @@ test('examples lie end to end; each row predicts the next token of its own examp
   const batch = packExamples([example([5, 6, 7], [0, 1, 1]), example([8, 9], [0, 0.5])]);
   assert.deepEqual([...batch.tokenIds_T], [5, 6, 7, 8, 9]);
   assert.deepEqual([...batch.positions_T], [0, 1, 2, 0, 1]);
-  assert.deepEqual([...batch.segmentStarts_T], [0, 0, 0, 3, 3]);
+  assert.deepEqual([...batch.segmentStarts_X], [0, 0, 0, 3, 3]);
   assert.deepEqual([...batch.lossRows_N], [0, 1, 3]);
   assert.deepEqual([...batch.targets_N], [6, 7, 9]);
   assert.deepEqual([...batch.weights_N], [1, 1, 0.5]);
@@ -39,7 +39,7 @@ test('sequences of one example are segments of their own: no row predicts the ne
   const pair = { ...example([5, 6, 7, 5, 8], [0, 1, 1, 1, 1]), ends: [3, 5] };
   const batch = packExamples([pair, example([1, 2], [0, 1])]);
   assert.deepEqual([...batch.positions_T], [0, 1, 2, 0, 1, 0, 1]);
-  assert.deepEqual([...batch.segmentStarts_T], [0, 0, 0, 3, 3, 5, 5]);
+  assert.deepEqual([...batch.segmentStarts_X], [0, 0, 0, 3, 3, 5, 5]);
   assert.deepEqual([...batch.lossRows_N], [0, 1, 3, 5]);
   assert.deepEqual([...batch.lossEnds_S], [2, 3, 4]);
 });

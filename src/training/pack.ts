@@ -1,4 +1,5 @@
 import { assert } from '../base/index.ts';
+import type { SharedRows } from '../numeric/index.ts';
 
 /** Enough rows for the products' full speed: more only take memory. */
 export const DEFAULT_MICRO_BATCH_TOKENS = 512;
@@ -18,13 +19,15 @@ export interface TokenExample {
 
 /**
  * Whole examples laid end to end, without padding. Rows attend only inside their own segment, so packing changes no value.
- * T rows in S segments (the examples' sequences), N rows with a target.
+ * T rows in S segments (the examples' sequences), N rows with a target. Attention sees X rows: T, unless rows are shared.
  */
 export interface PackedBatch {
   readonly tokenIds_T: Int32Array;
   readonly positions_T: Int32Array;
-  /** The first row of each row's segment. */
-  readonly segmentStarts_T: Int32Array;
+  /** The first row of each row's segment, in attention. */
+  readonly segmentStarts_X: Int32Array;
+  /** Where a row stands in several segments: see `withSharedPrefix`. */
+  readonly shared?: SharedRows | undefined;
   /** Rows whose next token has a weight. */
   readonly lossRows_N: Int32Array;
   readonly targets_N: Int32Array;
@@ -40,7 +43,7 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
   const T = examples.reduce((sum, example) => sum + example.tokenIds.length, 0);
   const tokenIds_T = new Int32Array(T);
   const positions_T = new Int32Array(T);
-  const segmentStarts_T = new Int32Array(T);
+  const segmentStarts_X = new Int32Array(T);
   const lossRows: number[] = [];
   const targets: number[] = [];
   const weights: number[] = [];
@@ -52,7 +55,7 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
     tokenIds_T.set(tokenIds, start);
     let begin = 0;
     for (const end of ends) {
-      segmentStarts_T.fill(start + begin, start + begin, start + end);
+      segmentStarts_X.fill(start + begin, start + begin, start + end);
       for (let i = begin; i < end; i++) {
         positions_T[start + i] = i - begin;
         const weight = i + 1 < end ? lossWeights[i + 1] : 0;
@@ -69,7 +72,7 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
   return {
     tokenIds_T,
     positions_T,
-    segmentStarts_T,
+    segmentStarts_X,
     lossRows_N: Int32Array.from(lossRows),
     targets_N: Int32Array.from(targets),
     weights_N: Float32Array.from(weights),
@@ -77,35 +80,6 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
     weightSum: weights.reduce((sum, weight) => sum + weight, 0),
     numExamples: examples.length,
     examples,
-  };
-}
-
-/** Batches one after another as one, rows and targets in their order. */
-export function joinBatches(batches: readonly PackedBatch[]): PackedBatch {
-  const firstRows: number[] = [];
-  let numRows = 0;
-  for (const { tokenIds_T } of batches) {
-    firstRows.push(numRows);
-    numRows += tokenIds_T.length;
-  }
-  const lossEnds: number[] = [];
-  for (const { lossEnds_S } of batches) {
-    const before = lossEnds.at(-1) ?? 0;
-    for (const end of lossEnds_S) lossEnds.push(before + end);
-  }
-  const ints = (of: (batch: PackedBatch, firstRow: number) => Int32Array): Int32Array =>
-    Int32Array.from(batches.flatMap((batch, index) => [...of(batch, firstRows[index])]));
-  return {
-    tokenIds_T: ints((batch) => batch.tokenIds_T),
-    positions_T: ints((batch) => batch.positions_T),
-    segmentStarts_T: ints((batch, firstRow) => batch.segmentStarts_T.map((start) => start + firstRow)),
-    lossRows_N: ints((batch, firstRow) => batch.lossRows_N.map((row) => row + firstRow)),
-    targets_N: ints((batch) => batch.targets_N),
-    weights_N: Float32Array.from(batches.flatMap(({ weights_N }) => [...weights_N])),
-    lossEnds_S: Int32Array.from(lossEnds),
-    weightSum: batches.reduce((sum, { weightSum }) => sum + weightSum, 0),
-    numExamples: batches.reduce((sum, { numExamples }) => sum + numExamples, 0),
-    examples: batches.flatMap(({ examples }) => examples),
   };
 }
 

@@ -13,6 +13,7 @@ import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
 import type { RunConfig, RunData, RunSources } from './run-config.ts';
 import { firstState, type Evaluation, type RunState, type StepReport } from './run-state.ts';
 import { continueGreedily, type SamplingLimits } from './sample.ts';
+import { groupBySharedRows } from './shared-prefix.ts';
 import { scheduleFactor, type Schedule } from './schedule.ts';
 import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
 
@@ -105,18 +106,20 @@ export class TrainingRun {
     const open = this.openStep();
     return this.closeStep(
       open,
-      open.batches.map((batch) => trainStep(this.#tape, this.#base, open.hooks, batch, this.objective)),
+      open.batches.map((batch) =>
+        trainStep(this.#tape, this.#base, open.hooks, batch, this.objective, this.sharesPrefix),
+      ),
     );
   }
 
   /** The next step's micro-batches: whoever trains on them in order, {@link Tape.backward} and all, then calls {@link closeStep}. */
   openStep(): OpenStep {
-    const { state, config } = this;
+    const { state } = this;
     if (this.#order.epoch !== state.epoch) this.#order = this.#epochOrder(state.epoch);
     const examples = this.#order.groups[state.cursor];
     const dropoutRng = Rng.fromState(state.dropoutRng);
     const hooks = this.#hooks(dropoutRng);
-    const batches = groupByTokens(lengthsOf(examples, hooks), config.microBatchTokens)
+    const batches = this.#microBatches(examples, hooks)
       .map(([begin, end]) => this.objective.pack(examples.slice(begin, end)))
       .filter(({ weightSum }) => weightSum !== 0);
     return { batches, hooks, dropoutRng };
@@ -177,12 +180,17 @@ export class TrainingRun {
   evaluate(examples: readonly TokenExample[]): Evaluation {
     const hooks = this.#hooks(undefined);
     const sums = new LossMeans();
-    for (const [begin, end] of groupByTokens(lengthsOf(examples, hooks), this.config.microBatchTokens)) {
+    for (const [begin, end] of this.#microBatches(examples, hooks)) {
       const batch = this.objective.pack(examples.slice(begin, end));
       if (batch.weightSum === 0) continue;
-      sums.add(evaluateStep(this.#inference, this.#base, hooks, batch, this.objective));
+      sums.add(evaluateStep(this.#inference, this.#base, hooks, batch, this.objective, this.sharesPrefix));
     }
     return sums.means;
+  }
+
+  /** Whether a micro-batch computes a common beginning once: not under dropout, which zeroes other values in each. */
+  get sharesPrefix(): boolean {
+    return !hasDropout(this.config.adapter);
   }
 
   /** Whether its logits are not those of the base's head. */
@@ -232,6 +240,13 @@ export class TrainingRun {
     return new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
   }
 
+  #microBatches(examples: readonly TokenExample[], hooks: SiteHooks): (readonly [number, number])[] {
+    const { microBatchTokens } = this.config;
+    return this.sharesPrefix && !hooks.numVirtual
+      ? groupBySharedRows(examples, microBatchTokens)
+      : groupByTokens(lengthsOf(examples, hooks), microBatchTokens);
+  }
+
   #hooks(dropoutRng: Rng | undefined): SiteHooks {
     const hooks = this.#method.bind(this.#base, this.#tensors, { dropoutRng });
     const { adapter, takenOff } = this;
@@ -270,4 +285,8 @@ export class TrainingRun {
 /** Rows of each example: its tokens, and the virtual ones before each of its sequences. */
 function lengthsOf(examples: readonly TokenExample[], { numVirtual = 0 }: { numVirtual?: number } = {}): number[] {
   return examples.map(({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1));
+}
+
+function hasDropout(adapter: TrainedConfig): boolean {
+  return Object.entries(adapter).some(([field, value]) => field.endsWith('dropout') && value !== 0);
 }

@@ -3,6 +3,7 @@ import { linearCrossEntropy, type Graph, type Inference, type Tape, type Tensor 
 import type { Objective, ObjectiveLoss } from './objectives/objective.ts';
 import { supervised } from './objectives/supervised.ts';
 import type { PackedBatch } from './pack.ts';
+import { withSharedPrefix } from './shared-prefix.ts';
 import { withVirtualRows } from './virtual-rows.ts';
 
 /** Sums over a batch; whoever has all batches of a step divides once. */
@@ -10,16 +11,20 @@ export interface BatchLoss extends Omit<ObjectiveLoss, 'lossSum'> {
   readonly lossSum: number;
 }
 
-/** Forward, loss and backward: adds the gradient of the loss *sum* to the parameters' gradients. */
+/**
+ * Forward, loss and backward: adds the gradient of the loss *sum* to the parameters' gradients.
+ * @param sharesPrefix computes a beginning that all sequences have once: see {@link rowsOf}
+ */
 export function trainStep(
   tape: Tape,
   base: BaseModel,
   hooks: SiteHooks,
   batch: PackedBatch,
   objective: Objective = supervised,
+  sharesPrefix = false,
 ): BatchLoss {
   try {
-    const loss = batchLoss(tape, base, hooks, batch, objective);
+    const loss = batchLoss(tape, base, hooks, batch, objective, sharesPrefix);
     const value = loss.lossSum.data[0];
     tape.backward(loss.lossSum);
     return { ...loss, lossSum: value };
@@ -30,7 +35,7 @@ export function trainStep(
 
 /**
  * {@link trainStep} with the supervised loss and the base's head, for batches that were joined into one.
- * @param joined the `batches` in their order, each with its run's virtual rows
+ * @param joined the `batches` in their order, each in its run's {@link rowsOf}
  * @returns the loss of each, to the bit what it is alone
  */
 export function groupStep(
@@ -69,8 +74,9 @@ export function evaluateStep(
   hooks: SiteHooks,
   batch: PackedBatch,
   objective: Objective = supervised,
+  sharesPrefix = false,
 ): BatchLoss {
-  const loss = batchLoss(g, base, hooks, batch, objective);
+  const loss = batchLoss(g, base, hooks, batch, objective, sharesPrefix);
   const value = loss.lossSum.data[0];
   g.endStep();
   return { ...loss, lossSum: value };
@@ -82,15 +88,25 @@ function batchLoss(
   hooks: SiteHooks,
   batch: PackedBatch,
   objective: Objective,
+  sharesPrefix: boolean,
 ): ObjectiveLoss {
-  const rows = lossRows(g, base, hooks, withVirtualRows(batch, hooks.numVirtual ?? 0));
+  const rows = lossRows(g, base, hooks, rowsOf(batch, hooks, sharesPrefix));
   return objective.loss(g, rows, headOf(base, hooks), batch);
+}
+
+/**
+ * The rows that a batch is computed in: virtual ones before each segment if the hooks ask for them, or else a common beginning once.
+ * The order of the rows with loss stays.
+ */
+export function rowsOf(batch: PackedBatch, { numVirtual = 0 }: SiteHooks, sharesPrefix: boolean): PackedBatch {
+  if (numVirtual > 0) return withVirtualRows(batch, numVirtual);
+  return sharesPrefix ? withSharedPrefix(batch) : batch;
 }
 
 /** The head's input at the batch's `lossRows_N`, [N, D]. */
 function lossRows(g: Graph, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): Tensor {
   const { tokenIds_T, positions_T } = batch;
-  const attend = attendPacked(base.config, batch.segmentStarts_T);
+  const attend = attendPacked(base.config, batch.segmentStarts_X, batch.shared);
   const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
   return headRows(g, base, hidden, batch.lossRows_N, hooks);
 }

@@ -6,7 +6,7 @@ import type { PackedBatch } from './pack.ts';
  */
 export function withVirtualRows(batch: PackedBatch, numVirtual: number): PackedBatch {
   if (numVirtual === 0) return batch;
-  const { tokenIds_T, positions_T, segmentStarts_T } = batch;
+  const { tokenIds_T, positions_T, segmentStarts_X } = batch;
   const tokenIds: number[] = [];
   const positions: number[] = [];
   const starts: number[] = [];
@@ -24,13 +24,13 @@ export function withVirtualRows(batch: PackedBatch, numVirtual: number): PackedB
     moved[row] = tokenIds.length;
     tokenIds.push(tokenId);
     positions.push(positions_T[row] + numVirtual);
-    starts.push(moved[segmentStarts_T[row]] - numVirtual);
+    starts.push(moved[segmentStarts_X[row]] - numVirtual);
   }
   return {
     ...batch,
     tokenIds_T: Int32Array.from(tokenIds),
     positions_T: Int32Array.from(positions),
-    segmentStarts_T: Int32Array.from(starts),
+    segmentStarts_X: Int32Array.from(starts),
     lossRows_N: batch.lossRows_N.map((row) => moved[row]),
   };
 }

@@ -52,6 +52,6 @@ function packedRows(
     hooks.numVirtual ?? 0,
   );
   const { tokenIds_T, positions_T, lossRows_N } = batch;
-  const attend = attendPacked(base.config, batch.segmentStarts_T);
+  const attend = attendPacked(base.config, batch.segmentStarts_X);
   return headRows(g, base, forward(g, base, { tokenIds_T, positions_T, attend }, hooks), lossRows_N, hooks);
 }

@@ -57,6 +57,8 @@ export async function startTinyServer({
     hfEndpoint: 'http://localhost:1',
     hfToken: undefined,
     threads: 1,
+    // What the answers are compared with is computed in float32, on every machine.
+    compute: 'f32',
   };
   for (const [index, base] of bases.entries()) {
     writeTinyBase(folder.join(base), { contextLength, seed: index + 1 });

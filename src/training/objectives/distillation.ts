@@ -30,7 +30,7 @@ export function distillationObjective(
     pack(examples) {
       const batch = packExamples(examples);
       const { tokenIds_T, positions_T, lossRows_N } = batch;
-      const attend = attendPacked(teacher.base.config, batch.segmentStarts_T);
+      const attend = attendPacked(teacher.base.config, batch.segmentStarts_X);
       const hidden = forward(g, teacher.base, { tokenIds_T, positions_T, attend }, teacher.hooks);
       rowsOf.set(batch, headRows(g, teacher.base, hidden, lossRows_N, teacher.hooks).data.slice());
       g.endStep();

@@ -23,7 +23,7 @@ export function preferenceObjective(
     if (missing.length === 0) return;
     const batch = packExamples(missing);
     const { tokenIds_T, positions_T } = batch;
-    const attend = attendPacked(base.config, batch.segmentStarts_T);
+    const attend = attendPacked(base.config, batch.segmentStarts_X);
     const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, baseHooks);
     const { values_S } = logProbsOf(g, headRows(g, base, hidden, batch.lossRows_N), base.head, batch);
     g.endStep();

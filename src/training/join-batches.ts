@@ -1,0 +1,47 @@
+import type { SharedRows } from '../numeric/index.ts';
+import type { PackedBatch } from './pack.ts';
+
+/** Batches one after another as one, rows and targets in their order. */
+export function joinBatches(batches: readonly PackedBatch[]): PackedBatch {
+  const firstRows: number[] = [];
+  /** Where each batch begins in attention. */
+  const firstPlaces: number[] = [];
+  let [numRows, numPlaces] = [0, 0];
+  for (const { tokenIds_T, segmentStarts_X } of batches) {
+    firstRows.push(numRows);
+    firstPlaces.push(numPlaces);
+    numRows += tokenIds_T.length;
+    numPlaces += segmentStarts_X.length;
+  }
+  const lossEnds: number[] = [];
+  for (const { lossEnds_S } of batches) {
+    const before = lossEnds.at(-1) ?? 0;
+    for (const end of lossEnds_S) lossEnds.push(before + end);
+  }
+  const ints = (of: (batch: PackedBatch, firstRow: number, firstPlace: number) => Int32Array): Int32Array =>
+    Int32Array.from(batches.flatMap((batch, index) => [...of(batch, firstRows[index], firstPlaces[index])]));
+  const shared = batches.some((batch) => batch.shared) && {
+    rows_X: ints((batch, firstRow) => rowsOf(batch).rows_X.map((row) => row + firstRow)),
+    places_T: ints((batch, _, firstPlace) => rowsOf(batch).places_T.map((place) => place + firstPlace)),
+  };
+  return {
+    tokenIds_T: ints((batch) => batch.tokenIds_T),
+    positions_T: ints((batch) => batch.positions_T),
+    segmentStarts_X: ints((batch, _, firstPlace) => batch.segmentStarts_X.map((start) => start + firstPlace)),
+    ...(shared && { shared }),
+    lossRows_N: ints((batch, firstRow) => batch.lossRows_N.map((row) => row + firstRow)),
+    targets_N: ints((batch) => batch.targets_N),
+    weights_N: Float32Array.from(batches.flatMap(({ weights_N }) => [...weights_N])),
+    lossEnds_S: Int32Array.from(lossEnds),
+    weightSum: batches.reduce((sum, { weightSum }) => sum + weightSum, 0),
+    numExamples: batches.reduce((sum, { numExamples }) => sum + numExamples, 0),
+    examples: batches.flatMap(({ examples }) => examples),
+  };
+}
+
+/** Each row in its own place, where none is shared. */
+function rowsOf({ shared, tokenIds_T }: PackedBatch): SharedRows {
+  if (shared) return shared;
+  const rows = Int32Array.from(tokenIds_T.keys());
+  return { rows_X: rows, places_T: rows };
+}
