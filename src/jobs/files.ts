@@ -104,11 +104,6 @@ export class FileStore {
     return numSealed;
   }
 
-  /** Where the bytes of a digest are; they may be encrypted. */
-  path(digest: Digest): string {
-    return this.#blobs.path(digest);
-  }
-
   /**
    * Writes bytes and lets `use` name them; they are not swept meanwhile. What `use` does not name is removed.
    * @throws REQUEST_INVALID there are more than `maxBytes`
