@@ -1,6 +1,7 @@
 import { fail, newId, type Clock, type Digest } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
-import type { FilePurpose, FileStore, FileVerdict, StoredFile } from './files.ts';
+import type { FileStore } from './files.ts';
+import type { FilePurpose, FileVerdict, StoredFile } from './stored-file.ts';
 
 export interface NewUpload {
   readonly tenant: string;
