@@ -15,7 +15,7 @@ interface CheckpointRow {
 }
 
 /** Checkpoints of a job that can be asked; older ones go. OpenAI keeps three as well. */
-export const KEPT_CHECKPOINTS = 3;
+const KEPT_CHECKPOINTS = 3;
 
 /** Whether a job has this checkpoint, or had it: one that went is not made again. */
 export function hasCheckpoint(database: Database, job: string, step: number): boolean {

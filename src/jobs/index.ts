@@ -9,7 +9,7 @@ export { JOBS_MIGRATIONS } from './tables.ts';
 export { FileStore } from './files.ts';
 export type { FilePage, FilePurpose, FileVerdict, NewFile, StoredFile } from './stored-file.ts';
 export type { Listed } from './newest.ts';
-export { MAX_PART_BYTES, Uploads, type NewUpload, type Upload, type UploadPart, type UploadStatus } from './uploads.ts';
+export { Uploads, type NewUpload, type Upload, type UploadPart, type UploadStatus } from './uploads.ts';
 export {
   resolveHyperparameters,
   type Auto,
@@ -20,7 +20,6 @@ export {
 export { isFinal, JOB_COMMANDS, JOB_STATUSES, type JobCommand, type JobStatus } from './job-status.ts';
 export {
   DEFAULT_TASK,
-  JOB_METHODS,
   type CheckpointMetrics,
   type Job,
   type JobCheckpoint,
