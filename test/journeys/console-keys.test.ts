@@ -81,6 +81,27 @@ test('another tenant’s things are not there', async () => {
   await tab.page.getByRole('alert').getByText('no adapter "acme/parity@1"').waitFor();
 });
 
+test('a list comes page by page, in its order', async () => {
+  const { audit } = journey.server.platform;
+  const entry = { actor: 'cli', tenant: 'acme', action: 'tenant.change', target: 'acme' };
+  for (let n = 0; n < 60; n++) audit.record(entry);
+  const newest = audit.list({ tenant: undefined, limit: 1 }).items[0].seq;
+  await using tab = await journey.open({ key: journey.server.operator });
+  const { page } = tab;
+  await tab.go('/audit');
+  const numbers = page.getByRole('region', { name: 'Audit log' }).locator('tbody tr td:first-child');
+  assert.equal(await numbers.count(), 50);
+  await page.getByRole('button', { name: 'Show more' }).click();
+  await numbers.nth(50).waitFor();
+  const shown = (await numbers.allTextContents()).map((text) => Number(text.replaceAll(/\D/g, '')));
+  assert.deepEqual(
+    shown.slice(0, 60),
+    Array.from({ length: 60 }, (_, n) => newest - n),
+  );
+  assert.equal(new Set(shown).size, shown.length);
+  tab.assertClean('the second page');
+});
+
 interface Description {
   readonly paths: Readonly<Record<string, unknown>>;
 }
