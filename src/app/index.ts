@@ -103,7 +103,7 @@ export { importModel, listModels, removeModel, showModel, type ModelManifest } f
 export { changeTenant, createTenant, removeTenant, storedUsage, type StoredUsage } from './tenants.ts';
 export { ACTOR_CLI } from './governance/entries.ts';
 export { encryptHome, type SealReport } from './governance/encryption.ts';
-export { eraseTenantCommand, type ErasureReport } from './governance/erasure.ts';
+export { eraseTenantCommand } from './governance/erasure.ts';
 export { createKey, revokeKey } from './governance/keys.ts';
 export { listAudit, verifyAudit } from './governance/audit.ts';
 export { listPrices, readBill, setPrices } from './governance/usage.ts';

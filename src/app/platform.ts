@@ -8,7 +8,7 @@ import { Database } from '../storage/index.ts';
 import { ApiKeys, Erasures, Prices, TENANCY_MIGRATIONS, Tenants, UsageMeter } from '../tenancy/index.ts';
 import type { AppConfig } from './config.ts';
 import { openHomeVault } from './governance/home-vault.ts';
-import { actorOfJob, deliveryEntry, jobEntry } from './governance/entries.ts';
+import { actorOfJob, deliveryEntry, jobEntry, jobOfActor } from './governance/entries.ts';
 
 /** The state in ESPALIER_HOME: one database and the adapters' files. */
 export interface Platform extends AsyncDisposable {
@@ -93,6 +93,6 @@ function requireNotErased(
   if (actor.startsWith('key_') && !keys.has(actor)) {
     fail('KEY_INVALID', 'the API key was deleted while its request was on the way');
   }
-  const job = /^job:(.+)$/.exec(actor)?.[1];
+  const job = jobOfActor(actor);
   if (job !== undefined && !jobs.has(job)) fail('CANCELLED', `the job ${job} was erased`);
 }

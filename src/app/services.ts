@@ -1,5 +1,13 @@
 import { fail, systemClock, type Clock } from '../base/index.ts';
-import type { AnswerDelta, ChatRequest, ResolvedModel, Scheduling, Services, TextRequest } from '../http/index.ts';
+import type {
+  AnswerDelta,
+  ChatRequest,
+  ResolvedModel,
+  Scheduling,
+  Services,
+  TenantErasure,
+  TextRequest,
+} from '../http/index.ts';
 import { NO_LIMITS, Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
 import { makeAdapterServices } from './adapters/adapter-loading.ts';
 import { makeCatalogueServices } from './adapters/catalogue.ts';
@@ -9,7 +17,7 @@ import { embedInputs } from './answering/embeddings.ts';
 import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
 import type { AppConfig } from './config.ts';
-import { eraseTenant, planErasure, type ErasureReport } from './governance/erasure.ts';
+import { eraseTenant, planErasure } from './governance/erasure.ts';
 import { TenantWatch } from './governance/tenant-watch.ts';
 import { makeAuditServices } from './governance/audit.ts';
 import { makeKeyServices } from './governance/keys.ts';
@@ -96,7 +104,7 @@ export function makeServices(
         yield* answer(bases.ofDigest(shadow.base.digest), asking, { ...asked, scheduling: SHADOW_SCHEDULING });
       },
     });
-  const erase = async (actor: string, name: string, isDryRun: boolean): Promise<ErasureReport> => {
+  const erase = async (actor: string, name: string, isDryRun: boolean): Promise<TenantErasure> => {
     if (isDryRun) return planErasure(config, platform, name);
     const report = await eraseTenant(config, platform, actor, name);
     await watch.look();

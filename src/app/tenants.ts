@@ -1,7 +1,6 @@
 import { systemClock } from '../base/index.ts';
-import type { TenantServices, TenantUsage } from '../http/index.ts';
+import type { TenantErasure, TenantServices, TenantUsage } from '../http/index.ts';
 import type { Quotas, RateLimits, Tenant, TenantLimits, UsageRow } from '../tenancy/index.ts';
-import type { ErasureReport } from './governance/erasure.ts';
 import { tenantEntry } from './governance/entries.ts';
 import type { Platform } from './platform.ts';
 
@@ -23,9 +22,11 @@ export function storedUsage({ registry, usage }: Platform, tenant: string): Stor
   };
 }
 
+type Keeping = Pick<Platform, 'tenants' | 'audit'>;
+
 /** @param actor whoever asked for it, for the audit log, as below @throws REQUEST_INVALID TENANT_EXISTS */
 export function createTenant(
-  { tenants, audit }: Pick<Platform, 'tenants' | 'audit'>,
+  { tenants, audit }: Keeping,
   actor: string,
   name: string,
   limits: Partial<TenantLimits>,
@@ -38,7 +39,7 @@ export function createTenant(
 
 /** @throws TENANT_NOT_FOUND REQUEST_INVALID */
 export function changeTenant(
-  { tenants, audit }: Pick<Platform, 'tenants' | 'audit'>,
+  { tenants, audit }: Keeping,
   actor: string,
   name: string,
   limits: Partial<TenantLimits>,
@@ -50,11 +51,7 @@ export function changeTenant(
 }
 
 /** Removes a tenant and its keys; what it has elsewhere stays. @throws TENANT_NOT_FOUND */
-export function removeTenant(
-  { tenants, audit }: Pick<Platform, 'tenants' | 'audit'>,
-  actor: string,
-  name: string,
-): void {
+export function removeTenant({ tenants, audit }: Keeping, actor: string, name: string): void {
   audit.during(
     () => tenants.remove(name),
     () => tenantEntry(actor, 'tenant.remove', name),
@@ -66,7 +63,7 @@ export function makeTenantServices(
   platform: Platform,
   quotas: Quotas,
   rates: RateLimits,
-  erase: (actor: string, name: string, isDryRun: boolean) => Promise<ErasureReport>,
+  erase: (actor: string, name: string, isDryRun: boolean) => Promise<TenantErasure>,
 ): TenantServices {
   const { tenants, usage } = platform;
   return {

@@ -19,7 +19,7 @@ export interface AuditVerdict {
 }
 
 /** The action whose entries say what was erased. */
-export const ERASE_ACTION = 'tenant.erase';
+const ERASE_ACTION = 'tenant.erase';
 
 /**
  * Reads the whole log and computes every hash anew.

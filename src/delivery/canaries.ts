@@ -3,22 +3,15 @@ import { assert, fail, newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import {
   judgeCanary,
-  NO_COUNTS,
   type ArmCounts,
   type Canary,
   type CanaryArm,
   type CanarySettings,
   type CanaryStatus,
 } from './canary.ts';
+import { CanaryCounts, type Answered, type Outcome } from './canary-counts.ts';
 import { canaryOf, checkSettings, type CanaryRow } from './canary-rows.ts';
 import type { DeliveryEventKind, DeliveryEvents } from './events.ts';
-
-/** How a request ended, whose fault it was not the client's. */
-export interface Outcome {
-  readonly isError: boolean;
-  /** Of an answer, from its begin to its end. */
-  readonly seconds: number;
-}
 
 export interface CanaryReport {
   readonly canary: Canary;
@@ -27,16 +20,8 @@ export interface CanaryReport {
   readonly counts: Readonly<Record<CanaryArm, ArmCounts>>;
 }
 
-interface Answered extends Outcome {
-  readonly canary: Canary;
-  readonly arm: CanaryArm;
-  readonly requestId: string;
-}
-
 /** How long answers of a canary that has ended can still be scored. */
 const KEEP_ANSWERS_MS = 7 * 24 * 3600_000;
-/** Of a logarithm. */
-const LEAST_SECONDS = 1e-4;
 
 /**
  * The canaries of all tasks. What was answered gathers in memory; {@link flush} adds it to the tables, and judges, in one transaction: a
@@ -49,12 +34,14 @@ export class Canaries {
   readonly #database: Database;
   readonly #clock: Clock;
   readonly #events: DeliveryEvents;
+  readonly #counts: CanaryCounts;
   #pending: Answered[] = [];
 
   constructor(database: Database, clock: Clock, events: DeliveryEvents) {
     this.#database = database;
     this.#clock = clock;
     this.#events = events;
+    this.#counts = new CanaryCounts(database);
   }
 
   /** The task's canary, if one is on. */
@@ -74,7 +61,7 @@ export class Canaries {
     return {
       canary,
       share: canary.endedAt === null ? canary.settings.shares[canary.step] : 0,
-      counts: { canary: this.#counts(canary.id, 'canary'), stable: this.#counts(canary.id, 'stable') },
+      counts: { canary: this.#counts.of(canary.id, 'canary'), stable: this.#counts.of(canary.id, 'stable') },
     };
   }
 
@@ -93,10 +80,7 @@ export class Canaries {
         fail('REQUEST_INVALID', `${tenant}/${task} has a canary already: stop it first`, { param: 'version' });
       }
       const now = this.#now();
-      this.#database.run(
-        `DELETE FROM canary_answers WHERE canary IN (SELECT id FROM canaries WHERE ended_at < ?)`,
-        now - KEEP_ANSWERS_MS,
-      );
+      this.#counts.dropAnswersBefore(now - KEEP_ANSWERS_MS);
       const id = newId('canary_');
       this.#database.run(
         `INSERT INTO canaries (id, tenant, task, version, settings, status, step, step_began_at, step_requests, started_at)
@@ -109,9 +93,7 @@ export class Canaries {
         now,
         now,
       );
-      for (const arm of ['canary', 'stable']) {
-        this.#database.run('INSERT INTO canary_counts (canary, arm) VALUES (?, ?)', id, arm);
-      }
+      this.#counts.begin(id);
       const canary = this.#get(id);
       this.#tell(
         canary,
@@ -141,7 +123,7 @@ export class Canaries {
   flush(): void {
     if (this.#pending.length === 0) return;
     this.#database.transaction(() => {
-      for (const answered of this.#pending) this.#insert(answered);
+      for (const answered of this.#pending) this.#counts.add(answered, this.#now());
       for (const id of new Set(this.#pending.map(({ canary }) => canary.id))) this.#judge(id);
     });
     this.#pending = [];
@@ -163,34 +145,7 @@ export class Canaries {
    */
   score(tenant: string, requestId: string, score: number): void {
     this.flush();
-    this.#database.transaction(() => {
-      const row = this.#database.get<{ canary: string; arm: CanaryArm; score: number | null }>(
-        'SELECT canary, arm, score FROM canary_answers WHERE tenant = ? AND request = ?',
-        tenant,
-        requestId,
-      );
-      if (!row) {
-        const rule = 'only answers of a task with a canary are scored, by the X-Request-Id of the answer';
-        return fail('ANSWER_NOT_FOUND', `no answer ${JSON.stringify(requestId)}: ${rule}`, { param: 'request_id' });
-      }
-      const before = row.score ?? 0;
-      this.#database.run(
-        'UPDATE canary_answers SET score = ? WHERE tenant = ? AND request = ?',
-        score,
-        tenant,
-        requestId,
-      );
-      this.#database.run(
-        `UPDATE canary_counts SET scored = scored + ?, scores = scores + ?, scores_squared = scores_squared + ?
-         WHERE canary = ? AND arm = ?`,
-        row.score === null ? 1 : 0,
-        score - before,
-        score * score - before * before,
-        row.canary,
-        row.arm,
-      );
-      this.#judge(row.canary);
-    });
+    this.#database.transaction(() => this.#judge(this.#counts.score(tenant, requestId, score)));
   }
 
   /** Ends the task's canary, if one is on: somebody has decided. */
@@ -220,38 +175,13 @@ export class Canaries {
     });
   }
 
-  #insert({ canary, arm, requestId, isError, seconds }: Answered): void {
-    const logSeconds = isError ? 0 : Math.log(Math.max(LEAST_SECONDS, seconds));
-    this.#database.run(
-      `UPDATE canary_counts SET requests = requests + 1, errors = errors + ?, timed = timed + ?,
-         log_seconds = log_seconds + ?, log_seconds_squared = log_seconds_squared + ? WHERE canary = ? AND arm = ?`,
-      isError ? 1 : 0,
-      isError ? 0 : 1,
-      logSeconds,
-      logSeconds * logSeconds,
-      canary.id,
-      arm,
-    );
-    // A client may give one id to several requests: a score is of the latest.
-    this.#database.run(
-      `INSERT INTO canary_answers (tenant, request, canary, arm, answered_at) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (tenant, request) DO UPDATE SET canary = excluded.canary, arm = excluded.arm,
-         answered_at = excluded.answered_at, score = NULL`,
-      canary.tenant,
-      requestId,
-      canary.id,
-      arm,
-      this.#now(),
-    );
-  }
-
   /** Inside a transaction. */
   #judge(id: string): void {
     const canary = this.#get(id);
     const { settings, step, stepRequests, stepBeganAt, status, endedAt } = canary;
     if (endedAt !== null || status === 'promoting') return;
-    const counts = this.#counts(id, 'canary');
-    const verdict = judgeCanary(settings, counts, this.#counts(id, 'stable'), stepRequests);
+    const counts = this.#counts.of(id, 'canary');
+    const verdict = judgeCanary(settings, counts, this.#counts.of(id, 'stable'), stepRequests);
     if (verdict.kind === 'bad') {
       this.#end(canary, 'rolled-back', 'canary-rolled-back', verdict.reason, null);
       return;
@@ -288,21 +218,6 @@ export class Canaries {
     const row = this.#database.get<CanaryRow>('SELECT * FROM canaries WHERE id = ?', id);
     assert(row, 'a canary stays when it has ended');
     return canaryOf(row);
-  }
-
-  #counts(id: string, arm: CanaryArm): ArmCounts {
-    const row = this.#database.get<Record<string, number>>(
-      'SELECT * FROM canary_counts WHERE canary = ? AND arm = ?',
-      id,
-      arm,
-    );
-    if (!row) return NO_COUNTS;
-    return {
-      requests: row['requests'],
-      errors: row['errors'],
-      logSeconds: { count: row['timed'], sum: row['log_seconds'], sumOfSquares: row['log_seconds_squared'] },
-      scores: { count: row['scored'], sum: row['scores'], sumOfSquares: row['scores_squared'] },
-    };
   }
 
   #now(): number {

@@ -217,7 +217,7 @@ test('a gate keeps its data whatever becomes of the file, and lets it go when no
   gates.addScore('acme', first.data, second, { value: 0.5, examples: 3 });
   assert.deepEqual({ ...gates.score('acme', first.data, second) }, { value: 0.5, examples: 3 });
   assert.equal(gates.score('acme', first.data, first), undefined, 'other data, other score');
-  assert.equal(delivery.forget('acme'), 2);
+  assert.equal(gates.remove('acme', 'triage'), true);
   assert.equal(gates.find('acme', 'triage'), undefined);
   assert.equal(await delivery.sweep(), 0);
 });

@@ -85,15 +85,4 @@ export class Delivery {
     for (const digest of unnamed) this.gates.release(digest);
     return unnamed.length;
   }
-
-  /** Removes all that is known of a tenant here. @returns rows */
-  forget(tenant: string): number {
-    const data = this.#database.all<{ data: Digest }>('SELECT data FROM gates WHERE tenant = ?', tenant);
-    const tables = ['gates', 'gate_scores', 'canary_answers', 'canaries', 'shadows', 'delivery_events'];
-    const numRows = this.#database.transaction(() =>
-      tables.reduce((sum, table) => sum + this.#database.run(`DELETE FROM ${table} WHERE tenant = ?`, tenant), 0),
-    );
-    for (const { data: digest } of data) this.gates.release(digest);
-    return numRows;
-  }
 }

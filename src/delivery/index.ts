@@ -20,5 +20,5 @@ export {
   type CanarySettings,
   type CanaryVerdict,
 } from './canary.ts';
-export type { CanaryReport, Outcome } from './canaries.ts';
+export type { CanaryReport } from './canaries.ts';
 export type { AnswerFigures, Shadow, ShadowComparison, ShadowReport } from './shadows.ts';

@@ -8,7 +8,7 @@ const SOURCE = { package: 'crawler-user-agents', version: '1.60.0', licence: 'MI
 const SYSTEM = 'Give the bot, its version and its contact as JSON.';
 const MAX_USER_AGENT_CHARS = 110;
 
-export const CRAWLER_SIZES: SplitSizes = { train: 200, valid: 20, test: 150 };
+const CRAWLER_SIZES: SplitSizes = { train: 200, valid: 20, test: 150 };
 
 /** What a crawler says of itself in its user agent. */
 export interface CrawlerIdentity {

@@ -19,7 +19,7 @@ const MIN_WORDS = 8;
 /** Two mails that share a run of this many words are copies, parts of one campaign or of one thread. */
 const SHINGLE_WORDS = 6;
 
-export const SPAM_SIZES: SplitSizes = { train: 256, valid: 24, test: 150 };
+const SPAM_SIZES: SplitSizes = { train: 256, valid: 24, test: 150 };
 
 interface LabelledMail {
   readonly text: string;

@@ -39,7 +39,6 @@ export {
   parsePeftConfig,
   peftConfigText,
   configIdentity,
-  PEFT_TYPES,
   type ModuleConfig,
   type PeftConfig,
   type PromptConfig,
@@ -110,12 +109,5 @@ export {
 export type { PreferenceExample } from './data/preference-jsonl.ts';
 export type { RatedExample } from './data/rated-jsonl.ts';
 export { EventFile, type ScalarEvent } from './tensorboard/event-file.ts';
-export {
-  CHAT_ROLES,
-  joinTextParts,
-  parseMessages,
-  type ChatMessage,
-  type ChatRole,
-  type ToolCall,
-} from './data/chat-message.ts';
+export { joinTextParts, parseMessages, type ChatMessage, type ChatRole, type ToolCall } from './data/chat-message.ts';
 export { digestOfBytes, digestOfFile, digestOfFiles, digestOfTensors, canonicalJson } from './digest.ts';

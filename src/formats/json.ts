@@ -9,7 +9,7 @@ const BACKSLASH = 0x5c;
  * Where (a byte offset) JSON text goes deeper than `maxDepth` arrays and objects, or -1. Linear, without recursion, and right for
  * any UTF-8, since the bytes it looks for never occur inside a longer character.
  */
-export function findTooDeep(bytes: Uint8Array, maxDepth: number): number {
+function findTooDeep(bytes: Uint8Array, maxDepth: number): number {
   let depth = 0;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i];

@@ -18,18 +18,23 @@ export interface TenantUsage {
 
 /** What went with a tenant, or would go. */
 export interface TenantErasure {
-  /** Null: it was only planned. */
+  /** `erasure_…`, under which the audit log has it; null: it was only planned. */
   readonly id: string | null;
   readonly adapters: number;
+  /** Of the adapters' files, shared ones included. */
   readonly adapterBytes: number;
   readonly files: number;
   readonly fileBytes: number;
   readonly jobs: number;
+  /** What lies in the working folders of jobs: checkpoints, runs. */
   readonly jobBytes: number;
   readonly keys: number;
+  /** Files of the content-addressed stores that were removed, and that stay because others have the same content. */
   readonly blobsRemoved: number;
   readonly blobsShared: number;
+  /** Rows of usage that were added to the sums without a name. */
   readonly usageRows: number;
+  /** Entries of the audit log whose contents were erased; their times, actions and hashes stay. */
   readonly auditEntries: number;
 }
 

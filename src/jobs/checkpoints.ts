@@ -1,8 +1,7 @@
 import { newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
-import type { Listed } from './files.ts';
 import { checkpointNameOf, type CheckpointMetrics, type Job, type JobCheckpoint } from './job.ts';
-import { newestOf } from './newest.ts';
+import { newestOf, type Listed } from './newest.ts';
 
 interface CheckpointRow {
   readonly seq: number;
@@ -16,7 +15,7 @@ interface CheckpointRow {
 }
 
 /** Checkpoints of a job that can be asked; older ones go. OpenAI keeps three as well. */
-export const KEPT_CHECKPOINTS = 3;
+const KEPT_CHECKPOINTS = 3;
 
 /** Whether a job has this checkpoint, or had it: one that went is not made again. */
 export function hasCheckpoint(database: Database, job: string, step: number): boolean {

@@ -1,69 +1,8 @@
 import { join } from 'node:path';
 import { assert, fail, newId, type Clock, type Digest } from '../base/index.ts';
 import { BlobStore, type BlobInfo, type Database, type PlainFile, type Vault } from '../storage/index.ts';
-
-export const FILE_PURPOSES = ['fine-tune', 'fine-tune-results'] as const;
-export type FilePurpose = (typeof FILE_PURPOSES)[number];
-
-/** What a file's content has been found to be. */
-export interface FileVerdict {
-  /** `chat`, `completion`, `preference`; null for a file that is no training data. */
-  readonly form: string | null;
-  readonly examples: number | null;
-  /** What is wrong with it, with lines; null: nothing is. */
-  readonly problem: string | null;
-}
-
-export interface StoredFile extends FileVerdict {
-  /** `file-…`. */
-  readonly id: string;
-  readonly tenant: string;
-  readonly filename: string;
-  readonly purpose: FilePurpose;
-  readonly digest: Digest;
-  readonly sizeBytes: number;
-  /** Milliseconds since 1970. */
-  readonly createdAt: number;
-  readonly expiresAt: number | null;
-}
-
-export interface NewFile {
-  readonly tenant: string;
-  readonly filename: string;
-  readonly purpose: FilePurpose;
-  /** How long it is kept; null: until it is deleted. */
-  readonly lifetimeMs: number | null;
-  readonly verdict: FileVerdict;
-}
-
-export interface FilePage {
-  readonly purpose?: FilePurpose | undefined;
-  readonly limit: number;
-  readonly order: 'asc' | 'desc';
-  /** The last file of the page before. */
-  readonly after?: string | undefined;
-}
-
-interface FileRow {
-  readonly seq: number;
-  readonly id: string;
-  readonly tenant: string;
-  readonly filename: string;
-  readonly purpose: FilePurpose;
-  readonly digest: Digest;
-  readonly size_bytes: number;
-  readonly created_at: number;
-  readonly expires_at: number | null;
-  readonly form: string | null;
-  readonly examples: number | null;
-  readonly problem: string | null;
-}
-
-/** A page that was asked with one more than it holds, so that it is known whether there are more. */
-export interface Listed<T> {
-  readonly items: readonly T[];
-  readonly hasMore: boolean;
-}
+import type { Listed } from './newest.ts';
+import { failUnknownFile, fileOf, type FilePage, type FileRow, type NewFile, type StoredFile } from './stored-file.ts';
 
 /**
  * Tenants' files. The bytes lie in a content-addressed store of their own, once however many files have them; they go when no file, no
@@ -102,11 +41,6 @@ export class FileStore {
     let numSealed = 0;
     for (const digest of await this.#blobs.list()) if (await this.#blobs.seal(digest)) numSealed++;
     return numSealed;
-  }
-
-  /** Where the bytes of a digest are; they may be encrypted. */
-  path(digest: Digest): string {
-    return this.#blobs.path(digest);
   }
 
   /**
@@ -275,10 +209,6 @@ export class FileStore {
   }
 }
 
-export function failUnknownFile(id: string): never {
-  return fail('STORED_FILE_NOT_FOUND', `no file "${id}": upload it with POST /v1/files`, { param: 'file_id' });
-}
-
 async function* limited(
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   maxBytes: number,
@@ -291,20 +221,4 @@ async function* limited(
     }
     yield chunk;
   }
-}
-
-function fileOf(row: FileRow): StoredFile {
-  return {
-    id: row.id,
-    tenant: row.tenant,
-    filename: row.filename,
-    purpose: row.purpose,
-    digest: row.digest,
-    sizeBytes: row.size_bytes,
-    createdAt: row.created_at,
-    expiresAt: row.expires_at,
-    form: row.form,
-    examples: row.examples,
-    problem: row.problem,
-  };
 }

@@ -49,7 +49,7 @@ const EPOCHS: readonly (readonly [below: number, epochs: number])[] = [
 /** OpenAI's rule for `auto`: a step is about 0.2 % of the data. */
 const BATCH_SHARE = 0.002;
 const MIN_AUTO_BATCH = 4;
-export const MAX_BATCH = 256;
+const MAX_BATCH = 256;
 const DEFAULT_BETA = 0.1;
 /** Evaluations of a run, about; and steps between two of them, at most. */
 const EVALUATIONS = 5;

@@ -6,17 +6,10 @@
  * Throws: REQUEST_INVALID STORED_FILE_NOT_FOUND UPLOAD_NOT_FOUND JOB_NOT_FOUND STORAGE_BUSY STORAGE_CORRUPT.
  */
 export { JOBS_MIGRATIONS } from './tables.ts';
-export {
-  FILE_PURPOSES,
-  FileStore,
-  type FilePage,
-  type FilePurpose,
-  type FileVerdict,
-  type Listed,
-  type NewFile,
-  type StoredFile,
-} from './files.ts';
-export { MAX_PART_BYTES, Uploads, type NewUpload, type Upload, type UploadPart, type UploadStatus } from './uploads.ts';
+export { FileStore } from './files.ts';
+export type { FilePage, FilePurpose, FileVerdict, NewFile, StoredFile } from './stored-file.ts';
+export type { Listed } from './newest.ts';
+export { Uploads, type NewUpload, type Upload, type UploadPart, type UploadStatus } from './uploads.ts';
 export {
   resolveHyperparameters,
   type Auto,
@@ -27,7 +20,6 @@ export {
 export { isFinal, JOB_COMMANDS, JOB_STATUSES, type JobCommand, type JobStatus } from './job-status.ts';
 export {
   DEFAULT_TASK,
-  JOB_METHODS,
   type CheckpointMetrics,
   type Job,
   type JobCheckpoint,

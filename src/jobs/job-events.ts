@@ -1,8 +1,7 @@
 import { newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
-import type { Listed } from './files.ts';
 import type { CheckpointMetrics, EventLevel, JobEvent, NewJobEvent } from './job.ts';
-import { newestOf } from './newest.ts';
+import { newestOf, type Listed } from './newest.ts';
 
 interface EventRow {
   readonly seq: number;

@@ -1,12 +1,12 @@
 /** The queue from both sides: tenants order, runners take, and whoever has lost a job changes nothing. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { EspalierError, silentLog, type Clock, type Digest } from '../base/index.ts';
-import { Database } from '../storage/index.ts';
+import { BlobStore, Database } from '../storage/index.ts';
 import { FileStore } from './files.ts';
 import { ALL_AUTO, resolveHyperparameters } from './hyperparameters.ts';
 import { JobLeases, type JobLease } from './job-leases.ts';
@@ -23,6 +23,8 @@ const resolved = resolveHyperparameters(ALL_AUTO, 'supervised', { examples: 10, 
 let home: string;
 let database: Database;
 let files: FileStore;
+/** What `files` keeps its bytes in. */
+let blobs: BlobStore;
 let queue: JobQueue;
 let leases: JobLeases;
 
@@ -31,6 +33,7 @@ beforeEach(async () => {
   now = 1_000_000;
   database = Database.open(join(home, 'espalier.db'), [JOBS_MIGRATIONS], clock);
   files = await FileStore.open(database, home, clock);
+  blobs = await BlobStore.open(join(home, 'files'), clock);
   queue = new JobQueue(database, clock);
   leases = new JobLeases(database, files, clock);
 });
@@ -159,13 +162,13 @@ test('files that an unfinished job needs stay when they are deleted, and go when
   assert.equal(files.removeExpired(), 1);
   assert.throws(() => files.get('acme', blob.id), { code: 'STORED_FILE_NOT_FOUND' });
   assert.equal(await files.sweep(), 0);
-  assert.ok(existsSync(files.path(blob.digest)), 'the job needs it');
+  assert.ok(blobs.has(blob.digest), 'the job needs it');
   const lease = take();
   leases.failed(lease, { code: 'x', message: 'x', param: null });
   leases.release(lease);
   assert.equal(statusOf(lease.job.id), 'failed');
   assert.equal(await files.sweep(), 0, 'it went with the job');
-  assert.throws(() => rmSync(files.path(blob.digest)), { code: 'ENOENT' });
+  assert.equal(blobs.has(blob.digest), false);
 });
 
 test('bytes that are too many, or that nobody names, leave nothing', async () => {
@@ -175,7 +178,7 @@ test('bytes that are too many, or that nobody names, leave nothing', async () =>
     { code: 'REQUEST_INVALID' },
   );
   const { digest: unnamed } = await files.stage([Buffer.from('x')], 10, (blob) => blob);
-  assert.throws(() => rmSync(files.path(unnamed)), { code: 'ENOENT' });
+  assert.equal(blobs.has(unnamed), false);
   assert.equal(await files.sweep(), 0);
 });
 

@@ -1,7 +1,7 @@
 import { assert, fail, newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import { listCheckpoints } from './checkpoints.ts';
-import type { Listed } from './files.ts';
+import type { Listed } from './newest.ts';
 import { addEvent, listEvents } from './job-events.ts';
 import { jobOf, type JobRow } from './job-rows.ts';
 import { isFinal, nextStatus, type JobCommand } from './job-status.ts';

@@ -2,8 +2,7 @@ import type { Digest } from '../base/index.ts';
 import type { RequestedHyperparameters, ResolvedHyperparameters } from './hyperparameters.ts';
 import type { JobStatus } from './job-status.ts';
 
-export const JOB_METHODS = ['supervised', 'dpo'] as const;
-export type JobMethod = (typeof JOB_METHODS)[number];
+export type JobMethod = 'supervised' | 'dpo';
 
 export interface JobError {
   readonly code: string;
@@ -85,8 +84,7 @@ export interface JobCheckpoint {
   readonly metrics: CheckpointMetrics;
 }
 
-export const EVENT_LEVELS = ['info', 'warn', 'error'] as const;
-export type EventLevel = (typeof EVENT_LEVELS)[number];
+export type EventLevel = 'info' | 'warn' | 'error';
 
 /** Something to tell of a job; metrics have the figures of one step. */
 export interface NewJobEvent {

@@ -1,5 +1,10 @@
 import type { Database } from '../storage/index.ts';
-import type { Listed } from './files.ts';
+
+/** A page that was asked with one more than it holds, so that it is known whether there are more. */
+export interface Listed<T> {
+  readonly items: readonly T[];
+  readonly hasMore: boolean;
+}
 
 /** A table of things that belong to a job, and the column that rises from one to the next. */
 type JobTable = readonly ['job_events', 'seq'] | readonly ['job_checkpoints', 'step'];

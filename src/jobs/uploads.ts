@@ -1,6 +1,7 @@
 import { fail, newId, type Clock, type Digest } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
-import type { FilePurpose, FileStore, FileVerdict, StoredFile } from './files.ts';
+import type { FileStore } from './files.ts';
+import type { FilePurpose, FileVerdict, StoredFile } from './stored-file.ts';
 
 export interface NewUpload {
   readonly tenant: string;
@@ -55,7 +56,7 @@ interface PartRow {
 
 /** OpenAI's figures: an hour for an upload, 64 MB for a part. */
 const UPLOAD_LIFETIME_MS = 3_600_000;
-export const MAX_PART_BYTES = 64 * 2 ** 20;
+const MAX_PART_BYTES = 64 * 2 ** 20;
 
 /** Files that come in parts, in any order. Nothing of them is a file until they are completed. */
 export class Uploads {

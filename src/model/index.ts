@@ -12,7 +12,6 @@ export {
   normSites,
   siteIndex,
   baseHooks,
-  LINEAR_ROLES,
   type LinearRole,
   type LinearSite,
   type NormSite,

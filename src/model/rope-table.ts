@@ -1,7 +1,7 @@
 import type { ModelConfig } from './config.ts';
 
 /** The angle per position of each of the E/2 pairs, stretched as the config says (Su et al., 2021; Llama 3.1's rule for `llama3`). */
-export function ropeFrequencies(config: ModelConfig): Float64Array {
+function ropeFrequencies(config: ModelConfig): Float64Array {
   const half = config.headWidth / 2;
   const frequencies = new Float64Array(half);
   for (let i = 0; i < half; i++) frequencies[i] = stretch(config.ropeTheta ** (-i / half), i, config);

@@ -2,7 +2,7 @@ import { assert } from '../base/index.ts';
 import type { Graph, LogitsHead, Tensor } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 
-export const LINEAR_ROLES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+const LINEAR_ROLES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
 export type LinearRole = (typeof LINEAR_ROLES)[number];
 
 /** A named linear layer of the base, where an adapter may be applied from outside. */
@@ -15,7 +15,7 @@ export interface LinearSite {
   readonly out: number;
 }
 
-export const NORM_ROLES = ['input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm', 'norm'] as const;
+const NORM_ROLES = ['input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm', 'norm'] as const;
 export type NormRole = (typeof NORM_ROLES)[number];
 
 /** A normalisation of the base by Hugging Face's module path, e.g. `model.layers.0.input_layernorm`. */

@@ -41,7 +41,7 @@ export {
 export { isLogitsHead, type Head, type LogitsHead } from './ops/logits-loss.ts';
 export { blockProducts } from './ops/block-products.ts';
 export { inverseFourier, type Frequencies } from './ops/fourier.ts';
-export { rearrange, transpose, transposedSources } from './ops/rearrange.ts';
+export { rearrange, transpose } from './ops/rearrange.ts';
 export { reflectionFactors, unitRows } from './ops/reflections.ts';
 export { scaledBases } from './ops/scaled-bases.ts';
 export { mixTopVectors } from './ops/vector-bank.ts';

@@ -7,7 +7,7 @@
  */
 export { planFrom } from './plan.ts';
 export type { Plan, PlanOptions } from './plan.ts';
-export { configuredModel, presetModel, PRESET_NAMES } from './presets.ts';
+export { configuredModel, presetModel } from './presets.ts';
 export type { PlannedModel } from './presets.ts';
 export { PLANNED_METHODS, BASE_FORMATS } from './methods.ts';
 export type { Trainable } from './methods.ts';
@@ -16,4 +16,4 @@ export { FULL_RECIPES } from './memory.ts';
 export { parseMachine, type MachineFigures } from './machine.ts';
 export { fitMachine, type TrainingMeasurement } from './fit-machine.ts';
 export { countTrainable } from './methods.ts';
-export { renderPlan, formatBytes, formatCount, formatDuration, formatShare } from './render.ts';
+export { renderPlan, formatBytes, formatCount, formatDuration } from './render.ts';

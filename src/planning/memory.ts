@@ -21,7 +21,7 @@ export const totalBytes = (parts: readonly Part[]): number => parts.reduce((sum,
  * NF4 in memory: 4 bits, and the magnitude of each 64 weights as the float32 that it stands for. (Files hold it in 8 bits, QLoRA's 0.516 bytes a
  * weight.)
  */
-export const NF4_BYTES = 0.5 + 4 / 64;
+const NF4_BYTES = 0.5 + 4 / 64;
 
 /** Weights in memory. int8 and NF4 hold for the linear layers; embedding, head, norms and biases stay in bf16. */
 export function weightBytes(config: ModelConfig, format: BaseFormat): number {

@@ -54,7 +54,7 @@ const PRESETS: Readonly<Record<string, Preset>> = {
   '70b': { architecture: 'Llama-3.1-70B', nominal: 70e9, config: llama(8192, 28_672, 80, 64, 8, 128_256) },
 };
 
-export const PRESET_NAMES: readonly string[] = Object.keys(PRESETS);
+const PRESET_NAMES: readonly string[] = Object.keys(PRESETS);
 
 /** The preset of a name. @throws MODEL_NOT_FOUND names the presets */
 export function presetModel(name: string): PlannedModel {

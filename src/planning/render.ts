@@ -11,7 +11,7 @@ export function formatCount(count: number): string {
 }
 
 /** `0.143 %`. */
-export function formatShare(share: number): string {
+function formatShare(share: number): string {
   return `${significant(share * 100)} %`;
 }
 

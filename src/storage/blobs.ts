@@ -80,7 +80,7 @@ export class BlobStore {
   async *read(digest: Digest): AsyncGenerator<Uint8Array, void, undefined> {
     if (!this.isSealed(digest)) yield* chunksOf(this.#plainPath(digest));
     else if (this.#vault) yield* this.#vault.cipher.decrypt(this.#sealedPath(digest));
-    else fail('CONFIG_INVALID', `blob ${digest} is encrypted: set ESPALIER_ENCRYPTION_KEY`);
+    else failSealed(digest);
   }
 
   /**
@@ -88,7 +88,8 @@ export class BlobStore {
    * @throws STORAGE_CORRUPT CONFIG_INVALID
    */
   async plain(digest: Digest): Promise<PlainFile> {
-    if (!this.isSealed(digest) || !this.#vault) return { path: this.path(digest), async [Symbol.asyncDispose]() {} };
+    if (!this.isSealed(digest)) return { path: this.#plainPath(digest), async [Symbol.asyncDispose]() {} };
+    if (!this.#vault) return failSealed(digest);
     const folder = temporaryPath(this.#vault.scratch);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const path = join(folder, basename(this.#plainPath(digest)));
@@ -228,6 +229,10 @@ export class BlobStore {
     await syncFolder(folder);
     await syncFolder(this.folder);
   }
+}
+
+function failSealed(digest: Digest): never {
+  return fail('CONFIG_INVALID', `blob ${digest} is encrypted: set ESPALIER_ENCRYPTION_KEY`);
 }
 
 /** The file is opened when the first chunk is asked for: a stream that fails while nobody listens would end the process. */

@@ -93,6 +93,7 @@ test('a store of blobs keeps names and digests, whatever is encrypted', async ()
   assert.deepEqual([await store.verify(before), await store.verify(digest)], ['whole', 'whole']);
   assert.ok(!readFileSync(store.path(digest)).includes('written'));
   await assert.rejects(plainStore.get(digest), { code: 'CONFIG_INVALID' });
+  await assert.rejects(plainStore.plain(digest), { code: 'CONFIG_INVALID' });
 
   assert.deepEqual(
     [await store.seal(before), await store.seal(before), await store.seal(digest)],

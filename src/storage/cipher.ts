@@ -10,7 +10,7 @@ const HEADER_BYTES = MAGIC.length + ID_BYTES + SALT_BYTES;
 /** Plain bytes of a chunk; the last one may have fewer, or none. */
 const CHUNK_BYTES = 64 * 1024;
 const TAG_BYTES = 16;
-export const KEY_BYTES = 32;
+const KEY_BYTES = 32;
 
 type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 

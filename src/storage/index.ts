@@ -8,7 +8,7 @@
 export { Database, type SqlRow, type SqlValue } from './database.ts';
 export { deleteTenantRows, tenantTables } from './tenant-rows.ts';
 export { migrate, type Migration, type MigrationSet } from './migrate.ts';
-export { FileCipher, KEY_BYTES } from './cipher.ts';
+export { FileCipher } from './cipher.ts';
 export { openVault, type Vault } from './vault.ts';
 export { BlobStore, type BlobInfo, type BlobState, type PlainFile } from './blobs.ts';
 export { isProcessAlive, makeFolderOnce, sweepTemporaries, syncFolder, writeFileAtomic } from './atomic.ts';

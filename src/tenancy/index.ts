@@ -13,6 +13,6 @@ export { Erasures, type Erasure } from './erasures.ts';
 export { Quotas } from './quotas.ts';
 export { RateLimits, type RateState, type Reservation } from './rate-limits.ts';
 export type { BudgetState } from './token-bucket.ts';
-export { ERASED_TENANT, UsageMeter, type Usage, type UsageRow } from './usage.ts';
+export { UsageMeter, type Usage, type UsageRow } from './usage.ts';
 export { PRICE_NAMES, Prices, type PriceRow, type TokenPrices } from './prices.ts';
 export { BILL_GROUPS, billCsv, billOf, costText, type BillGroup, type BillLine } from './bill.ts';

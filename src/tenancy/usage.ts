@@ -24,7 +24,7 @@ export interface UsageRow extends Usage {
 }
 
 /** In place of the names of tenants that are gone: their sums stay. No name has brackets. */
-export const ERASED_TENANT = '(erased)';
+const ERASED_TENANT = '(erased)';
 
 type Counters = { -readonly [K in 'requests' | 'trainingTokens' | keyof Usage]: number };
 

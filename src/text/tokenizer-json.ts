@@ -72,7 +72,7 @@ export function parseTokenizerJson(json: Uint8Array | string, where: string): To
 }
 
 /** A JSON object from a file's bytes. @throws TOKENIZER_INVALID naming the file */
-export function parseObject(json: Uint8Array | string, where: string): JsonObject {
+function parseObject(json: Uint8Array | string, where: string): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(typeof json === 'string' ? json : new TextDecoder('utf-8', { fatal: true }).decode(json));

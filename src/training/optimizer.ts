@@ -82,7 +82,7 @@ export function applyGradients(
   return { gradientNorm, gradientScale };
 }
 
-/** What LoRA+ gives the higher rate, by PEFT's rule. */
+/** What LoRA+ gives the higher rate, by PEFT's rule; the embedding's pair (`lora_embedding_A`, `_B`) is left at the base rate. */
 function isFast({ name, value }: Parameter): boolean {
   return name.includes('lora_B') || value.shape.length === 1;
 }

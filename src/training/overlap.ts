@@ -65,7 +65,7 @@ export function describeOverlaps(report: OverlapReport): string[] {
 }
 
 /** A digest of all tokens of an example and which of them are learned. */
-export function contentKey({ tokenIds, lossWeights }: TokenExample): string {
+function contentKey({ tokenIds, lossWeights }: TokenExample): string {
   const bytes = (values: Int32Array | Float32Array): Uint8Array =>
     new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return createHash('sha256').update(bytes(tokenIds)).update(bytes(lossWeights)).digest('hex');

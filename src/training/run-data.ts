@@ -23,9 +23,9 @@ export interface LoadedRunData {
 }
 
 /** Held-out examples beyond this make evaluations slow and their mean hardly better. */
-export const MAX_HELD_OUT = 256;
+const MAX_HELD_OUT = 256;
 /** Of fewer examples none are held out: training needs them more. */
-export const MIN_EXAMPLES_TO_HOLD_OUT = 20;
+const MIN_EXAMPLES_TO_HOLD_OUT = 20;
 
 /**
  * Loads, checks and (without a held-out file) divides a run's data.

@@ -48,7 +48,7 @@ function mean(values: readonly number[]): number {
  * The mean of the F1 of every label that is expected anywhere, each counting the same however rare it is. An answer that is no such label
  * is a miss of the expected one and of no other.
  */
-export function macroF1(answers: readonly Answer[]): number {
+function macroF1(answers: readonly Answer[]): number {
   const labels = new Map<string, { right: number; expected: number; answered: number }>();
   for (const { expected } of answers) labels.set(labelOf(expected), { right: 0, expected: 0, answered: 0 });
   for (const { generated, expected } of answers) {

@@ -1,29 +1,19 @@
 /** The console's main way, in Chromium with the real base: a file is dropped, mended, looked at, trained on, and the result answers. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
-import { ConsoleTab, launchBrowser } from '../support/console-browser.ts';
-import { startConsoleServer, type ConsoleServer } from '../support/console-server.ts';
 import { chatLines } from '../support/tuning-data.ts';
+import { ConsoleJourney } from './console-harness.ts';
 
-let server: ConsoleServer;
-let browser: Browser;
-
+let journey: ConsoleJourney;
 before(async () => {
-  [server, browser] = await Promise.all([
-    startConsoleServer({ tenants: ['acme'], hasRealBase: true }),
-    launchBrowser(),
-  ]);
+  journey = await ConsoleJourney.start({ tenants: ['acme'], hasRealBase: true });
 });
-after(async () => {
-  await browser?.close();
-  await server?.[Symbol.asyncDispose]();
-});
+after(() => journey?.[Symbol.asyncDispose]());
 
 const jsonl = (name: string, text: string) => ({ name, mimeType: 'application/jsonl', buffer: Buffer.from(text) });
 
 test('from a file to an answer', async () => {
-  await using tab = await ConsoleTab.open(browser, { url: server.url, key: server.keyOf('acme', 'writer') });
+  await using tab = await journey.open({ key: journey.server.keyOf('acme', 'writer') });
   const { page } = tab;
   await tab.go('/train');
   const drop = page.locator('input[type=file]');
@@ -88,8 +78,8 @@ test('from a file to an answer', async () => {
     JSON.stringify(answers),
   );
   const notes = await page.getByText(/first token/).allTextContents();
-  assert.match(notes[0], new RegExp(`^${server.base} · `));
-  const version = server.platform.registry.resolve('acme', 'acme/parity@1');
+  assert.match(notes[0], new RegExp(`^${journey.server.base} · `));
+  const version = journey.server.platform.registry.resolve('acme', 'acme/parity@1');
   assert.match(notes[1], new RegExp(`${version.digest.replace('sha256:', '').slice(0, 12)} · `));
   assert.deepEqual(await tab.barriers(), []);
 

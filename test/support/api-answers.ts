@@ -140,7 +140,7 @@ async function untilDone(client: EspalierClient, id: string): Promise<void> {
 }
 
 /** Pairs in OpenAI's form. */
-export function preferenceLines(count: number): string {
+function preferenceLines(count: number): string {
   const line = (n: number): string => {
     const answer = (content: string): object[] => [{ role: 'assistant', content }];
     const input = { messages: [{ role: 'user', content: `what is ${n}?` }] };

@@ -2,10 +2,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runJson } from './processes.ts';
 
-export const SMOL_BASE = 'smollm2-135m-instruct';
+const SMOL_BASE = 'smollm2-135m-instruct';
 
 /** Where tests keep the real base, so that it is fetched once: ESPALIER_TEST_HOME, or a folder under the system's temporary one. */
-export function testHome(): string {
+function testHome(): string {
   return process.env['ESPALIER_TEST_HOME'] || join(tmpdir(), 'espalier-test-home');
 }
 

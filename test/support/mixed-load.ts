@@ -19,7 +19,7 @@ export const TENANTS = ['acme', 'globex'] as const;
 export const CALM = 'calm';
 export const TASK = 'reply';
 export const PROMOTED_ALIAS = 'stable';
-export const JOB_SEEDS = [1, 2, 3] as const;
+const JOB_SEEDS = [1, 2, 3] as const;
 /** Jobs of a tenant that are on at a time. */
 const JOBS_AT_ONCE = 1;
 const PROMPTS = ['hello', 'what is 3?', 'again'];

@@ -51,7 +51,7 @@ export const SIMULATED: SimulationOptions = {
   seed: 1,
   stepMs: (numRows) => 2 + 0.2 * numRows,
 };
-export const CAPACITY = 40;
+const CAPACITY = 40;
 
 /** Ten tenants, one of which sends `flood` times what each of the others does. At a load of 1 and no flood they use the engine up. */
 export function tenTenants(flood: number, load: number): Load[] {

@@ -48,8 +48,3 @@ export interface AuditEntry {
   readonly detail: Readonly<Record<string, unknown>> | string | null;
   readonly hash: string;
 }
-
-export interface AuditList {
-  readonly data: readonly AuditEntry[];
-  readonly has_more: boolean;
-}

@@ -18,7 +18,6 @@ import type {
   createJobRequest,
   eventList,
   eventObject,
-  jobList,
   jobObject,
 } from '../../../src/http/wire/fine-tuning.ts';
 import type { loraAdapterList } from '../../../src/http/wire/lora-adapters.ts';
@@ -59,7 +58,6 @@ export type StoredFile = z.output<typeof fileObject>;
 export type FileList = z.output<typeof fileList>;
 export type DataCheck = z.output<typeof dataCheck>;
 export type Job = z.output<typeof jobObject>;
-export type JobList = z.output<typeof jobList>;
 export type JobRequest = z.input<typeof createJobRequest>;
 export type JobEvent = z.output<typeof eventObject>;
 export type JobEventList = z.output<typeof eventList>;

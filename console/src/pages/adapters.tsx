@@ -1,45 +1,40 @@
 import { useEffect, useState } from 'react';
-import { Anchor, Button, Group, Switch, Text, TextInput } from '@mantine/core';
+import { Anchor, Group, Switch, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { MagnifyingGlassIcon } from '@radix-ui/react-icons';
-import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query';
 import { Link } from 'wouter';
-import { withQuery } from '../api/queries.ts';
-import type { Adapter, AdapterList } from '../api/types.ts';
-import { Nothing, Problem } from '../parts/answer-state.tsx';
+import { usePagedAnswer } from '../api/queries.ts';
+import type { Adapter } from '../api/types.ts';
+import { Nothing } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { ago, bytes, compact, score, words } from '../parts/format.ts';
 import { Page, Panel } from '../parts/page.tsx';
+import { PagedList } from '../parts/paged-list.tsx';
 import { Tag } from '../parts/status.tsx';
-import { useSession } from '../session/session.tsx';
 
-const PAGE = 50;
+/** Fewer on the screen, and the next page is asked for too. */
+const FEW = 25;
 /** Where jobs keep what they have on their way. */
 const CHECKPOINTS = 'ft-checkpoints';
 
 export default function Adapters() {
-  const { api } = useSession();
   const [text, setText] = useState('');
   const [tag, setTag] = useState('');
   const [q] = useDebouncedValue(text.trim(), 250);
   const [withTag] = useDebouncedValue(tag.trim(), 250);
-  const found = useInfiniteQuery({
-    queryKey: ['/api/adapters', q, withTag],
-    queryFn: ({ pageParam, signal }) =>
-      api.json<AdapterList>(withQuery('/api/adapters', { q, tag: withTag, limit: PAGE, after: pageParam }), { signal }),
-    initialPageParam: '',
-    getNextPageParam: ({ data, has_more: hasMore }) => (hasMore ? data.at(-1)?.id : undefined),
-    placeholderData: keepPreviousData,
+  const published = usePagedAnswer<Adapter>('/api/adapters', ({ id }) => id, {
+    query: { q, tag: withTag },
+    keepsLast: true,
   });
   const [withCheckpoints, setWithCheckpoints] = useState(false);
-  const all = found.data?.pages.flatMap(({ data }) => data) ?? [];
-  const adapters = withCheckpoints ? all : all.filter(({ task }) => task !== CHECKPOINTS);
-  const { hasNextPage, isFetching, fetchNextPage } = found;
+  const adapters = withCheckpoints ? published.data : published.data?.filter(({ task }) => task !== CHECKPOINTS);
+  const { hasNextPage, isFetching, fetchNextPage } = published;
   // Pages of nothing but checkpoints are passed over.
-  const isShort = adapters.length < PAGE / 2 && hasNextPage && !isFetching;
+  const isShort = adapters !== undefined && adapters.length < FEW && hasNextPage && !isFetching;
   useEffect(() => {
     if (isShort) void fetchNextPage();
   }, [isShort, fetchNextPage]);
+  const isAsked = q !== '' || withTag !== '';
   return (
     <Page title="Adapters" about="Every published version: what it was made of, what it scored, what points at it">
       <Panel>
@@ -66,25 +61,18 @@ export default function Adapters() {
             mb={8}
           />
         </Group>
-        {found.error ? (
-          <Problem error={found.error} what="Adapters" />
-        ) : adapters.length === 0 && found.isSuccess && !isShort ? (
-          <Nothing title={q === '' && withTag === '' ? 'Nothing has been published yet' : 'Nothing is called so'}>
-            {q === '' && withTag === '' ? 'A fine-tuning job publishes what it has trained.' : 'Search for less.'}
-          </Nothing>
-        ) : (
-          <Versions adapters={adapters} />
-        )}
-        {found.hasNextPage && (
-          <Button
-            mt="md"
-            variant="default"
-            loading={found.isFetchingNextPage}
-            onClick={() => void found.fetchNextPage()}
-          >
-            Show more
-          </Button>
-        )}
+        <PagedList
+          list={published}
+          items={isShort && adapters.length === 0 ? undefined : adapters}
+          what="Adapters"
+          nothing={
+            <Nothing title={isAsked ? 'Nothing is called so' : 'Nothing has been published yet'}>
+              {isAsked ? 'Search for less.' : 'A fine-tuning job publishes what it has trained.'}
+            </Nothing>
+          }
+        >
+          {(rows) => <Versions adapters={rows} />}
+        </PagedList>
       </Panel>
     </Page>
   );

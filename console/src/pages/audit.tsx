@@ -1,18 +1,17 @@
 import { useState } from 'react';
-import { Button, Select, Text } from '@mantine/core';
-import { useInfiniteQuery } from '@tanstack/react-query';
-import type { AuditEntry, AuditList } from '../api/governance.ts';
-import { useAnswer, withQuery } from '../api/queries.ts';
+import { Select, Text } from '@mantine/core';
+import type { AuditEntry } from '../api/governance.ts';
+import { useAnswer, usePagedAnswer } from '../api/queries.ts';
 import type { TenantList } from '../api/types.ts';
-import { NotOffered, Nothing, Problem } from '../parts/answer-state.tsx';
+import { NotOffered, Nothing } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { count, moment, plain } from '../parts/format.ts';
 import { Page, Panel } from '../parts/page.tsx';
+import { PagedList } from '../parts/paged-list.tsx';
 import { Tag } from '../parts/status.tsx';
 import { useSession } from '../session/session.tsx';
 
 const PATH = '/api/audit';
-const PAGE = 50;
 
 export default function Audit() {
   const { api } = useSession();
@@ -24,17 +23,12 @@ export default function Audit() {
 }
 
 function Entries() {
-  const { api, may } = useSession();
+  const { may } = useSession();
   const tenants = useAnswer<TenantList>('/api/tenants', { enabled: may.isOperator });
   const [tenant, setTenant] = useState<string | null>(null);
-  const found = useInfiniteQuery({
-    queryKey: [PATH, tenant],
-    queryFn: ({ pageParam, signal }) =>
-      api.json<AuditList>(withQuery(PATH, { limit: PAGE, after: pageParam, tenant: tenant ?? undefined }), { signal }),
-    initialPageParam: '',
-    getNextPageParam: ({ data, has_more: hasMore }) => (hasMore ? String(data.at(-1)?.seq ?? '') : undefined),
+  const entries = usePagedAnswer<AuditEntry>(PATH, ({ seq }) => String(seq), {
+    query: { tenant: tenant ?? undefined },
   });
-  const entries = found.data?.pages.flatMap(({ data }) => data) ?? [];
   return (
     <>
       {may.isOperator && (
@@ -49,32 +43,25 @@ function Entries() {
           mb="md"
         />
       )}
-      {found.error ? (
-        <Problem error={found.error} what="Audit" />
-      ) : entries.length === 0 && found.isSuccess ? (
-        <Nothing title="Nothing has been changed yet" />
-      ) : (
-        <DataTable
-          label="Audit log"
-          rows={entries}
-          idOf={({ seq }) => String(seq)}
-          columns={[
-            { name: 'No.', isNumber: true, cell: ({ seq }) => count(seq) },
-            { name: 'When', cell: ({ at }) => moment(at) },
-            { name: 'Who', cell: ({ actor }) => <span className="mono">{actor ?? 'erased'}</span> },
-            { name: 'Tenant', cell: (entry) => entry.tenant ?? '–' },
-            { name: 'What', cell: ({ action }) => <Tag>{action}</Tag> },
-            { name: 'On', cell: ({ target }) => <span className="mono">{target ?? '–'}</span> },
-            { name: 'Detail', wraps: true, cell: (entry) => <Detail entry={entry} /> },
-            { name: 'Hash', cell: ({ hash }) => <span className="mono">{hash.slice(0, 12)}</span> },
-          ]}
-        />
-      )}
-      {found.hasNextPage && (
-        <Button mt="md" variant="default" loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>
-          Show more
-        </Button>
-      )}
+      <PagedList list={entries} what="Audit" nothing={<Nothing title="Nothing has been changed yet" />}>
+        {(rows) => (
+          <DataTable
+            label="Audit log"
+            rows={rows}
+            idOf={({ seq }) => String(seq)}
+            columns={[
+              { name: 'No.', isNumber: true, cell: ({ seq }) => count(seq) },
+              { name: 'When', cell: ({ at }) => moment(at) },
+              { name: 'Who', cell: ({ actor }) => <span className="mono">{actor ?? 'erased'}</span> },
+              { name: 'Tenant', cell: (entry) => entry.tenant ?? '–' },
+              { name: 'What', cell: ({ action }) => <Tag>{action}</Tag> },
+              { name: 'On', cell: ({ target }) => <span className="mono">{target ?? '–'}</span> },
+              { name: 'Detail', wraps: true, cell: (entry) => <Detail entry={entry} /> },
+              { name: 'Hash', cell: ({ hash }) => <span className="mono">{hash.slice(0, 12)}</span> },
+            ]}
+          />
+        )}
+      </PagedList>
     </>
   );
 }

@@ -31,8 +31,8 @@ export default function JobPage({ id }: { readonly id: string }) {
   );
 }
 
-/** A job with its curves and events; also the wizard's last step. */
-export function JobDetails({ job }: { readonly job: Job }) {
+/** A job with its curves and events. */
+function JobDetails({ job }: { readonly job: Job }) {
   const { events, isPending } = useJobEvents(job);
   const steps = events.filter(({ data }) => data !== undefined);
   const last = steps.at(-1)?.data;

@@ -38,7 +38,7 @@ export default function Keys() {
           <NotOffered what="Keys" />
         )}
       </Panel>
-      <Modal opened={isOpen} onClose={close} title="New key" closeButtonProps={{ 'aria-label': 'Close' }}>
+      <Modal opened={isOpen} onClose={close} title="New key">
         <NewKey onClose={close} />
       </Modal>
     </Page>
@@ -82,12 +82,7 @@ function KeyTable({ keys }: { readonly keys: readonly ApiKey[] }) {
           },
         ]}
       />
-      <Modal
-        opened={doomed !== null}
-        onClose={() => setDoomed(null)}
-        title="Revoke this key?"
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Modal opened={doomed !== null} onClose={() => setDoomed(null)} title="Revoke this key?">
         <Stack>
           <Text size="sm">
             Whoever uses <Code>{doomed?.hint ?? doomed?.id}</Code> is refused at once, and for good.

@@ -14,6 +14,11 @@ interface Props<Data> {
 export function Answered<Data>({ query, what, children }: Props<Data>) {
   if (query.data !== undefined) return <>{children(query.data)}</>;
   if (query.error) return <Problem error={query.error} what={what} />;
+  return <Waiting />;
+}
+
+/** Where an answer will be. */
+export function Waiting() {
   return (
     <Stack gap="sm" aria-busy="true">
       <Skeleton height={18} width="40%" />

@@ -7,6 +7,7 @@ import { addProduct, scaleRows } from '../dense.ts';
 import { tensorAt, type AdapterTensors, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 import { RankBudget } from './rank-budget.ts';
 
 const A = 'lora_A';
@@ -60,17 +61,13 @@ export const adalora: TrainableMethod<AdaloraConfig> = {
   stepRule: (config, parameters) => new RankBudget(config, parameters),
 
   bind(config, base, tensors, { dropoutRng }) {
-    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        const y = layer(x);
-        if (!bound.has(site.path)) return y;
-        const input = dropoutRng ? dropout(g, x, config.lora_dropout, dropoutRng) : x;
-        const inner = multiplyColumns(g, denseLinear(g, input, tensorAt(tensors, site, A)), tensorAt(tensors, site, E));
-        addDenseDelta(g, y, inner, tensorAt(tensors, site, B), scaleOf(config));
-        return y;
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const y = layer(x);
+      const input = dropoutRng ? dropout(g, x, config.lora_dropout, dropoutRng) : x;
+      const inner = multiplyColumns(g, denseLinear(g, input, tensorAt(tensors, site, A)), tensorAt(tensors, site, E));
+      addDenseDelta(g, y, inner, tensorAt(tensors, site, B), scaleOf(config));
+      return y;
+    });
   },
 
   /** A module whose every singular value was cut off is the base's, unless all are: then nothing was trained yet. */

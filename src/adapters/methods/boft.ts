@@ -6,6 +6,7 @@ import { scaleRows, unscaledBias, zerosLike } from '../dense.ts';
 import { tensorAt, type AdapterTensors, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 import { cayley } from './cayley.ts';
 import { rotateWeight, skewPart, skewRotationsOnTape } from './rotations.ts';
 
@@ -37,15 +38,11 @@ export const boft: TrainableMethod<BoftConfig> = {
   initialise: (_config, { name }, values) => void values.fill(name.endsWith(`.${S}`) ? 1 : 0),
 
   bind(config, base, tensors) {
-    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        if (!bound.has(site.path)) return layer(x);
-        const blocks = skewRotationsOnTape(g, tensorAt(tensors, site, R), boftBlocks(config, site).blockSize);
-        const { bias } = base.layers[site.layer].linear[site.role];
-        return scaleAround(g, layer(multiplyBlocks(g, x, blocks)), tensorAt(tensors, site, S), bias);
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const blocks = skewRotationsOnTape(g, tensorAt(tensors, site, R), boftBlocks(config, site).blockSize);
+      const { bias } = base.layers[site.layer].linear[site.role];
+      return scaleAround(g, layer(multiplyBlocks(g, x, blocks)), tensorAt(tensors, site, S), bias);
+    });
   },
 
   compile(config, base, tensors) {

@@ -13,6 +13,7 @@ import { computed, product } from '../dense.ts';
 import { tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 import { fillKaiming } from './initial-values.ts';
 
 const U = 'hra_u';
@@ -43,18 +44,14 @@ export const hra: TrainableMethod<HraConfig> = {
   },
 
   bind(config, base, tensors) {
-    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        if (!bound.has(site.path)) return layer(x);
-        const [a_RI, p_IR] = factors(g, tensorAt(tensors, site, U));
-        const reflected = g.empty(x.shape);
-        reflected.data.fill(0);
-        addInPlace(g, reflected, x);
-        addLowRankDelta(g, reflected, x, a_RI, p_IR, 1);
-        return layer(reflected);
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const [a_RI, p_IR] = factors(g, tensorAt(tensors, site, U));
+      const reflected = g.empty(x.shape);
+      reflected.data.fill(0);
+      addInPlace(g, reflected, x);
+      addLowRankDelta(g, reflected, x, a_RI, p_IR, 1);
+      return layer(reflected);
+    });
   },
 
   /** W·(I + P·a) = W + (W·P)·a */

@@ -5,6 +5,7 @@ import { scaleColumns, scaleRows } from '../dense.ts';
 import { tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 
 /** (IA)³ (Liu et al., 2022): a learned vector scales the output of a layer, its bias included, or the input of a feed-forward layer. */
 export const ia3: TrainableMethod<Ia3Config> = {
@@ -24,14 +25,10 @@ export const ia3: TrainableMethod<Ia3Config> = {
 
   bind(config, base, tensors) {
     const isFeedforward = feedforwardMatcher(config);
-    const targets = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        if (!targets.has(site.path)) return layer(x);
-        const vector = tensorAt(tensors, site, 'ia3_l');
-        return isFeedforward(site.path) ? layer(multiplyColumns(g, x, vector)) : multiplyColumns(g, layer(x), vector);
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const vector = tensorAt(tensors, site, 'ia3_l');
+      return isFeedforward(site.path) ? layer(multiplyColumns(g, x, vector)) : multiplyColumns(g, layer(x), vector);
+    });
   },
 
   compile(config, base, tensors) {

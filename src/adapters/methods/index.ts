@@ -45,27 +45,11 @@ export const METHODS: readonly Method[] = [
 ];
 
 /** Those that can be trained too. */
-export const TRAINABLE_METHODS: readonly TrainableMethod[] = [
-  lora,
-  dora,
-  adalora,
-  ia3,
-  vera,
-  loha,
-  lokr,
-  oft,
-  boft,
-  hra,
-  miss,
-  fourierft,
-  randlora,
-  vblora,
-  promptTuning,
-  pTuning,
-  prefixTuning,
-  trainableTokens,
-  lnTuning,
-];
+export const TRAINABLE_METHODS: readonly TrainableMethod[] = METHODS.filter(isTrainable);
+
+function isTrainable(method: Method): method is TrainableMethod {
+  return 'bind' in method;
+}
 
 /** @throws CONFIG_INVALID for a peft_type without a method */
 export function methodOf(config: PeftConfig): Method {

@@ -7,6 +7,7 @@ import { tensorAt, type AdapterTensors, type TrainableMethod } from '../method.t
 import type { RowPrimitive } from '../primitives.ts';
 import { denseDelta } from '../rows/kronecker-delta.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 import { fillKaiming } from './initial-values.ts';
 
 /** `alpha/r` of each module by its path, for LoHa and LoKr. @throws CONFIG_INVALID */
@@ -48,17 +49,13 @@ export const loha: TrainableMethod<LohaConfig> = {
 
   bind(config, base, tensors) {
     const scaleOf = lycorisScales(config);
-    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        const y = layer(x);
-        if (!bound.has(site.path)) return y;
-        const { firstA, firstB, secondA, secondB } = factorsOf(tensors, site);
-        const delta_OI = multiply(g, matmul(g, firstA, firstB), matmul(g, secondA, secondB));
-        addDenseDelta(g, y, x, delta_OI, scaleOf(site.path));
-        return y;
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const y = layer(x);
+      const { firstA, firstB, secondA, secondB } = factorsOf(tensors, site);
+      const delta_OI = multiply(g, matmul(g, firstA, firstB), matmul(g, secondA, secondB));
+      addDenseDelta(g, y, x, delta_OI, scaleOf(site.path));
+      return y;
+    });
   },
 
   compile(config, base, tensors) {

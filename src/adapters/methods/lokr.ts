@@ -7,6 +7,7 @@ import { tensorAt, type AdapterTensors, type TrainableMethod } from '../method.t
 import type { RowPrimitive } from '../primitives.ts';
 import { kroneckerCost, type KroneckerDelta } from '../rows/kronecker-delta.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 import { fillKaiming } from './initial-values.ts';
 import { lycorisDropouts, lycorisScales } from './loha.ts';
 
@@ -32,16 +33,12 @@ export const lokr: TrainableMethod<LokrConfig> = {
 
   bind(config, base, tensors) {
     const scaleOf = lycorisScales(config);
-    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        const y = layer(x);
-        if (!bound.has(site.path)) return y;
-        const factorOf = (name: string): Tensor => factorOnTape(g, tensors, site, name);
-        addDenseDelta(g, y, x, kronecker(g, factorOf('lokr_w1'), factorOf('lokr_w2')), scaleOf(site.path));
-        return y;
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const y = layer(x);
+      const factorOf = (name: string): Tensor => factorOnTape(g, tensors, site, name);
+      addDenseDelta(g, y, x, kronecker(g, factorOf('lokr_w1'), factorOf('lokr_w2')), scaleOf(site.path));
+      return y;
+    });
   },
 
   compile(config, base, tensors) {

@@ -6,6 +6,7 @@ import { zerosLike } from '../dense.ts';
 import { tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 import { cayley, cayleyNeumann, constrain, skewSymmetric } from './cayley.ts';
 import { rotateWeight, rotationsOnTape } from './rotations.ts';
 
@@ -37,15 +38,11 @@ export const oft: TrainableMethod<OftConfig> = {
   initialise: (_config, _parameter, values) => void values.fill(0),
 
   bind(config, base, tensors) {
-    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        if (!bound.has(site.path)) return layer(x);
-        const { blockSize } = oftBlocks(config, site.in);
-        const blocks = rotationsOnTape(g, config, tensorAt(tensors, site, 'oft_R.weight'), blockSize);
-        return layer(multiplyBlocks(g, x, blocks));
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const { blockSize } = oftBlocks(config, site.in);
+      const blocks = rotationsOnTape(g, config, tensorAt(tensors, site, 'oft_R.weight'), blockSize);
+      return layer(multiplyBlocks(g, x, blocks));
+    });
   },
 
   compile(config, base, tensors) {

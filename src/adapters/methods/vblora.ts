@@ -6,6 +6,7 @@ import { addProduct, computed, zerosLike } from '../dense.ts';
 import { requireTensor, tensorAt, type AdapterTensors, type ParameterSpec, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { resolveTargets } from '../targets.ts';
+import { onTargets } from './on-targets.ts';
 import { fillUniform } from './initial-values.ts';
 
 const LOGITS_A = 'vblora_logits_A';
@@ -42,16 +43,12 @@ export const vblora: TrainableMethod<VbloraConfig> = {
   },
 
   bind(config, base, tensors, { dropoutRng }) {
-    const bound = new Set(resolveTargets(config, base.sites).map(({ path }) => path));
-    return {
-      linear(g, site, x, layer) {
-        const y = layer(x);
-        if (!bound.has(site.path)) return y;
-        const input = dropoutRng ? dropout(g, x, config.vblora_dropout, dropoutRng) : x;
-        addLowRankDelta(g, y, input, matrixA(g, config, site, tensors), matrixB(g, config, site, tensors), 1);
-        return y;
-      },
-    };
+    return onTargets(config, base, (g, site, x, layer) => {
+      const y = layer(x);
+      const input = dropoutRng ? dropout(g, x, config.vblora_dropout, dropoutRng) : x;
+      addLowRankDelta(g, y, input, matrixA(g, config, site, tensors), matrixB(g, config, site, tensors), 1);
+      return y;
+    });
   },
 
   compile(config, base, tensors) {

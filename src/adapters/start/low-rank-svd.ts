@@ -1,4 +1,8 @@
-/** The largest singular values of a matrix and their vectors: what initialisations of LoRA are made of. */
+/**
+ * The largest singular values of a matrix and their vectors: what initialisations of LoRA are made of. `singularParts` of numeric finds all of
+ * them, at O·I·min(O, I): an adapter that is combined or converted is decomposed once, and what is left out is told. A start needs a few
+ * of every layer before the first step, so here as many vectors as are asked for are iterated, by the kernels' products.
+ */
 import { assert, Rng } from '../../base/index.ts';
 import type { Floats, Kernels } from '../../numeric/index.ts';
 import { zerosLike } from '../dense.ts';

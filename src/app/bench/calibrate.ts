@@ -63,7 +63,7 @@ function probes(): Probe[] {
   ];
 }
 
-export function machinePath(home: string): string {
+function machinePath(home: string): string {
   return join(home, 'machine.json');
 }
 

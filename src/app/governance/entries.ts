@@ -10,9 +10,16 @@ export const ACTOR_CLI = 'cli';
 /** The server by a rule of its own. */
 export const ACTOR_SERVER = 'server';
 
+const JOB_ACTOR = 'job:';
+
 /** What a fine-tuning job does by itself. */
 export function actorOfJob({ id }: Pick<Job, 'id'>): string {
-  return `job:${id}`;
+  return JOB_ACTOR + id;
+}
+
+/** The job that did something, by its name as an actor; undefined for anybody else. */
+export function jobOfActor(actor: string): string | undefined {
+  return actor.startsWith(JOB_ACTOR) ? actor.slice(JOB_ACTOR.length) : undefined;
 }
 
 export function publication(actor: string, version: AdapterVersion, detail: JsonFields = {}): AuditEntry {

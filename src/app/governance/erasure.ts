@@ -3,37 +3,16 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EspalierError, fail, systemClock, type Digest } from '../../base/index.ts';
+import type { TenantErasure } from '../../http/index.ts';
 import { deleteTenantRows } from '../../storage/index.ts';
 import type { Erasure } from '../../tenancy/index.ts';
 import type { AppConfig } from '../config.ts';
 import { openPlatform, type Platform } from '../platform.ts';
 import { retrainFoldersOf } from '../retrain/work-folders.ts';
 
-/** What goes, or has gone, with a tenant. */
-export interface ErasureReport {
-  /** `erasure_…`, under which the audit log has it; null: it was only planned. */
-  readonly id: string | null;
-  readonly adapters: number;
-  /** Of the adapters' files, shared ones included. */
-  readonly adapterBytes: number;
-  readonly files: number;
-  readonly fileBytes: number;
-  readonly jobs: number;
-  /** What lies in the working folders of jobs: checkpoints, runs. */
-  readonly jobBytes: number;
-  readonly keys: number;
-  /** Files of the content-addressed stores that were removed, and that stay because others have the same content. */
-  readonly blobsRemoved: number;
-  readonly blobsShared: number;
-  /** Rows of usage that were added to the sums without a name. */
-  readonly usageRows: number;
-  /** Entries of the audit log whose contents were erased; their times, actions and hashes stay. */
-  readonly auditEntries: number;
-}
-
 /** What has to be done after the rows are gone: kept until it is, so that another process can go on. */
 interface Plan {
-  readonly report: ErasureReport;
+  readonly report: TenantErasure;
   readonly adapterBlobs: readonly Digest[];
   readonly fileBlobs: readonly Digest[];
   readonly folders: readonly string[];
@@ -49,7 +28,7 @@ const BETWEEN_TRIES_MS = 100;
  * What an erasure would take away.
  * @throws TENANT_NOT_FOUND there is nothing of that name
  */
-export async function planErasure(config: AppConfig, platform: Platform, tenant: string): Promise<ErasureReport> {
+export async function planErasure(config: AppConfig, platform: Platform, tenant: string): Promise<TenantErasure> {
   return (await makePlan(config, platform, tenant, null)).report;
 }
 
@@ -65,14 +44,14 @@ export async function eraseTenant(
   platform: Platform,
   actor: string,
   tenant: string,
-): Promise<ErasureReport> {
+): Promise<TenantErasure> {
   if (!platform.erasures.isErasing(tenant)) await makePlan(config, platform, tenant, null);
   return finishErasure(config, platform, platform.erasures.begin(tenant, actor));
 }
 
 /** Ends what an earlier process has begun. @returns the reports of what was ended */
-export async function resumeErasures(config: AppConfig, platform: Platform): Promise<ErasureReport[]> {
-  const reports: ErasureReport[] = [];
+export async function resumeErasures(config: AppConfig, platform: Platform): Promise<TenantErasure[]> {
+  const reports: TenantErasure[] = [];
   for (const erasure of platform.erasures.unfinished()) reports.push(await finishErasure(config, platform, erasure));
   return reports;
 }
@@ -83,12 +62,12 @@ export async function eraseTenantCommand(
   actor: string,
   tenant: string,
   isDryRun: boolean,
-): Promise<ErasureReport> {
+): Promise<TenantErasure> {
   await using platform = await openPlatform(config);
   return await (isDryRun ? planErasure(config, platform, tenant) : eraseTenant(config, platform, actor, tenant));
 }
 
-async function finishErasure(config: AppConfig, platform: Platform, erasure: Erasure): Promise<ErasureReport> {
+async function finishErasure(config: AppConfig, platform: Platform, erasure: Erasure): Promise<TenantErasure> {
   const { erasures, registry, files } = platform;
   const { id, tenant } = erasure;
   if (tenant !== null) {

@@ -21,7 +21,7 @@ export interface BillRequest {
 }
 
 /** What was used between two days, priced as it was on its day. */
-export function makeBill(
+function makeBill(
   { usage, prices }: Pick<Platform, 'usage' | 'prices'>,
   { from, to, groups, tenant }: BillRequest,
 ): BillLine[] {

@@ -10,7 +10,7 @@ import type { Platform } from '../platform.ts';
 import type { DataChecker } from './data-checker.ts';
 
 /** A file's size, at most: OpenAI's limit for data to train on. */
-export const MAX_FILE_BYTES = 512 * 2 ** 20;
+const MAX_FILE_BYTES = 512 * 2 ** 20;
 /** Lines of a wrong file that are told. */
 const MAX_TOLD = 100;
 

@@ -7,7 +7,7 @@ import type { Platform } from '../platform.ts';
 import { ownTenant } from './file-services.ts';
 
 /** The methods that the trainer has. */
-export const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
+const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
 
 /** Fine-tuning jobs of tenants, on the bases of this server. @param wake is told of work */
 export function makeJobServices(

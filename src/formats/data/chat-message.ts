@@ -1,6 +1,6 @@
 import { isRecord, show } from '../json.ts';
 
-export const CHAT_ROLES = ['system', 'user', 'assistant', 'tool'] as const;
+const CHAT_ROLES = ['system', 'user', 'assistant', 'tool'] as const;
 export type ChatRole = (typeof CHAT_ROLES)[number];
 
 /** A call that an assistant message makes. Arguments are JSON text, as OpenAI has them, or an object, as chat templates take them. */

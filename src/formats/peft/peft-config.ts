@@ -89,7 +89,7 @@ const FORMS: Readonly<Record<PeftType, ConfigForm>> = {
 };
 
 /** The `peft_type`s that are read. */
-export const PEFT_TYPES = Object.keys(FORMS) as readonly PeftType[];
+const PEFT_TYPES = Object.keys(FORMS) as readonly PeftType[];
 
 /** The other values of PEFT 0.21.2's `peft_type`: known, so that the error can say "not yet" instead of "unknown". */
 const OTHER_TYPES =

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import type { AuditRecord } from '../../audit/index.ts';
 import { list } from './page.ts';
 
-export const auditEntry = z
+const auditEntry = z
   .object({
     object: z.literal('audit.entry'),
     seq: z.int().openapi({ description: 'Of the whole log; for a tenant, of the entries about it.' }),

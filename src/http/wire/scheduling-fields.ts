@@ -21,7 +21,7 @@ export const schedulingFields = {
     }),
 };
 
-export const SERVICE_TIERS = ['auto', 'default', 'flex', 'priority'] as const;
+const SERVICE_TIERS = ['auto', 'default', 'flex', 'priority'] as const;
 export type ServiceTier = (typeof SERVICE_TIERS)[number];
 
 /** OpenAI's tiers as priorities: `flex` goes after everything else of its tenant, `priority` before. */

@@ -19,7 +19,7 @@ export function rearrange(g: Graph, x: Tensor, sources: Int32Array, shape: reado
 }
 
 /** The sources of x_MNᵀ, [N, M]. */
-export function transposedSources(M: number, N: number): Int32Array {
+function transposedSources(M: number, N: number): Int32Array {
   return Int32Array.from({ length: M * N }, (_, i) => (i % M) * N + Math.floor(i / M));
 }
 

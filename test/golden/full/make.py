@@ -7,15 +7,12 @@ tensor at the end.
 """
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
-sys.path.insert(0, str(HERE.parent / "peft"))
 
-from make import random_batches  # noqa: E402
-from make_methods import open_base  # noqa: E402
+from golden_runs import figures_of, open_base, random_batches  # noqa: E402
 from peer_io import encode_array, made_by, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, train, trainable  # noqa: E402
 
@@ -48,11 +45,7 @@ def make_model(name: str, seed: int) -> None:
         HERE / f"{name}.json",
         {
             "madeBy": made_by(SCRIPT, seed),
-            "settings": asdict(SETTINGS),
-            "losses": [result.loss for result in results],
-            "learningRates": [result.learning_rate for result in results],
-            "gradNorms": [result.grad_norm for result in results],
-            "batches": batches,
+            **figures_of(SETTINGS, results, batches),
             "gradients": {key: encode_array(gradients[key]) for key in COMPARED if key in gradients},
             "final": {key: float(value.detach().double().square().sum()) for key, value in trainable(model).items()},
         },

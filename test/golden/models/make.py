@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
 from gguf_file import write_gguf  # noqa: E402
+from golden_runs import logits_of  # noqa: E402
 from peer_io import decode_array, encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 from tiny_models import TINY_MODELS, TinyModel, build  # noqa: E402
 
@@ -32,12 +33,6 @@ LENGTHS = (1, 7, 33)
 def random_sequences(vocabulary: int, seed: int) -> list[list[int]]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randint(0, vocabulary, (length,), generator=generator).tolist() for length in LENGTHS]
-
-
-@torch.no_grad()
-def logits_of(model: PreTrainedModel, token_ids: list[int]) -> torch.Tensor:
-    """[T, V] logits of one sequence alone."""
-    return model(input_ids=torch.tensor([token_ids]), use_cache=False).logits[0]
 
 
 def flatten_rope(path: Path) -> None:

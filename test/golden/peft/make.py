@@ -7,7 +7,6 @@ adapts with their rank and effective scale, and the logits with it. Each folder 
 saves them and `golden.json`: batches, losses, learning rates, gradient norms, and gradients at two steps.
 """
 
-import json
 import re
 import shutil
 import sys
@@ -16,18 +15,16 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
+from golden_runs import ATTENTION, golden_sequences, logits_of, open_base, random_batches, save_adapter  # noqa: E402
 from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, pad_batch, train, trainable, weighted_loss  # noqa: E402
 
 SCRIPT = "test/golden/peft/make.py"
-BASE = HERE.parent / "models" / "tiny-llama"
 SEED = 4100
-ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 CASES = {
     "lora-attention": {
@@ -80,35 +77,6 @@ RUNS = {
     ),
 }
 GRADIENT_STEPS = (1, 5)
-SEQUENCE_LENGTHS = (5, 12, 19, 26)
-
-
-def open_base(dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(BASE, attn_implementation="eager", dtype=dtype).eval()
-
-
-def golden_sequences() -> list[list[int]]:
-    """The same token ids as the base's own golden file."""
-    return [item["tokenIds"] for item in json.loads((BASE / "golden.json").read_text())["sequences"]]
-
-
-@torch.no_grad()
-def logits_of(model: torch.nn.Module, token_ids: list[int]) -> torch.Tensor:
-    return model(input_ids=torch.tensor([token_ids]), use_cache=False).logits[0]
-
-
-def save_adapter(model: PeftModel, folder: Path, base_name: str = "tiny-llama") -> None:
-    """As PEFT saves it, without the model card, and with a base name that says nothing of this machine."""
-    model.peft_config["default"].base_model_name_or_path = base_name
-    model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)
-    # PEFT writes sets in an order that changes from run to run.
-    path = folder / "adapter_config.json"
-    config = json.loads(path.read_text())
-    for key in ("target_modules", "exclude_modules", "feedforward_modules"):
-        if isinstance(config.get(key), list):
-            config[key] = sorted(config[key])
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def fill_adapter(model: PeftModel, seed: int, dtype: torch.dtype) -> None:
@@ -172,24 +140,6 @@ def make_case(name: str, case: dict, seed: int) -> None:
     )
 
 
-def random_batches(vocabulary: int, steps: int, seed: int) -> list[list[dict]]:
-    """Four sequences a step, of different lengths in another order each step; a third of the tokens has no loss, one 0.5."""
-    generator = torch.Generator().manual_seed(seed)
-    batches = []
-    for _ in range(steps):
-        batch = []
-        for row, place in enumerate(torch.randperm(len(SEQUENCE_LENGTHS), generator=generator).tolist()):
-            length = SEQUENCE_LENGTHS[place]
-            weights = (torch.rand(length, generator=generator) < 2 / 3).float()
-            weights[0] = 0.0
-            weights[-1] = 0.5 if row == 0 else 1.0
-            # Half of the vocabulary, so that there is something to learn in 20 steps.
-            token_ids = torch.randint(0, vocabulary // 2, (length,), generator=generator)
-            batch.append({"tokenIds": token_ids.tolist(), "lossWeights": weights.tolist()})
-        batches.append(batch)
-    return batches
-
-
 def assert_padding_changes_nothing(model: PeftModel, batch: list[dict]) -> None:
     """The loss of a padded batch is that of its sequences, each alone and summed."""
     with torch.no_grad():
@@ -213,7 +163,7 @@ def make_run(name: str, settings: TrainingSettings, seed: int) -> None:
     assert_padding_changes_nothing(model, batches[0])
 
     # The same run in f64 tells how far rounding alone moves the curve: what a tolerance has to allow and no more.
-    wide = PeftModel.from_pretrained(open_base(torch.float64), folder / "initial", is_trainable=True).double().eval()
+    wide = PeftModel.from_pretrained(open_base(dtype=torch.float64), folder / "initial", is_trainable=True).double().eval()
     results = train(model, batches, settings, GRADIENT_STEPS)
     wide_results = train(wide, batches, settings)
     save_adapter(model, folder / "final")

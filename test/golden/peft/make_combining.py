@@ -19,8 +19,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
-from make import ATTENTION, fill_adapter, golden_sequences, logits_of, open_base, save_adapter  # noqa: E402
-from make_methods import open_base as open_named  # noqa: E402
+from golden_runs import ATTENTION, golden_sequences, logits_of, open_base, save_adapter  # noqa: E402
+from make import fill_adapter  # noqa: E402
 from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 
 SCRIPT = "test/golden/peft/make_combining.py"
@@ -104,8 +104,8 @@ def take_apart(name: str) -> dict:
     """The singular values of ΔW of each module, [K], falling."""
     folder = HERE / "methods" / name
     base_name = json.loads((folder / "golden.json").read_text())["base"]
-    before = {key: value.double() for key, value in open_named(base_name).state_dict().items()}
-    model = PeftModel.from_pretrained(open_named(base_name), folder)
+    before = {key: value.double() for key, value in open_base(base_name).state_dict().items()}
+    model = PeftModel.from_pretrained(open_base(base_name), folder)
     merged = model.merge_and_unload().state_dict()
     values = {}
     for key, value in merged.items():

@@ -23,7 +23,7 @@ from peft.tuners.lora import EvaConfig, LoraGAConfig, preprocess_loraga
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
-from make import ATTENTION, golden_sequences, logits_of, open_base, random_batches  # noqa: E402
+from golden_runs import ATTENTION, golden_sequences, logits_of, open_base, random_batches  # noqa: E402
 from peer_io import encode_array, made_by, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, pad_batch, trainable, weighted_loss  # noqa: E402
 

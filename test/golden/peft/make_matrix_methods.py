@@ -8,7 +8,7 @@ Folders and files are those of make_methods.py and make_training.py: `methods/<c
 
 import sys
 import zlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,9 +29,7 @@ sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
 import make_methods  # noqa: E402
 from adalora_training import AdaLoraTraining  # noqa: E402
-from make import ATTENTION, random_batches  # noqa: E402
-from make_methods import MLP, open_base  # noqa: E402
-from make_training import saved_name  # noqa: E402
+from golden_runs import ATTENTION, MLP, figures_of, first_gradients, open_base, random_batches, saved_name  # noqa: E402
 from peft_fills import Fill, around, normal  # noqa: E402
 from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, train  # noqa: E402
@@ -198,13 +196,8 @@ def make_training(name: str, base_name: str) -> None:
         {
             "madeBy": made_by(SCRIPT, seed),
             "adapterSha256": sha256_of(folder / "adapter_model.safetensors"),
-            "settings": asdict(settings),
-            "losses": [result.loss for result in results],
-            "learningRates": [result.learning_rate for result in results],
-            "gradNorms": [result.grad_norm for result in results],
-            **({} if extras is None else {"rankPattern": extras.rank_pattern()}),
-            "batches": batches,
-            "gradients": {"1": {name_in_folder(key): encode_array(value) for key, value in results[0].gradients.items()}},
+            **figures_of(settings, results, batches, **({} if extras is None else {"rankPattern": extras.rank_pattern()})),
+            "gradients": first_gradients(results, name_in_folder),
         },
     )
 

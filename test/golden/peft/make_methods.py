@@ -26,20 +26,17 @@ from peft import (
     VeraConfig,
     get_peft_model,
 )
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
-from make import ATTENTION, logits_of, save_adapter  # noqa: E402
+from golden_runs import ATTENTION, MLP, logits_of, open_base, save_adapter  # noqa: E402
 from peft_fills import Fill, around, fill, normal  # noqa: E402
 from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 
 SCRIPT = "test/golden/peft/make_methods.py"
-MODELS = HERE.parent / "models"
 SEED = 5200
 SEQUENCE_LENGTHS = (3, 9)
-MLP = ["gate_proj", "up_proj", "down_proj"]
 # Not sorted: the rows are in the config's order. Every sequence has them.
 TRAINED_TOKENS = [41, 7, 90]
 
@@ -190,12 +187,6 @@ CASES: dict[str, tuple[str, PeftConfig, Fill, str]] = {
         "trained tokens; the head is tied to the embedding",
     ),
 }
-
-
-def open_base(name: str) -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(
-        MODELS / name, attn_implementation="eager", dtype=torch.float32
-    ).eval()
 
 
 def make_sequences(vocabulary: int, seed: int) -> list[list[int]]:

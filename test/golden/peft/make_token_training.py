@@ -9,7 +9,6 @@ virtual tokens with (`ENCODERS`) is not saved with them: those cases are folders
 
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,8 +18,8 @@ from safetensors.torch import load_file, save_file
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
-from make import random_batches, save_adapter  # noqa: E402
-from make_methods import make_sequences, open_base, token_logits  # noqa: E402
+from golden_runs import figures_of, first_gradients, open_base, random_batches, save_adapter, saved_name  # noqa: E402
+from make_methods import make_sequences, token_logits  # noqa: E402
 from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, train, trainable  # noqa: E402
 
@@ -72,12 +71,6 @@ ENCODERS: dict[str, tuple[str, PeftConfig, str]] = {
 }
 
 
-def saved_name(name: str) -> str:
-    """The name under which PEFT saves a parameter; an encoder's, which it does not save, without the adapter's name."""
-    name = name.replace(".modules_to_save", "").replace(".default", "").replace("prompt_encoder.embedding.weight", "prompt_embeddings")
-    return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
-
-
 def encoder_name(name: str) -> str:
     return name.replace(".default", "")
 
@@ -99,14 +92,7 @@ def run(model: torch.nn.Module, seed: int, name_of) -> dict:
     batches = random_batches(model.config.vocab_size, NUM_BATCHES, seed)
     results = train(model, batches, SETTINGS, (1,))
     print(f"loss {results[0].loss:.4f} -> {results[-1].loss:.4f}")
-    return {
-        "settings": asdict(SETTINGS),
-        "losses": [result.loss for result in results],
-        "learningRates": [result.learning_rate for result in results],
-        "gradNorms": [result.grad_norm for result in results],
-        "batches": batches,
-        "gradients": {"1": {name_of(key): encode_array(value) for key, value in results[0].gradients.items()}},
-    }
+    return {**figures_of(SETTINGS, results, batches), "gradients": first_gradients(results, name_of)}
 
 
 def train_adapter(name: str, base_name: str, seed: int) -> None:

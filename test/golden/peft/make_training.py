@@ -7,7 +7,6 @@ starts from is the folder's own, whose numbers are far from those of a new adapt
 """
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -16,9 +15,8 @@ from peft import PeftModel
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
-from make import random_batches  # noqa: E402
-from make_methods import open_base  # noqa: E402
-from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
+from golden_runs import figures_of, first_gradients, open_base, random_batches  # noqa: E402
+from peer_io import made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, train  # noqa: E402
 
 SCRIPT = "test/golden/peft/make_training.py"
@@ -42,11 +40,6 @@ CASES = {
 }
 
 
-def saved_name(name: str) -> str:
-    """The name under which PEFT saves a parameter."""
-    return name.removesuffix(".default").replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
-
-
 def make_case(name: str, base_name: str, seed: int) -> None:
     folder = HERE / "methods" / name
     torch.manual_seed(seed)
@@ -59,12 +52,8 @@ def make_case(name: str, base_name: str, seed: int) -> None:
         {
             "madeBy": made_by(SCRIPT, seed),
             "adapterSha256": sha256_of(folder / "adapter_model.safetensors"),
-            "settings": asdict(SETTINGS),
-            "losses": [result.loss for result in results],
-            "learningRates": [result.learning_rate for result in results],
-            "gradNorms": [result.grad_norm for result in results],
-            "batches": batches,
-            "gradients": {"1": {saved_name(key): encode_array(value) for key, value in results[0].gradients.items()}},
+            **figures_of(SETTINGS, results, batches),
+            "gradients": first_gradients(results),
         },
     )
 

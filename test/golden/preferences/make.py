@@ -19,9 +19,8 @@ from torch.nn.functional import logsigmoid
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
-sys.path.insert(0, str(HERE.parent / "peft"))
 
-from make import open_base, save_adapter  # noqa: E402
+from golden_runs import open_base, save_adapter  # noqa: E402
 from peer_io import encode_array, made_by, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, trainable  # noqa: E402
 

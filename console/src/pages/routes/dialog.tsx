@@ -24,7 +24,7 @@ export function FormDialog(props: Props) {
     onSubmit();
   };
   return (
-    <Modal opened={isOpen} onClose={onClose} size={size} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
+    <Modal opened={isOpen} onClose={onClose} size={size} title={title}>
       <form onSubmit={submit}>
         <Stack>
           {children}

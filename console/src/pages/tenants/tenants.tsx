@@ -33,7 +33,7 @@ export default function Tenants() {
           }
         </Answered>
       </Panel>
-      <Modal opened={isOpen} onClose={close} title="New tenant" closeButtonProps={{ 'aria-label': 'Close' }}>
+      <Modal opened={isOpen} onClose={close} title="New tenant">
         <NewTenant onMade={close} />
       </Modal>
     </Page>

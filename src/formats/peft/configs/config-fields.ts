@@ -12,6 +12,7 @@ export const PEFT_VERSION = '0.21.2';
 /** For a field that changes the maths: only the value that switches it off is taken. */
 export const off = (why: string) =>
   z.literal(false, { error: `is not supported yet (${why}): expected false` }).default(false);
+export const fanInFanOut = off('weights of Conv1D layers are stored transposed');
 export const none = (why: string) => z.null({ error: `is not supported yet (${why}): expected null` }).default(null);
 
 export const flag = z.boolean({ error: 'must be true or false' });
@@ -101,6 +102,16 @@ export const noBias = (own: string) =>
     .refine((bias) => bias === 'none', { error: 'is not supported yet: expected "none"' })
     .default('none')
     .transform(() => 'none' as const);
+
+/** Matrices that all layers share: only saved ones, since the other way is to draw them by `projection_prng_key`. @param tensors their names */
+export const savedProjection = (tensors: string) => ({
+  projection_prng_key: z.int({ error: 'must be a whole number' }).default(0),
+  save_projection: z
+    .literal(true, {
+      error: `is not supported yet (${tensors} would have to be drawn as PyTorch draws them): save with save_projection true`,
+    })
+    .default(true),
+});
 
 const baseName = z
   .string({ error: 'must be the name of a base model or null' })

@@ -3,15 +3,16 @@ import {
   commonFields,
   decidingFields,
   dropoutShare,
+  fanInFanOut,
   finite,
   flag,
   layerConflicts,
   layerFields,
   noBias,
   noModulesToSave,
-  off,
   parseFields,
   rank,
+  savedProjection,
   targetModules,
 } from './config-fields.ts';
 
@@ -20,17 +21,11 @@ const schema = z.strictObject({
   ...commonFields,
   r: rank.default(32),
   target_modules: targetModules,
-  projection_prng_key: z.int({ error: 'must be a whole number' }).default(0),
-  save_projection: z
-    .literal(true, {
-      error:
-        'is not supported yet (randlora_A and randlora_B would have to be drawn as PyTorch draws them): save with save_projection true',
-    })
-    .default(true),
+  ...savedProjection('randlora_A and randlora_B'),
   sparse: flag.default(false),
   very_sparse: flag.default(false),
   randlora_dropout: dropoutShare,
-  fan_in_fan_out: off('weights of Conv1D layers are stored transposed'),
+  fan_in_fan_out: fanInFanOut,
   randlora_alpha: finite.default(640),
   bias: noBias('randlora_only'),
   modules_to_save: noModulesToSave,

@@ -3,15 +3,16 @@ import {
   commonFields,
   decidingFields,
   dropoutShare,
+  fanInFanOut,
   finite,
   flag,
   layerConflicts,
   layerFields,
   noBias,
   noModulesToSave,
-  off,
   parseFields,
   rank,
+  savedProjection,
   targetModules,
 } from './config-fields.ts';
 
@@ -20,16 +21,10 @@ const schema = z.strictObject({
   ...commonFields,
   r: rank.default(256),
   target_modules: targetModules,
-  projection_prng_key: z.int({ error: 'must be a whole number' }).default(0),
-  save_projection: z
-    .literal(true, {
-      error:
-        'is not supported yet (vera_A and vera_B would have to be drawn as PyTorch draws them): save with save_projection true',
-    })
-    .default(true),
+  ...savedProjection('vera_A and vera_B'),
   vera_dropout: dropoutShare,
   d_initial: finite.default(0.1),
-  fan_in_fan_out: off('weights of Conv1D layers are stored transposed'),
+  fan_in_fan_out: fanInFanOut,
   bias: noBias('vera_only'),
   modules_to_save: noModulesToSave,
   init_weights: flag.default(true),

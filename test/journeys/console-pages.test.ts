@@ -1,0 +1,73 @@
+/** The console's pages in Chromium: each for those who may see it, on both sizes and in both themes; and by keyboard. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { assertFits, ConsoleJourney } from './console-harness.ts';
+
+let journey: ConsoleJourney;
+let job: string;
+before(async () => {
+  journey = await ConsoleJourney.start({ tenants: ['acme', 'globex', 'hooli'], hasRealBase: false });
+  job = await journey.trainParity();
+  const hello = { messages: [{ role: 'user' as const, content: 'hello' }], max_tokens: 3 };
+  await journey.client().chat.completions.create({ model: 'acme/parity', ...hello });
+});
+after(() => journey?.[Symbol.asyncDispose]());
+
+/** Path and heading of each page, and whose page it is. */
+const pages = (): readonly (readonly [path: string, heading: string | RegExp, who: 'admin' | 'operator'])[] => [
+  ['/', 'Overview', 'operator'],
+  ['/train', 'Train', 'admin'],
+  ['/jobs', 'Jobs', 'admin'],
+  [`/jobs/${job}`, 'Fine-tuning job', 'admin'],
+  ['/adapters', 'Adapters', 'admin'],
+  ['/adapters/acme/parity@2', 'acme/parity@2', 'admin'],
+  ['/routes', 'Routes', 'admin'],
+  ['/playground', 'Playground', 'admin'],
+  ['/tenants', 'Tenants', 'operator'],
+  ['/tenants/acme', 'acme', 'operator'],
+  ['/keys', 'Keys', 'admin'],
+  ['/usage', 'Usage', 'admin'],
+  ['/audit', 'Audit', 'admin'],
+  ['/nothing-here', 'No such page', 'admin'],
+];
+
+/** A page is loaded once on each size; the themes are the same page with another wish of the system. */
+describe('every page: no error, no barrier, nothing off the screen', { concurrency: 2 }, () => {
+  for (const size of ['desktop', 'phone'] as const) {
+    for (const who of ['admin', 'operator'] as const) {
+      test(`${who}, ${size}`, async () => {
+        await using tab = await journey.open({
+          key: who === 'operator' ? journey.server.operator : journey.admin,
+          size,
+        });
+        for (const [path, heading] of pages().filter(([, , whose]) => whose === who)) {
+          await tab.go(path);
+          const where = `${path}, ${size}`;
+          assert.equal(await tab.page.getByRole('heading', { level: 1 }).textContent(), heading, where);
+          assert.equal(await tab.page.getByRole('alert').count(), 0, where);
+          await assertFits(tab, where, size === 'desktop' ? ['light', 'dark'] : []);
+        }
+      });
+    }
+  }
+});
+
+test('who has only a keyboard gets from the top to a page and to its content', async () => {
+  await using tab = await journey.open();
+  const { page } = tab;
+  await tab.go('/');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate<string>('document.activeElement.textContent'), 'To the content');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate<string>('document.activeElement.id'), 'content');
+  await page.getByRole('link', { name: 'Jobs' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+  const theme = page.locator('html');
+  await page.getByRole('button', { name: 'Use the dark theme' }).focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await theme.getAttribute('data-mantine-color-scheme'), 'dark');
+  await page.reload();
+  await tab.settle();
+  assert.equal(await theme.getAttribute('data-mantine-color-scheme'), 'dark', 'the choice is kept');
+});
