@@ -11,6 +11,7 @@ import {
   ggufLora,
   loraTargets,
   mlxLora,
+  packAdapter,
   spanHooks,
   targetsOf,
   trainableMethodOf,
@@ -18,8 +19,9 @@ import {
 } from '../../src/adapters/index.ts';
 import { EspalierError } from '../../src/base/index.ts';
 import { parsePeftConfig, type LoraConfig } from '../../src/formats/index.ts';
-import { assertClose } from '../../src/numeric/compare.ts';
-import type { Tensor } from '../../src/numeric/index.ts';
+import { assertBitEqual, assertClose } from '../../src/numeric/compare.ts';
+import { BufferPool, type Tensor } from '../../src/numeric/index.ts';
+import { TrainingGroup } from '../../src/training/group.ts';
 import { loadCheckpoint, saveCheckpoint } from '../../src/training/checkpoint.ts';
 import { DEFAULT_OPTIMIZER } from '../../src/training/optimizer.ts';
 import { TrainingRun } from '../../src/training/run.ts';
@@ -145,6 +147,14 @@ test('an adapter changes the layers whose bias alone is trained', () => {
     ofKeys?.map(({ kind }) => kind),
     ['bias'],
   );
+  // Packed for serving: the same bits, and no primitive is left over.
+  const packed = packAdapter(compiled, base.sites);
+  assert.equal(packed.sites.size, 0);
+  const ids = [5, 1, 8, 2, 9];
+  const [plain, again] = [compiled, packed].map(
+    (one) => forwardLogits(base, [ids], spanHooks([{ begin: 0, end: ids.length, adapter: one }]))[0],
+  );
+  assertBitEqual(again, plain, 'packed');
   // The base's own bias is no change: the layer stays out.
   const name = 'base_model.model.model.layers.0.self_attn.k_proj.bias';
   const { bias } = base.layers[0].linear.k_proj;
@@ -185,7 +195,8 @@ test('a tied head that is not the embedding’s transpose is refused by name', (
 
 const TIED = loraConfig({ target_modules: ['embed_tokens', 'q_proj'], ensure_weight_tying: true });
 
-function tiedRun(more: Partial<RunConfig> = {}): TrainingRun {
+/** A run on tiny-qwen2 of a few steps. */
+function shortRun(more: Partial<RunConfig> = {}): TrainingRun {
   const base = baseOf('tiny-qwen2');
   const train = Array.from({ length: 6 }, (_, n) => ({
     tokenIds: Int32Array.from({ length: 9 }, (_none, i) => (7 * n + 5 * i) % base.config.vocabSize),
@@ -224,19 +235,19 @@ function assertTied(run: TrainingRun): void {
 }
 
 test('a tied update begins as one, stays one, and a resumed run ends in the same bytes', () => {
-  const whole = tiedRun();
+  const whole = shortRun();
   assertTied(whole);
   assert.ok(
     whole.parameters.find(({ name }) => name.endsWith('lm_head.lora_A.weight'))?.value.data.some((v) => v !== 0),
   );
   while (!whole.isDone) assert.equal(whole.step().metrics['penalty'], undefined);
   assertTied(whole);
-  const first = tiedRun();
+  const first = shortRun();
   for (let step = 0; step < 3; step++) first.step();
   const path = join(folder, 'checkpoint.safetensors');
   const identity = { base: 'b', train: 't', valid: null, config: first.config };
   saveCheckpoint(path, first, identity);
-  const resumed = tiedRun();
+  const resumed = shortRun();
   loadCheckpoint(path, resumed, identity);
   while (!resumed.isDone) resumed.step();
   for (const [index, { name, value }] of whole.parameters.entries())
@@ -245,9 +256,33 @@ test('a tied update begins as one, stays one, and a resumed run ends in the same
 
 test('a tied update is not trained by halves', () => {
   assert.throws(
-    () => tiedRun({ lora: { freezeA: true } }),
+    () => shortRun({ lora: { freezeA: true } }),
     says('CONFIG_INVALID', 'ensure_weight_tying', '--freeze-a'),
   );
+});
+
+test('runs that train biases end in the bytes that they have alone in a group, and with activations computed again', () => {
+  // The first two share the base's product.
+  const adapters = [
+    loraConfig({ bias: 'all', lora_dropout: 0.2 }),
+    loraConfig({ target_modules: [], target_parameters: ['k_proj.weight'], bias: 'all' }),
+    loraConfig({ bias: 'lora_only', target_modules: ['v_proj', 'up_proj'], use_dora: true }),
+  ];
+  const group = new TrainingGroup(baseOf('tiny-qwen2'), new BufferPool(), 512);
+  const grouped = adapters.map((adapter, index) => {
+    const run = shortRun({ adapter, seed: index });
+    group.add(String(index), run);
+    return run;
+  });
+  while (group.size > 0) for (const event of group.pass()) assert.notEqual(event.type, 'failed');
+  for (const [index, adapter] of adapters.entries()) {
+    const alone = [false, true].map((recompute) => shortRun({ adapter, seed: index, ...(recompute && { recompute }) }));
+    for (const run of alone) {
+      while (!run.isDone) run.step();
+      for (const [at, { name, value }] of run.parameters.entries())
+        assert.deepEqual(grouped[index].parameters[at].value.data, value.data, `${index} ${name}`);
+    }
+  }
 });
 
 test('what of a tied base is not as it seems is said', () => {
