@@ -10,6 +10,8 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   /** It belongs to the artefact and has a first value, but is not trained: VeRA's shared matrices. */
   readonly isFrozen?: true;
+  /** Its first value is another tensor's, transposed: drawn from the random numbers of that one. */
+  readonly drawnAs?: string;
 }
 
 /** Tensors of an adapter by PEFT name. */
@@ -64,6 +66,8 @@ export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends
    * @throws TARGET_UNMATCHED
    */
   parameters(config: Config, sites: readonly LinearSite[], model: ModelConfig): ParameterSpec[];
+  /** Settings that do not do on this base what they seem to, described. */
+  warnings?(config: Config, sites: readonly LinearSite[], model: ModelConfig): string[];
   /** The artefact's tensors, of a method that trains others (the encoder of virtual tokens). */
   fold?(config: Config, base: BaseModel, tensors: AdapterTensors): AdapterTensors;
   /**
@@ -86,7 +90,7 @@ export interface TrainableMethod<Config extends PeftConfig = PeftConfig> extends
   /** The config of a run of so many steps, for a method that does something else in some of them. @throws CONFIG_INVALID */
   scheduled?(config: Config, totalSteps: number): Config;
   /** What the method does beside the optimizer, for the parameters of a run. */
-  stepRule?(config: Config, parameters: readonly Parameter[]): StepRule;
+  stepRule?(config: Config, parameters: readonly Parameter[], model: ModelConfig): StepRule | undefined;
   /** What is written of trained tensors, where that is not just these. */
   saved?(config: Config, tensors: AdapterTensors): { readonly config: Config; readonly tensors: AdapterTensors };
   /** The hooks that apply the method during training. They read the tensors' values in each pass, so one binding lasts a whole run. */
@@ -101,7 +105,9 @@ export interface StepRule {
    * Adds a penalty to the gradients, which are sums that will be divided by `weightSum`.
    * @returns the penalty itself
    */
-  addPenalty(kernels: Kernels, weightSum: number): number;
+  addPenalty?(kernels: Kernels, weightSum: number): number;
+  /** Called before the optimizer changes the values. */
+  beforeUpdate?(): void;
   /** Called when the optimizer has changed the values, and the gradients are still there; times `gradientScale` they are what it used. */
   afterUpdate(step: number, gradientScale: number): void;
 }

@@ -20,6 +20,7 @@ export function plainLoraDeltas(
   if (config.peft_type !== 'LORA') return refuse(`the method is ${config.peft_type}`);
   if (config.use_dora) refuse('use_dora scales outputs');
   if (config.lora_bias) refuse('lora_bias adds a bias');
+  if ([...tensors.keys()].some((name) => name.endsWith('.bias'))) refuse('bias trains biases of the base');
   if (config.modules_to_save !== null) refuse('modules_to_save trains whole modules');
   const { embedding, head } = loraTargets(config, sites);
   if (embedding || head) refuse('target_modules has the embedding or the head');

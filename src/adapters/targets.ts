@@ -1,5 +1,12 @@
 import { fail } from '../base/index.ts';
-import { EMBEDDING_PATH, HEAD_PATH, safeFullMatch, type LoraConfig, type PeftConfig } from '../formats/index.ts';
+import {
+  EMBEDDING_PATH,
+  HEAD_PATH,
+  parameterNamesOf,
+  safeFullMatch,
+  type LoraConfig,
+  type PeftConfig,
+} from '../formats/index.ts';
 import type { LinearSite } from '../model/index.ts';
 
 /** The fields of a PEFT config that choose modules; not every method has all. */
@@ -63,7 +70,7 @@ export function resolveTargets<Site extends Targetable>(fields: TargetFields, si
   return chosen;
 }
 
-/** The sites that an adapter changes: none when it is virtual tokens or rows of the embedding. @throws TARGET_UNMATCHED CONFIG_INVALID */
+/** The linear layers that an adapter changes, those of which it trains the bias alone too: none when it is virtual tokens or rows of the embedding. @throws TARGET_UNMATCHED CONFIG_INVALID */
 export function targetsOf(config: PeftConfig, sites: readonly LinearSite[]): LinearSite[] {
   switch (config.peft_type) {
     case 'PROMPT_TUNING':
@@ -73,7 +80,7 @@ export function targetsOf(config: PeftConfig, sites: readonly LinearSite[]): Lin
     case 'LN_TUNING':
       return [];
     case 'LORA':
-      return loraTargets(config, sites).linear;
+      return loraChanged(config, sites);
     default:
       return resolveTargets(config, sites);
   }
@@ -95,14 +102,68 @@ const OUTER = [
 export function loraTargets(config: LoraConfig, sites: readonly LinearSite[]): LoraTargets {
   // PEFT's all-linear leaves the head out.
   if (config.target_modules === 'all-linear') {
-    return { linear: resolveTargets(config, sites), embedding: false, head: false };
+    const linear = withParameters(config, new Set(resolveTargets(config, sites)), sites);
+    return { linear, embedding: false, head: false };
   }
-  const chosen = resolveTargets<LinearSite | (typeof OUTER)[number]>(config, [...sites, ...OUTER]);
-  const linear = chosen.filter((site) => 'layer' in site);
+  const isNone = Array.isArray(config.target_modules) && config.target_modules.length === 0;
+  const chosen = isNone ? [] : resolveTargets<LinearSite | (typeof OUTER)[number]>(config, [...sites, ...OUTER]);
+  const linear = withParameters(config, new Set(chosen.filter((site) => 'layer' in site)), sites);
   const isChosen = (path: string): boolean => chosen.some((site) => site.path === path);
   const [embedding, head] = [isChosen(EMBEDDING_PATH), isChosen(HEAD_PATH)];
   if (embedding || head) refuseBesideOuter(config, embedding ? EMBEDDING_PATH : HEAD_PATH);
   return { linear, embedding, head };
+}
+
+/**
+ * The modules' sites and those of `target_parameters`, in the base's order, by PEFT's rules (`_inject_parameters`): exclusions and layers
+ * choose among modules only. Unlike in PEFT every name must mean something.
+ * @throws TARGET_UNMATCHED CONFIG_INVALID
+ */
+function withParameters(
+  config: LoraConfig,
+  ofModules: ReadonlySet<LinearSite>,
+  sites: readonly LinearSite[],
+): LinearSite[] {
+  if (config.target_parameters === null) return sites.filter((site) => ofModules.has(site));
+  const param = 'target_parameters';
+  const meant = new Set<string>();
+  const linear = sites.filter((site) => {
+    const names = parameterNamesOf(config, site.path);
+    for (const name of names) meant.add(name);
+    if (names.length > 0 && ofModules.has(site)) {
+      fail(
+        'CONFIG_INVALID',
+        `${site.path} is a target twice: by target_modules, and by ${JSON.stringify(names[0])} of target_parameters: take it out of one`,
+        { param },
+      );
+    }
+    return names.length > 0 || ofModules.has(site);
+  });
+  for (const name of config.target_parameters) {
+    const reason = refusedParameter(name);
+    if (reason !== undefined) fail('CONFIG_INVALID', `target_parameters: ${JSON.stringify(name)} ${reason}`, { param });
+    if (meant.has(name)) continue;
+    const known = [...new Set(sites.map(({ role }) => `${role}.weight`))].join(', ');
+    fail('TARGET_UNMATCHED', `target_parameters: ${JSON.stringify(name)} matches no parameter: the base has ${known}`, {
+      param,
+    });
+  }
+  return linear;
+}
+
+/** Why a parameter cannot be adapted, by its name. */
+function refusedParameter(name: string): string | undefined {
+  if (/(?:^|\.)experts(?:\.|$)/.test(name)) return 'is of experts, [E, in, out], which no model family here has';
+  if (/(?:^|\.)bias$|norm\.weight$/.test(name)) return 'is a vector, and LoRA adapts matrices';
+  if (name === 'weight') return 'means every weight of the base, vectors too, and LoRA adapts matrices: name a module';
+  const outer = OUTER.find(({ path }) => `${path}.weight` === name || `${path}.weight`.endsWith(`.${name}`));
+  return outer && `is not supported yet as a parameter: name the module ${outer.role} in target_modules`;
+}
+
+/** The linear layers that a LoRA changes: its targets, and those whose bias is trained with `bias: "all"`, in the base's order. */
+function loraChanged(config: LoraConfig, sites: readonly LinearSite[]): LinearSite[] {
+  const targets = new Set(loraTargets(config, sites).linear);
+  return sites.filter((site) => targets.has(site) || (config.bias === 'all' && site.hasBias));
 }
 
 /** The targets on this base: with `ensure_weight_tying` an update of the embedding is one of the head that is tied to it too, and back. */

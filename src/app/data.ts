@@ -5,6 +5,7 @@ import {
   findOverlaps,
   loadExamples,
   loadRunData,
+  runWarnings,
   trainedMethodOf,
   type ObjectiveName,
   type OverlapReport,
@@ -93,7 +94,7 @@ export async function dryRun(
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,
     overlaps: data.overlaps,
-    warnings: data.warnings,
+    warnings: runWarnings(settings.adapter, described, data, renderer.tokenizer),
     trainableParameters: parameters.reduce(
       (sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1),
       0,

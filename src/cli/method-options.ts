@@ -12,6 +12,16 @@ const OPTIONS: Readonly<Record<MethodOption, readonly [about: string, argument?:
   dropout: ['dropout on the input of the update', 'p', fraction],
   rslora: ['scale by alpha/sqrt(rank) instead'],
   loraBias: ['train a bias with B'],
+  bias: [
+    'biases of the base to train too: none, all, or lora_only (those of adapted layers)',
+    'which',
+    oneOf(['none', 'all', 'lora_only']),
+  ],
+  targetParameters: [
+    'weights to adapt by their own names, such as self_attn.q_proj.weight; alone, or beside --targets',
+    'names',
+  ],
+  ensureWeightTying: ['train an embedding and a head that are one matrix in the base as one'],
   feedforward: ['targets whose input is scaled instead of the output (default: down_proj)', 'names'],
   dInitial: ['first value of the inner vector', 'x', positiveNumber],
   decomposeBoth: ['store the left factor as a product too'],

@@ -61,10 +61,11 @@ export type { TrainableTokensConfig } from './peft/configs/trainable-tokens-conf
 export type { VbloraConfig } from './peft/configs/vblora-config.ts';
 export type { VeraConfig } from './peft/configs/vera-config.ts';
 export { idsOf } from './peft/configs/token-indices.ts';
+export { parameterNamesOf, patternPath } from './peft/parameter-targets.ts';
 export { patternMatcher } from './peft/pattern-matcher.ts';
 export { boftBlocks, fourierPositions, frequencyCounts, missShape } from './peft/layouts/delta-layouts.ts';
 export { layoutOf } from './peft/layouts/layout-of.ts';
-export { LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
+export { biasName, LORA_TOKEN_ROWS } from './peft/layouts/lora-layout.ts';
 export { feedforwardMatcher, LN_GAIN, lokrShapes, oftBlocks, VERA_A, VERA_B } from './peft/layouts/module-layouts.ts';
 export {
   RANDLORA_A,

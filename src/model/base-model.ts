@@ -66,8 +66,7 @@ export function assembleBase(
     const linear: Partial<Record<LinearRole, FrozenLinear>> = {};
     for (const site of sites) {
       if (site.layer !== layer) continue;
-      const hasBias = config.attentionBias && ['q_proj', 'k_proj', 'v_proj'].includes(site.role);
-      const bias = hasBias ? vector(`${site.path}.bias`) : undefined;
+      const bias = site.hasBias ? vector(`${site.path}.bias`) : undefined;
       linear[site.role] = { site, weight: reader.matrix(`${site.path}.weight`), bias };
     }
     layers.push({

@@ -13,7 +13,12 @@ export interface LinearSite {
   readonly role: LinearRole;
   readonly in: number;
   readonly out: number;
+  /** The base's layer has a bias. */
+  readonly hasBias: boolean;
 }
+
+/** The layers that have biases where `attentionBias` says so. */
+const BIASED_ROLES: readonly LinearRole[] = ['q_proj', 'k_proj', 'v_proj'];
 
 const NORM_ROLES = ['input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm', 'norm'] as const;
 export type NormRole = (typeof NORM_ROLES)[number];
@@ -89,7 +94,8 @@ export function linearSites(config: ModelConfig): LinearSite[] {
   for (let layer = 0; layer < config.numLayers; layer++) {
     for (const role of LINEAR_ROLES) {
       const [block, inputs, out] = shapes[role];
-      sites.push({ path: `model.layers.${layer}.${block}.${role}`, layer, role, in: inputs, out });
+      const hasBias = config.attentionBias && BIASED_ROLES.includes(role);
+      sites.push({ path: `model.layers.${layer}.${block}.${role}`, layer, role, in: inputs, out, hasBias });
     }
   }
   return sites;

@@ -44,7 +44,7 @@ export function baseTensors(config: ModelConfig): BaseTensor[] {
   const tensors: BaseTensor[] = [{ name: 'model.embed_tokens.weight', kind: 'matrix', shape: [V, D] }];
   for (const site of linearSites(config)) {
     tensors.push({ name: `${site.path}.weight`, kind: 'matrix', shape: [site.out, site.in] });
-    if (config.attentionBias && ['q_proj', 'k_proj', 'v_proj'].includes(site.role)) {
+    if (site.hasBias) {
       tensors.push({ name: `${site.path}.bias`, kind: 'vector', shape: [site.out] });
     }
   }

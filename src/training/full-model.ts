@@ -33,9 +33,10 @@ export interface TrainedMethod {
   parameters(sites: readonly LinearSite[], model: ModelConfig): ParameterSpec[];
   initialise(parameter: ParameterSpec, values: Floats, rng: Rng, base: BaseModel, initial?: readonly number[]): void;
   bind(base: BaseModel, tensors: AdapterTensors, mode: TrainingMode): SiteHooks;
+  warnings?(sites: readonly LinearSite[], model: ModelConfig): string[];
   fold?(base: BaseModel, tensors: AdapterTensors): AdapterTensors;
   scheduled?(totalSteps: number): PeftConfig;
-  stepRule?(parameters: readonly Parameter[]): StepRule;
+  stepRule?(parameters: readonly Parameter[], model: ModelConfig): StepRule | undefined;
 }
 
 /** @throws CONFIG_INVALID for an adapter that cannot be trained */
@@ -49,6 +50,7 @@ function methodFor<Config extends PeftConfig>(method: TrainableMethod<Config>, c
     parameters: (sites, model) => method.parameters(config, sites, model),
     initialise: (...rest) => method.initialise(config, ...rest),
     bind: (...rest) => method.bind(config, ...rest),
+    ...(method.warnings && { warnings: method.warnings.bind(method, config) }),
     ...(method.fold && { fold: (...rest) => method.fold?.(config, ...rest) ?? rest[1] }),
     ...(method.scheduled && { scheduled: (totalSteps) => method.scheduled?.(config, totalSteps) ?? config }),
     ...(method.stepRule && { stepRule: method.stepRule.bind(method, config) }),

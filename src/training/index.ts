@@ -21,6 +21,7 @@ export type {
 } from './messages.ts';
 export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
 export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
+export { runWarnings } from './run-warnings.ts';
 export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
 export { examplesOf, loadExamples, type LoadedExamples } from './example.ts';
 export {

@@ -24,6 +24,7 @@ import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.t
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
 import { TrainingRun } from './run.ts';
+import { runWarnings } from './run-warnings.ts';
 import type { Teacher } from './objectives/distillation.ts';
 import { openTeacher } from './teacher.ts';
 import { SampleTaker } from './sample-taker.ts';
@@ -59,6 +60,7 @@ export function prepareRun(
   const objective = job.config.objective?.name ?? 'sft';
   const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
   const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
+  const warnings = runWarnings(job.config.adapter, base, data, renderer.tokenizer);
   const { train, valid } = data;
   const examples = { train: train.examples, valid: valid?.examples ?? [] };
   const run = withOriginals(
@@ -89,7 +91,7 @@ export function prepareRun(
     isHeldOut: valid !== undefined && job.validPath === undefined,
     overlaps: data.overlaps,
     instructionSet: base.kernels.name,
-    warnings: data.warnings,
+    warnings,
     history: historyOf(run),
   };
   const sampleTaker = new SampleTaker(run, valid, renderer.tokenizer, job.samples);

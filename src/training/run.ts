@@ -64,7 +64,13 @@ export class TrainingRun {
     this.parameters = method.parameters(base.sites, base.config).flatMap((parameter): Parameter[] => {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
-      method.initialise(parameter, value.data, Rng.fromSeed(config.seed, name), base, config.initialTokenIds);
+      method.initialise(
+        parameter,
+        value.data,
+        Rng.fromSeed(config.seed, parameter.drawnAs ?? name),
+        base,
+        config.initialTokenIds,
+      );
       const isFrozen = parameter.isFrozen ?? (config.lora?.freezeA === true && name.endsWith('.lora_A.weight'));
       if (!isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
       frozen.set(name, value);
@@ -76,7 +82,7 @@ export class TrainingRun {
     this.totalSteps = config.maxSteps ?? this.#countSteps();
     this.adapter = method.scheduled?.(this.totalSteps) ?? config.adapter;
     this.#method = trainedMethodOf(this.adapter);
-    this.stepRule = this.#method.stepRule?.(this.parameters);
+    this.stepRule = this.#method.stepRule?.(this.parameters, base.config);
     this.#tape = new Tape(base.kernels, pool, this.parameters, { recompute: config.recompute });
     this.#inference = new Inference(base.kernels, pool);
     this.objective = makeObjective(config.objective ?? { name: 'sft' }, base, this.#inference, sources.teacher);
@@ -141,7 +147,8 @@ export class TrainingRun {
         `the loss of step ${step} is ${loss}: start anew with a lower --learning-rate (now ${config.learningRate})`,
       );
     }
-    const penalty = this.stepRule?.addPenalty(this.#base.kernels, sums.weightSum);
+    const penalty = this.stepRule?.addPenalty?.(this.#base.kernels, sums.weightSum);
+    this.stepRule?.beforeUpdate?.();
     const learningRate = config.learningRate * scheduleFactor(this.schedule, step);
     const applied = applyGradients(this.#base.kernels, this.parameters, this.moments, config.optimizer, {
       weightSum: sums.weightSum,

@@ -181,7 +181,7 @@ function startsAsTheBase({ base, adapter, golden }: PeftCase): void {
   const tensors = new Map(
     method.parameters(config, base.sites, base.config).map((parameter) => {
       const value = { shape: parameter.shape, data: new Float32Array(sizeOf(parameter.shape)) };
-      method.initialise(config, parameter, value.data, Rng.fromSeed(3, parameter.name), base);
+      method.initialise(config, parameter, value.data, Rng.fromSeed(3, parameter.drawnAs ?? parameter.name), base);
       return [parameter.name, value];
     }),
   );

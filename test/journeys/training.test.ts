@@ -223,6 +223,33 @@ test('a target that matches no module is refused by name', async () => {
   assert.match(error.message, /"no_proj" matches no module/);
 });
 
+test('trained tokens that the data do not have are named, and a run whose data have none of them does not begin', async () => {
+  // "t" is in nearly every word of the data, "!" and "%" are in none.
+  const args = trainArgs(folder.join('tokens'), { targets: 'q_proj', tokens: '88,5', 'max-steps': '1' });
+  const finished = await run(args, { home });
+  assert.equal(finished.code, 0, finished.stderr);
+  assert.match(finished.stdout + finished.stderr, /warning: tokens: trained token 5 \("!"\) occurs nowhere/);
+  const none = trainArgs(folder.join('never'), { targets: 'q_proj', tokens: '5,9' });
+  for (const more of [[], ['--dry-run']]) {
+    const error = await failing([...none, ...more]);
+    assert.deepEqual([error.code, error.param], ['DATA_INVALID', 'tokens']);
+    assert.match(error.message, /none of the trained tokens 5 \("!"\), 9 \("%"\)/);
+  }
+  assert.equal(existsSync(folder.join('never')), false);
+});
+
+test('a LoRA on weights by their names is trained and published; biases that the base does not have are refused', async () => {
+  const own = { 'target-parameters': 'self_attn.q_proj.weight', targets: 'v_proj', dropout: '0', 'max-steps': '2' };
+  await runJson([...trainArgs(folder.join('named'), own), '--publish', 'acme/named'], { home });
+  using weights = openSafetensors(folder.join('named', 'adapter_model.safetensors'));
+  const modules = [...weights.tensors.keys()].flatMap((name) => /\.(\w+)\.lora_[AB]/.exec(name)?.[1] ?? []);
+  assert.deepEqual([...new Set(modules)].toSorted(), ['q_proj', 'v_proj']);
+  const error = await failing(trainArgs(folder.join('never'), { bias: 'lora_only' }));
+  assert.deepEqual([error.code, error.param], ['CONFIG_INVALID', 'bias']);
+  const twice = await failing(trainArgs(folder.join('never'), { ...own, targets: 'q_proj' }));
+  assert.match(twice.message, /q_proj is a target twice/);
+});
+
 // 1e30 overflows in the loss, 1e18 first in the gradients, where the loss still looks sound.
 for (const rate of ['1e18', '1e30']) {
   test(`a run at the learning rate ${rate} fails, and its last checkpoint is sound`, async () => {

@@ -40,7 +40,7 @@ def save_adapter(model: PeftModel, folder: Path, base_name: str = "tiny-llama") 
     # PEFT writes sets in an order that changes from run to run.
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text())
-    for key in ("target_modules", "exclude_modules", "feedforward_modules"):
+    for key in ("target_modules", "exclude_modules", "feedforward_modules", "target_parameters"):
         if isinstance(config.get(key), list):
             config[key] = sorted(config[key])
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

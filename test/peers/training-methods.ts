@@ -35,6 +35,7 @@ import { GREEDY } from '../../src/serving/request.ts';
 import { replayTraining } from '../support/replay-training.ts';
 import { peerJson, peerPython } from './python.ts';
 import type { TrainingCase } from './training-case.ts';
+import { LORA_CASES } from './training-methods-lora.ts';
 import { MATRIX_CASES } from './training-methods-matrices.ts';
 import { PART_CASES } from './training-methods-parts.ts';
 import { Verdicts } from './verdicts.ts';
@@ -56,6 +57,7 @@ const CASES: readonly TrainingCase[] = [
   { name: 'loha', config: { peft_type: 'LOHA', r: 2, alpha: 4, target_modules: ATTENTION } },
   { name: 'lokr', config: { peft_type: 'LOKR', r: 8, alpha: 8, target_modules: LINEAR } },
   { name: 'oft', config: { peft_type: 'OFT', oft_block_size: 8, target_modules: ATTENTION } },
+  ...LORA_CASES,
   ...MATRIX_CASES,
   ...PART_CASES,
 ];

@@ -45,7 +45,7 @@ const SIZES: Readonly<Partial<Record<TrainMethod, readonly string[]>>> = {
   fourierft: ['--frequencies', '60'],
   randlora: ['--rank', '4'],
   vblora: ['--vector-length', '16', '--num-vectors', '12'],
-  'trainable-tokens': ['--tokens', '5,9'],
+  'trainable-tokens': ['--tokens', '88,261'],
 };
 
 /** A run of a method, with its randomness on where it has any: a checkpoint must hold all that a run's bytes depend on. */

@@ -70,7 +70,7 @@ export function replayTraining(
   const own = method.bind(config, base, tensors, { dropoutRng: undefined });
   const hooks = replay.hooks?.(own) ?? own;
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
-  const rule = method.stepRule?.(config, parameters);
+  const rule = method.stepRule?.(config, parameters, base.config);
   const moments = zeroMoments(parameters);
   const inference = new Inference(base.kernels, new BufferPool());
   const objective = makeObjective(replay.objective ?? { name: 'sft' }, base, inference, replay.teacher);
@@ -91,10 +91,11 @@ export function replayTraining(
       lossSum += loss.lossSum;
       weightSum += loss.weightSum;
     }
-    rule?.addPenalty(base.kernels, weightSum);
+    rule?.addPenalty?.(base.kernels, weightSum);
     const gradients = replay.keepsGradients?.(step)
       ? new Map(parameters.map(({ name, gradient }) => [name, meanOf(gradient.data, weightSum)]))
       : undefined;
+    rule?.beforeUpdate?.();
     const { gradientNorm, gradientScale } = applyGradients(base.kernels, parameters, moments, optimizer, {
       weightSum,
       learningRate,

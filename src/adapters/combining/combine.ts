@@ -204,7 +204,7 @@ function combineFactors(
     if (config.peft_type !== 'LORA' || config.use_dora) {
       fail('ADAPTER_INVALID', `${what} is not plain LoRA, whose factors ${type} mixes: use svd, or convert it first`);
     }
-    if (config.lora_bias) refuseBias(type, what);
+    if ([...tensors.keys()].some((name) => name.endsWith('.bias'))) refuseBias(type, what);
     return new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
   });
   return base.sites.flatMap((site): SiteProduct[] => {

@@ -90,7 +90,12 @@ function deltaOfSum(site: LinearSite, primitives: readonly RowPrimitive[]): Site
         return undefined;
     }
   }
-  if (products.length === 0) return undefined;
+  if (products.length === 0) {
+    if (!bias_O) return undefined;
+    // A bias alone: a product of zeros.
+    const [b, a] = [zerosLike(bias_O, site.out), zerosLike(bias_O, site.in)];
+    products.push({ b_OR: { shape: [site.out, 1], data: b }, a_RI: { shape: [1, site.in], data: a } });
+  }
   return { site, weight: { kind: 'product', ...sideBySide(products) }, bias_O };
 }
 

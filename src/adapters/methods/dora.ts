@@ -15,8 +15,10 @@ import { addProduct, rowNorms, scaleRows, unscaledBias } from '../dense.ts';
 import { siteOf, tensorAt, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { loraTargets } from '../targets.ts';
+import { addBiasDifferences, biasDifferences, biasHook, biasParameters, mergeBias } from './base-biases.ts';
 import { initialiseLora, loraDeltas, loraMatrices, type LoraDelta } from './lora.ts';
 import { compileParts, foldParts, partHooks, partParameters } from './lora-parts.ts';
+import { tyingWarnings } from './tied-update.ts';
 import { loraScales } from './lora-scales.ts';
 
 const MAGNITUDE = 'lora_magnitude_vector';
@@ -35,7 +37,7 @@ export const dora: TrainableMethod<LoraConfig> = {
       ...loraMatrices(config, site),
       { name: tensorName(site.path, MAGNITUDE), shape: [site.out] },
     ]);
-    return [...ofModules, ...partParameters(config, sites, model)];
+    return [...ofModules, ...biasParameters(config, sites), ...partParameters(config, sites, model)];
   },
 
   /** The magnitude starts as the norm of W's rows, since B is zero: a new adapter changes nothing. */
@@ -55,11 +57,12 @@ export const dora: TrainableMethod<LoraConfig> = {
    */
   bind(config, base, tensors, { dropoutRng }) {
     const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
+    const withBias = biasHook(config, base, tensors);
     return {
       ...partHooks(config, base, tensors, dropoutRng),
       linear(g, site, x, layer) {
         const delta = bound.get(site.path);
-        if (!delta) return layer(x);
+        if (!delta) return withBias(g, site, layer(x));
         const { bias } = base.layers[site.layer].linear[site.role];
         const factor = factorOnTape(g, tensorAt(tensors, site, MAGNITUDE), normsOf(base, delta));
         const input = dropoutRng ? dropout(g, x, config.lora_dropout, dropoutRng) : x;
@@ -68,10 +71,12 @@ export const dora: TrainableMethod<LoraConfig> = {
         const scaled = scaleAround(g, y, factor, bias);
         // f·(W·d + s·B·A·d) + W·(x − d), with d for the input with zeros.
         if (input !== x) addInPlace(g, scaled, withoutBias(g, layer(difference(g, x, input)), bias));
-        return scaled;
+        return withBias(g, site, scaled);
       },
     };
   },
+
+  warnings: tyingWarnings,
 
   fold: foldParts,
 
@@ -89,10 +94,13 @@ export const dora: TrainableMethod<LoraConfig> = {
       if (bias) primitives.push({ kind: 'bias', bias_O: unscaledBias(bias, factor_O) });
       sites.set(site.path, primitives);
     }
+    addBiasDifferences(sites, biasDifferences(config, base, tensors));
     return assembleAdapter({ sites, ...compileParts(config, base, tensors) });
   },
 
-  merge(config, { site, weight_OI, kernels }, tensors) {
+  merge(config, { site, weight_OI, bias_O, kernels }, tensors) {
+    mergeBias(site, bias_O, tensors);
+    if (!tensors.has(tensorName(site.path, 'lora_A.weight'))) return;
     const { scale } = loraScales(config)(site.path);
     const [a, b] = [tensorAt(tensors, site, 'lora_A.weight'), tensorAt(tensors, site, 'lora_B.weight')];
     addProduct(kernels, weight_OI, b, a, scale);

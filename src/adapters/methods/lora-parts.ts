@@ -37,23 +37,15 @@ import { loraTargets, withTying } from '../targets.ts';
 import { gainHooks, tokenEmbedHook } from './base-parts.ts';
 import { fillKaiming } from './initial-values.ts';
 import { loraScales } from './lora-scales.ts';
-import { compileTokenRows, initialiseTokenRows } from './trainable-tokens.ts';
+import { EMBEDDING_A, EMBEDDING_B, HEAD_A, HEAD_B, isTied, TIED_PAIRS } from './tied-update.ts';
+import { compileTokenRows, initialiseTokenRows, refuseUnknownTokens } from './trainable-tokens.ts';
 
-const EMBEDDING_A = tensorName(EMBEDDING_PATH, 'lora_embedding_A');
-const EMBEDDING_B = tensorName(EMBEDDING_PATH, 'lora_embedding_B');
 /** PEFT may save the embedding as it was beside its update. */
 const EMBEDDING_BASE = tensorName(EMBEDDING_PATH, 'base_layer.weight');
-const HEAD_A = tensorName(HEAD_PATH, 'lora_A.weight');
-const HEAD_B = tensorName(HEAD_PATH, 'lora_B.weight');
 const savedName = (path: string): string => tensorName(path, 'weight');
 
 /** How far the embedding that PEFT saved may be from the base's, of its norm: by the rounding of a base in bf16. */
 const SAME_EMBEDDING = 1e-2;
-
-/** Whether the embedding and the head are trained as the one matrix that they are in the base. */
-function isTied(config: LoraConfig, { tieEmbeddings }: { readonly tieEmbeddings: boolean }): boolean {
-  return config.ensure_weight_tying && tieEmbeddings;
-}
 
 /** The modules that are saved whole, a head that is tied to the embedding left out. */
 function ownSaved(config: LoraConfig, base: { readonly config: ModelConfig }) {
@@ -70,21 +62,20 @@ export function foldParts(config: LoraConfig, base: BaseModel, tensors: AdapterT
 /** The tensors of these parts. @throws CONFIG_INVALID TARGET_UNMATCHED */
 export function partParameters(config: LoraConfig, sites: readonly LinearSite[], model: ModelConfig): ParameterSpec[] {
   const { hiddenSize: D, vocabSize: V } = model;
-  const { embedding, head } = loraTargets(config, sites);
-  if ((embedding || head) && isTied(config, model)) {
-    fail('CONFIG_INVALID', 'ensure_weight_tying with an update of the embedding is served, but cannot be trained yet', {
-      param: 'ensure_weight_tying',
-    });
-  }
+  const { embedding, head } = withTying(config, loraTargets(config, sites), model);
+  const isOne = isTied(config, model);
   const rankOf = (path: string): number => loraScales(config)(path).rank;
-  const numTokens = idsOf(config.trainable_token_indices).length;
-  const [ofEmbedding, ofHead] = [rankOf(EMBEDDING_PATH), rankOf(HEAD_PATH)];
+  const ids = idsOf(config.trainable_token_indices);
+  refuseUnknownTokens(ids, model);
+  const numTokens = ids.length;
+  const ofEmbedding = rankOf(EMBEDDING_PATH);
+  const ofHead = isOne ? ofEmbedding : rankOf(HEAD_PATH);
   return [
     ...(numTokens > 0 ? [{ name: LORA_TOKEN_ROWS, shape: [numTokens, D] }] : []),
     ...(embedding
       ? [
           { name: EMBEDDING_A, shape: [ofEmbedding, V] },
-          { name: EMBEDDING_B, shape: [D, ofEmbedding] },
+          { name: EMBEDDING_B, shape: [D, ofEmbedding], ...(isOne && { drawnAs: HEAD_A }) },
         ]
       : []),
     ...(head
@@ -99,7 +90,7 @@ export function partParameters(config: LoraConfig, sites: readonly LinearSite[],
 
 /**
  * Writes the first value of a part, as PEFT does it: tokens and whole modules start as the base has them; of the embedding's update A is
- * zero and B is N(0, 1).
+ * zero and B is N(0, 1), or what the head's A begins as where the two are one.
  * @returns false for a tensor that is none of theirs
  */
 export function initialisePart(
@@ -113,10 +104,15 @@ export function initialisePart(
     initialiseTokenRows(idsOf(config.trainable_token_indices), values, base);
   } else if (name === EMBEDDING_A) {
     values.fill(0);
+  } else if (name === EMBEDDING_B && isTied(config, base.config)) {
+    const [D, rank] = shape as [number, number];
+    const ofHead = values.slice();
+    drawA(config, ofHead, [rank, D], rng);
+    for (let d = 0; d < D; d++) for (let r = 0; r < rank; r++) values[d * rank + r] = ofHead[r * D + d];
   } else if (name === EMBEDDING_B) {
     for (let i = 0; i < values.length; i++) values[i] = rng.nextNormal();
   } else if (name === HEAD_A) {
-    fillKaiming(values, shape[1], rng);
+    drawA(config, values, shape, rng);
   } else if (name === HEAD_B) {
     values.fill(0);
   } else {
@@ -125,6 +121,12 @@ export function initialisePart(
     values.set(baseWeight(base, saved.path));
   }
   return true;
+}
+
+/** The first value of a matrix A, [rank, in]: Kaiming-uniform, or N(0, 1/r) for `gaussian`. */
+export function drawA(config: LoraConfig, values: Floats, [rank, inputs]: readonly number[], rng: Rng): void {
+  if (config.init_lora_weights !== 'gaussian') fillKaiming(values, inputs, rng);
+  else for (let i = 0; i < values.length; i++) values[i] = rng.nextNormal() / rank;
 }
 
 function baseWeight(base: BaseModel, path: string): Floats {
@@ -228,6 +230,7 @@ export function compileParts(
   if (kept) requireSameEmbedding(kept, base);
   const ofHead = tensors.get(savedName(HEAD_PATH));
   if (isTied(config, base.config) && ofHead && head?.kind === 'table') requireEqual(ofHead, head.table_VD);
+  if (isTied(config, base.config) && embeddingUpdate) requireTransposed(tensors);
   return {
     ...(tokens && { tokenRows: compileTokenRows(tokens.ids, tokens.rows_KD, base) }),
     ...(embedding && { embedding }),
@@ -263,10 +266,24 @@ function requireSameEmbedding({ data }: Tensor, base: BaseModel): void {
 
 function requireEqual(ofHead: Tensor, ofEmbedding: Tensor): void {
   if (ofHead.data.every((value, i) => value === ofEmbedding.data[i])) return;
-  const [name, other] = [savedName(HEAD_PATH), savedName(EMBEDDING_PATH)];
-  fail('ADAPTER_INVALID', `tensor ${name} differs from ${other}, but adapter_config.json has ensure_weight_tying`, {
-    param: name,
-  });
+  refuseDifferent(savedName(HEAD_PATH), savedName(EMBEDDING_PATH));
+}
+
+function requireTransposed(tensors: AdapterTensors): void {
+  for (const [name, other] of TIED_PAIRS) {
+    const turned = transposed(requireTensor(tensors, name)).data;
+    if (!requireTensor(tensors, other).data.every((value, i) => value === turned[i])) refuseDifferent(other, name);
+  }
+}
+
+function refuseDifferent(name: string, other: string): never {
+  return fail(
+    'ADAPTER_INVALID',
+    `tensor ${name} differs from ${other}, but adapter_config.json has ensure_weight_tying`,
+    {
+      param: name,
+    },
+  );
 }
 
 function transposed({ shape: [R, V], data }: Tensor): Tensor {

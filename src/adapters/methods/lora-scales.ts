@@ -1,4 +1,4 @@
-import { patternMatcher, type LoraConfig } from '../../formats/index.ts';
+import { patternMatcher, patternPath, type LoraConfig } from '../../formats/index.ts';
 
 /** Rank and scale of a module. */
 export interface LoraScale {
@@ -14,8 +14,9 @@ export function loraScales(config: LoraConfig): (path: string) => LoraScale {
   const rankOf = patternMatcher(config.rank_pattern, 'rank_pattern');
   const alphaOf = patternMatcher(config.alpha_pattern, 'alpha_pattern');
   return (path) => {
-    const rank = rankOf(path) ?? config.r;
-    const alpha = alphaOf(path) ?? config.lora_alpha;
+    const key = patternPath(config, path);
+    const rank = rankOf(key) ?? config.r;
+    const alpha = alphaOf(key) ?? config.lora_alpha;
     return { rank, scale: config.use_rslora ? alpha / Math.sqrt(rank) : alpha / rank };
   };
 }

@@ -7,27 +7,43 @@ import { addProduct } from '../dense.ts';
 import { tensorAt, type AdapterTensors, type ParameterSpec, type TrainableMethod } from '../method.ts';
 import type { RowPrimitive } from '../primitives.ts';
 import { loraTargets } from '../targets.ts';
-import { fillKaiming } from './initial-values.ts';
-import { compileParts, foldParts, initialisePart, partHooks, partParameters } from './lora-parts.ts';
+import {
+  addBiasDifferences,
+  biasDifferences,
+  biasHook,
+  biasParameters,
+  initialiseBias,
+  mergeBias,
+} from './base-biases.ts';
+import { compileParts, drawA, foldParts, initialisePart, partHooks, partParameters } from './lora-parts.ts';
+import { tyingRule, tyingWarnings } from './tied-update.ts';
 import { loraScales } from './lora-scales.ts';
 
 const A = 'lora_A.weight';
 const B = 'lora_B.weight';
 const BIAS = 'lora_B.bias';
 
-/** LoRA (Hu et al., 2021) with PEFT's semantics: y = W·x + scale · (B·A·dropout(x) + bias). A is [R, in], B is [out, R] and starts at zero. */
+/**
+ * LoRA (Hu et al., 2021) with PEFT's semantics: y = W·x + scale · (B·A·dropout(x) + bias). A is [R, in], B is [out, R] and starts at zero. The base's
+ * biases may be trained too, whole.
+ */
 export const lora: TrainableMethod<LoraConfig> = {
   name: 'lora',
   peftType: 'LORA',
   accepts: ({ use_dora }) => !use_dora,
   sharesProduct: true,
 
-  parameters: (config, sites, model) => [...loraParameters(config, sites), ...partParameters(config, sites, model)],
+  parameters: (config, sites, model) => [
+    ...loraParameters(config, sites),
+    ...biasParameters(config, sites),
+    ...partParameters(config, sites, model),
+  ],
 
   initialise: initialiseLora,
 
   bind(config, base, tensors, { dropoutRng }) {
     const bound = new Map(loraDeltas(config, base.sites, tensors).map((delta) => [delta.site.path, delta]));
+    const withBias = biasHook(config, base, tensors);
     return {
       ...partHooks(config, base, tensors, dropoutRng),
       linear(g, site, x, layer) {
@@ -38,10 +54,13 @@ export const lora: TrainableMethod<LoraConfig> = {
           addLowRankDelta(g, y, input, delta.a_RI, delta.b_OR, delta.scale);
           if (config.lora_bias) addColumns(g, y, tensorAt(tensors, site, BIAS), delta.scale);
         }
-        return y;
+        return withBias(g, site, y);
       },
     };
   },
+
+  warnings: tyingWarnings,
+  stepRule: tyingRule,
 
   fold: foldParts,
 
@@ -57,10 +76,13 @@ export const lora: TrainableMethod<LoraConfig> = {
       }
       sites.set(site.path, primitives);
     }
+    addBiasDifferences(sites, biasDifferences(config, base, tensors));
     return assembleAdapter({ sites, ...compileParts(config, base, tensors) });
   },
 
   merge(config, { site, weight_OI, bias_O, kernels }, tensors) {
+    mergeBias(site, bias_O, tensors);
+    if (!tensors.has(tensorName(site.path, A))) return;
     const { scale } = loraScales(config)(site.path);
     addProduct(kernels, weight_OI, tensorAt(tensors, site, B), tensorAt(tensors, site, A), scale);
     if (!config.lora_bias) return;
@@ -95,10 +117,9 @@ export function initialiseLora(
   base: BaseModel,
 ): void {
   if (initialisePart(config, parameter, values, rng, base)) return;
-  const [rank, inputs] = parameter.shape as [number, number];
-  if (!parameter.name.endsWith(`.${A}`)) values.fill(0);
-  else if (config.init_lora_weights !== 'gaussian') fillKaiming(values, inputs, rng);
-  else for (let i = 0; i < values.length; i++) values[i] = rng.nextNormal() / rank;
+  if (initialiseBias(config, parameter, values, base)) return;
+  if (parameter.name.endsWith(`.${A}`)) drawA(config, values, parameter.shape, rng);
+  else values.fill(0);
 }
 
 /** A module's part of a LoRA. */

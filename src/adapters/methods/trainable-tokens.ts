@@ -1,6 +1,6 @@
 import { fail } from '../../base/index.ts';
 import { HEAD_TOKEN_ROWS, TOKEN_ROWS, type TrainableTokensConfig } from '../../formats/index.ts';
-import { baseHooks, type BaseModel } from '../../model/index.ts';
+import { baseHooks, type BaseModel, type ModelConfig } from '../../model/index.ts';
 import type { Floats, Tensor } from '../../numeric/index.ts';
 import { assembleAdapter } from '../compiled.ts';
 import { requireTensor, type TrainableMethod } from '../method.ts';
@@ -13,9 +13,10 @@ export const trainableTokens: TrainableMethod<TrainableTokensConfig> = {
   peftType: 'TRAINABLE_TOKENS',
   sharesProduct: true,
 
-  parameters: ({ token_indices: ids }, _sites, { hiddenSize }) => [
-    { name: TOKEN_ROWS, shape: [ids.length, hiddenSize] },
-  ],
+  parameters({ token_indices: ids }, _sites, model) {
+    refuseUnknownTokens(ids, model);
+    return [{ name: TOKEN_ROWS, shape: [ids.length, model.hiddenSize] }];
+  },
 
   /** The base's rows: a new adapter changes nothing. Without `init_weights` N(0, 1). */
   initialise({ token_indices: ids, init_weights }, _parameter, values, rng, base) {
@@ -52,14 +53,17 @@ export const trainableTokens: TrainableMethod<TrainableTokensConfig> = {
 
 /** The embedding's rows of `ids`. */
 export function initialiseTokenRows(ids: readonly number[], values: Floats, base: BaseModel): void {
-  const { vocabSize } = base.config;
+  base.kernels.embeddingForward(values, base.embedding, Int32Array.from(ids), ids.length);
+}
+
+/** @throws CONFIG_INVALID for a token that the base does not have */
+export function refuseUnknownTokens(ids: readonly number[], { vocabSize }: ModelConfig): void {
   const unknown = ids.find((id) => id >= vocabSize);
   if (unknown !== undefined) {
     fail('CONFIG_INVALID', `token ${unknown} cannot be trained: the base's vocabulary has ${vocabSize} tokens`, {
       param: 'token_indices',
     });
   }
-  base.kernels.embeddingForward(values, base.embedding, Int32Array.from(ids), ids.length);
 }
 
 /** Rows [K, D] for `ids`, sorted by id. */

@@ -113,16 +113,15 @@ function mergedReader(
     const values = source.read(name);
     return stored === 'f32' ? values : kernels.thaw(kernels.freeze(values, out, inputs, stored));
   };
-  const { attentionBias, vocabSize, hiddenSize } = source.config;
+  const { vocabSize, hiddenSize } = source.config;
   let last: DenseLinear | undefined;
   /** A layer with the adapter in it; the last one is kept, whose bias and weights are asked for one after the other. */
   const mergedAt = (site: LinearSite): DenseLinear => {
     if (last?.site === site) return last;
-    const hasBias = attentionBias && ['q_proj', 'k_proj', 'v_proj'].includes(site.role);
-    const bias_O = hasBias ? source.read(`${site.path}.bias`) : new Float32Array(site.out);
+    const bias_O = site.hasBias ? source.read(`${site.path}.bias`) : new Float32Array(site.out);
     last = { site, weight_OI: held(`${site.path}.weight`, site.out, site.in), bias_O, kernels };
     mergeLayer(adapter, last);
-    if (!hasBias && bias_O.some((value) => value !== 0)) {
+    if (!site.hasBias && bias_O.some((value) => value !== 0)) {
       fail(
         'ADAPTER_INVALID',
         `${what} adds a bias to ${site.path}, where the base's layer has none: serve it as an adapter`,

@@ -3,17 +3,16 @@ import { TARGET_PRESETS } from '../../adapters/index.ts';
 import { parsePeftConfig, PEFT_VERSION, type PeftConfig } from '../../formats/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
 import { FULL_CONFIG, type TrainedConfig } from '../../training/index.ts';
-import { PART_FORMS, tokenIdsIn, type PartOptions } from './train-part-methods.ts';
+import { LORA_FORMS, type LoraMethodOptions } from './train-lora-methods.ts';
+import { namesIn, PART_FORMS, type PartOptions } from './train-part-methods.ts';
 
 /** Options that belong to a method. One that is not set has the method's default; one that is another method's is refused. */
-export interface MethodOptions extends PartOptions {
+export interface MethodOptions extends PartOptions, LoraMethodOptions {
   /** A preset of {@link TARGET_PRESETS}, module names separated by commas, or a regular expression between slashes. */
   readonly targets?: string | undefined;
   readonly rank?: number | undefined;
   readonly alpha?: number | undefined;
   readonly dropout?: number | undefined;
-  readonly rslora?: boolean | undefined;
-  readonly loraBias?: boolean | undefined;
   /** Module names separated by commas: those of the targets whose input IA3 scales. */
   readonly feedforward?: string | undefined;
   readonly dInitial?: number | undefined;
@@ -54,43 +53,12 @@ export interface MethodForm {
   fields(options: MethodOptions, targets: Targets, model: ModelConfig): Readonly<Record<string, unknown>>;
 }
 
-const LOW_RANK = {
-  targets: 'attention',
-  rank: 8,
-  alpha: 16,
-  dropout: 0,
-  rslora: false,
-  tokens: null,
-  modulesToSave: null,
-} as const;
-const loraFields = ({ rank, alpha, dropout, rslora, tokens, modulesToSave }: MethodOptions) => ({
-  peft_type: 'LORA',
-  r: rank,
-  lora_alpha: alpha,
-  lora_dropout: dropout,
-  use_rslora: rslora,
-  modules_to_save: modulesToSave === undefined ? null : namesIn(modulesToSave),
-  trainable_token_indices: tokens === undefined ? null : tokenIdsIn(tokens),
-});
-
 /** A run stretches AdaLoRA's schedule to its own number of steps: of so many, shares can be written as steps. */
 const PLANNED_STEPS = 10_000;
 
 /** One line a method: its own options. */
 const FORMS = {
-  lora: {
-    defaults: { ...LOW_RANK, loraBias: false },
-    fields: (options) => ({ ...loraFields(options), lora_bias: options.loraBias }),
-  },
-  // On a base in NF4, which the run sees to.
-  qlora: {
-    defaults: { ...LOW_RANK, loraBias: false },
-    fields: (options) => ({ ...loraFields(options), lora_bias: options.loraBias }),
-  },
-  dora: {
-    defaults: LOW_RANK,
-    fields: (options) => ({ ...loraFields(options), use_dora: true }),
-  },
+  ...LORA_FORMS,
   adalora: {
     defaults: {
       targets: 'attention',
@@ -249,7 +217,8 @@ export function methodConfig(method: TrainMethod, options: MethodOptions, model:
   }
   const set = Object.fromEntries(own.map((name) => [name, options[name] ?? form.defaults[name] ?? undefined]));
   const { targets: text = 'attention' } = set as MethodOptions;
-  const targets = parseTargets(text);
+  const hasParametersAlone = options.targetParameters !== undefined && options.targets === undefined;
+  const targets = hasParametersAlone ? [] : parseTargets(text);
   const json = {
     task_type: 'CAUSAL_LM',
     ...(own.includes('targets') && { target_modules: targets }),
@@ -275,10 +244,6 @@ export function parseTargets(text: string): string | string[] {
   const pattern = /^\/(.+)\/$/.exec(text)?.[1];
   if (pattern) return pattern;
   return namesIn(text);
-}
-
-function namesIn(text: string): string[] {
-  return text.split(',').map((name) => name.trim());
 }
 
 /** The paper's choice: of the feed-forward layers, the one that gets the activation. */

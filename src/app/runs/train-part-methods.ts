@@ -78,6 +78,11 @@ export const PART_FORMS = {
   },
 } as const satisfies Record<string, MethodForm>;
 
+/** Names of an option's text, with commas between. */
+export function namesIn(text: string): string[] {
+  return text.split(',').map((name) => name.trim());
+}
+
 /** Ids of an option's text. @throws USAGE_INVALID */
 export function tokenIdsIn(text: string): number[] {
   return text.split(',').map((part) => {

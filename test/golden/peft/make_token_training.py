@@ -1,4 +1,4 @@
-"""Trains virtual tokens, trained tokens, norms and whole modules with Hugging Face PEFT, for 20 steps each.
+"""Trains virtual tokens, trained tokens, norms, whole modules, tied updates, biases and parameters with Hugging Face PEFT, for 20 steps each.
 
     python test/golden/peft/make_token_training.py [CASE ...]
 
@@ -44,6 +44,13 @@ ADAPTERS = {
     "lora-embedding": "tiny-llama",
     "lora-embedding-tied": "tiny-qwen2",
     "lora-saved-both": "tiny-qwen2",
+    "lora-tied": "tiny-qwen2",
+    "lora-tied-ranks": "tiny-qwen2",
+    "lora-bias-all": "tiny-qwen2",
+    "lora-bias-only": "tiny-qwen2",
+    "dora-bias-all": "tiny-qwen2",
+    "lora-parameters": "tiny-llama",
+    "lora-parameters-modules": "tiny-qwen2",
 }
 
 # Case: base, config, what it is there for.

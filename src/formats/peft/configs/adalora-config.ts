@@ -4,10 +4,13 @@ import {
   decidingFields,
   finite,
   layerConflicts,
+  noBias,
+  none,
   numberPattern,
   off,
   parseFields,
   rank,
+  targetModules,
   wholeNumber,
   type FieldMessage,
 } from './config-fields.ts';
@@ -42,6 +45,9 @@ const schema = z.strictObject({
   use_rslora: off('AdaLoRA has a scale of its own'),
   use_dora: off('AdaLoRA has no magnitudes'),
   lora_bias: off('a bias on lora_B'),
+  bias: noBias('lora_only'),
+  target_modules: targetModules,
+  target_parameters: none('parameters instead of modules'),
   trainable_token_indices: z.null({ error: 'is not supported yet: expected null' }).default(null),
 });
 

@@ -38,6 +38,18 @@ const LAYERS = { error: `must be a layer's number, a list of at most ${MAX_MODUL
 const layerNumber = z.int(LAYERS).min(0, LAYERS);
 
 export const targetModules = z.union([z.string().min(1, TARGETS), moduleNames.min(1, TARGETS)], TARGETS);
+/** The same of a method that can choose parameters instead: then the list may be empty. */
+export const someTargetModules = z.union([z.string().min(1, TARGETS), moduleNames], TARGETS);
+const PARAMETERS = {
+  error: 'must be a list of names of parameters, such as self_attn.q_proj.weight, or null',
+};
+/** Parameters that are adapted beside modules, or instead of them. An empty list is PEFT's null. */
+export const targetParameters = z
+  .array(z.string(PARAMETERS).min(1, PARAMETERS), PARAMETERS)
+  .max(MAX_MODULE_NAMES, { error: `has more than ${MAX_MODULE_NAMES} names` })
+  .nullable()
+  .default(null)
+  .transform((names) => (names === null || names.length === 0 ? null : names));
 export const excludeModules = z
   .union([z.string(), moduleNames], { error: 'must be a list of module names, a regular expression, or null' })
   .nullable()
@@ -95,7 +107,7 @@ export const modulesToSave = z
   .default(null)
   .transform((names) => (names === null || names.length === 0 ? null : names));
 
-/** Trained biases of the base's layers. @param own PEFT's name for those of adapted layers only */
+/** Trained biases of the base's layers, of a method that does not train them yet. @param own PEFT's name for those of adapted layers only */
 export const noBias = (own: string) =>
   z
     .enum(['none', 'all', own], { error: `must be one of none|all|${own}` })
@@ -112,6 +124,10 @@ export const savedProjection = (tensors: string) => ({
     })
     .default(true),
 });
+/** LoRA's choice of biases of the base that are trained too: every one, or those of adapted layers. */
+export const loraBiases = z
+  .enum(['none', 'all', 'lora_only'], { error: 'must be one of none|all|lora_only' })
+  .default('none');
 
 const baseName = z
   .string({ error: 'must be the name of a base model or null' })
@@ -223,6 +239,7 @@ const SETS = [
   'layers_pattern',
   'feedforward_modules',
   'modules_to_save',
+  'target_parameters',
 ] as readonly string[];
 const ORDERED = ['rank_pattern', 'alpha_pattern', 'n_frequency_pattern'] as readonly string[];
 

@@ -9,15 +9,16 @@ import {
   flag,
   layerConflicts,
   layerFields,
+  loraBiases,
   modulesToSave,
-  noBias,
   none,
   off,
   parseFields,
   patternFields,
   rank,
+  someTargetModules,
   spent,
-  targetModules,
+  targetParameters,
   text,
   type FieldMessage,
 } from './config-fields.ts';
@@ -38,11 +39,11 @@ export const loraFields = {
   lora_dropout: dropoutShare,
   use_rslora: flag.default(false),
   init_lora_weights: plainInit.default(true),
-  target_modules: targetModules,
+  target_modules: someTargetModules,
   exclude_modules: excludeModules,
   ...layerFields,
   ...patternFields,
-  bias: noBias('lora_only'),
+  bias: loraBiases,
   fan_in_fan_out: fanInFanOut,
   use_dora: flag.default(false),
   lora_bias: flag.default(false),
@@ -51,7 +52,7 @@ export const loraFields = {
   ensure_weight_tying: flag.default(false),
   modules_to_save: modulesToSave,
   layer_replication: none('repeated layers'),
-  target_parameters: none('parameters instead of modules'),
+  target_parameters: targetParameters,
   trainable_token_indices: tokenIndices,
   alora_invocation_tokens: none('activated LoRA'),
   arrow_config: none('Arrow routing'),
@@ -86,6 +87,7 @@ export function parseLoraConfig(json: Record<string, unknown>, where: string): L
   return parseFields(loraSchema, json, { where, method: 'LoRA' }, (config) => [
     ...layerConflicts(config),
     ...biasConflicts(config),
+    ...parameterConflicts(config),
   ]);
 }
 
@@ -96,6 +98,20 @@ function biasConflicts({ lora_bias, use_dora, init_lora_weights: init }: LoraCon
   return typeof init === 'boolean'
     ? []
     : [{ param: 'lora_bias', message: `lora_bias needs init_lora_weights true or false, got ${init}` }];
+}
+
+/** What PEFT refuses too: a parameter is changed whole, so that nothing of its update sees the layer's input or output. */
+function parameterConflicts(config: LoraConfig): FieldMessage[] {
+  if (config.target_parameters === null) {
+    const isNone = Array.isArray(config.target_modules) && config.target_modules.length === 0;
+    const message = 'target_modules must have at least one module where there are no target_parameters, got []';
+    return isNone ? [{ param: 'target_modules', message }] : [];
+  }
+  const { lora_dropout, lora_bias, use_dora } = config;
+  const refused = { lora_dropout: lora_dropout !== 0, lora_bias, use_dora };
+  return Object.entries(refused).flatMap(([param, isSet]): FieldMessage[] =>
+    isSet ? [{ param, message: `${param} cannot be used with target_parameters: leave one of them out` }] : [],
+  );
 }
 
 /**
@@ -119,6 +135,8 @@ export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknow
     ]),
     ...(config.ensure_weight_tying && { ensure_weight_tying: true }),
     ...(config.modules_to_save !== null && decidingFields(config, ['modules_to_save'])),
+    ...(config.bias !== 'none' && { bias: config.bias }),
+    ...(config.target_parameters !== null && decidingFields(config, ['target_parameters'])),
     ...(use_dora && { use_dora }),
     ...(lora_bias && { lora_bias }),
     ...(trainable_token_indices !== null && { trainable_token_indices }),

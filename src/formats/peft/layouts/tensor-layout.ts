@@ -6,6 +6,8 @@ export interface AdapterSite {
   readonly path: string;
   readonly in: number;
   readonly out: number;
+  /** The base's layer has a bias. */
+  readonly hasBias?: boolean;
 }
 
 /** What an adapter's sizes are held against. A base model is one. */
