@@ -644,6 +644,23 @@ export interface Operations {
     answer: UsageList;
   };
   /**
+   * What a million tokens cost, by day: for a tenant what it pays, for the operator all that was ever set.
+   *
+   * GET /api/prices
+   */
+  listPrices: {
+    answer: PriceList;
+  };
+  /**
+   * Change prices, from today on.
+   *
+   * PATCH /api/prices
+   */
+  setPrices: {
+    body: PriceChange;
+    answer: Price;
+  };
+  /**
    * List who changed what, the latest first: for a tenant’s admin what concerns it, for the operator all.
    *
    * GET /api/audit
@@ -1906,6 +1923,41 @@ export interface UsageLine {
   /** null: there is no price. */
   currency: string | null;
 }
+export interface PriceList {
+  object: 'list';
+  data: Price[];
+}
+export interface Price {
+  object: 'price';
+  /** null: everybody’s. */
+  tenant: string | null;
+  /** The first day, UTC, on which it holds. */
+  from_day: string;
+  /** ISO 4217, EUR. null, as below: as everybody’s; of everybody’s: none. */
+  currency: string | null;
+  /** Of the prompt’s tokens, but for those that were in the cache. */
+  prompt: number | null;
+  /** Of the prompt’s tokens that were in the cache; null where everybody’s is null too: as prompt. */
+  cached: number | null;
+  /** Of the answer’s tokens. */
+  completion: number | null;
+  /** Of the tokens that jobs train on, once for each epoch. */
+  training: number | null;
+}
+export interface PriceChange {
+  /** Whose; everybody’s unless told. */
+  tenant?: string | null;
+  /** ISO 4217, EUR. null, as below: as everybody’s; of everybody’s: none. */
+  currency?: string | null;
+  /** Of the prompt’s tokens, but for those that were in the cache. */
+  prompt?: number | null;
+  /** Of the prompt’s tokens that were in the cache; null where everybody’s is null too: as prompt. */
+  cached?: number | null;
+  /** Of the answer’s tokens. */
+  completion?: number | null;
+  /** Of the tokens that jobs train on, once for each epoch. */
+  training?: number | null;
+}
 export interface AuditList {
   object: 'list';
   data: AuditEntry[];
@@ -2081,6 +2133,8 @@ export const OPERATIONS = {
   createApiKey: { method: 'POST', path: '/api/keys', body: 'json', answer: 'json' },
   revokeApiKey: { method: 'DELETE', path: '/api/keys/{key_id}', body: 'none', answer: 'json' },
   listUsage: { method: 'GET', path: '/api/usage', body: 'none', answer: 'json' },
+  listPrices: { method: 'GET', path: '/api/prices', body: 'none', answer: 'json' },
+  setPrices: { method: 'PATCH', path: '/api/prices', body: 'json', answer: 'json' },
   listAuditLog: { method: 'GET', path: '/api/audit', body: 'none', answer: 'json' },
   getSession: { method: 'GET', path: '/api/session', body: 'none', answer: 'json' },
   getTraffic: { method: 'GET', path: '/api/traffic', body: 'none', answer: 'json' },

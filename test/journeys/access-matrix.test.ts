@@ -118,6 +118,13 @@ const ROWS: readonly Row[] = [
     statuses: [...shut, 404, 403, 403, 200, 200],
   },
   { method: 'GET', route: '/api/usage', statuses: [...shut, 200, 200, 200, 200, 200] },
+  { method: 'GET', route: '/api/prices', statuses: [...shut, 200, 200, 200, 200, 200] },
+  {
+    method: 'PATCH',
+    route: '/api/prices',
+    body: { tenant: 'acme', prompt: 1 },
+    statuses: [...shut, 403, 403, 403, 403, 200],
+  },
   { method: 'GET', route: '/api/audit', statuses: [...shut, 200, 403, 403, 200, 200] },
   { method: 'GET', route: '/api/session', statuses: [...shut, 200, 200, 200, 200, 200] },
   { method: 'GET', route: '/api/traffic', statuses: [...shut, 200, 200, 200, 200, 200] },
