@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import OpenAI, { toFile } from 'openai';
 import type { Browser } from 'playwright-core';
+import { EspalierClient } from '../../src/client/index.ts';
 import { ConsoleTab, launchBrowser, SIZES, type ConsoleOptions, type Theme } from '../support/console-browser.ts';
 import { startConsoleServer, type ConsoleServer } from '../support/console-server.ts';
 import { chatLines } from '../support/tuning-data.ts';
@@ -329,6 +330,45 @@ test('a canary counts both sides as they answer, a shadow reports, and both stop
   await assertFits(tab, 'the same on a phone', []);
 });
 
+test('an answer of a task with a canary is scored by keys alone, and the score can be changed', async () => {
+  const { registry, delivery } = server.platform;
+  registry.promote('acme', 'acme/parity@1');
+  const api = new EspalierClient({ baseUrl: server.url, apiKey: admin });
+  await api.call('startCanary', { path: { task: 'parity' }, body: { version: 2, share: 0.5 } });
+  const counted = (): readonly (readonly [count: number, sum: number])[] => {
+    const counts = delivery.canaries.report('acme', 'parity')?.counts;
+    assert.ok(counts);
+    return [counts.canary, counts.stable].map(({ scores }) => [scores.count, scores.sum]);
+  };
+  const total = (): readonly number[] => counted().reduce((all, one) => [all[0] + one[0], all[1] + one[1]], [0, 0]);
+  await using tab = await open();
+  const { page } = tab;
+  await tab.go('/playground');
+  await choose(tab, 'Model 1', 'parity, by its route');
+  await page.getByLabel('Question').focus();
+  await page.keyboard.type('hello');
+  await page.keyboard.press('Enter');
+  const good = page.getByRole('button', { name: 'Good answer' });
+  const bad = page.getByRole('button', { name: 'Bad answer' });
+  await good.waitFor();
+  assert.equal(await good.count(), 1, 'what a model answers by its own name is counted for no canary');
+  assert.deepEqual(total(), [0, 0]);
+  await good.focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('counted for the canary').waitFor();
+  assert.deepEqual(
+    [await good.getAttribute('aria-pressed'), await bad.getAttribute('aria-pressed')],
+    ['true', 'false'],
+  );
+  assert.deepEqual(total(), [1, 1]);
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Space');
+  await page.locator('button[aria-label="Bad answer"][aria-pressed="true"]').waitFor();
+  assert.deepEqual(total(), [1, 0], 'the second score takes the place of the first');
+  await assertFits(tab, 'a scored answer', ['dark', 'light']);
+  await api.call('stopCanary', { path: { task: 'parity' } });
+});
+
 test('the operator sees what an erasure would take, and types the name', async () => {
   const secret = server.keyOf('hooli');
   await using tab = await open({ key: server.operator });
@@ -352,6 +392,46 @@ test('the operator sees what an erasure would take, and types the name', async (
   await using asAdmin = await open();
   await asAdmin.go('/tenants/acme');
   assert.equal(await asAdmin.page.getByRole('button', { name: 'What would go' }).count(), 0);
+});
+
+test('the operator sets prices, and usage has its cost from then on; a tenant sees what it pays', async () => {
+  const cost = ({ page }: ConsoleTab, row: RegExp) =>
+    page.getByRole('region', { name: 'Bill lines' }).getByRole('row', { name: row }).first().getByRole('cell').last();
+  await using asAdmin = await open();
+  await asAdmin.go('/usage');
+  assert.equal(await cost(asAdmin, /^acme/).textContent(), '–');
+  await asAdmin.page.getByText('No price has been set').waitFor();
+  assert.equal(await asAdmin.page.getByRole('button', { name: 'Set prices' }).count(), 0);
+
+  await using tab = await open({ key: server.operator });
+  const { page } = tab;
+  await tab.go('/usage');
+  await page.getByRole('button', { name: 'Set prices' }).click();
+  assert.ok(await page.getByRole('button', { name: 'Set them' }).isDisabled());
+  await page.getByLabel('Currency').fill('eur');
+  await page.getByLabel('Prompt', { exact: true }).fill('1000');
+  await page.getByLabel('Answers', { exact: true }).fill('2.5');
+  await assertFits(tab, 'the form of prices', ['dark', 'light']);
+  await page.getByRole('button', { name: 'Set them' }).click();
+  await page.getByText('The prices hold from today on').waitFor();
+  const [row] = server.platform.prices.list();
+  assert.deepEqual([row?.tenant, row?.currency, row?.prompt, row?.completion], [null, 'EUR', 1000, 2.5]);
+  await page
+    .getByRole('region', { name: 'Prices' })
+    .getByRole('row', { name: /^everybody.*1000.*EUR$/ })
+    .waitFor();
+  await cost(tab, /^acme/)
+    .getByText(/^\d+\.\d+ EUR$/)
+    .waitFor();
+  await assertFits(tab, 'usage with prices', ['dark', 'light']);
+  await page.setViewportSize(SIZES.phone);
+  await assertFits(tab, 'the same on a phone', []);
+  await asAdmin.go('/usage');
+  await asAdmin.page
+    .getByRole('region', { name: 'Prices' })
+    .getByRole('row', { name: /^acme.*1000.*EUR$/ })
+    .waitFor();
+  assert.match((await cost(asAdmin, /^acme/).textContent()) ?? '', /EUR$/);
 });
 
 test('the operator changes limits, and they hold', async () => {
