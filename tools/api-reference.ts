@@ -76,7 +76,13 @@ function shapeText(name: string, schema: JsonSchema): string {
       fieldText(field, typeOf(of), required.includes(field), meaningOf(of)),
     );
   });
-  const head = [`### ${name}`, '', ...(extended.length > 0 ? [`All of ${extended.join(', ')}, and:`, ''] : [])];
+  const meaning = meaningOf(schema);
+  const head = [
+    `### ${name}`,
+    '',
+    ...(meaning === '' ? [] : [meaning, '']),
+    ...(extended.length > 0 ? [`All of ${extended.join(', ')}, and:`, ''] : []),
+  ];
   return [...head, ...(rows.length > 0 ? rows : [typeOf(schema)]), ''].join('\n');
 }
 
@@ -105,11 +111,12 @@ function typeOf(schema: JsonSchema): string {
     return `[${name}](#${name.toLowerCase()})`;
   }
   const choices = (schema['anyOf'] ?? schema['oneOf'] ?? schema['allOf']) as readonly JsonSchema[] | undefined;
-  if (choices) return [...new Set(choices.map(typeOf))].join(' or ');
+  if (choices) return [...new Set(choices.filter(isOfAKind).map(typeOf))].join(' or ');
   if (Array.isArray(schema['enum'])) return schema['enum'].map((value) => `\`${JSON.stringify(value)}\``).join(' or ');
   if (schema['const'] !== undefined) return `\`${JSON.stringify(schema['const'])}\``;
   if (typeof type === 'object') return type.map((one) => typeOf({ ...schema, type: one })).join(' or ');
   if (schema['format'] === 'binary') return 'file';
+  if (type === 'array' && schema['maxItems'] === 0) return 'empty list';
   if (type === 'array') return items && Object.keys(items).length > 0 ? `list of ${typeOf(items)}` : 'list';
   if (type === 'object' && properties) {
     return `{ ${Object.entries(properties)
@@ -117,6 +124,11 @@ function typeOf(schema: JsonSchema): string {
       .join(', ')} }`;
   }
   return `${type ?? 'anything'}${type === 'null' ? '' : boundsOf(schema)}`;
+}
+
+/** Not of one: the words that stand beside a reference. */
+function isOfAKind(schema: JsonSchema): boolean {
+  return Object.keys(schema).some((keyword) => keyword !== 'description' && keyword !== 'default');
 }
 
 function boundsOf(schema: JsonSchema): string {
@@ -135,7 +147,11 @@ function boundsOf(schema: JsonSchema): string {
 }
 
 function meaningOf(schema: JsonSchema): string {
-  const { description, default: value } = schema as { readonly description?: string; readonly default?: unknown };
+  const beside = ((schema['allOf'] ?? []) as readonly JsonSchema[]).find((part) => !isOfAKind(part));
+  const { description, default: value } = { ...beside, ...schema } as {
+    readonly description?: string;
+    readonly default?: unknown;
+  };
   return [description ?? '', ...(value === undefined ? [] : [`Default \`${JSON.stringify(value)}\`.`])]
     .filter((part) => part !== '')
     .join(' ');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { checkCommands, commandsOf, documentedCommands } from './check-commands.ts';
+import { checkCommands, commandsOf, documentedCommands, unknownOptions } from './check-commands.ts';
 
 const root = dirname(import.meta.dirname);
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
@@ -48,6 +48,22 @@ test('a command that cannot be typed is found', async () => {
   assert.match((await checkCommands(root, unit, names))[0].message, /unknown option '--prt'/);
   const sentence = commandsOf('x.md', 'Say `espalier adapters promote` or `espalier adapters promot`.\n');
   assert.deepEqual((await checkCommands(root, sentence, names)).length, 1);
+});
+
+test('every option that a document names by itself is one of some command', () => {
+  // Not the measurements: they name options of programs that are no commands.
+  const documents = ['README.md', 'docs/*.md', 'docs/guides/*.md', 'docs/decisions/*.md', 'examples/README.md']
+    .flatMap((pattern) => globSync(pattern, { cwd: root }))
+    .filter((path) => path !== join('docs', 'measurements.md'));
+  const text = (path: string): string => readFileSync(join(root, path), 'utf8');
+  const numNamed = documents.reduce((sum, path) => sum + text(path).split('`--').length - 1, 0);
+  assert.ok(numNamed > 30, `${numNamed} options`);
+  assert.deepEqual(
+    documents.flatMap((path) => unknownOptions(path, text(path))),
+    [],
+  );
+  const wrong = unknownOptions('x.md', 'One `--rank 8`,\ntwo `--rnk 8 --targets all-linear`.\n```sh\n`--none`\n```\n');
+  assert.deepEqual(wrong, [{ where: 'x.md:2', message: '--rnk: no command has this option' }]);
 });
 
 test('links between the documents lead somewhere', () => {

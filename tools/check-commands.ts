@@ -57,6 +57,29 @@ export function commandsOf(path: string, text: string): DocumentedCommand[] {
   return found;
 }
 
+/** Options of other programs that the documents name alone: podman's, llama.cpp's, mlx-lm's. */
+const OTHERS = ['--shm-size', '--lora', '--adapter-path'];
+
+/** The options that a document names by themselves in a sentence, such as `--rank 8`, and that no command of the program has. */
+export function unknownOptions(path: string, text: string): CommandProblem[] {
+  const known = new Set([...optionsOf(makeProgram()), ...OTHERS]);
+  const prose = text.replaceAll(/^```[\s\S]*?^```$/gm, (block) => block.replaceAll(/[^\n]/g, ' '));
+  return [...prose.matchAll(/`(--[a-z][^`\n]*)`/g)].flatMap((match) =>
+    [...match[1].matchAll(/(?:^|\s)(--[a-z][a-z-]*)/g)]
+      .map(([, option]) => option)
+      .filter((option) => !known.has(option))
+      .map((option) => ({
+        where: `${path}:${lineAt(prose, match.index)}`,
+        message: `${option}: no command has this option`,
+      })),
+  );
+}
+
+function optionsOf(command: Command): ReadonlySet<string> {
+  const own = command.options.flatMap(({ long }) => long ?? []);
+  return new Set([...own, '--help', ...command.commands.flatMap((child) => [...optionsOf(child)])]);
+}
+
 /** Marks a command that stands in a sentence: what it lacks is no problem. */
 const SENTENCE = '(in a sentence)';
 

@@ -104,7 +104,7 @@ export class EspalierClient {
   async #send(id: OperationId, input: AnyInput, { signal }: CallOptions = {}): Promise<Response> {
     const { apiKey, fetch: send = fetch, maxRetries = DEFAULT_RETRIES } = this.#options;
     const { body, contentType } = bodyOf(id, input.body);
-    const given = Object.entries(input.headers ?? {}).filter(([, value]) => value !== undefined);
+    const given = Object.entries<unknown>({ ...input.headers }).filter(([, value]) => value !== undefined);
     const headers = new Headers(given.map(([name, value]): [string, string] => [name, String(value)]));
     if (apiKey !== undefined) headers.set('Authorization', `Bearer ${apiKey}`);
     if (contentType !== undefined) headers.set('Content-Type', contentType);

@@ -22,7 +22,8 @@ type Values = Readonly<Record<string, Value>> | undefined;
 export interface AnyInput {
   readonly path?: Values;
   readonly query?: Values;
-  readonly headers?: Values;
+  /** By their names; a named set of them has no index. */
+  readonly headers?: object | undefined;
   readonly body?: unknown;
 }
 

@@ -50,6 +50,7 @@ import {
   listTenantsRoute,
   showTenantRoute,
 } from './routes/tenants.ts';
+import { listPricesRoute, setPricesRoute } from './routes/prices.ts';
 import { usageRoute } from './routes/usage.ts';
 import type { Services } from './services.ts';
 import { Traffic } from './traffic.ts';
@@ -115,6 +116,8 @@ function allRoutes(metrics: HttpMetrics, traffic: Traffic, isLocal: boolean): Ro
     createKeyRoute,
     revokeKeyRoute,
     usageRoute,
+    listPricesRoute,
+    setPricesRoute,
     listAuditRoute,
     sessionRoute,
     trafficRoute(traffic),

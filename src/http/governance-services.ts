@@ -1,5 +1,5 @@
 import type { AuditRecord } from '../audit/index.ts';
-import type { ApiKey, BillGroup, BillLine, NewApiKey, Principal } from '../tenancy/index.ts';
+import type { ApiKey, BillGroup, BillLine, NewApiKey, PriceRow, Principal, TokenPrices } from '../tenancy/index.ts';
 
 /** Keys of the principal's tenant; the operator's are all. The caller's role is admin. */
 export interface KeyServices {
@@ -43,4 +43,12 @@ export interface UsageServices {
   bill(principal: Principal, query: UsageQuery): readonly BillLine[];
   /** Lines as CSV. */
   csv(lines: readonly BillLine[]): string;
+  /** Of a tenant what it pays, from each day on which that changed; of the operator all that were ever set. */
+  prices(principal: Principal): readonly PriceRow[];
+  /**
+   * From today on. The caller is the operator.
+   * @param tenant null: everybody's
+   * @throws TENANT_NOT_FOUND REQUEST_INVALID
+   */
+  setPrices(principal: Principal, tenant: string | null, change: Partial<TokenPrices>): PriceRow;
 }

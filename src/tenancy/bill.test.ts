@@ -52,6 +52,14 @@ test('a price holds from its day on, and a tenant’s own comes first', () => {
       ['acme', '2026-02-01'],
     ],
   );
+  assert.deepEqual(
+    prices.paidBy('acme').map(({ tenant, fromDay, prompt, completion }) => [tenant, fromDay, prompt, completion]),
+    [
+      ['acme', '2026-01-31', 2, 5],
+      ['acme', '2026-02-01', 3, 10],
+    ],
+    'what everybody pays counts where a tenant has no price of its own',
+  );
   for (const change of [{ prompt: -1 }, { training: NaN }, { cached: 1e9 }, { currency: 'euro' }]) {
     assert.throws(() => prices.set(null, change), { code: 'REQUEST_INVALID', param: Object.keys(change)[0] });
   }

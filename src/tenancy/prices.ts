@@ -88,6 +88,16 @@ export class Prices {
     };
   }
 
+  /** What a tenant pays, by the days on which its own prices or everybody's changed. */
+  paidBy(tenant: string): PriceRow[] {
+    const days = this.#database.all<{ readonly from_day: string }>(
+      'SELECT DISTINCT from_day FROM prices WHERE tenant IN (?, ?) ORDER BY from_day',
+      tenant,
+      EVERYBODY,
+    );
+    return days.map(({ from_day: fromDay }) => ({ ...this.of(tenant, fromDay), tenant, fromDay }));
+  }
+
   /** All that were ever set, everybody's first, each tenant's in the order of the days. */
   list(): PriceRow[] {
     return this.#database

@@ -120,6 +120,8 @@ const GOVERNANCE: readonly Row[] = [
   row('POST /api/keys', acmeAdmin(), { body: { tenant: 'acme', role: 'reader' } }),
   row('DELETE /api/keys/{key_id}', acmeAdmin()),
   row('GET /api/usage', anyKey()),
+  row('GET /api/prices', anyKey()),
+  row('PATCH /api/prices', operatorOnly(), { body: { tenant: 'acme', prompt: 1 } }),
   row('GET /api/audit', anyAdmin()),
   row('GET /api/session', anyKey()),
   row('GET /api/traffic', anyKey()),

@@ -62,6 +62,11 @@ const ROUTES: readonly (readonly [
     () => call('PATCH', '/api/tenants/globex', { weight: 2 }, keys.operator),
   ],
   [
+    'PATCH /api/prices',
+    'prices.set',
+    () => call('PATCH', '/api/prices', { tenant: 'globex', prompt: 1, currency: 'EUR' }, keys.operator),
+  ],
+  [
     'DELETE /api/tenants/{tenant}',
     'tenant.erase',
     () => call('DELETE', '/api/tenants/globex?erase=true', undefined, keys.operator),
@@ -215,7 +220,7 @@ test('every route that changes something leaves an entry, with who, what and who
       route,
     );
     const [{ actor, tenant, target }] = entries;
-    const isOperators = action.startsWith('tenant.');
+    const isOperators = action.startsWith('tenant.') || action === 'prices.set';
     const whose = action === 'tenant.erase' ? null : isOperators ? 'globex' : 'acme';
     assert.equal(tenant, whose, route);
     if (!isOperators) assert.equal(actor, keys.id, route);

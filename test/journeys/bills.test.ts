@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
+import { EspalierClient } from '../../src/client/index.ts';
 import { run, runJson } from '../support/processes.ts';
 import { startTinyServer } from '../support/tiny-server.ts';
 import { chatLines } from '../support/tuning-data.ts';
@@ -29,9 +30,28 @@ test('requests and jobs are billed to their tenant, project and adapter', { time
   const { home } = config;
   const inProject = platform.keys.create({ tenant: 'acme', role: 'writer', project: 'web' }).secret;
   const operator = platform.keys.create({ tenant: null, role: 'admin' }).secret;
-  await runJson(['usage', 'prices', '--currency', 'EUR', '--prompt', '2', '--completion', '10', '--training', '3'], {
-    home,
-  });
+  await runJson(['usage', 'prices', '--currency', 'EUR', '--prompt', '7', '--completion', '10'], { home });
+  const api = (apiKey: string) => new EspalierClient({ baseUrl: server.url, apiKey });
+  // A running server counts with them from now on, whoever set them; what is not named stays.
+  const set = await api(operator).call('setPrices', { body: { prompt: 2, training: 3 } });
+  const everybody = { currency: 'EUR', prompt: 2, cached: null, completion: 10, training: 3 };
+  const [row] = await runJson<(typeof everybody & { fromDay: string })[]>(['usage', 'prices'], { home });
+  assert.deepEqual(row, { tenant: null, fromDay: set.from_day, ...everybody });
+  await api(operator).call('setPrices', { body: { tenant: 'globex', prompt: 1, currency: 'USD' } });
+  assert.equal((await api(operator).call('listPrices')).data.length, 2);
+  const paid = async (key: string) =>
+    (await api(key).call('listPrices')).data.map(({ tenant, prompt }) => [tenant, prompt]);
+  assert.deepEqual(await paid(server.keyOf('globex')), [['globex', 1]]);
+  assert.deepEqual(await paid(inProject), [['acme', 2]], 'a tenant sees what it pays, not what others do');
+  for (const [body, param] of [
+    [{ prompt: -1 }, 'prompt'],
+    [{ currency: 'euro' }, 'currency'],
+    [{ tenant: 'acme' }, null],
+  ] as const) {
+    await assert.rejects(api(operator).call('setPrices', { body }), { status: 400, param });
+  }
+  await assert.rejects(api(operator).call('setPrices', { body: { tenant: 'none', prompt: 1 } }), { status: 404 });
+  await api(operator).call('setPrices', { body: { tenant: 'globex', prompt: null, currency: null } });
   const clientOf = (apiKey: string, project?: string): OpenAI =>
     new OpenAI({ apiKey, baseURL: `${server.url}/v1`, maxRetries: 0, ...(project !== undefined && { project }) });
   const ask = (client: OpenAI, model: string) =>

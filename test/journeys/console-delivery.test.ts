@@ -1,6 +1,7 @@
 /** What answers a task, changed at the console: splits, rollbacks and promotions, gates, canaries, shadows. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { EspalierClient } from '../../src/client/index.ts';
 import { SIZES } from '../support/console-browser.ts';
 import { chatLines } from '../support/tuning-data.ts';
 import { assertFits, choose, ConsoleJourney } from './console-harness.ts';
@@ -166,4 +167,43 @@ test('a canary counts both sides as they answer, a shadow reports, and both stop
   await assertFits(tab, 'routes with a canary and a shadow', ['dark', 'light']);
   await page.setViewportSize(SIZES.phone);
   await assertFits(tab, 'the same on a phone', []);
+});
+
+test('an answer of a task with a canary is scored by keys alone, and the score can be changed', async () => {
+  const { registry, delivery } = journey.server.platform;
+  registry.promote('acme', 'acme/parity@1');
+  const api = new EspalierClient({ baseUrl: journey.server.url, apiKey: journey.admin });
+  await api.call('startCanary', { path: { task: 'parity' }, body: { version: 2, share: 0.5 } });
+  const counted = (): readonly (readonly [count: number, sum: number])[] => {
+    const counts = delivery.canaries.report('acme', 'parity')?.counts;
+    assert.ok(counts);
+    return [counts.canary, counts.stable].map(({ scores }) => [scores.count, scores.sum]);
+  };
+  const total = (): readonly number[] => counted().reduce((all, one) => [all[0] + one[0], all[1] + one[1]], [0, 0]);
+  await using tab = await journey.open();
+  const { page } = tab;
+  await tab.go('/playground');
+  await choose(tab, 'Model 1', 'parity, by its route');
+  await page.getByLabel('Question').focus();
+  await page.keyboard.type('hello');
+  await page.keyboard.press('Enter');
+  const good = page.getByRole('button', { name: 'Good answer' });
+  const bad = page.getByRole('button', { name: 'Bad answer' });
+  await good.waitFor();
+  assert.equal(await good.count(), 1, 'what a model answers by its own name is counted for no canary');
+  assert.deepEqual(total(), [0, 0]);
+  await good.focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('counted for the canary').waitFor();
+  assert.deepEqual(
+    [await good.getAttribute('aria-pressed'), await bad.getAttribute('aria-pressed')],
+    ['true', 'false'],
+  );
+  assert.deepEqual(total(), [1, 1]);
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Space');
+  await page.locator('button[aria-label="Bad answer"][aria-pressed="true"]').waitFor();
+  assert.deepEqual(total(), [1, 0], 'the second score takes the place of the first');
+  await assertFits(tab, 'a scored answer', ['dark', 'light']);
+  await api.call('stopCanary', { path: { task: 'parity' } });
 });

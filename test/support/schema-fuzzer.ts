@@ -8,6 +8,7 @@ export interface JsonSchema {
   readonly enum?: readonly unknown[];
   readonly const?: unknown;
   readonly anyOf?: readonly JsonSchema[];
+  readonly allOf?: readonly JsonSchema[];
   readonly oneOf?: readonly JsonSchema[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
@@ -83,6 +84,8 @@ export class SchemaFuzzer {
     // What is accepted in one neutral form only says so, and null is neutral everywhere.
     if (schema.description?.startsWith('Only ') && this.chance(0.95)) return null;
     if (schema.$ref !== undefined) return this.valid(this.#target(schema.$ref), field);
+    // A reference with words beside it.
+    if (schema.allOf?.[0]?.$ref !== undefined) return this.valid(schema.allOf[0], field);
     if (schema.const !== undefined) return schema.const;
     if (schema.enum) return this.pick(schema.enum);
     const branches = schema.anyOf ?? schema.oneOf;

@@ -8,6 +8,10 @@ export interface ChatMessage {
 
 export interface ChatOptions {
   readonly model: string;
+  /** Whose route picks the version; null: the model itself is asked. */
+  readonly task: string | null;
+  /** Where a task is split, the same answers the same session. */
+  readonly sessionId: string;
   readonly messages: readonly ChatMessage[];
   readonly temperature: number;
   readonly maxTokens: number;
@@ -20,6 +24,8 @@ export interface ChatProgress {
   readonly model: string;
   /** Null: the base alone. */
   readonly digest: string | null;
+  /** By which the answer can be scored. */
+  readonly requestId: string | null;
   readonly finishReason: string | null;
   readonly promptTokens: number | null;
   readonly completionTokens: number | null;
@@ -38,7 +44,7 @@ interface Chunk {
 /** Streams an answer. @throws ApiError also for an error in the middle of the stream */
 export async function* streamChat(
   api: ApiClient,
-  { model, messages, temperature, maxTokens }: ChatOptions,
+  { model, task, sessionId, messages, temperature, maxTokens }: ChatOptions,
   signal: AbortSignal,
 ): AsyncGenerator<ChatProgress, void, undefined> {
   const response = await api.send('/v1/chat/completions', {
@@ -46,6 +52,7 @@ export async function* streamChat(
     signal,
     body: {
       model,
+      ...(task !== null && { metadata: { task }, user: sessionId }),
       messages,
       temperature,
       max_tokens: maxTokens,
@@ -59,6 +66,7 @@ export async function* streamChat(
     text: '',
     model,
     digest,
+    requestId: response.headers.get('x-request-id'),
     finishReason: null,
     promptTokens: null,
     completionTokens: null,

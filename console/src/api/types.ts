@@ -20,6 +20,7 @@ import type {
   eventObject,
   jobObject,
 } from '../../../src/http/wire/fine-tuning.ts';
+import type { priceChange, priceList, priceObject } from '../../../src/http/wire/prices.ts';
 import type { loraAdapterList } from '../../../src/http/wire/lora-adapters.ts';
 import type { modelList } from '../../../src/http/wire/models.ts';
 import type { session } from '../../../src/http/wire/session.ts';
@@ -52,6 +53,9 @@ export type Tenant = z.output<typeof tenant>;
 export type TenantList = z.output<typeof tenantList>;
 export type TenantWithUsage = z.output<typeof tenantWithUsage>;
 export type TenantChange = z.output<typeof tenantChange>;
+export type Price = z.output<typeof priceObject>;
+export type PriceList = z.output<typeof priceList>;
+export type PriceChange = z.input<typeof priceChange>;
 export type TenantErasure = z.output<typeof erasedTenant>;
 export type ModelList = z.output<typeof modelList>;
 export type StoredFile = z.output<typeof fileObject>;

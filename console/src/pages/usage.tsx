@@ -12,6 +12,7 @@ import { Figure, Figures } from '../parts/figure.tsx';
 import { compact, count, percent, shortDigest } from '../parts/format.ts';
 import { Page, Panel } from '../parts/page.tsx';
 import { useSession } from '../session/session.tsx';
+import { Prices } from './prices.tsx';
 
 const PATH = '/api/usage';
 const DAY_MS = 24 * 3600 * 1000;
@@ -34,13 +35,14 @@ export default function UsagePage() {
   return (
     <Page
       title="Usage"
-      about="Tokens by day, and bill lines"
+      about="Tokens by day, bill lines and prices"
       actions={<SegmentedControl data={SPANS} value={days} onChange={setDays} aria-label="Time to look at" />}
     >
       {api.offers('get', PATH) ? (
         <>
           <ByDay from={from} numDays={Number(days)} />
           <Bill from={from} />
+          <Prices />
         </>
       ) : (
         <Panel>

@@ -9,6 +9,7 @@ export interface Permissions {
   /** Promoting and beginning a canary without the gate, and taking a gate away. */
   readonly passGates: boolean;
   readonly limit: boolean;
+  readonly setPrices: boolean;
   readonly createTenants: boolean;
   readonly eraseTenants: boolean;
   readonly keepKeys: boolean;
@@ -25,6 +26,7 @@ export function permissionsOf(api: ApiClient): Permissions {
     route: isWriter && !isOperator,
     passGates: role === 'admin' && !isOperator,
     limit: isOperator,
+    setPrices: isOperator && api.offers('patch', '/api/prices'),
     createTenants: isOperator && api.offers('post', '/api/tenants'),
     eraseTenants: isOperator && api.offers('delete', '/api/tenants/{tenant}'),
     keepKeys: role === 'admin',

@@ -31,13 +31,15 @@ function makeBill(
 }
 
 /** Bills over HTTP. What a tenant asks about another is answered as about nobody. */
-export function makeUsageServices(platform: Pick<Platform, 'usage' | 'prices'>): UsageServices {
+export function makeUsageServices(platform: Pick<Platform, 'usage' | 'prices' | 'tenants' | 'audit'>): UsageServices {
   return {
     bill({ tenant: own }, { tenant, ...query }) {
       if (own !== null && tenant !== undefined && tenant !== own) return [];
       return makeBill(platform, { ...query, tenant: own ?? tenant });
     },
     csv: billCsv,
+    prices: ({ tenant }) => (tenant === null ? platform.prices.list() : platform.prices.paidBy(tenant)),
+    setPrices: ({ keyId }, tenant, change) => changePrices(platform, keyId, tenant, change),
   };
 }
 
@@ -49,26 +51,37 @@ export async function readBill(config: AppConfig, request: BillRequest): Promise
 
 /**
  * Changes prices, from today on.
+ * @param actor whoever asked for it, for the audit log
  * @param tenant null: everybody's
  * @throws TENANT_NOT_FOUND REQUEST_INVALID
  */
-export async function setPrices(
-  config: AppConfig,
+function changePrices(
+  { prices, tenants, audit }: Pick<Platform, 'prices' | 'tenants' | 'audit'>,
+  actor: string,
   tenant: string | null,
   change: Partial<TokenPrices>,
-): Promise<PriceRow> {
-  await using platform = await openPlatform(config);
-  if (tenant !== null) platform.tenants.get(tenant);
-  return platform.audit.during(
-    () => platform.prices.set(tenant, change),
+): PriceRow {
+  if (tenant !== null) tenants.get(tenant);
+  return audit.during(
+    () => prices.set(tenant, change),
     () => ({
-      actor: ACTOR_CLI,
+      actor,
       tenant,
       action: 'prices.set',
       target: tenant ?? 'everybody',
       detail: Object.fromEntries(Object.entries(change)),
     }),
   );
+}
+
+/** The same from this machine's command line. */
+export async function setPrices(
+  config: AppConfig,
+  tenant: string | null,
+  change: Partial<TokenPrices>,
+): Promise<PriceRow> {
+  await using platform = await openPlatform(config);
+  return changePrices(platform, ACTOR_CLI, tenant, change);
 }
 
 /** All prices that were ever set. */

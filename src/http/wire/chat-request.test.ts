@@ -289,6 +289,11 @@ test('each problem says where it is, what is expected and what was found', () =>
     [{ ...HELLO, stop: '' }, 'stop', undefined],
     [{ ...HELLO, stream_options: { include_usage: true } }, 'stream_options', undefined],
     [{ ...HELLO, stream: true, stream_options: { other: 1 } }, 'stream_options.other', undefined],
+    [
+      { ...HELLO, messages: [{ role: 'assistant', content: 5 }] },
+      'messages[0].content',
+      'messages[0].content must be a string or an array, got 5',
+    ],
     [{ ...HELLO, n: 3 }, 'n', 'n must be at most 2 on this server, got 3'],
     [{ ...HELLO, max_tokens: 1, max_completion_tokens: 2 }, 'max_tokens', undefined],
     [{ ...HELLO, metadata: { task: 5 } }, 'metadata.task', 'metadata.task must be a string, got 5'],

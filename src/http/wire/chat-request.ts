@@ -6,6 +6,7 @@ import { answerFormatFields, answerFormatOf } from './answer-format.ts';
 import { IGNORED, never, onlyList, onlyWords, SESSION, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';
+import { orNull } from './or-null.ts';
 import { schedulingOf, serviceTier } from './scheduling-fields.ts';
 import { assistantToolCalls, checkToolResults, toolFields, toolUseOf } from './tools.ts';
 
@@ -13,13 +14,16 @@ import { assistantToolCalls, checkToolResults, toolFields, toolUseOf } from './t
 
 const MAX_TOP_LOGPROBS = 20;
 
-const content = z.union([wellFormed, z.array(z.strictObject({ type: z.literal('text'), text: wellFormed })).min(1)]);
+const textPart = z.strictObject({ type: z.literal('text'), text: wellFormed }).openapi('ChatTextPart');
+const content = z.union([wellFormed, z.array(textPart).min(1)]).openapi('ChatContent');
 
-const message = z.discriminatedUnion('role', [
-  z.strictObject({ role: z.enum(['system', 'developer', 'user']), content, name: never }),
-  z.strictObject({
+const inputMessage = z
+  .strictObject({ role: z.enum(['system', 'developer', 'user']), content, name: never })
+  .openapi('ChatInputMessage');
+const assistantMessage = z
+  .strictObject({
     role: z.literal('assistant'),
-    content: content.nullish().openapi({ description: 'May be left out beside tool_calls.' }),
+    content: orNull(content).optional().openapi({ description: 'May be left out beside tool_calls.' }),
     name: never,
     tool_calls: assistantToolCalls,
     // What our own answers hold, so that they can be sent back as they came.
@@ -28,14 +32,17 @@ const message = z.discriminatedUnion('role', [
     function_call: never,
     annotations: onlyList(),
     parsed: z.unknown().optional().openapi({ description: 'Accepted; content is what counts.' }),
-  }),
-  z.strictObject({
+  })
+  .openapi('ChatAssistantMessage');
+const toolMessage = z
+  .strictObject({
     role: z.literal('tool'),
     content,
     tool_call_id: z.string().openapi({ description: 'The call, of an earlier message, that this is the result of.' }),
     name: never,
-  }),
-]);
+  })
+  .openapi('ChatToolMessage');
+const message = z.discriminatedUnion('role', [inputMessage, assistantMessage, toolMessage]).openapi('ChatMessage');
 
 export const chatCompletionRequest = z
   .strictObject({

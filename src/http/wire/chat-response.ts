@@ -6,67 +6,71 @@ import { chatLogprobs, chatLogprobsOf } from './logprobs.ts';
 import { usage, usageOf } from './usage.ts';
 
 /** Of a message; of a chunk the first piece of a call has everything, the others only parts of the arguments. */
-const toolCall = z.object({
-  id: z.string(),
-  type: z.literal('function'),
-  function: z.object({ name: z.string(), arguments: z.string().openapi({ description: 'JSON as text.' }) }),
-});
-const toolCallPiece = z.object({
-  index: z.int(),
-  id: z.string().optional(),
-  type: z.literal('function').optional(),
-  function: z.object({ name: z.string().optional(), arguments: z.string() }),
-});
+const toolCall = z
+  .object({
+    id: z.string(),
+    type: z.literal('function'),
+    function: z.object({ name: z.string(), arguments: z.string().openapi({ description: 'JSON as text.' }) }),
+  })
+  .openapi('ChatToolCall');
+const toolCallPiece = z
+  .object({
+    index: z.int(),
+    id: z.string().optional(),
+    type: z.literal('function').optional(),
+    function: z.object({ name: z.string().optional(), arguments: z.string() }),
+  })
+  .openapi('ChatToolCallPiece');
 
 const servedTier = z.enum(['default', 'flex', 'priority']);
 type ServedTier = z.output<typeof servedTier>;
 
 const head = { ...headFields, service_tier: servedTier };
 
+const answerMessage = z
+  .object({
+    role: z.literal('assistant'),
+    content: z.string().nullable().openapi({ description: 'Null: calls and no text.' }),
+    refusal: z.null(),
+    tool_calls: z.array(toolCall).min(1).optional(),
+  })
+  .openapi('ChatAnswerMessage');
+const choice = z
+  .object({ index: z.int(), message: answerMessage, logprobs: chatLogprobs, finish_reason: chatFinishReason })
+  .openapi('ChatChoice');
+
 export const chatCompletion = z
   .object({
     ...head,
     object: z.literal('chat.completion'),
-    choices: z.array(
-      z.object({
-        index: z.int(),
-        message: z.object({
-          role: z.literal('assistant'),
-          content: z.string().nullable().openapi({ description: 'Null: calls and no text.' }),
-          refusal: z.null(),
-          tool_calls: z.array(toolCall).min(1).optional(),
-        }),
-        logprobs: chatLogprobs,
-        finish_reason: chatFinishReason,
-      }),
-    ),
+    choices: z.array(choice),
     usage,
   })
   .openapi('ChatCompletion');
+
+const delta = z
+  .object({
+    role: z.literal('assistant').optional(),
+    content: z.string().nullable().optional(),
+    tool_calls: z.array(toolCallPiece).optional(),
+  })
+  .openapi('ChatDelta');
+const chunkChoice = z
+  .object({ index: z.int(), delta, logprobs: chatLogprobs, finish_reason: chatFinishReason.nullable() })
+  .openapi('ChatChunkChoice');
 
 export const chatCompletionChunk = z
   .object({
     ...head,
     object: z.literal('chat.completion.chunk'),
-    choices: z.array(
-      z.object({
-        index: z.int(),
-        delta: z.object({
-          role: z.literal('assistant').optional(),
-          content: z.string().nullable().optional(),
-          tool_calls: z.array(toolCallPiece).optional(),
-        }),
-        logprobs: chatLogprobs,
-        finish_reason: chatFinishReason.nullable(),
-      }),
-    ),
+    choices: z.array(chunkChoice),
     usage: usage.optional(),
   })
   .openapi('ChatCompletionChunk');
 
 export type ChatCompletion = z.output<typeof chatCompletion>;
 export type ChatCompletionChunk = z.output<typeof chatCompletionChunk>;
-type ChunkDelta = ChatCompletionChunk['choices'][number]['delta'];
+type ChunkDelta = z.output<typeof delta>;
 
 /** What a chat's answer tells of its request. */
 interface ChatTerms {

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import type { DataCheck } from '../tuning-services.ts';
 import { createJobRequest } from './fine-tuning.ts';
+import { orNull } from './or-null.ts';
 
 const MAX_PREVIEW = 20;
 const count = z.int().min(0);
@@ -15,40 +16,46 @@ export const dataCheckRequest = z
   })
   .openapi('DataCheckRequest');
 
-const problem = z.object({
-  line: count.nullable().openapi({ description: 'In the file; null: of the file as a whole.' }),
-  message: z.string(),
-});
+const problem = z
+  .object({
+    line: count.nullable().openapi({ description: 'In the file; null: of the file as a whole.' }),
+    message: z.string(),
+  })
+  .openapi('DataProblem');
 
-const found = z.object({
-  form: z.string().openapi({ description: 'chat, completion or preference.' }),
-  examples: count,
-  tokens: count,
-  learned_tokens: count.openapi({ description: 'The tokens that are learned from.' }),
-  context_length: count.openapi({ description: 'The longest example that the base takes, in tokens.' }),
-  lengths: z.object({ p50: count, p95: count, max: count }).openapi({ description: 'Tokens of an example.' }),
-  preview: z.array(
-    z.object({
-      line: count,
-      spans: z.array(
-        z.object({ text: z.string(), weight: z.number().openapi({ description: '0: given, not learned.' }) }),
-      ),
-    }),
-  ),
-});
+const found = z
+  .object({
+    form: z.string().openapi({ description: 'chat, completion or preference.' }),
+    examples: count,
+    tokens: count,
+    learned_tokens: count.openapi({ description: 'The tokens that are learned from.' }),
+    context_length: count.openapi({ description: 'The longest example that the base takes, in tokens.' }),
+    lengths: z.object({ p50: count, p95: count, max: count }).openapi({ description: 'Tokens of an example.' }),
+    preview: z.array(
+      z.object({
+        line: count,
+        spans: z.array(
+          z.object({ text: z.string(), weight: z.number().openapi({ description: '0: given, not learned.' }) }),
+        ),
+      }),
+    ),
+  })
+  .openapi('DataSummary');
 
-const estimate = z.object({
-  batch_size: count,
-  n_epochs: count,
-  learning_rate_multiplier: z.number(),
-  beta: z.number().nullable(),
-  steps: count,
-  trained_tokens: count,
-  trainable_parameters: count,
-  adapter_bytes: count,
-  memory_bytes: count,
-  seconds: z.number().openapi({ description: 'By the plan, before anything is measured.' }),
-});
+const estimate = z
+  .object({
+    batch_size: count,
+    n_epochs: count,
+    learning_rate_multiplier: z.number(),
+    beta: z.number().nullable(),
+    steps: count,
+    trained_tokens: count,
+    trainable_parameters: count,
+    adapter_bytes: count,
+    memory_bytes: count,
+    seconds: z.number().openapi({ description: 'By the plan, before anything is measured.' }),
+  })
+  .openapi('JobEstimate');
 
 export const dataCheck = z
   .object({
@@ -58,8 +65,8 @@ export const dataCheck = z
       .array(problem)
       .openapi({ description: 'Every line that is wrong, at most 1000; empty: it can be trained on.' }),
     warnings: z.array(problem),
-    data: found.nullable().openapi({ description: 'null where there are problems, as below.' }),
-    estimate: estimate.nullable(),
+    data: orNull(found).openapi({ description: 'null where there are problems, as below.' }),
+    estimate: orNull(estimate),
   })
   .openapi('DataCheck');
 

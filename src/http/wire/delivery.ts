@@ -10,6 +10,7 @@ import type {
   ShadowReport,
 } from '../../delivery/index.ts';
 import type { GateRequest } from '../delivery-services.ts';
+import { orNull } from './or-null.ts';
 
 const MAX_ANSWER_TOKENS = 100_000;
 const seconds = z.int().openapi({ description: 'Seconds since 1970.' });
@@ -74,13 +75,15 @@ export const canaryRequest = z
   })
   .openapi('CanaryRequest');
 
-const counts = z.object({
-  requests: z.int(),
-  errors: z.int(),
-  mean_seconds: z.number().nullable().openapi({ description: 'Geometric.' }),
-  scores: z.int(),
-  mean_score: z.number().nullable(),
-});
+const counts = z
+  .object({
+    requests: z.int(),
+    errors: z.int(),
+    mean_seconds: z.number().nullable().openapi({ description: 'Geometric.' }),
+    scores: z.int(),
+    mean_score: z.number().nullable(),
+  })
+  .openapi('CanaryCounts');
 
 export const canary = z
   .object({
@@ -113,10 +116,9 @@ const shadowFields = {
 };
 export const shadow = z.object({ object: z.literal('shadow'), ...shadowFields }).openapi('Shadow');
 
-const figures = z
-  .object({ chars: z.number(), tokens: z.number(), ms: z.number() })
-  .nullable()
-  .openapi({ description: 'Means of an answer’s length and of the time that it took, waiting not counted.' });
+const figures = z.object({ chars: z.number(), tokens: z.number(), ms: z.number() }).openapi('AnswerFigures', {
+  description: 'Means of an answer’s length and of the time that it took, waiting not counted.',
+});
 
 export const shadowReport = z
   .object({
@@ -130,8 +132,8 @@ export const shadowReport = z
       .nullable()
       .openapi({ description: 'Of the compared answers, those that are the same text.' }),
     mean_similarity: z.number().nullable().openapi({ description: 'ROUGE-L of the two answers, 0 to 1.' }),
-    primary: figures,
-    shadow: figures,
+    primary: orNull(figures),
+    shadow: orNull(figures),
     least_similar: z.array(z.object({ request_id: z.string(), similarity: z.number() })),
   })
   .openapi('ShadowReport');

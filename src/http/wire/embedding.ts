@@ -9,7 +9,7 @@ import { inputsOf, textInputs } from './text-request.ts';
 export const embeddingRequest = z
   .strictObject({
     ...modelFields,
-    input: textInputs.openapi({ description: 'Read as it is: no chat template is applied.' }),
+    input: textInputs,
     encoding_format: z
       .enum(['float', 'base64'])
       .nullish()

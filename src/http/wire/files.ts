@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import type { FileFields } from '../tuning-services.ts';
 import type { StoredFile, Upload, UploadPart } from '../../jobs/index.ts';
+import { orNull } from './or-null.ts';
 import { list } from './page.ts';
 
 /** OpenAI's: an hour to a month. */
@@ -12,7 +13,7 @@ const purpose = z.literal('fine-tune').openapi({ description: 'What it is for: d
 const seconds = z.int().min(MIN_LIFETIME_S).max(MAX_LIFETIME_S);
 const expiresAfter = z
   .strictObject({ anchor: z.literal('created_at'), seconds })
-  .openapi({ description: 'When it is removed; never unless told.' });
+  .openapi('FileExpirationAfter', { description: 'When it is removed; never unless told.' });
 
 /** The fields of the form that comes with a file; brackets are how forms write objects. */
 export const fileFields = z.strictObject({
@@ -87,8 +88,7 @@ export const uploadObject = z
     filename: z.string(),
     purpose: z.string(),
     status: z.enum(['pending', 'completed', 'cancelled', 'expired']),
-    // A named schema that is made nullable would be described as one that can never be null.
-    file: z.union([fileObject, z.null()]),
+    file: orNull(fileObject),
   })
   .openapi('Upload');
 

@@ -15,23 +15,32 @@ const MAX_SEED = 2_147_483_647;
 const MAX_METADATA = 16;
 
 const auto = (number: z.ZodNumber) => z.union([z.literal('auto'), number]).optional();
-const supervisedHyperparameters = z.strictObject({
+const hyperparameterFields = {
   batch_size: auto(z.int().min(1).max(256)),
   learning_rate_multiplier: auto(z.number().gt(0)),
   n_epochs: auto(z.int().min(1).max(50)),
-});
-const dpoHyperparameters = supervisedHyperparameters.extend({ beta: auto(z.number().gt(0).max(2)) });
+};
+const supervisedHyperparameters = z.strictObject(hyperparameterFields).openapi('FineTuneSupervisedHyperparameters');
+const dpoHyperparameters = z
+  .strictObject({ ...hyperparameterFields, beta: auto(z.number().gt(0).max(2)) })
+  .openapi('FineTuneDPOHyperparameters');
 
-const method = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('supervised'),
-    supervised: z.strictObject({ hyperparameters: supervisedHyperparameters.optional() }).optional(),
-  }),
-  z.strictObject({
-    type: z.literal('dpo'),
-    dpo: z.strictObject({ hyperparameters: dpoHyperparameters.optional() }).optional(),
-  }),
-]);
+const method = z
+  .discriminatedUnion('type', [
+    z
+      .strictObject({
+        type: z.literal('supervised'),
+        supervised: z.strictObject({ hyperparameters: supervisedHyperparameters.optional() }).optional(),
+      })
+      .openapi('FineTuneSupervisedMethod'),
+    z
+      .strictObject({
+        type: z.literal('dpo'),
+        dpo: z.strictObject({ hyperparameters: dpoHyperparameters.optional() }).optional(),
+      })
+      .openapi('FineTuneDPOMethod'),
+  ])
+  .openapi('FineTuneMethod');
 
 const metadata = z
   .record(z.string().max(64), z.string().max(512))
@@ -89,12 +98,9 @@ export function jobRequestOf(body: z.output<typeof createJobRequest>): JobReques
 }
 
 const number = z.union([z.literal('auto'), z.number()]);
-const hyperparameters = z.object({
-  batch_size: number,
-  learning_rate_multiplier: number,
-  n_epochs: number,
-  beta: number.optional(),
-});
+const hyperparameters = z
+  .object({ batch_size: number, learning_rate_multiplier: number, n_epochs: number, beta: number.optional() })
+  .openapi('FineTuningJobHyperparameters');
 
 export const jobObject = z
   .object({

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import type { GenerationOptions } from '../services.ts';
 import { wellFormed } from './fates.ts';
+import { orNull } from './or-null.ts';
 import { schedulingFields } from './scheduling-fields.ts';
 
 const MAX_STOPS = 4;
@@ -11,6 +12,10 @@ export const count = z.int().min(1).max(128);
 export const tokenId = z.int().min(0);
 const ids = z.string().regex(/^(0|[1-9]\d{0,8})$/, 'must be a token id');
 
+const streamOptions = z
+  .strictObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() })
+  .openapi('StreamOptions');
+
 /** How tokens are chosen and where an answer ends: the same for chats and texts. */
 export const generationFields = {
   temperature: z.number().min(0).max(2).nullish().openapi({ description: '0 is greedy; 1 unless told.' }),
@@ -19,9 +24,7 @@ export const generationFields = {
   stop: z.union([wellFormed.min(1), z.array(wellFormed.min(1)).max(MAX_STOPS)]).nullish(),
   n: count.nullish(),
   stream: z.boolean().nullish(),
-  stream_options: z
-    .strictObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() })
-    .nullish(),
+  stream_options: orNull(streamOptions).optional(),
   logit_bias: z
     .record(ids, z.number().min(-100).max(100))
     .nullish()

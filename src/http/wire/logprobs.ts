@@ -1,28 +1,30 @@
 import { z } from '@hono/zod-openapi';
 import type { AnswerToken } from '../services.ts';
+import { orNull } from './or-null.ts';
 
 /** JSON has no infinity. OpenAI's value for a token that is as good as impossible. */
 const IMPOSSIBLE = -9999;
 
 const chatToken = { token: z.string(), logprob: z.number(), bytes: z.array(z.int()) };
+const topToken = z.object(chatToken).openapi('ChatTopLogprob');
+const tokenLogprob = z.object({ ...chatToken, top_logprobs: z.array(topToken) }).openapi('ChatTokenLogprob');
 
 /** Of a chat's choice or chunk; null when they were not asked for. */
-export const chatLogprobs = z
-  .object({
-    content: z.array(z.object({ ...chatToken, top_logprobs: z.array(z.object(chatToken)) })),
-    refusal: z.null(),
-  })
-  .nullable();
+export const chatLogprobs = orNull(
+  z.object({ content: z.array(tokenLogprob), refusal: z.null() }).openapi('ChatLogprobs'),
+);
 
 /** Of a text's choice or chunk, as four lists of the same length; null when they were not asked for. */
-export const textLogprobs = z
-  .object({
-    tokens: z.array(z.string()),
-    token_logprobs: z.array(z.number().nullable()),
-    top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
-    text_offset: z.array(z.int()),
-  })
-  .nullable();
+export const textLogprobs = orNull(
+  z
+    .object({
+      tokens: z.array(z.string()),
+      token_logprobs: z.array(z.number().nullable()),
+      top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
+      text_offset: z.array(z.int()),
+    })
+    .openapi('TextLogprobs'),
+);
 
 export function chatLogprobsOf(tokens: readonly AnswerToken[] | undefined): z.output<typeof chatLogprobs> {
   if (tokens === undefined) return null;

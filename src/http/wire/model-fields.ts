@@ -6,6 +6,10 @@ const MAX_MIXED = 16;
 
 const modelName = z.string().min(1).max(512);
 
+const mixedAdapter = z
+  .strictObject({ id: modelName, weight: z.number().min(-100).max(100).nullish() })
+  .openapi('MixedAdapter');
+
 /** What says which base or adapter answers: the same in every endpoint. */
 export const modelFields = {
   model: modelName.openapi({ description: 'TENANT/TASK, TENANT/TASK@VERSION, sha256:…, or the base.' }),
@@ -13,15 +17,10 @@ export const modelFields = {
     .record(z.string().max(64), z.string().max(512))
     .nullish()
     .openapi({ description: 'metadata.task picks the adapter by the routes of the tenant, when model is the base.' }),
-  adapters: z
-    .array(z.strictObject({ id: modelName, weight: z.number().min(-100).max(100).nullish() }))
-    .min(1)
-    .max(MAX_MIXED)
-    .nullish()
-    .openapi({
-      description:
-        'When model is the base: these adapters together, each named as model would name it, its change times its weight (1 unless told).',
-    }),
+  adapters: z.array(mixedAdapter).min(1).max(MAX_MIXED).nullish().openapi({
+    description:
+      'When model is the base: these adapters together, each named as model would name it, its change times its weight (1 unless told).',
+  }),
 };
 
 interface ModelFields {

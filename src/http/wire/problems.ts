@@ -73,12 +73,15 @@ function describeUnion(
   body: unknown,
   must: (rule: string) => Problem[],
 ): Problem[] {
+  const inside = (branch: readonly Issue[]): Problem[] =>
+    branch.flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, body));
   if (issue.discriminator !== undefined && 'options' in issue) return must(oneOf(issue.options ?? []));
+  // Of what may also be null, the other kind is what was meant.
+  const meant = issue.errors.filter(([first]) => !(first?.code === 'invalid_type' && first.expected === 'null'));
+  if (meant.length === 1 && meant.length < issue.errors.length) return inside(meant[0] ?? []);
   const depth = (branch: readonly Issue[]): number => Math.max(...branch.map(({ path }) => path.length));
   const closest = issue.errors.toSorted((a, b) => depth(b) - depth(a))[0];
-  if (closest && depth(closest) > 0) {
-    return closest.flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, body));
-  }
+  if (closest && depth(closest) > 0) return inside(closest);
   const types = issue.errors.flat().map(alternative);
   return must([...new Set(types)].join(' or '));
 }

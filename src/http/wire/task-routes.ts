@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { canary, canaryOf, gate, gateOf, shadow, shadowOf } from './delivery.ts';
+import { orNull } from './or-null.ts';
 import type { TaskRoute } from '../task-services.ts';
 
 const entry = z.object({
@@ -37,9 +38,9 @@ export const taskRoute = z
     latest: z.string().nullable().openapi({ description: 'What the alias latest points at: TENANT/TASK@VERSION.' }),
     split: z.array(entry.extend({ model: z.string().nullable() })),
     // As of an upload's file: .nullable() would change what the name itself stands for.
-    gate: z.union([gate, z.null()]),
-    canary: z.union([canary, z.null()]).openapi({ description: 'The one that is on.' }),
-    shadow: z.union([shadow, z.null()]),
+    gate: orNull(gate),
+    canary: orNull(canary).openapi({ description: 'The one that is on.' }),
+    shadow: orNull(shadow),
   })
   .openapi('TaskRoute');
 

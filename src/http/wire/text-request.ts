@@ -18,17 +18,14 @@ const tokens = z.array(tokenId).min(1);
 const text = wellFormed.openapi({ minLength: 1 });
 
 /** One text or several, each as text or as token ids. */
-export const textInputs = z.union([
-  text,
-  z.array(text).min(1).max(MAX_INPUTS),
-  tokens,
-  z.array(tokens).min(1).max(MAX_INPUTS),
-]);
+export const textInputs = z
+  .union([text, z.array(text).min(1).max(MAX_INPUTS), tokens, z.array(tokens).min(1).max(MAX_INPUTS)])
+  .openapi('TextInputs', { description: 'Texts, or token ids, taken as they are: no chat template is applied.' });
 
 export const completionRequest = z
   .strictObject({
     ...modelFields,
-    prompt: textInputs.openapi({ description: 'Continued as it is: no chat template is applied.' }),
+    prompt: textInputs,
     max_tokens: z
       .int()
       .min(0)

@@ -6,13 +6,15 @@ import { finishReason, headFields, type AnswerHead } from './answer-head.ts';
 import { textLogprobs, textLogprobsOf } from './logprobs.ts';
 import { usage, usageOf } from './usage.ts';
 
-const choice = { index: z.int(), text: z.string(), logprobs: textLogprobs };
+const choiceFields = { index: z.int(), text: z.string(), logprobs: textLogprobs };
+const choice = z.object({ ...choiceFields, finish_reason: finishReason }).openapi('TextChoice');
+const chunkChoice = z.object({ ...choiceFields, finish_reason: finishReason.nullable() }).openapi('TextChunkChoice');
 
 export const textCompletion = z
   .object({
     ...headFields,
     object: z.literal('text_completion'),
-    choices: z.array(z.object({ ...choice, finish_reason: finishReason })),
+    choices: z.array(choice),
     usage,
   })
   .openapi('Completion');
@@ -21,7 +23,7 @@ export const textCompletionChunk = z
   .object({
     ...headFields,
     object: z.literal('text_completion'),
-    choices: z.array(z.object({ ...choice, finish_reason: finishReason.nullable() })),
+    choices: z.array(chunkChoice),
     usage: usage.optional(),
   })
   .openapi('CompletionChunk');

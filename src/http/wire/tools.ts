@@ -12,21 +12,23 @@ const functionName = z
   .regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -')
   .openapi({ description: '1 to 64 letters, digits, _ or -.' });
 
-const tool = z.strictObject({
-  type: z.literal('function'),
-  function: z.strictObject({
-    name: functionName,
-    description: wellFormed.nullish(),
-    // A record keeps the order of its keys, which the model sees.
-    parameters: z
-      .record(z.string(), z.unknown())
-      .nullish()
-      .openapi({ description: 'JSON Schema of the arguments, an object. Left out: the function takes none.' }),
-    strict: z.boolean().nullish().openapi({
-      description: 'The arguments follow the schema, unless this is false: then they are any JSON object.',
+const tool = z
+  .strictObject({
+    type: z.literal('function'),
+    function: z.strictObject({
+      name: functionName,
+      description: wellFormed.nullish(),
+      // A record keeps the order of its keys, which the model sees.
+      parameters: z
+        .record(z.string(), z.unknown())
+        .nullish()
+        .openapi({ description: 'JSON Schema of the arguments, an object. Left out: the function takes none.' }),
+      strict: z.boolean().nullish().openapi({
+        description: 'The arguments follow the schema, unless this is false: then they are any JSON object.',
+      }),
     }),
-  }),
-});
+  })
+  .openapi('ChatTool');
 
 const toolChoice = z.union([
   z.enum(['none', 'auto', 'required']),

@@ -116,6 +116,7 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         model: TRAINING.some((part) => path.startsWith(part)) ? ['tiny', 'tiny', 'tiny', 'acme/reply'] : MODELS,
         // A tenant is made once.
         ...(path === '/api/tenants' && { name: Array.from({ length: REQUESTS }, (_, n) => `tenant-${n}`) }),
+        ...(path === '/api/prices' && { tenant: [null, 'acme', 'globex', 'none'], currency: ['EUR', null] }),
         training_file: [trainingFile, trainingFile, trainingFile, 'file-none'],
         validation_file: [trainingFile],
         file: [trainingFile, trainingFile, trainingFile, 'file-none'],
@@ -139,8 +140,8 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         lora_path: ['acme/reply', 'acme/triage', 'acme/triage@1', 'acme/none', 'globex/label', '../x'],
       };
       const fuzzer = new SchemaFuzzer(Rng.fromSeed(20, `${method} ${path}`), description.components.schemas, words);
-      // Limits are the operator's to set.
-      const isAdmin = path.startsWith('/api/tenants');
+      // Limits and prices are the operator's to set.
+      const isAdmin = path.startsWith('/api/tenants') || path === '/api/prices';
       const key = isAdmin ? operatorKey : server.keyOf('acme');
       const counts = new Map<number, number>();
       const one = async (n: number): Promise<void> => {

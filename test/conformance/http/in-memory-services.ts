@@ -205,7 +205,12 @@ export class EchoServices implements Services {
   readonly tenants = new EchoTenants();
   readonly keys = NO_KEYS;
   readonly audit: AuditServices = { list: nothing };
-  readonly usage: UsageServices = { bill: () => [], csv: () => '' };
+  readonly usage: UsageServices = {
+    bill: () => [],
+    csv: () => '',
+    prices: () => [],
+    setPrices: () => fail('TENANT_NOT_FOUND', 'no tenants here'),
+  };
   behaviour: Behaviour = {};
   /** Requests that a tenant may have in flight. */
   limit = 100;

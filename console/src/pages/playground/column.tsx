@@ -2,11 +2,13 @@ import { ActionIcon, Group, Loader, Select, Stack, Text } from '@mantine/core';
 import { Cross2Icon } from '@radix-ui/react-icons';
 import { duration, shortDigest } from '../../parts/format.ts';
 import type { Turn } from './comparison.ts';
+import { Score } from './score.tsx';
+import type { Subject } from './subject.ts';
 
 interface Props {
   readonly number: number;
   readonly model: string;
-  readonly choices: readonly string[];
+  readonly choices: readonly Subject[];
   readonly turns: readonly Turn[];
   readonly onModel: (model: string) => void;
   readonly onRemove: (() => void) | undefined;
@@ -19,7 +21,7 @@ export function Column({ number, model, choices, turns, onModel, onRemove }: Pro
       <Group wrap="nowrap" gap="xs" mb="sm">
         <Select
           aria-label={`Model ${number}`}
-          data={[...choices]}
+          data={choices.map(({ value, label }) => ({ value, label }))}
           value={model}
           onChange={(chosen) => chosen !== null && onModel(chosen)}
           allowDeselect={false}
@@ -46,7 +48,9 @@ export function Column({ number, model, choices, turns, onModel, onRemove }: Pro
   );
 }
 
-function OneTurn({ turn: { question, answer, error, isRunning, firstTokenMs, tookMs } }: { readonly turn: Turn }) {
+function OneTurn({ turn }: { readonly turn: Turn }) {
+  const { question, answer, error, isRunning, isScored, firstTokenMs, tookMs } = turn;
+  const requestId = isScored && !isRunning && answer?.finishReason != null ? answer.requestId : null;
   return (
     <>
       <div className="bubble answer" data-role="user">
@@ -75,6 +79,7 @@ function OneTurn({ turn: { question, answer, error, isRunning, firstTokenMs, too
             .join(' · ')}
         </Text>
       )}
+      {requestId !== null && <Score requestId={requestId} />}
     </>
   );
 }

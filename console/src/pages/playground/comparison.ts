@@ -2,6 +2,7 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 import type { ChatMessage, ChatProgress } from '../../api/chat-stream.ts';
 import { streamChat } from '../../api/chat-stream.ts';
 import { useSession } from '../../session/session.tsx';
+import type { Subject } from './subject.ts';
 
 /** What every column is asked with. */
 export interface Settings {
@@ -12,6 +13,8 @@ export interface Settings {
 
 export interface Turn {
   readonly question: string;
+  /** Its answer may be scored. */
+  readonly isScored: boolean;
   readonly answer: ChatProgress | null;
   readonly error: string | null;
   readonly isRunning: boolean;
@@ -23,10 +26,11 @@ export interface Turn {
 type Turns = readonly (readonly Turn[])[];
 
 /** The base and up to three adapters, asked the same at once; each goes on with what it has said itself. */
-export function useComparison(models: readonly string[]) {
+export function useComparison(subjects: readonly Subject[]) {
   const { api } = useSession();
   const [turns, setTurns] = useState<Turns>([]);
   const running = useRef<AbortController | null>(null);
+  const sessionId = useRef(newSessionId());
   useEffect(() => () => running.current?.abort(), []);
 
   const change = useCallback((column: number, changed: (turn: Turn) => Turn): void => {
@@ -40,16 +44,17 @@ export function useComparison(models: readonly string[]) {
       running.current?.abort();
       const abort = new AbortController();
       running.current = abort;
-      const before = models.map((_, column) => turns[column] ?? []);
-      const fresh: Turn = { question, answer: null, error: null, isRunning: true, firstTokenMs: null, tookMs: null };
-      setTurns(before.map((own) => [...own, fresh]));
+      const before = subjects.map((_, column) => turns[column] ?? []);
+      const fresh = { question, answer: null, error: null, isRunning: true, firstTokenMs: null, tookMs: null };
+      setTurns(before.map((own, column) => [...own, { ...fresh, isScored: subjects[column]?.isScored === true }]));
       await Promise.all(
-        models.map(async (model, column) => {
+        subjects.map(async ({ model, task }, column) => {
           const begun = performance.now();
           const passed = (): number => performance.now() - begun;
           try {
             const messages = messagesOf(settings.system, before[column], question);
-            for await (const answer of streamChat(api, { ...settings, model, messages }, abort.signal)) {
+            const asked = { ...settings, model, task, sessionId: sessionId.current, messages };
+            for await (const answer of streamChat(api, asked, abort.signal)) {
               change(column, (turn) => ({
                 ...turn,
                 answer,
@@ -64,18 +69,24 @@ export function useComparison(models: readonly string[]) {
         }),
       );
     },
-    [api, models, turns, change],
+    [api, subjects, turns, change],
   );
 
   const stop = useCallback(() => running.current?.abort(), []);
   const clear = useCallback(() => {
     running.current?.abort();
     setTurns([]);
+    sessionId.current = newSessionId();
   }, []);
   /** A column that is taken away takes its turns with it. */
   const drop = useCallback((column: number) => setTurns((before) => before.filter((_, n) => n !== column)), []);
   const isRunning = turns.some((own) => own.at(-1)?.isRunning === true);
   return { turns, isRunning, ask, stop, clear, drop };
+}
+
+/** A conversation stays with one version of a split task; the next may come to another. */
+function newSessionId(): string {
+  return `console-${[...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
 
 function messagesOf(system: string, turns: readonly Turn[], question: string): ChatMessage[] {

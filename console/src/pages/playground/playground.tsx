@@ -3,35 +3,50 @@ import { Button, Group, NumberInput, SimpleGrid, Slider, Stack, Text, Textarea }
 import { PlusIcon } from '@radix-ui/react-icons';
 import { useSearch } from 'wouter';
 import { useAnswer } from '../../api/queries.ts';
-import type { ModelList } from '../../api/types.ts';
+import type { ModelList, TaskRouteList } from '../../api/types.ts';
 import { Answered } from '../../parts/answer-state.tsx';
 import { Page, Panel } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
 import { Column } from './column.tsx';
 import { useComparison, type Settings } from './comparison.ts';
+import { subjectOfModel, subjectOfTask, type Subject } from './subject.ts';
 
 /** The base and up to three adapters. */
 const MAX_COLUMNS = 4;
+/** Canaries begin and end by themselves. */
+const EVERY_MS = 10_000;
 
 export default function Playground() {
   const models = useAnswer<ModelList>('/v1/models');
   return (
     <Page title="Playground" about="The same question to the base and up to three adapters, side by side">
       <Answered query={models} what="Models">
-        {({ data }) => <Comparison names={data.map(({ id }) => id).filter((id) => !id.includes('/ft-checkpoints@'))} />}
+        {({ data }) => <Comparison models={data.filter(({ id }) => !id.includes('/ft-checkpoints@'))} />}
       </Answered>
     </Page>
   );
 }
 
-function Comparison({ names }: { readonly names: readonly string[] }) {
-  const { api } = useSession();
+function Comparison({ models: known }: { readonly models: ModelList['data'] }) {
+  const { api, may } = useSession();
+  // Tasks belong to a tenant: the operator has none of its own.
+  const routes = useAnswer<TaskRouteList>('/api/routes', {
+    enabled: !may.isOperator && api.offers('get', '/api/routes'),
+    every: EVERY_MS,
+  });
+  const firstBase = api.session.bases[0]?.name;
+  const names = known.map(({ id }) => id);
   const asked = new URLSearchParams(useSearch()).get('model');
-  const [models, setModels] = useState<readonly string[]>(() => firstModels(api.session.bases[0]?.name, names, asked));
+  const [models, setModels] = useState<readonly string[]>(() => firstModels(firstBase, names, asked));
   const [settings, setSettings] = useState<Settings>({ system: '', temperature: 0, maxTokens: 128 });
-  const { turns, isRunning, ask, stop, clear, drop } = useComparison(models);
-  const choices = asked === null || names.includes(asked) ? names : [asked, ...names];
-  const next = choices.find((name) => !models.includes(name)) ?? choices[0];
+  const tasks = (routes.data?.data ?? []).flatMap((route) => subjectOfTask(route, known, firstBase) ?? []);
+  const choices: readonly Subject[] = [
+    ...(asked === null || names.includes(asked) ? names : [asked, ...names]).map(subjectOfModel),
+    ...tasks,
+  ];
+  const chosen = models.map((value) => choices.find((one) => one.value === value) ?? subjectOfModel(value));
+  const { turns, isRunning, ask, stop, clear, drop } = useComparison(chosen);
+  const next = (choices.find(({ value }) => !models.includes(value)) ?? choices[0])?.value;
   return (
     <>
       <SimpleGrid cols={{ base: 1, sm: Math.min(2, models.length), lg: models.length }} spacing="md">
@@ -42,7 +57,7 @@ function Comparison({ names }: { readonly names: readonly string[] }) {
             model={model}
             choices={choices}
             turns={turns[index] ?? []}
-            onModel={(chosen) => setModels(models.map((one, n) => (n === index ? chosen : one)))}
+            onModel={(value) => setModels(models.map((one, n) => (n === index ? value : one)))}
             onRemove={
               models.length > 1 && !isRunning
                 ? () => {

@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { SimpleGrid, Switch, TextInput } from '@mantine/core';
 import type { CanaryRequest, TaskRoute } from '../../api/types.ts';
 import { useRouteChange } from './change.ts';
-import { FormDialog } from './dialog.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { NumberField, VersionField, WithoutGate } from './fields.tsx';
 
 const SHARES = /^\s*\d+(\.\d+)?\s*%?(\s*[,;\s]\s*\d+(\.\d+)?\s*%?)*\s*$/;

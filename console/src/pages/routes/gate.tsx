@@ -9,7 +9,7 @@ import { bytes, moment, score, shortDigest } from '../../parts/format.ts';
 import { useSession } from '../../session/session.tsx';
 import { uploadFile } from '../train/upload.ts';
 import { useRouteChange } from './change.ts';
-import { FormDialog } from './dialog.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { NumberField } from './fields.tsx';
 import { Section } from './section.tsx';
 

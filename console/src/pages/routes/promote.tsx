@@ -5,7 +5,7 @@ import type { TaskRoute } from '../../api/types.ts';
 import { DataTable } from '../../parts/data-table.tsx';
 import { score } from '../../parts/format.ts';
 import { useRouteChange } from './change.ts';
-import { FormDialog } from './dialog.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { VersionField, WithoutGate } from './fields.tsx';
 import { boundOf } from './gate.tsx';
 import { latestVersion, useVersions } from './versions.ts';

@@ -9,7 +9,7 @@ import { count, duration, moment, percent, score } from '../../parts/format.ts';
 import { Toned } from '../../parts/status.tsx';
 import { useSession } from '../../session/session.tsx';
 import { useRouteChange } from './change.ts';
-import { FormDialog } from './dialog.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { NumberField, VersionField } from './fields.tsx';
 import { Section } from './section.tsx';
 

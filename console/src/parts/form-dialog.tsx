@@ -1,6 +1,6 @@
 import type { FormEvent, ReactNode } from 'react';
 import { Button, Group, Modal, Stack } from '@mantine/core';
-import { Problem } from '../../parts/answer-state.tsx';
+import { Problem } from './answer-state.tsx';
 
 interface Props {
   readonly title: string;
