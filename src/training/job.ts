@@ -23,6 +23,7 @@ import { FULL_CONFIG, isFull } from './full-model.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
+import type { StepReport } from './run-state.ts';
 import { TrainingRun } from './run.ts';
 import type { Teacher } from './objectives/distillation.ts';
 import { openTeacher } from './teacher.ts';
@@ -133,8 +134,7 @@ export async function runJob(
   const student = { open: job.base, base, tokenizer: renderer.tokenizer };
   const teacher = job.teacher && openTeacher(job.teacher, student, kernels);
   const prepared = prepareRun(job, base, renderer, undefined, teacher);
-  const { run, checkpointPath, identity, sampleTaker } = prepared;
-  const { keeping } = job;
+  const { run, checkpointPath, identity } = prepared;
   send({ type: 'started', started: prepared.started });
   const startedMs = clock.nowMs();
   const start = { step: run.state.step, tokens: run.state.trainedTokens };
@@ -147,11 +147,7 @@ export async function runJob(
     tokensPerSecond = tokensPerSecond === 0 ? rate : tokensPerSecond + RATE_SMOOTHING * (rate - tokensPerSecond);
     const meanSeconds = (clock.nowMs() - startedMs) / 1000 / (report.step - start.step);
     send({ type: 'step', report, tokensPerSecond, secondsLeft: (run.totalSteps - report.step) * meanSeconds });
-    if (report.valid && sampleTaker.isWanted) send({ type: 'samples', samples: sampleTaker.take(report.step) });
-    const isSnapshot = keeping !== undefined && (report.step % keeping.snapshotEverySteps === 0 || run.isDone);
-    if (isSnapshot) writeSnapshot(job, keeping, base, run, send);
-    const isTime = isSnapshot || report.step % job.checkpointEverySteps === 0;
-    if (isTime && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+    leaveStep(job, base, prepared, report, send);
     // Lets a message or the parent's end be noticed.
     await new Promise((resolve) => setImmediate(resolve));
     if (mustStop() && !run.isDone) {
@@ -160,11 +156,38 @@ export async function runJob(
       return;
     }
   }
-  saveCheckpoint(checkpointPath, run, identity);
   const seconds = (clock.nowMs() - startedMs) / 1000;
-  const tokensHere = run.state.trainedTokens - start.tokens;
-  const result = finishRun(job, base, prepared, { seconds, tokensHere });
-  if (!keeping) rmSync(checkpointPath, { force: true });
+  leaveEnd(job, base, prepared, { seconds, tokensHere: run.state.trainedTokens - start.tokens }, send);
+}
+
+/** What a step leaves: answers to look at, a snapshot where they are kept, a checkpoint when it is time. */
+export function leaveStep(
+  job: TrainJob,
+  base: BaseModel,
+  { run, checkpointPath, identity, sampleTaker }: PreparedRun,
+  { step, valid }: StepReport,
+  send: (message: FromTrainer) => void,
+): void {
+  const { keeping } = job;
+  if (valid && sampleTaker.isWanted) send({ type: 'samples', samples: sampleTaker.take(step) });
+  const isSnapshot = keeping !== undefined && (step % keeping.snapshotEverySteps === 0 || run.isDone);
+  if (isSnapshot) writeSnapshot(job, keeping, base, run, send);
+  const isTime = isSnapshot || step % job.checkpointEverySteps === 0;
+  if (isTime && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+}
+
+/** What a run that is done leaves: its adapter, and its checkpoint only where that is kept. */
+export function leaveEnd(
+  job: TrainJob,
+  base: BaseModel,
+  prepared: PreparedRun,
+  spent: RunCost,
+  send: (message: FromTrainer) => void,
+): void {
+  const { run, checkpointPath, identity } = prepared;
+  saveCheckpoint(checkpointPath, run, identity);
+  const result = finishRun(job, base, prepared, spent);
+  if (!job.keeping) rmSync(checkpointPath, { force: true });
   send({ type: 'done', result });
 }
 
@@ -230,12 +253,18 @@ function writeModel(folder: string, job: Named, base: BaseModel, tensors: Adapte
   return { digest: digestOfTensors(tensors, { base: base.digest, config: FULL_CONFIG }), sizeBytes };
 }
 
+/** What a run has taken since it was begun, or resumed. */
+interface RunCost {
+  readonly seconds: number;
+  readonly tokensHere: number;
+}
+
 /** Writes the adapter of a run that is done. */
-export function finishRun(
+function finishRun(
   job: TrainJob,
   base: BaseModel,
   { run, data, trainableParameters, textDigest }: PreparedRun,
-  { seconds, tokensHere }: { readonly seconds: number; readonly tokensHere: number },
+  { seconds, tokensHere }: RunCost,
 ): TrainResult {
   const { state } = run;
   const artefact = writeAdapter(job.output, job, base, run, run.finalValues());
