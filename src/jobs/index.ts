@@ -39,5 +39,6 @@ export {
   type NewJobEvent,
 } from './job.ts';
 export { JobQueue, type JobPage, type TunedModel } from './job-queue.ts';
-export { JobLeases, type JobLease, type JobSuccess } from './job-leases.ts';
+export { JobLeases, type JobLease, type JobStage, type JobSuccess } from './job-leases.ts';
+export type { Place } from './places.ts';
 export { JobRunner, type JobWork, type RunnerOptions, type StopReason } from './runner.ts';

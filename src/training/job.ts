@@ -205,6 +205,8 @@ function writeSnapshot(
 ): void {
   const { step } = run.state;
   const folder = snapshotFolder(keeping.folder, step);
+  // Of a run that was killed while it wrote this.
+  sweepUnfinishedFiles(folder);
   writeAdapter(folder, job, base, run, lastValues(run));
   send({ type: 'snapshot', step, folder });
 }

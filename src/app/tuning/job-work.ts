@@ -10,6 +10,7 @@ import {
   type Job,
   type JobLease,
   type JobWork,
+  type Place,
 } from '../../jobs/index.ts';
 import {
   referenceOf,
@@ -18,31 +19,32 @@ import {
   type PublishResult,
   type TrainingData,
 } from '../../registry/index.ts';
-import type { TrainResult } from '../../training/index.ts';
+import type { TrainJob, TrainResult } from '../../training/index.ts';
 import { describeBase, resolveBase, type Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { actorOfJob, adapterEntry, publication } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { metricsOf } from '../runs/train.ts';
-import { runTrainer } from '../runs/trainer-process.ts';
 import { VERSION } from '../version.ts';
 import type { DataChecker } from './data-checker.ts';
 import { estimateSeconds } from './estimate.ts';
 import { JobReporter } from './job-reporter.ts';
+import { JobTrainers } from './job-trainers.ts';
 import { jobFolder, RECIPE_METHOD, RECIPE_RANK, trainJobOf } from './recipe.ts';
 import { stepMetricsCsv } from './step-metrics.ts';
 
 /** The task of checkpoints, so that they take no numbers of the tenant's own tasks. */
 const CHECKPOINT_TASK = 'ft-checkpoints';
 
-/** What a runner does with a job: checks its data, trains it in a process of its own, publishes what comes of it. */
-export class TuningWork implements JobWork {
+/** What a runner does with a job: checks its data, trains it, publishes what comes of it. */
+export class TuningWork implements JobWork, AsyncDisposable {
   readonly #config: AppConfig;
   readonly #platform: Platform;
   /** Those that the server has. */
   readonly #bases: readonly Base[];
   readonly #checker: DataChecker;
   readonly #log: Log;
+  readonly #trainers: JobTrainers;
 
   constructor(config: AppConfig, platform: Platform, bases: readonly Base[], checker: DataChecker, log: Log) {
     this.#config = config;
@@ -50,6 +52,7 @@ export class TuningWork implements JobWork {
     this.#bases = bases;
     this.#checker = checker;
     this.#log = log;
+    this.#trainers = new JobTrainers(log);
   }
 
   async validate(lease: JobLease): Promise<void> {
@@ -62,7 +65,21 @@ export class TuningWork implements JobWork {
     this.#platform.leases.validated(lease, resolved, systemClock.epochMs() + 1000 * seconds);
   }
 
-  async train(lease: JobLease, signal: AbortSignal): Promise<void> {
+  /** Supervised jobs of one base: preferences are learned by passes of their own. */
+  shareKey({ method, base }: Job): string | null {
+    return method === 'supervised' ? base.digest : null;
+  }
+
+  vacate(place: Place): void {
+    this.#trainers.vacate(place);
+  }
+
+  /** Settles when its processes have ended. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#trainers[Symbol.asyncDispose]();
+  }
+
+  async train(lease: JobLease, signal: AbortSignal, place: Place): Promise<void> {
     const { job } = lease;
     const { leases, files } = this.#platform;
     const base = await this.#base(job);
@@ -82,7 +99,7 @@ export class TuningWork implements JobWork {
     });
     let result: TrainResult | undefined;
     try {
-      result = await this.#run(trainJob, reporter, signal);
+      result = await this.#run(place, job.id, trainJob, reporter, signal);
     } finally {
       await reporter.finish();
     }
@@ -131,7 +148,9 @@ export class TuningWork implements JobWork {
   }
 
   async #run(
-    trainJob: Parameters<typeof runTrainer>[0],
+    place: Place,
+    id: string,
+    trainJob: TrainJob,
     reporter: JobReporter,
     signal: AbortSignal,
   ): Promise<TrainResult | undefined> {
@@ -143,7 +162,7 @@ export class TuningWork implements JobWork {
     signal.addEventListener('abort', onSignal, { once: true });
     if (signal.aborted) onSignal();
     try {
-      return await runTrainer(trainJob, reporter, { abort: abort.signal, stop: stop.signal });
+      return await this.#trainers.run(place, id, trainJob, reporter, { abort: abort.signal, stop: stop.signal });
     } finally {
       signal.removeEventListener('abort', onSignal);
     }
