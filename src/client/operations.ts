@@ -1722,6 +1722,46 @@ export interface DataCheckRequest {
         };
       };
   /**
+   * Ours: how the adapter is made.
+   */
+  peft?: {
+    /**
+     * lora unless told.
+     */
+    method?:
+      | 'lora'
+      | 'qlora'
+      | 'dora'
+      | 'adalora'
+      | 'ia3'
+      | 'vera'
+      | 'loha'
+      | 'lokr'
+      | 'oft'
+      | 'boft'
+      | 'hra'
+      | 'miss'
+      | 'fourierft'
+      | 'randlora'
+      | 'vblora'
+      | 'prompt-tuning'
+      | 'p-tuning'
+      | 'prefix-tuning'
+      | 'ln-tuning';
+    /**
+     * Of a method that has one; what espalier train has by default unless told.
+     */
+    rank?: number;
+    /**
+     * A group of layers, or modules by PEFT’s names; attention unless told.
+     */
+    target_modules?: ('attention' | 'attention-qv' | 'mlp' | 'all-linear') | string[];
+    /**
+     * Instead of the server’s; learning_rate_multiplier multiplies it all the same.
+     */
+    learning_rate?: number;
+  } | null;
+  /**
    * Examples to show.
    */
   preview?: number;
@@ -1788,16 +1828,36 @@ export interface DataCheck {
     n_epochs: number;
     learning_rate_multiplier: number;
     beta: number | null;
+    peft: FineTuningPeft;
     steps: number;
     trained_tokens: number;
     trainable_parameters: number;
     adapter_bytes: number;
     memory_bytes: number;
     /**
-     * By the plan, before anything is measured.
+     * By the plan, before anything of the job is measured.
      */
     seconds: number;
+    /**
+     * The plan goes by what this machine was measured to do.
+     */
+    calibrated: boolean;
   } | null;
+}
+export interface FineTuningPeft {
+  method: string;
+  /**
+   * null: the method has none.
+   */
+  rank: number | null;
+  /**
+   * null: the method adapts no layers.
+   */
+  target_modules: string | string[] | null;
+  /**
+   * null: the server’s.
+   */
+  learning_rate: number | null;
 }
 export interface CreateFineTuningJobRequest {
   /**
@@ -1836,6 +1896,46 @@ export interface CreateFineTuningJobRequest {
           };
         };
       };
+  /**
+   * Ours: how the adapter is made.
+   */
+  peft?: {
+    /**
+     * lora unless told.
+     */
+    method?:
+      | 'lora'
+      | 'qlora'
+      | 'dora'
+      | 'adalora'
+      | 'ia3'
+      | 'vera'
+      | 'loha'
+      | 'lokr'
+      | 'oft'
+      | 'boft'
+      | 'hra'
+      | 'miss'
+      | 'fourierft'
+      | 'randlora'
+      | 'vblora'
+      | 'prompt-tuning'
+      | 'p-tuning'
+      | 'prefix-tuning'
+      | 'ln-tuning';
+    /**
+     * Of a method that has one; what espalier train has by default unless told.
+     */
+    rank?: number;
+    /**
+     * A group of layers, or modules by PEFT’s names; attention unless told.
+     */
+    target_modules?: ('attention' | 'attention-qv' | 'mlp' | 'all-linear') | string[];
+    /**
+     * Instead of the server’s; learning_rate_multiplier multiplies it all the same.
+     */
+    learning_rate?: number;
+  } | null;
   /**
    * A part of the new model’s name, and the task under which it is published.
    */
@@ -1900,6 +2000,9 @@ export interface FineTuningJob {
   integrations: never[];
   metadata: {
     [k: string]: string;
+  };
+  peft: FineTuningPeft & {
+    [k: string]: unknown;
   };
 }
 export interface ListPaginatedFineTuningJobsResponse {

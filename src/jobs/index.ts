@@ -26,6 +26,7 @@ export {
 } from './hyperparameters.ts';
 export { isFinal, JOB_COMMANDS, JOB_STATUSES, type JobCommand, type JobStatus } from './job-status.ts';
 export {
+  DEFAULT_PEFT,
   DEFAULT_TASK,
   JOB_METHODS,
   type CheckpointMetrics,
@@ -35,6 +36,7 @@ export {
   type JobEvent,
   type JobFile,
   type JobMethod,
+  type JobPeft,
   type NewJob,
   type NewJobEvent,
 } from './job.ts';

@@ -54,7 +54,7 @@ export async function startTuning(
   runner.start();
   const owned = stack.move();
   return {
-    data: makeDataServices(config, platform, bases, checker),
+    data: makeDataServices(config, platform, bases, checker, log),
     files: makeFileServices(platform, checker),
     jobs: makeJobServices(platform, bases, () => runner.wake()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
