@@ -1,25 +1,10 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
-import { fail, sweepUnfinishedFiles, type Clock } from '../base/index.ts';
-import { digestOfTensors, numVirtualTokens } from '../formats/index.ts';
-import {
-  asPlainLora,
-  trainableMethodOf,
-  writeArtefact,
-  type AdapterTensors,
-  type WrittenArtefact,
-} from '../adapters/index.ts';
-import {
-  baseTensors,
-  openBase,
-  openSource,
-  writeModelFolder,
-  type BaseModel,
-  type LinearSite,
-} from '../model/index.ts';
+import { sweepUnfinishedFiles, type Clock } from '../base/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
+import { baseTensors, openBase, openSource, type BaseModel, type LinearSite } from '../model/index.ts';
 import { loadNativeKernels, type BufferPool, type Floats } from '../numeric/index.ts';
-import { openChatRenderer, writeTokenizerFiles, type ChatRenderer } from '../text/index.ts';
-import { FULL_CONFIG, isFull } from './full-model.ts';
+import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
@@ -27,6 +12,7 @@ import type { StepReport } from './run-state.ts';
 import { TrainingRun } from './run.ts';
 import type { Teacher } from './objectives/distillation.ts';
 import { openTeacher } from './teacher.ts';
+import { writeAdapter } from './write-adapter.ts';
 import { SampleTaker } from './sample-taker.ts';
 
 /** Beside the adapter's files: what is known of the run that made it. It is no part of the adapter. */
@@ -222,37 +208,6 @@ function historyOf({ state }: TrainingRun): StepRecord[] {
 
 function lastValues(run: TrainingRun): Float32Array[] {
   return run.parameters.map(({ value }) => value.data as Float32Array);
-}
-
-/** What an adapter's folder says of its base, and where a whole model gets its tokenizer from. */
-type Named = Pick<TrainJob, 'baseModelName'> & { readonly base: Pick<TrainJob['base'], 'path'> };
-
-/** Writes the adapter of a run with these values, as a PEFT folder. */
-export function writeAdapter(
-  folder: string,
-  job: Named,
-  base: BaseModel,
-  run: TrainingRun,
-  values: readonly Float32Array[],
-): WrittenArtefact {
-  const { adapter, takenOff } = run;
-  const tensors = run.artefact(values);
-  if (isFull(adapter)) return writeModel(folder, job, base, tensors);
-  const config = { ...adapter, base_model_name_or_path: job.baseModelName };
-  const saved =
-    takenOff && config.peft_type === 'LORA'
-      ? asPlainLora(config, tensors, takenOff)
-      : trainableMethodOf(config).saved?.(config, tensors);
-  return writeArtefact(folder, saved ?? { config, tensors }, base.digest);
-}
-
-/** A Hugging Face folder that needs no base. */
-function writeModel(folder: string, job: Named, base: BaseModel, tensors: AdapterTensors): WrittenArtefact {
-  const origin = job.base.path;
-  const read = (name: string): Floats => tensors.get(name)?.data ?? fail('INTERNAL', `the model has no ${name}`);
-  const sizeBytes = writeModelFolder(folder, { origin, config: base.config, dtype: 'f32', read });
-  writeTokenizerFiles(origin, folder);
-  return { digest: digestOfTensors(tensors, { base: base.digest, config: FULL_CONFIG }), sizeBytes };
 }
 
 /** What a run has taken since it was begun, or resumed. */
