@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readJsonFile } from '../formats/index.ts';
 import { configuredModel, planFrom, presetModel, type Plan, type PlanOptions } from '../planning/index.ts';
 import { DEFAULT_MICRO_BATCH_TOKENS } from '../training/index.ts';
-import { readMachine } from './bench/calibrate.ts';
+import { readMachine } from './bench/machine.ts';
 import type { AppConfig } from './config.ts';
 
 export interface PlanRequest extends Omit<PlanOptions, 'model' | 'gigaflopsPerSecond' | 'machine'> {

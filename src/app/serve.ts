@@ -33,8 +33,10 @@ export interface ServeOptions {
   readonly adapterBytes?: number | undefined;
   /** Memory for the files of adapters, so that a load reads no disk: divided likewise. */
   readonly hostBytes?: number | undefined;
-  /** Fine-tuning jobs that this server trains at once; 0: they are queued for another. One unless told. */
+  /** Training processes of fine-tuning jobs at once; 0: they are queued for another server. One unless told. */
   readonly jobs?: number | undefined;
+  /** Supervised jobs of one base that share a training process, at most; four unless told. */
+  readonly jobsTogether?: number | undefined;
   /** Of rates per minute, and of the dates of answers and traffic; the system’s unless told. */
   readonly clock?: Clock | undefined;
 }
@@ -58,6 +60,7 @@ interface Share {
 const DEFAULT_ADAPTER_BYTES = 2 ** 30;
 const DEFAULT_HOST_BYTES = 2 ** 30;
 const DEFAULT_JOBS = 1;
+const DEFAULT_JOBS_TOGETHER = 4;
 /** Beside src/ and beside dist/ alike. */
 const CONSOLE_FOLDER = fileURLToPath(new URL('../../console/dist/', import.meta.url));
 /** How much of the usage counts a crash can lose, and how long the caches of a tenant outlive it. */
@@ -95,7 +98,11 @@ export async function serve(
     stack.use(one.engine);
     served.push(one);
   }
-  const tuning = stack.use(await startTuning(config, platform, bases, options.jobs ?? DEFAULT_JOBS, log));
+  const limits = {
+    maxConcurrent: options.jobs ?? DEFAULT_JOBS,
+    maxTogether: options.jobsTogether ?? DEFAULT_JOBS_TOGETHER,
+  };
+  const tuning = stack.use(await startTuning(config, platform, bases, limits, log));
   const { clock = systemClock } = options;
   const delivery = stack.use(new DeliveryRuntime(config, platform, log));
   const services = makeServices(config, platform, new ServedBases(served), metrics, tuning, delivery, clock);

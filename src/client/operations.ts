@@ -1349,6 +1349,36 @@ export interface DataCheckRequest {
   /** The base of this server. */
   model: string;
   method?: FineTuneMethod;
+  /** Ours: how the adapter is made. */
+  peft?: {
+    /** lora unless told. */
+    method?:
+      | 'lora'
+      | 'qlora'
+      | 'dora'
+      | 'adalora'
+      | 'ia3'
+      | 'vera'
+      | 'loha'
+      | 'lokr'
+      | 'oft'
+      | 'boft'
+      | 'hra'
+      | 'miss'
+      | 'fourierft'
+      | 'randlora'
+      | 'vblora'
+      | 'prompt-tuning'
+      | 'p-tuning'
+      | 'prefix-tuning'
+      | 'ln-tuning';
+    /** Of a method that has one; what espalier train has by default unless told. */
+    rank?: number;
+    /** A group of layers, or modules by PEFT’s names; attention unless told. */
+    target_modules?: ('attention' | 'attention-qv' | 'mlp' | 'all-linear') | string[];
+    /** Instead of the server’s; learning_rate_multiplier multiplies it all the same. */
+    learning_rate?: number;
+  } | null;
   /** Examples to show. */
   preview?: number;
 }
@@ -1419,13 +1449,25 @@ export interface JobEstimate {
   n_epochs: number;
   learning_rate_multiplier: number;
   beta: number | null;
+  peft: FineTuningPeft;
   steps: number;
   trained_tokens: number;
   trainable_parameters: number;
   adapter_bytes: number;
   memory_bytes: number;
-  /** By the plan, before anything is measured. */
+  /** By the plan, before anything of the job is measured. */
   seconds: number;
+  /** The plan goes by what this machine was measured to do. */
+  calibrated: boolean;
+}
+export interface FineTuningPeft {
+  method: string;
+  /** null: the method has none. */
+  rank: number | null;
+  /** null: the method adapts no layers. */
+  target_modules: string | string[] | null;
+  /** null: the server’s. */
+  learning_rate: number | null;
 }
 export interface CreateFineTuningJobRequest {
   /** The base of this server. */
@@ -1435,6 +1477,36 @@ export interface CreateFineTuningJobRequest {
   /** Older form of method. */
   hyperparameters?: FineTuneSupervisedHyperparameters;
   method?: FineTuneMethod;
+  /** Ours: how the adapter is made. */
+  peft?: {
+    /** lora unless told. */
+    method?:
+      | 'lora'
+      | 'qlora'
+      | 'dora'
+      | 'adalora'
+      | 'ia3'
+      | 'vera'
+      | 'loha'
+      | 'lokr'
+      | 'oft'
+      | 'boft'
+      | 'hra'
+      | 'miss'
+      | 'fourierft'
+      | 'randlora'
+      | 'vblora'
+      | 'prompt-tuning'
+      | 'p-tuning'
+      | 'prefix-tuning'
+      | 'ln-tuning';
+    /** Of a method that has one; what espalier train has by default unless told. */
+    rank?: number;
+    /** A group of layers, or modules by PEFT’s names; attention unless told. */
+    target_modules?: ('attention' | 'attention-qv' | 'mlp' | 'all-linear') | string[];
+    /** Instead of the server’s; learning_rate_multiplier multiplies it all the same. */
+    learning_rate?: number;
+  } | null;
   /** A part of the new model’s name, and the task under which it is published. */
   suffix?: string | null;
   seed?: number | null;
@@ -1479,6 +1551,8 @@ export interface FineTuningJob {
   metadata: {
     [k: string]: string;
   };
+  /** Ours: how the adapter is made. */
+  peft: FineTuningPeft;
 }
 export interface FineTuningJobHyperparameters {
   batch_size: 'auto' | number;

@@ -17,6 +17,7 @@ export type {
   FileServices,
   JobRequest,
   JobServices,
+  RequestedPeft,
   RunEstimate,
   UploadRequest,
 } from './tuning-services.ts';

@@ -7,6 +7,7 @@ import type {
   JobEvent,
   JobMethod,
   JobPage,
+  JobPeft,
   Listed,
   RequestedHyperparameters,
   StoredFile,
@@ -58,11 +59,15 @@ export interface FileServices {
   cancelUpload(principal: Principal, upload: string): Upload;
 }
 
+/** How a job's adapter is to be made; null: as the server has it. */
+export type RequestedPeft = { readonly [Field in keyof JobPeft]: JobPeft[Field] | null };
+
 /** A job as it is asked. */
 export interface JobRequest {
   readonly model: string;
   readonly method: JobMethod;
   readonly hyperparameters: RequestedHyperparameters;
+  readonly peft: RequestedPeft;
   readonly trainingFile: string;
   readonly validationFile: string | null;
   readonly suffix: string | null;
@@ -111,12 +116,15 @@ export interface RunEstimate {
   readonly numEpochs: number;
   readonly learningRateMultiplier: number;
   readonly beta: number | null;
+  readonly peft: JobPeft;
   readonly steps: number;
   readonly trainedTokens: number;
   readonly trainableParameters: number;
   readonly adapterBytes: number;
   readonly memoryBytes: number;
   readonly seconds: number;
+  /** By what this machine was measured to do. */
+  readonly calibrated: boolean;
 }
 
 export interface DataCheck {

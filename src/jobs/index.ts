@@ -19,6 +19,7 @@ export {
 } from './hyperparameters.ts';
 export { isFinal, JOB_COMMANDS, JOB_STATUSES, type JobCommand, type JobStatus } from './job-status.ts';
 export {
+  DEFAULT_PEFT,
   DEFAULT_TASK,
   type CheckpointMetrics,
   type Job,
@@ -27,9 +28,11 @@ export {
   type JobEvent,
   type JobFile,
   type JobMethod,
+  type JobPeft,
   type NewJob,
   type NewJobEvent,
 } from './job.ts';
 export { JobQueue, type JobPage, type TunedModel } from './job-queue.ts';
-export { JobLeases, type JobLease, type JobSuccess } from './job-leases.ts';
+export { JobLeases, type JobLease, type JobStage, type JobSuccess } from './job-leases.ts';
+export type { Place } from './places.ts';
 export { JobRunner, type JobWork, type RunnerOptions, type StopReason } from './runner.ts';

@@ -5,14 +5,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { EspalierError, silentLog, type Clock, type Digest } from '../base/index.ts';
+import type { Clock, Digest } from '../base/index.ts';
 import { BlobStore, Database } from '../storage/index.ts';
 import { FileStore } from './files.ts';
 import { ALL_AUTO, resolveHyperparameters } from './hyperparameters.ts';
 import { JobLeases, type JobLease } from './job-leases.ts';
 import { JobQueue } from './job-queue.ts';
 import type { Job, NewJob } from './job.ts';
-import { JobRunner, type JobWork } from './runner.ts';
 import { JOBS_MIGRATIONS } from './tables.ts';
 
 let now = 1_000_000;
@@ -57,8 +56,10 @@ function create(tenant = 'acme', more: Partial<NewJob> = {}): Job {
   });
 }
 
+const takeAny = (from = leases): JobLease | undefined => from.take('check') ?? from.take('train');
+
 function take(): JobLease {
-  const lease = leases.take();
+  const lease = takeAny();
   assert.ok(lease, 'there is a job');
   return lease;
 }
@@ -83,7 +84,7 @@ const told = (id: string): string[] => queue.events(null, id, 100).items.map(({ 
 
 test('a job goes from validation to its model, one lease after the other', async () => {
   const lease = running();
-  assert.equal(leases.take(), undefined, 'it is in one runner’s hands');
+  assert.equal(takeAny(), undefined, 'it is in one runner’s hands');
   assert.equal(lease.job.status, 'running');
   const metrics = { step: 1, trainLoss: 2, trainAccuracy: 0.5, validLoss: null, validAccuracy: null };
   const event = { level: 'info', message: 'Step 1/2', metrics: { ...metrics, totalSteps: 2 } } as const;
@@ -99,7 +100,7 @@ test('a job goes from validation to its model, one lease after the other', async
   assert.equal(queue.findModel('acme', job.modelName)?.reference, 'acme/fine-tuned@1');
   assert.equal(queue.findModel('globex', job.modelName), undefined);
   assert.deepEqual(told(job.id).filter((message) => /completed/.test(message)).length, 1);
-  assert.equal(leases.take(), undefined);
+  assert.equal(takeAny(), undefined);
 });
 
 test('a command of the tenant takes effect at once, and the runner’s report does not count then', async () => {
@@ -110,7 +111,7 @@ test('a command of the tenant takes effect at once, and the runner’s report do
   assert.equal(await succeed(lease), false);
   assert.equal(leases.tell(lease, [{ level: 'info', message: 'late' }], null), false);
   assert.equal(queue.command('acme', id, 'resume').status, 'queued');
-  assert.equal(leases.take(), undefined, 'not before the run has been saved');
+  assert.equal(takeAny(), undefined, 'not before the run has been saved');
   leases.release(lease);
   const again = take();
   assert.equal(again.job.id, id);
@@ -145,7 +146,7 @@ test('the lease of a process that is gone is free at once', () => {
   const other = running();
   const restarted = new JobLeases(database, files, clock);
   // The same number as before the restart, as in a container.
-  assert.ok([other.job.id, lease.job.id].includes(restarted.take()?.job.id ?? ''));
+  assert.ok([other.job.id, lease.job.id].includes(takeAny(restarted)?.job.id ?? ''));
 });
 
 test('files that an unfinished job needs stay when they are deleted, and go when it ends', async () => {
@@ -180,52 +181,4 @@ test('bytes that are too many, or that nobody names, leave nothing', async () =>
   const { digest: unnamed } = await files.stage([Buffer.from('x')], 10, (blob) => blob);
   assert.equal(blobs.has(unnamed), false);
   assert.equal(await files.sweep(), 0);
-});
-
-const OPTIONS = { log: silentLog, pollMs: 5, heartbeatMs: 5 };
-
-test('a runner works on as many jobs as it may, and gives back what it cannot finish', async () => {
-  const ids = [create('acme').id, create('globex').id, create('initech').id];
-  let [active, most] = [0, 0];
-  const { promise: begun, resolve: onBegun } = Promise.withResolvers<void>();
-  const work: JobWork = {
-    async validate(lease) {
-      leases.validated(lease, resolved, now);
-    },
-    async train(_, signal) {
-      most = Math.max(most, ++active);
-      if (active === 2) onBegun();
-      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-      active--;
-    },
-  };
-  {
-    await using runner = new JobRunner(leases, work, { ...OPTIONS, maxConcurrent: 2 });
-    runner.start();
-    await begun;
-  }
-  assert.deepEqual([most, active], [2, 0]);
-  assert.equal(ids.filter((id) => statusOf(id) === 'running').length, 0, 'another may go on');
-  for (const _ of ids) assert.ok(leases.take(), 'they are free');
-});
-
-test('a job that meets with an error fails without telling our own trouble; one that another can cure is tried again', async () => {
-  const { id } = create('acme');
-  let numTries = 0;
-  const work: JobWork = {
-    async validate() {
-      if (++numTries < 3) throw new EspalierError('TRAINER_DIED', 'ended by SIGKILL');
-      throw new Error('/secret/path is broken');
-    },
-    train: () => assert.fail('it is not valid'),
-  };
-  await using runner = new JobRunner(leases, work, { ...OPTIONS, maxConcurrent: 1 });
-  runner.start();
-  while (statusOf(id) !== 'failed') await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(numTries, 3);
-  assert.deepEqual(queue.get(null, id).error, {
-    code: 'internal_error',
-    message: 'the server failed to run the job; its log tells why',
-    param: null,
-  });
 });

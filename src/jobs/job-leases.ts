@@ -23,6 +23,9 @@ export interface JobSuccess {
   readonly results: BlobInfo;
 }
 
+/** What is done with a job: its files are checked, then it is trained. */
+export type JobStage = 'check' | 'train';
+
 /** How long a lease lasts without a heartbeat: what a host that disappears costs. */
 const LEASE_MS = 60_000;
 
@@ -52,20 +55,27 @@ export class JobLeases {
     this.#onEnd = onEnd;
   }
 
-  /** Takes the job whose turn it is, see {@link chooseJob}; undefined: there is none. */
-  take(): JobLease | undefined {
+  /**
+   * Takes the job whose turn it is, see {@link chooseJob}.
+   * @param what of those whose files are to be checked, or of those that are to be trained
+   * @param hasRoom whether the job can be worked on now
+   * @returns undefined when there is none, or no room for it: nobody passes the one whose turn it is
+   */
+  take(what: JobStage, hasRoom: (job: Job) => boolean = () => true): JobLease | undefined {
     return this.#database.transaction(() => {
       const now = Math.floor(this.#clock.epochMs());
-      const rows = this.#database.all<JobRow>(
-        "SELECT * FROM jobs WHERE status IN ('validating_files', 'queued', 'running') OR lease_token IS NOT NULL ORDER BY seq",
-      );
+      const rows = this.#database
+        .all<JobRow>(
+          "SELECT * FROM jobs WHERE status IN ('validating_files', 'queued', 'running') OR lease_token IS NOT NULL ORDER BY seq",
+        )
+        .filter(({ resolved }) => (resolved === null) === (what === 'check'));
       const isFree = (row: JobRow): boolean => row.lease_token === null || this.#isOver(row, now);
       const isWaiting = ({ status }: JobRow): boolean => !isFinal(status) && status !== 'paused';
       const candidates = rows.filter((row) => isFree(row) && isWaiting(row));
       const running = rows.filter((row) => !isFree(row));
       const chosen = chooseJob(candidates, this.#shares(running));
       const row = rows.find(({ id }) => id === chosen?.id);
-      if (!row) return undefined;
+      if (!row || !hasRoom(jobOf(row))) return undefined;
       const token = newId('lease_');
       const status = row.status === 'queued' ? 'running' : row.status;
       this.#database.run(

@@ -5,7 +5,7 @@ import type { Listed } from './newest.ts';
 import { addEvent, listEvents } from './job-events.ts';
 import { jobOf, type JobRow } from './job-rows.ts';
 import { isFinal, nextStatus, type JobCommand } from './job-status.ts';
-import { modelNameOf, type Job, type JobCheckpoint, type JobEvent, type NewJob } from './job.ts';
+import { DEFAULT_PEFT, modelNameOf, type Job, type JobCheckpoint, type JobEvent, type NewJob } from './job.ts';
 
 export interface JobPage {
   readonly limit: number;
@@ -59,8 +59,8 @@ export class JobQueue {
     return this.#database.transaction(() => {
       this.#database.run(
         `INSERT INTO jobs (id, tenant, status, base_name, base_digest, suffix, seed, method, requested, training_file, training_digest,
-           validation_file, validation_digest, metadata, created_at, model_name, project)
-         VALUES (?, ?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           validation_file, validation_digest, metadata, created_at, model_name, project, peft)
+         VALUES (?, ?, 'validating_files', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         id,
         job.tenant,
         job.base.name,
@@ -77,6 +77,7 @@ export class JobQueue {
         Math.floor(this.#clock.epochMs()),
         modelNameOf(job.base.name, job.tenant, job.suffix, id),
         job.project ?? null,
+        JSON.stringify(job.peft ?? DEFAULT_PEFT),
       );
       this.#tell(id, `Created fine-tuning job: ${id}`);
       this.#tell(id, `Validating training file: ${job.training.id}`);

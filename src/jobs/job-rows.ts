@@ -1,6 +1,6 @@
 import type { Digest } from '../base/index.ts';
 import type { RequestedHyperparameters, ResolvedHyperparameters } from './hyperparameters.ts';
-import type { Job, JobError, JobMethod } from './job.ts';
+import { DEFAULT_PEFT, type Job, type JobError, type JobMethod, type JobPeft } from './job.ts';
 import type { JobStatus } from './job-status.ts';
 
 /** A row of the table `jobs`. */
@@ -16,6 +16,8 @@ export interface JobRow {
   readonly seed: number;
   readonly method: JobMethod;
   readonly requested: string;
+  /** Null for jobs that are older than it. */
+  readonly peft: string | null;
   readonly resolved: string | null;
   readonly training_file: string;
   readonly training_digest: Digest;
@@ -46,6 +48,7 @@ export function jobOf(row: JobRow): Job {
     base: { name: row.base_name, digest: row.base_digest },
     method: row.method,
     hyperparameters: JSON.parse(row.requested) as RequestedHyperparameters,
+    peft: row.peft === null ? DEFAULT_PEFT : (JSON.parse(row.peft) as JobPeft),
     resolved: row.resolved === null ? null : (JSON.parse(row.resolved) as ResolvedHyperparameters),
     suffix: row.suffix,
     seed: row.seed,

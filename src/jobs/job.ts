@@ -11,6 +11,20 @@ export interface JobError {
   readonly param: string | null;
 }
 
+/** How a job's adapter is made. */
+export interface JobPeft {
+  readonly method: string;
+  /** Null: the method has none. */
+  readonly rank: number | null;
+  /** A group of layers, or names with commas between; null: the method adapts no layers. */
+  readonly targets: string | null;
+  /** Null: the recipe's. */
+  readonly learningRate: number | null;
+}
+
+/** Of jobs that do not say. */
+export const DEFAULT_PEFT: JobPeft = { method: 'lora', rank: 8, targets: 'attention', learningRate: null };
+
 /** A file as a job uses it: the digest stays when the file is deleted. */
 export interface JobFile {
   readonly id: string;
@@ -25,6 +39,8 @@ export interface NewJob {
   readonly base: { readonly name: string; readonly digest: Digest };
   readonly method: JobMethod;
   readonly hyperparameters: RequestedHyperparameters;
+  /** {@link DEFAULT_PEFT} unless told. */
+  readonly peft?: JobPeft;
   /** The task under which the result is published; null: {@link DEFAULT_TASK}. */
   readonly suffix: string | null;
   readonly seed: number;
@@ -40,6 +56,7 @@ export interface Job extends NewJob {
   /** `ftjob-…`. */
   readonly id: string;
   readonly status: JobStatus;
+  readonly peft: JobPeft;
   /** Null until the files have been checked. */
   readonly resolved: ResolvedHyperparameters | null;
   /** Milliseconds since 1970, as are the other times. */

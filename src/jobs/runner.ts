@@ -1,6 +1,7 @@
-import { EspalierError, errorMessage, type Log } from '../base/index.ts';
+import { assert, EspalierError, errorMessage, type Log } from '../base/index.ts';
 import type { JobLease, JobLeases } from './job-leases.ts';
-import type { JobError } from './job.ts';
+import type { Job, JobError } from './job.ts';
+import { Places, type Place } from './places.ts';
 
 /** Why work on a job is to stop. `paused`: with a checkpoint, for later; `closing`: for another runner; the others: it is of no use. */
 export type StopReason = 'paused' | 'closing' | 'cancelled' | 'lost';
@@ -9,13 +10,19 @@ export type StopReason = 'paused' | 'closing' | 'cancelled' | 'lost';
 export interface JobWork {
   /** Checks the files. */
   validate(lease: JobLease, signal: AbortSignal): Promise<void>;
+  /** Jobs of which this is equal can be trained in one place; null: this one is trained alone. */
+  shareKey(job: Job): string | null;
   /** Trains and publishes; goes on from what an earlier lease left. */
-  train(lease: JobLease, signal: AbortSignal): Promise<void>;
+  train(lease: JobLease, signal: AbortSignal, place: Place): Promise<void>;
+  /** The last job has left a place. */
+  vacate(place: Place): void;
 }
 
 export interface RunnerOptions {
-  /** Jobs at once. */
+  /** Places where jobs are trained, at once; as many are checked meanwhile. */
   readonly maxConcurrent: number;
+  /** Jobs that share a place, at most; 1: every job has its own. */
+  readonly maxTogether: number;
   readonly log: Log;
   /** Between two looks for work that another process has queued; a second unless told. */
   readonly pollMs?: number;
@@ -28,12 +35,24 @@ const HEARTBEAT_MS = 500;
 /** How often a job is tried again after trouble that is not its own. */
 const MAX_RETRIES = 5;
 
-/** Takes jobs and works on them, some at once. Disposing of it stops them at their next step and gives them back. */
+interface Turn {
+  readonly lease: JobLease;
+  /** Null for a check. */
+  readonly place: Place | null;
+}
+
+/**
+ * Takes jobs and works on them, some at once. Nobody passes the job whose turn it is: while there is no room for that one, none is taken, so that
+ * a job that has to be alone does not wait for as long as others come to share. A job that has met with trouble is trained alone from then on:
+ * what is wrong with it then harms nobody else. Disposing of the runner stops jobs at their next step and gives them back.
+ */
 export class JobRunner implements AsyncDisposable {
   readonly #leases: JobLeases;
   readonly #work: JobWork;
   readonly #options: RunnerOptions;
+  readonly #places: Places;
   readonly #active = new Map<Promise<void>, AbortController>();
+  #numChecks = 0;
   readonly #retries = new Map<string, number>();
   #poll: NodeJS.Timeout | undefined;
   #isClosing = false;
@@ -42,6 +61,7 @@ export class JobRunner implements AsyncDisposable {
     this.#leases = leases;
     this.#work = work;
     this.#options = options;
+    this.#places = new Places({ maxPlaces: options.maxConcurrent, maxTogether: options.maxTogether });
   }
 
   start(): void {
@@ -51,12 +71,14 @@ export class JobRunner implements AsyncDisposable {
 
   /** Looks for work now. */
   wake(): void {
-    while (!this.#isClosing && this.#active.size < this.#options.maxConcurrent) {
-      const lease = this.#take();
-      if (!lease) return;
+    while (!this.#isClosing) {
+      const turn = this.#take();
+      if (!turn) return;
       const stop = new AbortController();
-      const run = this.#run(lease, stop).finally(() => {
+      if (!turn.place) this.#numChecks++;
+      const run = this.#run(turn, stop).finally(() => {
         this.#active.delete(run);
+        this.#leave(turn);
         this.wake();
       });
       this.#active.set(run, stop);
@@ -71,22 +93,38 @@ export class JobRunner implements AsyncDisposable {
   }
 
   /** A database that is busy for long is no reason to end the server: the next look comes soon. */
-  #take(): JobLease | undefined {
+  #take(): Turn | undefined {
     try {
-      return this.#leases.take();
+      const hasChecker = this.#numChecks < this.#options.maxConcurrent;
+      const checking = hasChecker ? this.#leases.take('check') : undefined;
+      if (checking) return { lease: checking, place: null };
+      const lease = this.#leases.take('train', (job) => this.#places.hasRoom(job, this.#keyOf(job)));
+      if (!lease) return undefined;
+      const place = this.#places.enter(lease.job, this.#keyOf(lease.job));
+      assert(place, 'a job is taken where there is room for it');
+      return { lease, place };
     } catch (error) {
       this.#options.log.error({ error: errorMessage(error) }, 'no job could be taken');
       return undefined;
     }
   }
 
-  async #run(lease: JobLease, stop: AbortController): Promise<void> {
+  #keyOf(job: Job): string | null {
+    return this.#retries.has(job.id) ? null : this.#work.shareKey(job);
+  }
+
+  #leave({ lease, place }: Turn): void {
+    if (!place) this.#numChecks--;
+    else if (this.#places.leave(place, lease.job.id)) this.#work.vacate(place);
+  }
+
+  async #run({ lease, place }: Turn, stop: AbortController): Promise<void> {
     const { job } = lease;
     const { log, heartbeatMs = HEARTBEAT_MS } = this.#options;
     const beat = setInterval(() => this.#beat(lease, stop), heartbeatMs);
     try {
-      if (job.status === 'validating_files') await this.#work.validate(lease, stop.signal);
-      else await this.#work.train(lease, stop.signal);
+      if (place) await this.#work.train(lease, stop.signal, place);
+      else await this.#work.validate(lease, stop.signal);
       this.#retries.delete(job.id);
     } catch (error) {
       if (!stop.signal.aborted) this.#fail(lease, error);

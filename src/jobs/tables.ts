@@ -77,5 +77,6 @@ CREATE INDEX job_checkpoints_by_reference ON job_checkpoints (reference);
 `,
     },
     { version: 2, name: 'projects of jobs', sql: 'ALTER TABLE jobs ADD COLUMN project TEXT' },
+    { version: 3, name: 'PEFT settings of jobs', sql: 'ALTER TABLE jobs ADD COLUMN peft TEXT' },
   ],
 };

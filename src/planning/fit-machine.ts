@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts';
 import type { ModelConfig } from '../model/index.ts';
-import { MACHINE_VERSION, type MachineFigures } from './machine.ts';
+import { MACHINE_VERSION, passSeconds, type MachineFigures } from './machine.ts';
 import { isBuffer, FULL_RECIPES, totalBytes, trainingMemory } from './memory.ts';
 import type { BaseFormat, Trainable } from './methods.ts';
 import { passWork } from './pass-work.ts';
@@ -38,10 +38,11 @@ export function fitMachine(
   const names = <T extends string>(list: readonly T[]): T[] => [...new Set(list)];
   const formats = names(measured.map(({ format }) => format));
   const methods = names(measured.map(({ method }) => method)).filter((method) => !PLAIN.includes(method));
-  return {
+  const memory = fitMemory(measured);
+  const figures: MachineFigures = {
     version: MACHINE_VERSION,
     ...about,
-    ...fitMemory(measured),
+    ...memory,
     formats: Object.fromEntries(
       formats.map((name) => [name, { perFlop: price(`${name} flop`), perWeight: price(`${name} weight`) }]),
     ),
@@ -52,6 +53,37 @@ export function fitMachine(
       methods.map((name) => [name, { perWeight: price(`${name} weight`), perValue: price(`${name} value`) }]),
     ),
   };
+  return { ...figures, error: { time: worstTime(figures, measured), memory: worstMemory(memory, measured) } };
+}
+
+function worstTime(figures: MachineFigures, measured: readonly TrainingMeasurement[]): number {
+  const errors = measured.map((one) => {
+    const work = passWork(one.config, one.trainable, one.sequences, one.seq);
+    return Math.abs((passSeconds(figures, one, work) ?? 0) / one.passSeconds - 1);
+  });
+  return Math.max(...errors);
+}
+
+function worstMemory(
+  { processBytes, bufferFactor }: Pick<MachineFigures, 'processBytes' | 'bufferFactor'>,
+  measured: readonly TrainingMeasurement[],
+): number {
+  const errors = measured.map((one) => {
+    const { others, buffers } = memoryOf(one);
+    return Math.abs((processBytes + others + bufferFactor * buffers) / one.peakBytes - 1);
+  });
+  return Math.max(...errors);
+}
+
+/** What is planned of a measured run's memory. */
+function memoryOf({ config, trainable, format, rank, sequences, seq }: TrainingMeasurement): {
+  readonly buffers: number;
+  readonly others: number;
+} {
+  const [recipe] = FULL_RECIPES;
+  const parts = trainingMemory(config, trainable, { format, rank, recipe, tokens: sequences * seq });
+  const buffers = totalBytes(parts.filter(isBuffer));
+  return { buffers, others: totalBytes(parts) - buffers };
 }
 
 function fitTimes(measured: readonly TrainingMeasurement[]): ReadonlyMap<string, number> {
@@ -76,14 +108,12 @@ function fitTimes(measured: readonly TrainingMeasurement[]): ReadonlyMap<string,
 }
 
 function fitMemory(measured: readonly TrainingMeasurement[]): Pick<MachineFigures, 'processBytes' | 'bufferFactor'> {
-  const [recipe] = FULL_RECIPES;
   const rows: Record<string, number>[] = [];
   const totals: number[] = [];
-  for (const { config, trainable, format, rank, sequences, seq, peakBytes } of measured) {
-    const parts = trainingMemory(config, trainable, { format, rank, recipe, tokens: sequences * seq });
-    const buffers = totalBytes(parts.filter(isBuffer));
+  for (const one of measured) {
+    const { buffers, others } = memoryOf(one);
     rows.push({ process: 1, buffers });
-    totals.push(Math.max(1, peakBytes - (totalBytes(parts) - buffers)));
+    totals.push(Math.max(1, one.peakBytes - others));
   }
   const fitted = nonNegativeLeastSquares(rows, totals);
   return { processBytes: Math.round(fitted.get('process') ?? 0), bufferFactor: fitted.get('buffers') ?? 1 };

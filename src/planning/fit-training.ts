@@ -1,6 +1,8 @@
 import { fail } from '../base/index.ts';
 import type { ModelConfig } from '../model/index.ts';
-import { FULL_RECIPES, isBuffer, PROCESS_BYTES, totalBytes, trainingMemory } from './memory.ts';
+import { memoryFigures } from './machine-doubts.ts';
+import type { MachineFigures } from './machine.ts';
+import { FULL_RECIPES, isBuffer, totalBytes, trainingMemory } from './memory.ts';
 import type { BaseFormat, Trainable } from './methods.ts';
 import { formatBytes } from './render.ts';
 
@@ -35,6 +37,7 @@ const GRAIN = 64;
 /**
  * The largest micro-batch with which a run stays within a budget. Activations are kept if that leaves passes of at least 256 tokens (or of the whole
  * batch), since small passes cost less time than computing activations again, which is one more forward pass.
+ * @param machine what a process and its buffers were measured to take here, if they were
  * @throws USAGE_INVALID where not even the longest example fits: says how much it takes
  */
 export function fitTraining(
@@ -42,9 +45,10 @@ export function fitTraining(
   trainable: Trainable,
   needs: TrainingNeeds,
   budgetBytes: number,
+  machine?: MachineFigures,
 ): TrainingFit {
   const planned = (tokens: number, recompute: boolean): number =>
-    plannedBytes(config, trainable, needs, tokens, recompute);
+    plannedBytes(config, trainable, needs, tokens, recompute, machine);
   const least = Math.max(1, Math.min(needs.longestTokens, needs.batchTokens));
   const largest = (recompute: boolean): number => {
     const sizes = [needs.batchTokens];
@@ -75,10 +79,12 @@ function plannedBytes(
   { format, rank }: TrainingNeeds,
   tokens: number,
   recompute: boolean,
+  machine: MachineFigures | undefined,
 ): number {
   const [recipe] = FULL_RECIPES;
   const parts = trainingMemory(config, trainable, { format, rank, recipe, tokens, recompute });
-  return (
-    PROCESS_BYTES + totalBytes(parts.filter((part) => !isBuffer(part))) + ROUNDING * totalBytes(parts.filter(isBuffer))
-  );
+  const { processBytes, bufferFactor } = memoryFigures(machine, { bufferFactor: ROUNDING });
+  const buffers = totalBytes(parts.filter(isBuffer));
+  // A budget is held: buffers are never taken to be less than what is in them.
+  return processBytes + totalBytes(parts) - buffers + Math.max(1, bufferFactor) * buffers;
 }

@@ -14,6 +14,7 @@ export type { Trainable } from './methods.ts';
 export { fitTraining, type TrainingFit, type TrainingNeeds } from './fit-training.ts';
 export { FULL_RECIPES } from './memory.ts';
 export { parseMachine, type MachineFigures } from './machine.ts';
+export { doubtsOf } from './machine-doubts.ts';
 export { fitMachine, type TrainingMeasurement } from './fit-machine.ts';
 export { countTrainable } from './methods.ts';
 export { renderPlan, formatBytes, formatCount, formatDuration } from './render.ts';

@@ -40,6 +40,8 @@ export interface MachineFigures {
   readonly perAdapterFlop: number;
   readonly perAdapterValue: number;
   readonly methods: Readonly<Record<string, MethodPrice>>;
+  /** How far the figures are from the run that they explain worst, as a share of what it took; not in older files. */
+  readonly error?: { readonly time: number; readonly memory: number } | undefined;
 }
 
 /**
@@ -93,6 +95,10 @@ export function parseMachine(value: unknown, where: string): MachineFigures {
       if (!isRecord(prices)) return invalid(`${group}.${name} must be an object`);
       requirePrices(prices, names, `${group}.${name}.`);
     }
+  }
+  if (value['error'] !== undefined) {
+    if (!isRecord(value['error'])) return invalid('error must be an object');
+    requirePrices(value['error'], ['time', 'memory'], 'error.');
   }
   const known: readonly string[] = BASE_FORMATS;
   for (const name of Object.keys(formats as object)) if (!known.includes(name)) invalid(`formats.${name} is no format`);

@@ -5,13 +5,13 @@ import {
   FULL_RECIPES,
   fullStateBytes,
   isBuffer,
-  PROCESS_BYTES,
   servingMemory,
   totalBytes,
   trainingMemory,
   weightBytes,
 } from './memory.ts';
 import type { FullRecipeName, KvFormat, Part } from './memory.ts';
+import { doubtsOf, memoryFigures } from './machine-doubts.ts';
 import type { MachineFigures } from './machine.ts';
 import { passesOf } from './pass-work.ts';
 import { countParameters } from './parameters.ts';
@@ -149,7 +149,9 @@ export function planFrom(options: PlanOptions): Plan {
   const training = [
     programPart(machine),
     ...trainingMemory(config, trainable, { format, rank, recipe, tokens: heldTokens }).map((part) =>
-      machine && isBuffer(part) ? { ...part, bytes: Math.round(part.bytes * machine.bufferFactor) } : part,
+      isBuffer(part)
+        ? { ...part, bytes: Math.round(part.bytes * memoryFigures(machine, UNMEASURED).bufferFactor) }
+        : part,
     ),
   ];
   const timed = { config, trainable, method, format, shape };
@@ -215,13 +217,28 @@ export function planFrom(options: PlanOptions): Plan {
         : [`of a training step, ${heldTokens} tokens are held at once (micro-batches)`]),
       'storage holds the base in 16 bit',
       `time is for ${trainTokens} tokens with loss at every position, ${timeSource(calibrated !== undefined, options)}`,
+      ...doubtLines(machine),
     ],
   };
 }
 
+/** Without a machine's figures, buffers take what is planned. */
+const UNMEASURED = { bufferFactor: 1 };
+
 function programPart(machine: MachineFigures | undefined): Part {
-  const how = machine ? 'measured on this machine' : "the runtime, the program, a kernel's own buffers";
-  return { part: 'program', bytes: machine?.processBytes ?? PROCESS_BYTES, how };
+  const { processBytes } = memoryFigures(machine, UNMEASURED);
+  const isMeasured = machine !== undefined && processBytes === machine.processBytes;
+  const how = isMeasured ? 'measured on this machine' : "the runtime, the program, a kernel's own buffers";
+  return { part: 'program', bytes: processBytes, how };
+}
+
+/** What of the machine's figures the plan does without, or should have. */
+function doubtLines(machine: MachineFigures | undefined): string[] {
+  const doubts = machine ? doubtsOf(machine) : [];
+  if (doubts.length === 0) return [];
+  return [
+    `the measurement of this machine is doubtful (${doubts.join('; ')}): measure it again while nothing else runs, with espalier bench train --calibrate`,
+  ];
 }
 
 /** What the time was computed from. */

@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../model/index.ts';
 import type { BaseFormat, Trainable } from './methods.ts';
 import { passSeconds, type MachineFigures } from './machine.ts';
+import { isPriced } from './machine-doubts.ts';
 import { passesOf, passWork, type StepShape } from './pass-work.ts';
 
 /** Floating point operations for each token; a multiply and an add are two. */
@@ -27,12 +28,15 @@ export interface TimeBill {
   readonly flopsPerToken: FlopsPerToken;
   readonly tokensPerSecond: number;
   readonly seconds: number;
+  /** By what the machine was measured to do, and not by a rate that was given or assumed. */
+  readonly isMeasured: boolean;
 }
 
 /** @param gigaflopsPerSecond what the machine does on products of the model's shapes, in 10^9 operations a second */
 export function timeBill(flopsPerToken: FlopsPerToken, tokens: number, gigaflopsPerSecond: number): TimeBill {
   const tokensPerSecond = (gigaflopsPerSecond * 1e9) / (flopsPerToken.forward + flopsPerToken.backward);
-  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds: tokens / tokensPerSecond };
+  const seconds = tokens / tokensPerSecond;
+  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds, isMeasured: false };
 }
 
 /** A run of which a calibrated machine knows the time. */
@@ -44,9 +48,10 @@ export interface TimedRun {
   readonly shape: StepShape;
 }
 
-/** The bill by a machine's own figures. @returns undefined when the base's format was not measured */
+/** The bill by a machine's own figures. @returns undefined when the base's format was not measured, or came out without a price */
 export function calibratedTime(machine: MachineFigures, run: TimedRun, tokens: number): TimeBill | undefined {
   const { config, trainable, shape } = run;
+  if (!isPriced(machine, run.format)) return undefined;
   let stepSeconds = 0;
   for (const sequences of passesOf(shape)) {
     const seconds = passSeconds(machine, run, passWork(config, trainable, sequences, shape.seq));
@@ -56,5 +61,6 @@ export function calibratedTime(machine: MachineFigures, run: TimedRun, tokens: n
   const flopsPerToken = trainingFlops(config, trainable, shape.seq);
   const tokensPerSecond = (shape.batch * shape.seq) / stepSeconds;
   const gigaflopsPerSecond = (tokensPerSecond * (flopsPerToken.forward + flopsPerToken.backward)) / 1e9;
-  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds: tokens / tokensPerSecond };
+  const seconds = tokens / tokensPerSecond;
+  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds, isMeasured: true };
 }

@@ -1,12 +1,11 @@
-import { rmSync } from 'node:fs';
 import { EspalierError, remoteError, type Clock } from '../base/index.ts';
 import { openBase } from '../model/index.ts';
 import { BufferPool, loadNativeKernels } from '../numeric/index.ts';
 import { openChatRenderer } from '../text/index.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import { TrainingGroup, type GroupEvent } from './group.ts';
-import { finishRun, prepareRun, type PreparedRun } from './job.ts';
-import type { FromGroup, FromTrainer, GroupedJob, GroupJob, ToGroup } from './messages.ts';
+import { leaveEnd, leaveStep, prepareRun, type PreparedRun } from './job.ts';
+import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob } from './messages.ts';
 
 /** Messages that came while a pass ran; they are read between passes. */
 export class GroupInbox {
@@ -32,7 +31,7 @@ export class GroupInbox {
 }
 
 interface LiveRun {
-  readonly job: GroupedJob;
+  readonly job: TrainJob;
   readonly prepared: PreparedRun;
   readonly startedMs: number;
   readonly start: { readonly step: number; readonly tokens: number };
@@ -68,27 +67,35 @@ export async function runGroup(
     }
   };
 
-  const add = (id: string, job: GroupedJob): void => {
+  const add = (id: string, job: TrainJob): void => {
     const prepared = prepareRun(job, base, renderer, pool);
     const { step, trainedTokens: tokens } = prepared.run.state;
     runs.set(id, { job, prepared, startedMs: clock.nowMs(), start: { step, tokens } });
     group.add(id, prepared.run);
     say(id, { type: 'started', started: prepared.started });
   };
-  const cancel = (id: string): void => {
+  const leave = (id: string, how: 'stop' | 'cancel' | 'drop'): void => {
     const live = runs.get(id);
+    // It has ended by itself meanwhile.
     if (!live) return;
-    saveCheckpoint(live.prepared.checkpointPath, live.prepared.run, live.prepared.identity);
-    drop(
-      id,
-      new EspalierError('CANCELLED', 'the run was cancelled: resume it from the checkpoint in its output folder'),
-    );
+    const { run, checkpointPath, identity } = live.prepared;
+    // Whoever drops a run may have given it to somebody else: nothing of it is written any more.
+    if (how !== 'drop') saveCheckpoint(checkpointPath, run, identity);
+    if (how !== 'stop') {
+      const rest = how === 'cancel' ? ': resume it from the checkpoint in its output folder' : '';
+      drop(id, new EspalierError('CANCELLED', `the run was cancelled${rest}`));
+      return;
+    }
+    group.remove(id);
+    runs.delete(id);
+    say(id, { type: 'stopped', step: run.state.step });
   };
   const follow = (event: GroupEvent): void => {
     const live = runs.get(event.id);
     if (!live) return;
     const { job, prepared, startedMs, start } = live;
-    const { run, checkpointPath, identity, sampleTaker } = prepared;
+    const { run } = prepared;
+    const tell = (message: FromTrainer): void => say(event.id, message);
     const seconds = (clock.nowMs() - startedMs) / 1000;
     const tokensHere = run.state.trainedTokens - start.tokens;
     switch (event.type) {
@@ -98,21 +105,14 @@ export async function runGroup(
       case 'step': {
         const { report } = event;
         const secondsLeft = ((run.totalSteps - report.step) * seconds) / (report.step - start.step);
-        say(event.id, { type: 'step', report, tokensPerSecond: tokensHere / seconds, secondsLeft });
-        if (report.valid && sampleTaker.isWanted) {
-          say(event.id, { type: 'samples', samples: sampleTaker.take(report.step) });
-        }
-        if (report.step % job.checkpointEverySteps === 0 && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+        tell({ type: 'step', report, tokensPerSecond: tokensHere / seconds, secondsLeft });
+        leaveStep(job, base, prepared, report, tell);
         return;
       }
-      case 'finished': {
-        saveCheckpoint(checkpointPath, run, identity);
-        const result = finishRun(job, base, prepared, { seconds, tokensHere });
-        rmSync(checkpointPath, { force: true });
+      case 'finished':
         runs.delete(event.id);
-        say(event.id, { type: 'done', result });
+        leaveEnd(job, base, prepared, { seconds, tokensHere }, tell);
         return;
-      }
       default:
         event satisfies never;
     }
@@ -122,8 +122,8 @@ export async function runGroup(
     if (group.size === 0) await inbox.wait();
     for (const message of inbox.take()) {
       if (message.type === 'end') isOpen = false;
-      else if (message.type === 'cancel') attempt(message.id, () => cancel(message.id));
-      else attempt(message.id, () => add(message.id, message.job));
+      else if (message.type === 'add') attempt(message.id, () => add(message.id, message.job));
+      else attempt(message.id, () => leave(message.id, message.type));
     }
     for (const event of group.size > 0 ? group.pass() : []) attempt(event.id, () => follow(event));
     // Lets messages and the parent's end be noticed.

@@ -1,32 +1,19 @@
 import { join } from 'node:path';
 import { mkdirSync, rmSync } from 'node:fs';
-import { fail, sweepUnfinishedFiles, type Clock } from '../base/index.ts';
-import { digestOfTensors, numVirtualTokens } from '../formats/index.ts';
-import {
-  asPlainLora,
-  trainableMethodOf,
-  writeArtefact,
-  type AdapterTensors,
-  type WrittenArtefact,
-} from '../adapters/index.ts';
-import {
-  baseTensors,
-  openBase,
-  openSource,
-  writeModelFolder,
-  type BaseModel,
-  type LinearSite,
-} from '../model/index.ts';
+import { sweepUnfinishedFiles, type Clock } from '../base/index.ts';
+import { numVirtualTokens } from '../formats/index.ts';
+import { baseTensors, openBase, openSource, type BaseModel, type LinearSite } from '../model/index.ts';
 import { loadNativeKernels, type BufferPool, type Floats } from '../numeric/index.ts';
-import { openChatRenderer, writeTokenizerFiles, type ChatRenderer } from '../text/index.ts';
-import { FULL_CONFIG, isFull } from './full-model.ts';
+import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
+import type { StepReport } from './run-state.ts';
 import { TrainingRun } from './run.ts';
 import { runWarnings } from './run-warnings.ts';
 import type { Teacher } from './objectives/distillation.ts';
 import { openTeacher } from './teacher.ts';
+import { writeAdapter } from './write-adapter.ts';
 import { SampleTaker } from './sample-taker.ts';
 
 /** Beside the adapter's files: what is known of the run that made it. It is no part of the adapter. */
@@ -135,8 +122,7 @@ export async function runJob(
   const student = { open: job.base, base, tokenizer: renderer.tokenizer };
   const teacher = job.teacher && openTeacher(job.teacher, student, kernels);
   const prepared = prepareRun(job, base, renderer, undefined, teacher);
-  const { run, checkpointPath, identity, sampleTaker } = prepared;
-  const { keeping } = job;
+  const { run, checkpointPath, identity } = prepared;
   send({ type: 'started', started: prepared.started });
   const startedMs = clock.nowMs();
   const start = { step: run.state.step, tokens: run.state.trainedTokens };
@@ -149,11 +135,7 @@ export async function runJob(
     tokensPerSecond = tokensPerSecond === 0 ? rate : tokensPerSecond + RATE_SMOOTHING * (rate - tokensPerSecond);
     const meanSeconds = (clock.nowMs() - startedMs) / 1000 / (report.step - start.step);
     send({ type: 'step', report, tokensPerSecond, secondsLeft: (run.totalSteps - report.step) * meanSeconds });
-    if (report.valid && sampleTaker.isWanted) send({ type: 'samples', samples: sampleTaker.take(report.step) });
-    const isSnapshot = keeping !== undefined && (report.step % keeping.snapshotEverySteps === 0 || run.isDone);
-    if (isSnapshot) writeSnapshot(job, keeping, base, run, send);
-    const isTime = isSnapshot || report.step % job.checkpointEverySteps === 0;
-    if (isTime && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+    leaveStep(job, base, prepared, report, send);
     // Lets a message or the parent's end be noticed.
     await new Promise((resolve) => setImmediate(resolve));
     if (mustStop() && !run.isDone) {
@@ -162,11 +144,38 @@ export async function runJob(
       return;
     }
   }
-  saveCheckpoint(checkpointPath, run, identity);
   const seconds = (clock.nowMs() - startedMs) / 1000;
-  const tokensHere = run.state.trainedTokens - start.tokens;
-  const result = finishRun(job, base, prepared, { seconds, tokensHere });
-  if (!keeping) rmSync(checkpointPath, { force: true });
+  leaveEnd(job, base, prepared, { seconds, tokensHere: run.state.trainedTokens - start.tokens }, send);
+}
+
+/** What a step leaves: answers to look at, a snapshot where they are kept, a checkpoint when it is time. */
+export function leaveStep(
+  job: TrainJob,
+  base: BaseModel,
+  { run, checkpointPath, identity, sampleTaker }: PreparedRun,
+  { step, valid }: StepReport,
+  send: (message: FromTrainer) => void,
+): void {
+  const { keeping } = job;
+  if (valid && sampleTaker.isWanted) send({ type: 'samples', samples: sampleTaker.take(step) });
+  const isSnapshot = keeping !== undefined && (step % keeping.snapshotEverySteps === 0 || run.isDone);
+  if (isSnapshot) writeSnapshot(job, keeping, base, run, send);
+  const isTime = isSnapshot || step % job.checkpointEverySteps === 0;
+  if (isTime && !run.isDone) saveCheckpoint(checkpointPath, run, identity);
+}
+
+/** What a run that is done leaves: its adapter, and its checkpoint only where that is kept. */
+export function leaveEnd(
+  job: TrainJob,
+  base: BaseModel,
+  prepared: PreparedRun,
+  spent: RunCost,
+  send: (message: FromTrainer) => void,
+): void {
+  const { run, checkpointPath, identity } = prepared;
+  saveCheckpoint(checkpointPath, run, identity);
+  const result = finishRun(job, base, prepared, spent);
+  if (!job.keeping) rmSync(checkpointPath, { force: true });
   send({ type: 'done', result });
 }
 
@@ -184,6 +193,8 @@ function writeSnapshot(
 ): void {
   const { step } = run.state;
   const folder = snapshotFolder(keeping.folder, step);
+  // Of a run that was killed while it wrote this.
+  sweepUnfinishedFiles(folder);
   writeAdapter(folder, job, base, run, lastValues(run));
   send({ type: 'snapshot', step, folder });
 }
@@ -201,43 +212,18 @@ function lastValues(run: TrainingRun): Float32Array[] {
   return run.parameters.map(({ value }) => value.data as Float32Array);
 }
 
-/** What an adapter's folder says of its base, and where a whole model gets its tokenizer from. */
-type Named = Pick<TrainJob, 'baseModelName'> & { readonly base: Pick<TrainJob['base'], 'path'> };
-
-/** Writes the adapter of a run with these values, as a PEFT folder. */
-export function writeAdapter(
-  folder: string,
-  job: Named,
-  base: BaseModel,
-  run: TrainingRun,
-  values: readonly Float32Array[],
-): WrittenArtefact {
-  const { adapter, takenOff } = run;
-  const tensors = run.artefact(values);
-  if (isFull(adapter)) return writeModel(folder, job, base, tensors);
-  const config = { ...adapter, base_model_name_or_path: job.baseModelName };
-  const saved =
-    takenOff && config.peft_type === 'LORA'
-      ? asPlainLora(config, tensors, takenOff)
-      : trainableMethodOf(config).saved?.(config, tensors);
-  return writeArtefact(folder, saved ?? { config, tensors }, base.digest);
-}
-
-/** A Hugging Face folder that needs no base. */
-function writeModel(folder: string, job: Named, base: BaseModel, tensors: AdapterTensors): WrittenArtefact {
-  const origin = job.base.path;
-  const read = (name: string): Floats => tensors.get(name)?.data ?? fail('INTERNAL', `the model has no ${name}`);
-  const sizeBytes = writeModelFolder(folder, { origin, config: base.config, dtype: 'f32', read });
-  writeTokenizerFiles(origin, folder);
-  return { digest: digestOfTensors(tensors, { base: base.digest, config: FULL_CONFIG }), sizeBytes };
+/** What a run has taken since it was begun, or resumed. */
+interface RunCost {
+  readonly seconds: number;
+  readonly tokensHere: number;
 }
 
 /** Writes the adapter of a run that is done. */
-export function finishRun(
+function finishRun(
   job: TrainJob,
   base: BaseModel,
   { run, data, trainableParameters, textDigest }: PreparedRun,
-  { seconds, tokensHere }: { readonly seconds: number; readonly tokensHere: number },
+  { seconds, tokensHere }: RunCost,
 ): TrainResult {
   const { state } = run;
   const artefact = writeAdapter(job.output, job, base, run, run.finalValues());

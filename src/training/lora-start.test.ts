@@ -12,11 +12,11 @@ import { BufferPool, loadNativeKernels, type Floats } from '../numeric/index.ts'
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { TrainingGroup } from './group.ts';
-import { writeAdapter } from './job.ts';
 import type { LoraTraining } from './lora-start.ts';
 import { DEFAULT_OPTIMIZER } from './optimizer.ts';
 import type { RunConfig } from './run-config.ts';
 import { TrainingRun } from './run.ts';
+import { writeAdapter } from './write-adapter.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'espalier-start-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

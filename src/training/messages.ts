@@ -36,13 +36,14 @@ export interface GroupJob {
   readonly maxTokens: number;
 }
 
-/** A run of a group. Nobody keeps snapshots of it. */
-export type GroupedJob = Omit<TrainJob, 'keeping'>;
-
 export type ToGroup =
-  | { readonly type: 'add'; readonly id: string; readonly job: GroupedJob }
-  /** The run leaves after its last whole step, with a checkpoint. */
+  | { readonly type: 'add'; readonly id: string; readonly job: TrainJob }
+  /** The run leaves after its last whole step, with a checkpoint: it says `stopped`. */
+  | { readonly type: 'stop'; readonly id: string }
+  /** The same, but it says that it has failed, as CANCELLED. */
   | { readonly type: 'cancel'; readonly id: string }
+  /** The run leaves and writes nothing any more: it says that it has failed, as CANCELLED. */
+  | { readonly type: 'drop'; readonly id: string }
   /** No more runs will come: the process ends when it has none. */
   | { readonly type: 'end' };
 

@@ -48,6 +48,13 @@ test('from a file to an answer', async () => {
   await page.getByRole('switch', { name: 'Epochs: auto' }).click();
   await page.getByLabel('Epochs', { exact: true }).fill('2');
   await steps.getByText('4', { exact: true }).waitFor();
+  const parameters = page.locator('.figure', { hasText: 'Trained parameters' });
+  const before = await parameters.textContent();
+  await page.getByRole('combobox', { name: 'Adapter' }).click();
+  await page.getByRole('option', { name: 'DoRA' }).click();
+  await page.getByRole('switch', { name: 'Rank: auto' }).click();
+  await page.getByLabel('Rank', { exact: true }).fill('4');
+  while ((await parameters.textContent()) === before) await page.waitForTimeout(50);
   await page.getByLabel('Task', { exact: true }).fill('Not A Name');
   assert.ok(await page.getByRole('button', { name: 'Start training' }).isDisabled());
   await page.getByLabel('Task', { exact: true }).fill('parity');
@@ -58,6 +65,7 @@ test('from a file to an answer', async () => {
   await page.getByRole('heading', { level: 1, name: 'Fine-tuning job' }).waitFor();
   await page.getByText('succeeded', { exact: true }).waitFor({ timeout: 240_000 });
   await page.getByText('4 / 4').waitFor();
+  await page.getByText('supervised, dora of rank 4').waitFor();
   await page.getByRole('figure', { name: /Loss by step\. Training loss: 4 values/ }).waitFor();
   assert.deepEqual(await tab.barriers(), []);
   await page.getByRole('link', { name: 'Ask it' }).first().click();

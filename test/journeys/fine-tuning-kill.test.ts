@@ -9,8 +9,8 @@ import { Rng } from '../../src/base/index.ts';
 import { childrenOf, runJson, startServe, TemporaryFolder, type RunningServe } from '../support/processes.ts';
 import { writeTinyBase } from '../support/tiny-base.ts';
 import { chatLines } from '../support/tuning-data.ts';
+import { outcomeOf } from '../support/tuning-outcomes.ts';
 
-type Job = OpenAI.FineTuning.FineTuningJob;
 const TENANTS = ['acme', 'globex'];
 const SEEDS = [1, 2];
 /** Nobody kills its jobs: what they come to is what the others' must come to. */
@@ -37,8 +37,8 @@ after(async () => {
   folder[Symbol.dispose]();
 });
 
-const start = async (): Promise<void> => {
-  server = await startServe(['--base', 'tiny', '--jobs', '2'], { home });
+const start = async (more: readonly string[] = []): Promise<void> => {
+  server = await startServe(['--base', 'tiny', '--jobs', '2', ...more], { home });
 };
 const clientOf = (tenant: string): OpenAI =>
   new OpenAI({ apiKey: keys.get(tenant), baseURL: `${server.url}/v1`, maxRetries: 0 });
@@ -58,60 +58,6 @@ async function createJob(tenant: string, seed: number): Promise<string> {
   return id;
 }
 
-async function finished(tenant: string, id: string): Promise<Job> {
-  for (;;) {
-    const job = await clientOf(tenant).fineTuning.jobs.retrieve(id);
-    if (job.finished_at !== null) return job;
-    await sleep(50);
-  }
-}
-
-/** What a job has come to, without the names that are its own. */
-async function outcomeOf(tenant: string, id: string) {
-  const client = clientOf(tenant);
-  const job = await finished(tenant, id);
-  assert.equal(job.status, 'succeeded', JSON.stringify(job.error));
-  const { jobs } = client.fineTuning;
-  const messages = new Map<string, number>();
-  const steps: number[] = [];
-  for await (const { type, message, data } of jobs.listEvents(id, { limit: 1000 })) {
-    if (type === 'metrics') steps.push((data as { step: number }).step);
-    else messages.set(message, (messages.get(message) ?? 0) + 1);
-  }
-  for (const message of ['Files validated, moving job to queued state.', 'The job has successfully completed.']) {
-    assert.equal(messages.get(message), 1, `${message} is told once`);
-  }
-  assert.deepEqual(
-    steps,
-    steps.map((_, n) => steps.length - n),
-    'every step is told once, in order',
-  );
-  const checkpoints = [];
-  for await (const { step_number, metrics, fine_tuned_model_checkpoint: model } of jobs.checkpoints.list(id)) {
-    checkpoints.push({ step_number, metrics, digest: await digestOf(client, model) });
-  }
-  assert.equal(checkpoints.length, 3);
-  const [result] = job.result_files;
-  const csv = await (await client.files.content(result)).text();
-  assert.equal(job.result_files.length, 1);
-  assert.ok(job.fine_tuned_model);
-  return {
-    csv,
-    checkpoints,
-    digest: await digestOf(client, job.fine_tuned_model),
-    trainedTokens: job.trained_tokens,
-    numSteps: steps.length,
-  };
-}
-
-/** The adapter that answers by a name. */
-async function digestOf(client: OpenAI, model: string): Promise<string> {
-  const messages = [{ role: 'user' as const, content: 'what is 3?' }];
-  const answer = await client.chat.completions.create({ model, messages, max_completion_tokens: 2 });
-  assert.equal(answer.model, model);
-  return answer.system_fingerprint ?? '';
-}
-
 test('jobs end once and in the same bytes, whatever is killed while they run', { timeout: 600_000 }, async (t) => {
   const rng = Rng.fromSeed(7);
   await start();
@@ -129,12 +75,16 @@ test('jobs end once and in the same bytes, whatever is killed while they run', {
     await start();
   }
   const outcomes = [];
-  for (const [tenant, seed, id] of jobs) outcomes.push({ seed, outcome: await outcomeOf(tenant, id) });
+  for (const [tenant, seed, id] of jobs) outcomes.push({ seed, outcome: await outcomeOf(clientOf(tenant), id) });
   const interruptions = (await Promise.all(jobs.map(([tenant, , id]) => numInterruptions(tenant, id)))).join(', ');
   t.diagnostic(`interruptions of the jobs: ${interruptions}`);
 
+  // What they shared their processes for until now, each does alone.
+  server.program.kill('SIGTERM');
+  await server.program.finished;
+  await start(['--jobs-together', '1']);
   for (const seed of SEEDS) {
-    const expected = await outcomeOf(CALM, await createJob(CALM, seed));
+    const expected = await outcomeOf(clientOf(CALM), await createJob(CALM, seed));
     for (const { outcome } of outcomes.filter((one) => one.seed === seed)) assert.deepEqual(outcome, expected);
   }
   assert.notEqual(outcomes[0].outcome.digest, outcomes[1].outcome.digest, 'the comparison can fail');

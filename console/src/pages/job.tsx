@@ -31,6 +31,11 @@ export default function JobPage({ id }: { readonly id: string }) {
   );
 }
 
+/** `dora of rank 4` */
+function adapterOf({ peft: { method, rank } }: Job): string {
+  return rank === null ? method : `${method} of rank ${rank}`;
+}
+
 /** A job with its curves and events. */
 function JobDetails({ job }: { readonly job: Job }) {
   const { events, isPending } = useJobEvents(job);
@@ -47,7 +52,11 @@ function JobDetails({ job }: { readonly job: Job }) {
           value={last ? `${count(last.step)} / ${count(last.total_steps)}` : '–'}
           note={`${job.hyperparameters.n_epochs} epochs, ${job.hyperparameters.batch_size} examples a step`}
         />
-        <Figure name="Training loss" value={last ? score(last.train_loss) : '–'} note={job.method.type} />
+        <Figure
+          name="Training loss"
+          value={last ? score(last.train_loss) : '–'}
+          note={`${job.method.type}, ${adapterOf(job)}`}
+        />
         <Figure
           name={isOver(status) ? 'Took' : 'Left, about'}
           value={timeOf(job)}

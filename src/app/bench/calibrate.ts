@@ -1,17 +1,10 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert, systemClock, writeFileAtomicSync } from '../../base/index.ts';
-import { readJsonFile } from '../../formats/index.ts';
 import { openBase } from '../../model/index.ts';
 import { loadNativeKernels, type WeightFormat } from '../../numeric/index.ts';
-import {
-  countTrainable,
-  fitMachine,
-  parseMachine,
-  type MachineFigures,
-  type TrainingMeasurement,
-} from '../../planning/index.ts';
+import { countTrainable, fitMachine, type MachineFigures, type TrainingMeasurement } from '../../planning/index.ts';
 import { openChatRenderer } from '../../text/index.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
@@ -20,6 +13,7 @@ import { TRAIN_DEFAULTS } from '../runs/train-options.ts';
 import { methodDefaults, type TrainMethod } from '../runs/train-methods.ts';
 import { runTrainer } from '../runs/trainer-process.ts';
 import { writeDenseExamples } from './dense-examples.ts';
+import { machinePath } from './machine.ts';
 
 /** A run to measure. */
 interface Probe {
@@ -61,16 +55,6 @@ function probes(): Probe[] {
     ...formats.flatMap((format) => shapes.map((shape) => ({ ...LORA, ...shape, format }))),
     ...MEASURED_METHODS.flatMap((method) => shapes.map((shape) => ({ ...LORA, ...shape, method }))),
   ];
-}
-
-function machinePath(home: string): string {
-  return join(home, 'machine.json');
-}
-
-/** What {@link calibrate} has left. @returns undefined when this machine was not measured @throws CONFIG_INVALID */
-export function readMachine(home: string): MachineFigures | undefined {
-  const path = machinePath(home);
-  return existsSync(path) ? parseMachine(readJsonFile(path), path) : undefined;
 }
 
 /** Measures what training costs on this machine, by short runs in processes of their own, and keeps the figures for `espalier plan`. */

@@ -4,7 +4,7 @@ import { fail } from '../../base/index.ts';
 import { numVirtualTokens } from '../../formats/index.ts';
 import { linearSites } from '../../model/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
-import { fitTraining, type TrainingFit } from '../../planning/index.ts';
+import { fitTraining, type MachineFigures, type TrainingFit } from '../../planning/index.ts';
 import { openChatRenderer } from '../../text/index.ts';
 import {
   DEFAULT_MICRO_BATCH_TOKENS,
@@ -50,7 +50,13 @@ export function baseFormat({ method, format }: Pick<TrainOptions, 'method' | 'fo
 }
 
 /** What fits a memory budget, by the plan's figures and the longest example of the data. @throws USAGE_INVALID DATA_INVALID */
-export function fitOf(base: Base, options: TrainOptions, format: WeightFormat, budgetBytes: number): TrainingFit {
+export function fitOf(
+  base: Base,
+  options: TrainOptions,
+  format: WeightFormat,
+  budgetBytes: number,
+  machine?: MachineFigures,
+): TrainingFit {
   if (options.microBatchTokens !== undefined || options.recompute) {
     fail('USAGE_INVALID', '--memory picks what --micro-batch-tokens and --recompute set: give one or the other');
   }
@@ -80,6 +86,7 @@ export function fitOf(base: Base, options: TrainOptions, format: WeightFormat, b
     trainable,
     { format, rank: rankOf(adapter) ?? 1, batchTokens, longestTokens },
     budgetBytes,
+    machine,
   );
 }
 

@@ -1,8 +1,8 @@
-import { EspalierError, fail, rebuildError, remoteError, systemClock } from '../../base/index.ts';
+import { assert, EspalierError, fail, systemClock } from '../../base/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
-import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainResult } from '../../training/index.ts';
 import { resolveBase, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
+import { GroupProcess } from './group-process.ts';
 import { RunJournal } from './journal.ts';
 import { baseFormat } from './run-settings.ts';
 import {
@@ -15,7 +15,6 @@ import {
   type TrainOutcome,
 } from './train.ts';
 import type { TrainOptions } from './train-options.ts';
-import { forkTrainer, tellEvents } from './trainer-process.ts';
 
 /** One run of a group, by a name that is the group's own. Base and format are the group's, and so is what bounds the memory. */
 export interface GroupRun {
@@ -58,64 +57,18 @@ export async function trainGroup(
 ): Promise<RunningGroup> {
   const { format = 'bf16' } = options;
   const base = await resolveBase(config, options.base, options.onModelProgress, format, 'training');
-  const child = forkTrainer();
-  const abort = (): void => void child.kill();
-  signal?.addEventListener('abort', abort, { once: true });
-  if (signal?.aborted) abort();
-  const live = new Map<string, (message: FromTrainer) => void>();
+  const { threads } = config;
+  const group = new GroupProcess({ base: base.open, threads, maxTokens: options.maxTokens, signal });
   let publishing: Promise<unknown> = Promise.resolve();
-  let broken: EspalierError | undefined;
-  const failAll = (error: EspalierError): void => {
-    broken ??= error;
-    for (const tell of live.values()) tell({ type: 'failed', error: remoteError(broken) });
-  };
-  child.on('message', (message: FromGroup | Extract<FromTrainer, { type: 'failed' }>) => {
-    if (message.type === 'run') live.get(message.id)?.(message.message);
-    else failAll(rebuildError(message.error));
-  });
-  const closed = new Promise<void>((resolve) => {
-    child.once('error', (error) => failAll(new EspalierError('INTERNAL', error.message)));
-    // Not `exit`, which can come before the last message has been read.
-    child.once('close', (code, killedBy) => {
-      const what = killedBy ? `was ended by ${killedBy}` : `ended with code ${code}`;
-      const advice = 'run again with --resume to go on from the last checkpoints';
-      failAll(
-        new EspalierError(signal?.aborted ? 'CANCELLED' : 'TRAINER_DIED', `the training process ${what}: ${advice}`),
-      );
-      signal?.removeEventListener('abort', abort);
-      resolve();
-    });
-  });
-  const tell = (message: GroupJob | ToGroup): void => {
-    // A send that fails means that the process is gone: `close` says so to every run.
-    if (child.connected) child.send(message, () => undefined);
-  };
-  tell({ type: 'group', base: base.open, threads: config.threads, maxTokens: options.maxTokens });
 
   const train = async (name: string, runOptions: TrainOptions, events: TrainEvents): Promise<GroupOutcome> => {
     try {
-      if (broken) throw broken;
       baseFormat(runOptions);
       const target = publishTarget(runOptions.publish);
       const job = trainJob(config, runOptions, base);
       using journal = new RunJournal(base, job, { tensorboard: runOptions.tensorboard, clock: systemClock });
-      const watching = journalled(journal, events);
-      const result = await new Promise<TrainResult>((resolve, reject) => {
-        live.set(name, (message) => {
-          if (tellEvents(watching, message)) return;
-          switch (message.type) {
-            case 'done':
-              resolve(message.result);
-              return;
-            case 'failed':
-              reject(rebuildError(message.error));
-              return;
-            default:
-              reject(new EspalierError('INTERNAL', `a run of a group said ${message.type}`));
-          }
-        });
-        tell({ type: 'add', id: name, job });
-      });
+      const result = await group.run(name, job, journalled(journal, events));
+      assert(result, 'a run that nobody stops comes to its end');
       const outcome = outcomeOf(job, journal, result);
       if (!target) return { name, outcome };
       // One after another: each opens the platform for itself.
@@ -126,20 +79,15 @@ export async function trainGroup(
     } catch (error) {
       if (!(error instanceof EspalierError)) throw error;
       return { name, error };
-    } finally {
-      live.delete(name);
     }
   };
 
   return {
     add({ name, options: runOptions }, events = {}) {
-      if (live.has(name)) fail('REQUEST_INVALID', `the group already has a run ${name}: give each its own name`);
+      if (group.has(name)) fail('REQUEST_INVALID', `the group already has a run ${name}: give each its own name`);
       return train(name, { ...runOptions, base: options.base, format }, events);
     },
-    cancel: (id) => tell({ type: 'cancel', id }),
-    async end() {
-      tell({ type: 'end' });
-      await closed;
-    },
+    cancel: (name) => group.cancel(name),
+    end: () => group.end(),
   };
 }

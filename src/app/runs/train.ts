@@ -7,6 +7,7 @@ import { parseTarget } from '../adapters/adapters.ts';
 import type { AppConfig } from '../config.ts';
 import { resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import { publishProven } from '../adapters/publish.ts';
+import { readMachine } from '../bench/machine.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
 import { keptFiles } from './kept-files.ts';
 import { objectiveConfig } from './objective-options.ts';
@@ -54,7 +55,8 @@ export async function trainAdapter(
   objectiveConfig(options);
   const format = baseFormat(options);
   const base = await resolveBase(config, options.base, events.onModelProgress, format, 'training');
-  const fit = options.memory === undefined ? undefined : fitOf(base, options, format, options.memory);
+  const fit =
+    options.memory === undefined ? undefined : fitOf(base, options, format, options.memory, readMachine(config.home));
   if (fit) events.onFit?.(fit);
   const extras = { target, tensorboard: options.tensorboard, method: options.method };
   const teacher =

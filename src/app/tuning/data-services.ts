@@ -1,11 +1,13 @@
-import { EspalierError, fail, type Problem } from '../../base/index.ts';
+import { EspalierError, fail, type Log, type Problem } from '../../base/index.ts';
 import type { DataServices, FileProblem } from '../../http/index.ts';
 import { resolveHyperparameters } from '../../jobs/index.ts';
 import { describeBase, resolveBase } from '../bases.ts';
+import { machineForEstimates } from '../bench/machine.ts';
 import type { AppConfig } from '../config.ts';
 import type { Platform } from '../platform.ts';
 import type { DataChecker } from './data-checker.ts';
 import { estimateRun } from './estimate.ts';
+import { resolvePeft, usableContext } from './peft.ts';
 import { formMismatch, requireSupported } from './job-services.ts';
 
 /** Problems that are told. */
@@ -17,6 +19,7 @@ export function makeDataServices(
   { files }: Pick<Platform, 'files'>,
   bases: readonly { readonly name: string }[],
   checker: DataChecker,
+  log: Log,
 ): DataServices {
   return {
     async check({ tenant }, job, preview) {
@@ -28,7 +31,8 @@ export function makeDataServices(
       }
       const base = await resolveBase(config, requireSupported(job, bases).name);
       const { config: model } = describeBase(base);
-      const { contextLength } = model;
+      const peft = resolvePeft(job.peft, model);
+      const contextLength = usableContext(peft, model);
       await using plain = await files.plain(file.digest);
       const request = { path: plain.path, name: file.filename, preview };
       try {
@@ -41,7 +45,12 @@ export function makeDataServices(
           problems: [],
           warnings: warnings.map(problemOf),
           data: { form, contextLength, ...content },
-          estimate: estimateRun(model, resolveHyperparameters(job.hyperparameters, job.method, content)),
+          estimate: estimateRun({
+            config: model,
+            peft,
+            resolved: resolveHyperparameters(job.hyperparameters, job.method, content),
+            machine: machineForEstimates(config.home, log),
+          }),
         };
       } catch (error) {
         if (!(error instanceof EspalierError && error.code === 'DATA_INVALID')) throw error;

@@ -1,40 +1,60 @@
 import type { RunEstimate } from '../../http/index.ts';
-import type { ResolvedHyperparameters } from '../../jobs/index.ts';
+import type { JobPeft, ResolvedHyperparameters } from '../../jobs/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
-import { planFrom, type Plan } from '../../planning/index.ts';
-import { RECIPE_RANK, RECIPE_TARGETS } from './recipe.ts';
+import { planFrom, type MachineFigures, type Plan } from '../../planning/index.ts';
+import { DEFAULT_MICRO_BATCH_TOKENS } from '../../training/index.ts';
+import { methodDefaults } from '../runs/train-methods.ts';
+import { formatOf, peftOptions } from './peft.ts';
 
-/** How long a run will take by the plan, in seconds, before anything has been measured. */
-export function estimateSeconds(config: ModelConfig, resolved: ResolvedHyperparameters): number {
-  return planOf(config, resolved).time.seconds;
+/** The run that is estimated, and on what. */
+export interface EstimatedRun {
+  readonly config: ModelConfig;
+  readonly peft: JobPeft;
+  readonly resolved: ResolvedHyperparameters;
+  /** What this machine was measured to do, if it was. */
+  readonly machine: MachineFigures | undefined;
+}
+
+/** How long a run will take by the plan, in seconds, before anything of it has been measured. */
+export function estimateSeconds(run: EstimatedRun): number {
+  return planOf(run).time.seconds;
 }
 
 /** The run that a job would be, by the plan. */
-export function estimateRun(config: ModelConfig, resolved: ResolvedHyperparameters): RunEstimate {
-  const { size, batchSize, numEpochs, learningRateMultiplier, beta } = resolved;
-  const plan = planOf(config, resolved);
+export function estimateRun(run: EstimatedRun): RunEstimate {
+  const { size, batchSize, numEpochs, learningRateMultiplier, beta } = run.resolved;
+  const plan = planOf(run);
   return {
     batchSize,
     numEpochs,
     learningRateMultiplier,
     beta,
+    peft: run.peft,
     steps: Math.ceil(size.examples / batchSize) * numEpochs,
     trainedTokens: size.tokens * numEpochs,
     trainableParameters: plan.trainable.parameters,
     adapterBytes: plan.trainable.adapterBytes,
     memoryBytes: plan.training.totalBytes,
     seconds: plan.time.seconds,
+    calibrated: plan.time.isMeasured,
   };
 }
 
-function planOf(config: ModelConfig, { size, numEpochs }: ResolvedHyperparameters): Plan {
-  const meanTokens = Math.max(1, Math.round(size.tokens / size.examples));
+function planOf({ config, peft, resolved: { size, batchSize, batchTokens, numEpochs }, machine }: EstimatedRun): Plan {
+  const { method } = peftOptions(peft);
+  const defaults = methodDefaults(method);
+  // What a method without a rank is sized by stands in its place in a plan.
+  const rank = peft.rank ?? defaults.blockSize ?? defaults.frequencies;
   return planFrom({
     model: { name: 'the base', architecture: config.family, nominalParameters: null, config },
-    rank: RECIPE_RANK,
-    targets: RECIPE_TARGETS,
-    batch: 1,
-    seq: meanTokens,
+    method,
+    ...(typeof rank === 'number' && { rank }),
+    ...(peft.targets !== null && { targets: peft.targets }),
+    baseFormat: formatOf(peft),
+    batch: batchSize,
+    seq: Math.max(1, Math.round(size.tokens / size.examples)),
+    microBatchTokens: Math.min(DEFAULT_MICRO_BATCH_TOKENS, batchTokens),
     trainTokens: Math.max(1, size.tokens * numEpochs),
+    machine,
   });
 }

@@ -1,10 +1,11 @@
 import { fail, Rng, newId } from '../../base/index.ts';
 import type { JobRequest, JobServices } from '../../http/index.ts';
 import type { JobFile, JobMethod } from '../../jobs/index.ts';
-import type { Digest } from '../../base/index.ts';
 import { jobEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
+import { describeBase, type Base } from '../bases.ts';
 import { ownTenant } from './file-services.ts';
+import { resolvePeft } from './peft.ts';
 
 /** The methods that the trainer has. */
 const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
@@ -12,7 +13,7 @@ const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
 /** Fine-tuning jobs of tenants, on the bases of this server. @param wake is told of work */
 export function makeJobServices(
   { files, jobs, audit }: Pick<Platform, 'files' | 'jobs' | 'audit'>,
-  bases: readonly { readonly name: string; readonly digest: string }[],
+  bases: readonly Base[],
   wake: () => void,
 ): JobServices {
   return {
@@ -23,9 +24,10 @@ export function makeJobServices(
       const asked = {
         tenant,
         project: principal.project ?? null,
-        base: { name: base.name, digest: base.digest as Digest },
+        base: { name: base.name, digest: base.digest },
         method: request.method,
         hyperparameters: request.hyperparameters,
+        peft: resolvePeft(request.peft, describeBase(base).config),
         suffix: request.suffix,
         seed: request.seed ?? drawSeed(),
         training: fileOf(request.trainingFile, 'training_file'),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { methodOf } from '../../adapters/index.ts';
 import { EspalierError, fail, systemClock, type Log } from '../../base/index.ts';
 import {
   DEFAULT_TASK,
@@ -10,6 +11,7 @@ import {
   type Job,
   type JobLease,
   type JobWork,
+  type Place,
 } from '../../jobs/index.ts';
 import {
   referenceOf,
@@ -18,31 +20,35 @@ import {
   type PublishResult,
   type TrainingData,
 } from '../../registry/index.ts';
-import type { TrainResult } from '../../training/index.ts';
+import type { TrainJob, TrainResult } from '../../training/index.ts';
+import { rankOf } from '../adapters/publish.ts';
 import { describeBase, resolveBase, type Base } from '../bases.ts';
+import { machineForEstimates } from '../bench/machine.ts';
 import type { AppConfig } from '../config.ts';
 import { actorOfJob, adapterEntry, publication } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { metricsOf } from '../runs/train.ts';
-import { runTrainer } from '../runs/trainer-process.ts';
 import { VERSION } from '../version.ts';
 import type { DataChecker } from './data-checker.ts';
 import { estimateSeconds } from './estimate.ts';
 import { JobReporter } from './job-reporter.ts';
-import { jobFolder, RECIPE_METHOD, RECIPE_RANK, trainJobOf } from './recipe.ts';
+import { JobTrainers } from './job-trainers.ts';
+import { adapterOf, formatOf, usableContext } from './peft.ts';
+import { jobFolder, trainJobOf } from './recipe.ts';
 import { stepMetricsCsv } from './step-metrics.ts';
 
 /** The task of checkpoints, so that they take no numbers of the tenant's own tasks. */
 const CHECKPOINT_TASK = 'ft-checkpoints';
 
-/** What a runner does with a job: checks its data, trains it in a process of its own, publishes what comes of it. */
-export class TuningWork implements JobWork {
+/** What a runner does with a job: checks its data, trains it, publishes what comes of it. */
+export class TuningWork implements JobWork, AsyncDisposable {
   readonly #config: AppConfig;
   readonly #platform: Platform;
   /** Those that the server has. */
   readonly #bases: readonly Base[];
   readonly #checker: DataChecker;
   readonly #log: Log;
+  readonly #trainers: JobTrainers;
 
   constructor(config: AppConfig, platform: Platform, bases: readonly Base[], checker: DataChecker, log: Log) {
     this.#config = config;
@@ -50,19 +56,37 @@ export class TuningWork implements JobWork {
     this.#bases = bases;
     this.#checker = checker;
     this.#log = log;
+    this.#trainers = new JobTrainers(log);
   }
 
   async validate(lease: JobLease): Promise<void> {
     const { job } = lease;
     const base = await this.#base(job);
-    const size = await this.#check(base, job.training, 'training_file');
-    if (job.validation) await this.#check(base, job.validation, 'validation_file');
+    const { config } = describeBase(base);
+    const contextLength = usableContext(job.peft, config);
+    const size = await this.#check(base, contextLength, job.training, 'training_file');
+    if (job.validation) await this.#check(base, contextLength, job.validation, 'validation_file');
     const resolved = resolveHyperparameters(job.hyperparameters, job.method, size);
-    const seconds = estimateSeconds(describeBase(base).config, resolved);
+    const machine = machineForEstimates(this.#config.home, this.#log);
+    const seconds = estimateSeconds({ config, peft: job.peft, resolved, machine });
     this.#platform.leases.validated(lease, resolved, systemClock.epochMs() + 1000 * seconds);
   }
 
-  async train(lease: JobLease, signal: AbortSignal): Promise<void> {
+  /** Supervised jobs of one base in one format: preferences are learned by passes of their own. */
+  shareKey({ method, base, peft }: Job): string | null {
+    return method === 'supervised' ? `${base.digest} in ${formatOf(peft)}` : null;
+  }
+
+  vacate(place: Place): void {
+    this.#trainers.vacate(place);
+  }
+
+  /** Settles when its processes have ended. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#trainers[Symbol.asyncDispose]();
+  }
+
+  async train(lease: JobLease, signal: AbortSignal, place: Place): Promise<void> {
     const { job } = lease;
     const { leases, files } = this.#platform;
     const base = await this.#base(job);
@@ -82,7 +106,7 @@ export class TuningWork implements JobWork {
     });
     let result: TrainResult | undefined;
     try {
-      result = await this.#run(trainJob, reporter, signal);
+      result = await this.#run(place, job.id, trainJob, reporter, signal);
     } finally {
       await reporter.finish();
     }
@@ -92,7 +116,7 @@ export class TuningWork implements JobWork {
     const { trainableParameters, trainedTokens } = result;
     const published = await this.#publish(base, job, task, result.output, trainableParameters, metricsOf(result), {
       recipe: {
-        config: { ...trainJob.config, method: RECIPE_METHOD, baseFormat: result.baseFormat },
+        config: { ...trainJob.config, method: job.peft.method, baseFormat: result.baseFormat },
         textDigest: result.textDigest,
       },
       data: [
@@ -131,7 +155,9 @@ export class TuningWork implements JobWork {
   }
 
   async #run(
-    trainJob: Parameters<typeof runTrainer>[0],
+    place: Place,
+    id: string,
+    trainJob: TrainJob,
     reporter: JobReporter,
     signal: AbortSignal,
   ): Promise<TrainResult | undefined> {
@@ -143,24 +169,23 @@ export class TuningWork implements JobWork {
     signal.addEventListener('abort', onSignal, { once: true });
     if (signal.aborted) onSignal();
     try {
-      return await runTrainer(trainJob, reporter, { abort: abort.signal, stop: stop.signal });
+      return await this.#trainers.run(place, id, trainJob, reporter, { abort: abort.signal, stop: stop.signal });
     } finally {
       signal.removeEventListener('abort', onSignal);
     }
   }
 
-  async #base({ base }: Job): Promise<Base> {
+  async #base({ base, peft }: Job): Promise<Base> {
     // A base that the server was given by its path is called after it, and found there only.
     const path = this.#bases.find(({ digest }) => digest === base.digest)?.open.path;
     const isByPath = path !== undefined && basename(path) === base.name;
-    const found = await resolveBase(this.#config, isByPath ? path : base.name);
+    const found = await resolveBase(this.#config, isByPath ? path : base.name, undefined, formatOf(peft));
     if (found.digest === base.digest) return found;
     return fail('MODEL_INVALID', `the base ${base.name} is no longer the one that the job was made for: make it anew`);
   }
 
-  async #check(base: Base, file: Job['training'], param: string): Promise<DataSize> {
+  async #check(base: Base, contextLength: number, file: Job['training'], param: string): Promise<DataSize> {
     try {
-      const { contextLength } = describeBase(base).config;
       await using plain = await this.#platform.files.plain(file.digest);
       return await this.#checker.check({
         path: plain.path,
@@ -183,12 +208,13 @@ export class TuningWork implements JobWork {
     metrics: Readonly<Record<string, number>>,
     kept?: Kept,
   ): Promise<PublishResult> {
+    const adapter = adapterOf(job.peft, describeBase(base).config);
     const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
     const { registry, audit } = this.#platform;
     return registry.publish(job.tenant, task, folder, {
       base: { name: base.name, digest: base.digest },
-      method: RECIPE_METHOD,
-      rank: RECIPE_RANK,
+      method: methodOf(adapter).name,
+      rank: rankOf(adapter),
       parameters,
       metrics,
       provenance: {
@@ -197,6 +223,7 @@ export class TuningWork implements JobWork {
         validationData: job.validation?.digest ?? null,
         seed: job.seed,
         hyperparameters: { ...job.resolved, size: { ...job.resolved?.size } },
+        peft: { ...job.peft },
         codeVersion: VERSION,
         ...(JSON.parse(JSON.stringify(kept?.recipe ?? {})) as Record<string, JsonValue>),
       },

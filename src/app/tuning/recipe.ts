@@ -6,11 +6,7 @@ import type { Base } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { TRAIN_DEFAULTS, type TrainOptions } from '../runs/train-options.ts';
 import { trainJob } from '../runs/train.ts';
-
-export const RECIPE_METHOD = 'lora';
-export const RECIPE_RANK = 8;
-export const RECIPE_TARGETS = 'attention';
-const RECIPE_ALPHA = 16;
+import { peftOptions } from './peft.ts';
 
 /** Where a job's runs leave their state; one folder for each job. @param work the platform's folder for what is in work */
 export function jobFolder(work: string, jobId: string): string {
@@ -23,7 +19,7 @@ export function trainJobOf(
   folder: string,
   data: { readonly training: string; readonly validation: string | null },
   base: Base,
-  { id, seed, method, resolved }: Job,
+  { id, seed, method, peft, resolved }: Job,
   resume: boolean,
 ): TrainJob {
   if (!resolved) return fail('INTERNAL', `job ${id} is trained before its files have been checked`);
@@ -35,10 +31,8 @@ export function trainJobOf(
     valid: data.validation ?? undefined,
     // What the tenant gives for training is trained on.
     validShare: 0,
-    method: RECIPE_METHOD,
-    rank: RECIPE_RANK,
-    alpha: RECIPE_ALPHA,
-    targets: RECIPE_TARGETS,
+    ...peftOptions(peft),
+    ...(peft.learningRate !== null && { learningRate: peft.learningRate }),
     ...(method === 'dpo' && { objective: 'dpo', beta: resolved.beta ?? undefined }),
     epochs: numEpochs,
     batchTokens,

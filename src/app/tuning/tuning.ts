@@ -17,18 +17,25 @@ const UPKEEP_MS = 60_000;
 /** Fine-tuning as a service. Disposing of it saves the runs that are on their way and gives their jobs back. */
 export interface Tuning extends Pick<Services, 'data' | 'files' | 'jobs'>, AsyncDisposable {}
 
-/** Starts the runner of fine-tuning jobs. @param maxConcurrent jobs at once; with 0 they are only queued, for another process */
+export interface TuningLimits {
+  /** Training processes at once; with 0, jobs are only queued, for another process. */
+  readonly maxConcurrent: number;
+  /** Jobs that share one, at most. */
+  readonly maxTogether: number;
+}
+
+/** Starts the runner of fine-tuning jobs. */
 export async function startTuning(
   config: AppConfig,
   platform: Platform,
   bases: readonly Base[],
-  maxConcurrent: number,
+  limits: TuningLimits,
   log: Log,
 ): Promise<Tuning> {
   await using stack = new AsyncDisposableStack();
   const checker = stack.use(new DataChecker());
-  const work = new TuningWork(config, platform, bases, checker, log);
-  const runner = stack.use(new JobRunner(platform.leases, work, { maxConcurrent, log }));
+  const work = stack.use(new TuningWork(config, platform, bases, checker, log));
+  const runner = stack.use(new JobRunner(platform.leases, work, { ...limits, log }));
   const keepUp = async (): Promise<void> => {
     try {
       platform.files.removeExpired((file) => {
@@ -47,7 +54,7 @@ export async function startTuning(
   runner.start();
   const owned = stack.move();
   return {
-    data: makeDataServices(config, platform, bases, checker),
+    data: makeDataServices(config, platform, bases, checker, log),
     files: makeFileServices(platform, checker),
     jobs: makeJobServices(platform, bases, () => runner.wake()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -3,6 +3,7 @@ import {
   benchDecode,
   benchTrain,
   calibrate,
+  doubtsOf,
   parseTargets,
   type AppConfig,
   type BenchCase,
@@ -75,9 +76,12 @@ async function calibrateMachine(config: AppConfig, base: string, output: Output)
       onProgress: (numDone, total, what) => progress.update(numDone, total, what),
     });
     progress.stop();
-    const gigaflops = (perFlop: number): string => (perFlop === 0 ? '' : (1e-9 / perFlop).toFixed(0));
+    const gigaflops = (perFlop: number): string => (perFlop === 0 ? '?' : (1e-9 / perFlop).toFixed(0));
     const rows = Object.entries(figures.formats).map(([format, { perFlop }]) => [format, gigaflops(perFlop)]);
-    output.result(figures, table([['weights', 'GFLOP/s in training'], ...rows]));
+    const doubts = doubtsOf(figures);
+    const warning = doubts.map((doubt) => `\ndoubtful: ${doubt}; measure again while nothing else runs`).join('');
+    const found = table([['weights', 'GFLOP/s in training'], ...rows]);
+    output.result({ ...figures, doubts }, `${found}${warning}`);
   } finally {
     progress.stop();
   }

@@ -6,6 +6,7 @@ import {
   listJobs,
   showJob,
   type AppConfig,
+  type Job,
   type JobCommand,
 } from '../../app/index.ts';
 import { positiveInteger } from '../options.ts';
@@ -40,6 +41,7 @@ export function jobsCommand(config: AppConfig): Command {
         ['status', job.status],
         ['base', `${job.base.name} (${job.base.digest})`],
         ['method', job.method],
+        ['adapter', adapterOf(job.peft)],
         ['data', `${job.training.id}${job.validation ? `, held-out ${job.validation.id}` : ''}`],
         ['settings', JSON.stringify(job.resolved ?? job.hyperparameters)],
         ['created', timeOf(job.createdAt)],
@@ -80,6 +82,11 @@ function order(config: AppConfig, name: JobCommand): Command {
 
 function json(name: string, description: string): Command {
   return new Command(name).description(description).option('--json', 'print one JSON document');
+}
+
+/** `dora of rank 4 on attention` */
+function adapterOf({ method, rank, targets }: Job['peft']): string {
+  return `${method}${rank === null ? '' : ` of rank ${rank}`}${targets === null ? '' : ` on ${targets}`}`;
 }
 
 function timeOf(epochMs: number | null): string {

@@ -36,7 +36,12 @@ export function serveCommand(config: AppConfig): Command {
     .option('--host-bytes <n>', 'memory for the files of adapters; 1 GiB unless told; divided likewise', wholeNumber)
     .addOption(weightsOption())
     .addOption(computeOption())
-    .option('--jobs <n>', 'fine-tuning jobs that are trained at once; 1 unless told', positiveInteger)
+    .option('--jobs <n>', 'training processes of fine-tuning jobs, at once; 1 unless told', positiveInteger)
+    .option(
+      '--jobs-together <n>',
+      'supervised jobs of one base that share a training process, at most; 4 unless told; 1: each has its own',
+      positiveInteger,
+    )
     .option('--no-jobs', 'leave fine-tuning jobs to another process')
     .option('--json', 'print one JSON document when the server is ready')
     .addHelpText(

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi';
 import type { DataCheck } from '../tuning-services.ts';
 import { createJobRequest } from './fine-tuning.ts';
 import { orNull } from './or-null.ts';
+import { peftObject, peftOf } from './peft.ts';
 
 const MAX_PREVIEW = 20;
 const count = z.int().min(0);
@@ -12,6 +13,7 @@ export const dataCheckRequest = z
     file: z.string().openapi({ description: 'An uploaded file.' }),
     model: createJobRequest.shape.model,
     method: createJobRequest.shape.method,
+    peft: createJobRequest.shape.peft,
     preview: z.int().min(0).max(MAX_PREVIEW).default(5).openapi({ description: 'Examples to show.' }),
   })
   .openapi('DataCheckRequest');
@@ -47,13 +49,15 @@ const estimate = z
     batch_size: count,
     n_epochs: count,
     learning_rate_multiplier: z.number(),
-    beta: z.number().nullable(),
+    beta: orNull(z.number()),
+    peft: peftObject,
     steps: count,
     trained_tokens: count,
     trainable_parameters: count,
     adapter_bytes: count,
     memory_bytes: count,
-    seconds: z.number().openapi({ description: 'By the plan, before anything is measured.' }),
+    seconds: z.number().openapi({ description: 'By the plan, before anything of the job is measured.' }),
+    calibrated: z.boolean().openapi({ description: 'The plan goes by what this machine was measured to do.' }),
   })
   .openapi('JobEstimate');
 
@@ -93,12 +97,14 @@ export function dataCheckOf(
       n_epochs: run.numEpochs,
       learning_rate_multiplier: run.learningRateMultiplier,
       beta: run.beta,
+      peft: peftOf(run.peft),
       steps: run.steps,
       trained_tokens: run.trainedTokens,
       trainable_parameters: run.trainableParameters,
       adapter_bytes: run.adapterBytes,
       memory_bytes: run.memoryBytes,
       seconds: run.seconds,
+      calibrated: run.calibrated,
     },
   };
 }

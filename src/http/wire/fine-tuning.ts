@@ -10,6 +10,7 @@ import type {
 import type { JobRequest } from '../tuning-services.ts';
 import { secondsOf } from './files.ts';
 import { list } from './page.ts';
+import { peftObject, peftOf, peftRequest, peftRequestOf } from './peft.ts';
 
 const MAX_SEED = 2_147_483_647;
 const MAX_METADATA = 16;
@@ -46,7 +47,7 @@ const metadata = z
   .record(z.string().max(64), z.string().max(512))
   .refine((entries) => Object.keys(entries).length <= MAX_METADATA, `must have at most ${MAX_METADATA} keys`);
 
-/** OpenAI's request, field for field. */
+/** OpenAI's request, field for field, and `peft`. */
 export const createJobRequest = z
   .strictObject({
     model: z.string().openapi({ description: 'The base of this server.' }),
@@ -54,6 +55,7 @@ export const createJobRequest = z
     validation_file: z.string().nullish(),
     hyperparameters: supervisedHyperparameters.optional().openapi({ description: 'Older form of method.' }),
     method: method.optional(),
+    peft: peftRequest.nullish().openapi({ description: 'Ours: how the adapter is made.' }),
     suffix: z
       .string()
       .regex(
@@ -89,6 +91,7 @@ export function jobRequestOf(body: z.output<typeof createJobRequest>): JobReques
     model: body.model,
     method: type,
     hyperparameters,
+    peft: peftRequestOf(body.peft),
     trainingFile: body.training_file,
     validationFile: body.validation_file ?? null,
     suffix: body.suffix ?? null,
@@ -129,6 +132,7 @@ export const jobObject = z
     seed: z.int(),
     integrations: z.array(z.never()).openapi({ type: 'array', items: {}, maxItems: 0 }),
     metadata: z.record(z.string(), z.string()),
+    peft: peftObject.openapi({ description: 'Ours: how the adapter is made.' }),
   })
   .openapi('FineTuningJob');
 export const jobList = list(jobObject).openapi('ListPaginatedFineTuningJobsResponse');
@@ -203,6 +207,7 @@ export function jobOf(job: Job): z.output<typeof jobObject> {
     seed: job.seed,
     integrations: [],
     metadata: { ...job.metadata },
+    peft: peftOf(job.peft),
   };
 }
 

@@ -122,6 +122,8 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         file: [trainingFile, trainingFile, trainingFile, 'file-none'],
         metric: ['loss', 'accuracy'],
         suffix: ['parity', 'x.y'],
+        rank: [1, 2, 8],
+        target_modules: ['attention', 'all-linear', ['q_proj']],
         // A split names a text, all else a number.
         version: path.endsWith('{task}') ? ['latest', '1', '2'] : [1, 1, 1, 2],
         alias: ['latest'],

@@ -8,7 +8,45 @@ export interface Recipe {
   readonly batchSize: number | 'auto';
   readonly rate: number | 'auto';
   readonly suffix: string;
+  /** How the adapter is made. */
+  readonly peft: PeftMethod;
+  readonly rank: number | 'auto';
+  readonly targets: keyof typeof TARGETS;
 }
+
+type Peft = NonNullable<JobRequest['peft']>;
+export type PeftMethod = NonNullable<Peft['method']>;
+
+/** The methods, the ones that most want first. */
+export const PEFT_METHODS: Readonly<Record<PeftMethod, string>> = {
+  lora: 'LoRA',
+  qlora: 'QLoRA (base in 4 bit)',
+  dora: 'DoRA',
+  adalora: 'AdaLoRA',
+  ia3: 'IA3',
+  vera: 'VeRA',
+  loha: 'LoHa',
+  lokr: 'LoKr',
+  oft: 'OFT',
+  boft: 'BOFT',
+  hra: 'HRA',
+  miss: 'MiSS',
+  fourierft: 'FourierFT',
+  randlora: 'RandLoRA',
+  vblora: 'VB-LoRA',
+  'prompt-tuning': 'Prompt tuning',
+  'p-tuning': 'P-tuning',
+  'prefix-tuning': 'Prefix tuning',
+  'ln-tuning': 'LN tuning',
+};
+
+export const TARGETS = {
+  auto: 'as the method has it',
+  attention: 'attention',
+  'attention-qv': 'attention, queries and values',
+  mlp: 'feed-forward',
+  'all-linear': 'all linear layers',
+} as const;
 
 export const SUFFIX = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
@@ -19,6 +57,14 @@ export function methodOf({ method, epochs, batchSize, rate }: Recipe): NonNullab
     : { type: 'supervised', supervised: { hyperparameters } };
 }
 
+export function peftOf({ peft, rank, targets }: Recipe): Peft {
+  return {
+    method: peft,
+    ...(rank !== 'auto' && { rank }),
+    ...(targets !== 'auto' && { target_modules: targets }),
+  };
+}
+
 export function jobRequest(recipe: Recipe, trainingFile: string, validationFile: string | null): JobRequest {
   return {
     model: recipe.model,
@@ -26,5 +72,6 @@ export function jobRequest(recipe: Recipe, trainingFile: string, validationFile:
     ...(validationFile !== null && { validation_file: validationFile }),
     ...(recipe.suffix !== '' && { suffix: recipe.suffix }),
     method: methodOf(recipe),
+    peft: peftOf(recipe),
   };
 }

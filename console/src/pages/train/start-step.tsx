@@ -1,12 +1,13 @@
-import { Button, Group, NumberInput, SimpleGrid, Stack, Switch, Text, TextInput } from '@mantine/core';
+import { Button, Group, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
-import { useId } from 'react';
 import type { DataCheck, StoredFile } from '../../api/types.ts';
 import { Problem } from '../../parts/answer-state.tsx';
 import { Figure, Figures } from '../../parts/figure.tsx';
-import { bytes, compact, count, duration, score } from '../../parts/format.ts';
+import { bytes, compact, count, duration } from '../../parts/format.ts';
 import { Panel } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
+import { AdapterSettings } from './adapter-settings.tsx';
+import { AutoNumber } from './auto-number.tsx';
 import { SUFFIX, type Recipe } from './recipe.ts';
 import { uploadFile } from './upload.ts';
 
@@ -64,12 +65,19 @@ export function StartStep({ recipe, onChange, check, heldOut, onHeldOut }: Props
               step={0.1}
             />
           </SimpleGrid>
+          <AdapterSettings recipe={recipe} onChange={onChange} estimate={estimate} />
           <HeldOut file={heldOut} onFile={onHeldOut} />
         </Stack>
       </Panel>
       {estimate && (
         <Figures>
-          <Figure name="Time, about" value={duration(estimate.seconds)} note="by the plan; nothing is measured yet" />
+          <Figure
+            name="Time, about"
+            value={duration(estimate.seconds)}
+            note={
+              estimate.calibrated ? 'by what this machine was measured to do' : 'by the plan; nothing is measured yet'
+            }
+          />
           <Figure
             name="Steps"
             value={count(estimate.steps)}
@@ -84,48 +92,6 @@ export function StartStep({ recipe, onChange, check, heldOut, onHeldOut }: Props
         </Figures>
       )}
     </>
-  );
-}
-
-interface AutoNumberProps {
-  readonly label: string;
-  readonly value: number | 'auto';
-  readonly onChange: (value: number | 'auto') => void;
-  readonly proposed: number;
-  readonly min: number;
-  readonly max: number;
-  readonly step?: number;
-}
-
-/** A number, or left to the server. */
-function AutoNumber({ label, value, onChange, proposed, min, max, step = 1 }: AutoNumberProps) {
-  const id = useId();
-  const isAuto = value === 'auto';
-  return (
-    <div>
-      <Group justify="space-between" mb={4}>
-        <Text component="label" htmlFor={id} size="sm" fw={500}>
-          {label}
-        </Text>
-        <Switch
-          size="xs"
-          label="auto"
-          aria-label={`${label}: auto`}
-          checked={isAuto}
-          onChange={(event) => onChange(event.currentTarget.checked ? 'auto' : proposed)}
-        />
-      </Group>
-      <NumberInput
-        id={id}
-        value={isAuto ? Number(score(proposed)) : value}
-        disabled={isAuto}
-        min={min}
-        max={max}
-        step={step}
-        clampBehavior="strict"
-        onChange={(given) => typeof given === 'number' && given >= min && onChange(given)}
-      />
-    </div>
   );
 }
 

@@ -10,7 +10,7 @@ import { Page } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
 import { CheckStep } from './check-step.tsx';
 import { DataStep } from './data-step.tsx';
-import { jobRequest, methodOf, SUFFIX, type Recipe } from './recipe.ts';
+import { jobRequest, methodOf, peftOf, SUFFIX, type Recipe } from './recipe.ts';
 import { StartStep } from './start-step.tsx';
 
 const PREVIEW = 5;
@@ -47,15 +47,19 @@ function Wizard() {
     batchSize: 'auto',
     rate: 'auto',
     suffix: '',
+    peft: 'lora',
+    rank: 'auto',
+    targets: 'auto',
   });
   const { model } = recipe;
   const method = methodOf(recipe);
+  const peft = peftOf(recipe);
   const check = useQuery({
-    queryKey: ['/api/data/check', file?.id, model, method],
+    queryKey: ['/api/data/check', file?.id, model, method, peft],
     queryFn: ({ signal }) =>
       api.json<DataCheck>('/api/data/check', {
         method: 'POST',
-        body: { file: file?.id, model, method, preview: PREVIEW },
+        body: { file: file?.id, model, method, peft, preview: PREVIEW },
         signal,
       }),
     enabled: file !== null,
@@ -97,6 +101,7 @@ function Wizard() {
       {step === 2 && (
         <StartStep recipe={recipe} onChange={change} check={check.data} heldOut={heldOut} onHeldOut={setHeldOut} />
       )}
+      {step === 2 && check.error !== null && <Problem error={check.error} what="The estimate" />}
       {start.error !== null && <Problem error={start.error} what="Training" />}
       {step > 0 && (
         <Group justify="space-between">
