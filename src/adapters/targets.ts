@@ -1,5 +1,12 @@
 import { fail } from '../base/index.ts';
-import { EMBEDDING_PATH, HEAD_PATH, safeFullMatch, type LoraConfig, type PeftConfig } from '../formats/index.ts';
+import {
+  EMBEDDING_PATH,
+  HEAD_PATH,
+  isClassifier,
+  safeFullMatch,
+  type LoraConfig,
+  type PeftConfig,
+} from '../formats/index.ts';
 import type { LinearSite } from '../model/index.ts';
 
 /** The fields of a PEFT config that choose modules; not every method has all. */
@@ -101,6 +108,11 @@ export function loraTargets(config: LoraConfig, sites: readonly LinearSite[]): L
   const linear = chosen.filter((site) => 'layer' in site);
   const isChosen = (path: string): boolean => chosen.some((site) => site.path === path);
   const [embedding, head] = [isChosen(EMBEDDING_PATH), isChosen(HEAD_PATH)];
+  if (head && isClassifier(config)) {
+    fail('CONFIG_INVALID', `target_modules has ${HEAD_PATH}, which a model that classifies does not have`, {
+      param: 'target_modules',
+    });
+  }
   if (embedding || head) refuseBesideOuter(config, embedding ? EMBEDDING_PATH : HEAD_PATH);
   return { linear, embedding, head };
 }

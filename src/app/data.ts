@@ -5,7 +5,8 @@ import {
   findOverlaps,
   loadExamples,
   loadRunData,
-  trainedMethodOf,
+  labelsIn,
+  parametersOf,
   type ObjectiveName,
   type OverlapReport,
   type RunConfig,
@@ -45,7 +46,9 @@ export async function checkData(
   const { contextLength } = describeBase(base).config;
   const loaded = loadExamples(options.file, renderer, contextLength, options.objective);
   const valid =
-    options.valid === undefined ? undefined : loadExamples(options.valid, renderer, contextLength, options.objective);
+    options.valid === undefined
+      ? undefined
+      : loadExamples(options.valid, renderer, contextLength, options.objective, loaded.labels);
   const overlaps = findOverlaps(loaded, valid, renderer.tokenizer);
   const repeated = describeOverlaps(overlaps).map((message) => ({ where: 'data', message }));
   return {
@@ -84,11 +87,12 @@ export async function dryRun(
       validPath: options.valid,
       validShare: settings.validShare ?? 0,
       objective: settings.objective?.name ?? 'sft',
+      labels: labelsIn(settings.objective),
     },
     renderer,
     described.config.contextLength - numVirtualTokens(settings.adapter),
   );
-  const parameters = trainedMethodOf(settings.adapter).parameters(described.sites, described.config);
+  const parameters = parametersOf(settings, described);
   return {
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,

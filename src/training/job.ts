@@ -25,6 +25,7 @@ import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, Trai
 import { loadRunData, type LoadedRunData } from './run-data.ts';
 import { TrainingRun } from './run.ts';
 import type { Teacher } from './objectives/distillation.ts';
+import type { ObjectiveConfig } from './objectives/objective.ts';
 import { openTeacher } from './teacher.ts';
 import { SampleTaker } from './sample-taker.ts';
 
@@ -32,6 +33,11 @@ import { SampleTaker } from './sample-taker.ts';
 export const RUN_FOLDER = 'run';
 /** In the run's folder: the adapter after the last step. */
 const LAST_FOLDER = 'last';
+
+/** The labels of a classification, in the order of its head's rows. */
+export function labelsIn(objective: ObjectiveConfig | undefined): readonly string[] | undefined {
+  return objective?.name === 'classification' ? objective.labels : undefined;
+}
 
 /** Weight of the newest step in the shown rate. */
 const RATE_SMOOTHING = 0.2;
@@ -56,8 +62,13 @@ export function prepareRun(
   pool?: BufferPool,
   teacher?: Teacher,
 ): PreparedRun {
-  const objective = job.config.objective?.name ?? 'sft';
-  const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
+  const { objective } = job.config;
+  const sources = {
+    ...job,
+    validShare: job.config.validShare ?? 0,
+    objective: objective?.name ?? 'sft',
+    labels: labelsIn(objective),
+  };
   const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
   const { train, valid } = data;
   const examples = { train: train.examples, valid: valid?.examples ?? [] };
@@ -218,7 +229,8 @@ export function writeAdapter(
     takenOff && config.peft_type === 'LORA'
       ? asPlainLora(config, tensors, takenOff)
       : trainableMethodOf(config).saved?.(config, tensors);
-  return writeArtefact(folder, saved ?? { config, tensors }, base.digest);
+  const labels = labelsIn(run.config.objective);
+  return writeArtefact(folder, { ...(saved ?? { config, tensors }), ...(labels && { labels }) }, base.digest);
 }
 
 /** A Hugging Face folder that needs no base. */

@@ -21,6 +21,11 @@ export type ObjectiveConfig =
       readonly beta: number;
       readonly desirableWeight: number;
       readonly undesirableWeight: number;
+    }
+  | {
+      readonly name: 'classification';
+      /** In the order of the head's rows. */
+      readonly labels: readonly string[];
     };
 
 export type ObjectiveName = ObjectiveConfig['name'];
