@@ -59,6 +59,13 @@ const ROWS: readonly Row[] = [
     statuses: [...shut, 404, 200, 200, 200, 200],
   },
   {
+    // The adapter is no classifier: those who may ask it are told so.
+    method: 'POST',
+    route: '/v1/classify',
+    body: { model: 'acme/reply', input: 'hello' },
+    statuses: [...shut, 404, 400, 400, 400, 400],
+  },
+  {
     method: 'POST',
     route: '/v1/load_lora_adapter',
     body: { lora_name: 'mine', lora_path: 'acme/reply', load_inplace: true },

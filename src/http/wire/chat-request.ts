@@ -37,10 +37,13 @@ const message = z.discriminatedUnion('role', [
   }),
 ]);
 
+/** A conversation as OpenAI has it. */
+export const chatMessages = z.array(message).min(1);
+
 export const chatCompletionRequest = z
   .strictObject({
     ...modelFields,
-    messages: z.array(message).min(1),
+    messages: chatMessages,
     max_completion_tokens: z.int().min(1).nullish(),
     max_tokens: z.int().min(1).nullish().openapi({ description: 'The older name of max_completion_tokens.' }),
     ...generationFields,
@@ -129,7 +132,8 @@ function checkForms(body: ChatCompletionRequest, format: AnswerFormat | null, to
   }
 }
 
-function messageOf(message: ChatCompletionRequest['messages'][number], index: number): ChatMessage {
+/** A message of {@link chatMessages} as the engine's side has it. @throws REQUEST_INVALID */
+export function messageOf(message: ChatCompletionRequest['messages'][number], index: number): ChatMessage {
   const { role, content: parts } = message;
   const content = textOf(parts ?? []);
   if (role === 'tool') return { role, content, tool_call_id: message.tool_call_id };

@@ -5,6 +5,7 @@ import OpenAI, { toFile } from 'openai';
 import { z } from 'zod';
 import { Rng } from '../../../src/base/index.ts';
 import { chatCompletion } from '../../../src/http/wire/chat-response.ts';
+import { classificationList } from '../../../src/http/wire/classification.ts';
 import { embeddingList } from '../../../src/http/wire/embedding.ts';
 import { textCompletion } from '../../../src/http/wire/text-response.ts';
 import { SchemaFuzzer, type JsonSchema } from '../../support/schema-fuzzer.ts';
@@ -26,6 +27,7 @@ const ANSWERS: Readonly<Record<string, { parse(value: unknown): unknown }>> = {
   '/v1/chat/completions': chatCompletion.strict(),
   '/v1/completions': textCompletion.strict(),
   '/v1/embeddings': embeddingList.strict(),
+  '/v1/classify': classificationList.strict(),
 };
 /** What OpenAI's clients read. */
 const ERROR = z.strictObject({
