@@ -6,6 +6,7 @@ import {
   EMBEDDING_PATH,
   HEAD_PATH,
   readPeftFolder,
+  SCORE_NAME,
   writePeftFolder,
   type AdapterBase,
   type AdapterSite,
@@ -13,7 +14,8 @@ import {
   type PeftFiles,
 } from '../formats/index.ts';
 import { normSites, type BaseModel, type LinearSite } from '../model/index.ts';
-import type { AdapterTensors } from './method.ts';
+import { assembleAdapter } from './compiled.ts';
+import { requireTensor, type AdapterTensors } from './method.ts';
 import { methodOf } from './methods/index.ts';
 import type { CompiledAdapter } from './primitives.ts';
 import { loraTargets, resolveTargets, targetsOf, withTying } from './targets.ts';
@@ -22,6 +24,8 @@ import { loraTargets, resolveTargets, targetsOf, withTying } from './targets.ts'
 export interface Adapter {
   readonly config: PeftConfig;
   readonly tensors: AdapterTensors;
+  /** Of a classifier: the label of each row of its head. */
+  readonly labels?: readonly string[];
 }
 
 /** What an artefact is checked against: a base model, or its config alone. */
@@ -36,13 +40,13 @@ export interface WrittenArtefact {
 
 /** Writes a PEFT folder. Its digest covers the tensors, the settings that change the maths, and the base that they belong to. */
 export function writeArtefact(directory: string, adapter: Adapter, baseDigest: string): WrittenArtefact {
-  const sizeBytes = writePeftFolder(directory, adapter.config, adapter.tensors);
+  const sizeBytes = writePeftFolder(directory, adapter.config, adapter.tensors, adapter.labels);
   return { digest: artefactDigest(adapter, baseDigest), sizeBytes };
 }
 
 /** The identity of an adapter: two folders with the same digest answer alike, whatever they are called. */
-export function artefactDigest({ config, tensors }: Adapter, baseDigest: string): Digest {
-  return digestOfTensors(tensors, { base: baseDigest, config: configIdentity(config) });
+export function artefactDigest({ config, tensors, labels }: Adapter, baseDigest: string): Digest {
+  return digestOfTensors(tensors, { base: baseDigest, config: configIdentity(config), ...(labels && { labels }) });
 }
 
 /**
@@ -78,5 +82,9 @@ function modulesOf(config: PeftConfig, base: ArtefactBase): AdapterSite[] {
  * @throws ADAPTER_INVALID for values that its method cannot work with
  */
 export function compileAdapter(adapter: Adapter, base: BaseModel): CompiledAdapter {
-  return methodOf(adapter.config).compile(adapter.config, base, adapter.tensors);
+  const { config, tensors, labels } = adapter;
+  const compiled = methodOf(config).compile(config, base, tensors);
+  if (!labels) return compiled;
+  const head = { kind: 'classes', score_CD: requireTensor(tensors, SCORE_NAME), labels } as const;
+  return assembleAdapter({ ...compiled, head });
 }

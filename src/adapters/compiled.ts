@@ -1,5 +1,5 @@
 import type { Tensor } from '../numeric/index.ts';
-import type { CompiledAdapter, RowPrimitive } from './primitives.ts';
+import type { CompiledAdapter, HeadPart, RowPrimitive } from './primitives.ts';
 
 /** An adapter of these parts, with the bytes that they hold: what several sites share counts once. */
 export function assembleAdapter(parts: Omit<CompiledAdapter, 'sizeBytes'>): CompiledAdapter {
@@ -20,8 +20,21 @@ export function adapterTensors(parts: Omit<CompiledAdapter, 'sizeBytes'>): Tenso
   if (norms) tensors.push(...norms.values());
   if (embedding)
     tensors.push(...(embedding.kind === 'table' ? [embedding.table_VD] : [embedding.a_VR, embedding.b_DR]));
-  if (head) tensors.push(...(head.kind === 'table' ? [head.table_VD] : [head.a_RD, head.b_VR]));
+  if (head) tensors.push(...headTensors(head));
   return tensors;
+}
+
+function headTensors(head: HeadPart): readonly Tensor[] {
+  switch (head.kind) {
+    case 'table':
+      return [head.table_VD];
+    case 'low-rank':
+      return [head.a_RD, head.b_VR];
+    case 'classes':
+      return [head.score_CD];
+    default:
+      return head satisfies never;
+  }
 }
 
 function primitiveTensors(primitive: RowPrimitive): readonly Tensor[] {

@@ -20,6 +20,7 @@ export { loraScales } from './methods/lora-scales.ts';
 export {
   BASE_ADAPTER,
   spanHooks,
+  type ClassesHead,
   type CompiledAdapter,
   type EmbeddingPart,
   type HeadPart,

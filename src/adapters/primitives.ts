@@ -43,7 +43,16 @@ export type EmbeddingPart =
   | { readonly kind: 'low-rank'; readonly a_VR: Tensor; readonly b_DR: Tensor; readonly scale: number };
 export type HeadPart =
   | { readonly kind: 'table'; readonly table_VD: Tensor }
-  | { readonly kind: 'low-rank'; readonly a_RD: Tensor; readonly b_VR: Tensor; readonly scale: number };
+  | { readonly kind: 'low-rank'; readonly a_RD: Tensor; readonly b_VR: Tensor; readonly scale: number }
+  | ClassesHead;
+
+/** A head that gives a logit for each label instead of one for each token: such an adapter classifies, and cannot generate. */
+export interface ClassesHead {
+  readonly kind: 'classes';
+  readonly score_CD: Tensor;
+  /** One for each row. */
+  readonly labels: readonly string[];
+}
 
 /** An adapter, ready to serve. */
 export interface CompiledAdapter {

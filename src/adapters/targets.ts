@@ -2,6 +2,7 @@ import { fail } from '../base/index.ts';
 import {
   EMBEDDING_PATH,
   HEAD_PATH,
+  isClassifier,
   parameterNamesOf,
   safeFullMatch,
   type LoraConfig,
@@ -110,6 +111,11 @@ export function loraTargets(config: LoraConfig, sites: readonly LinearSite[]): L
   const linear = withParameters(config, new Set(chosen.filter((site) => 'layer' in site)), sites);
   const isChosen = (path: string): boolean => chosen.some((site) => site.path === path);
   const [embedding, head] = [isChosen(EMBEDDING_PATH), isChosen(HEAD_PATH)];
+  if (head && isClassifier(config)) {
+    fail('CONFIG_INVALID', `target_modules has ${HEAD_PATH}, which a model that classifies does not have`, {
+      param: 'target_modules',
+    });
+  }
   if (embedding || head) refuseBesideOuter(config, embedding ? EMBEDDING_PATH : HEAD_PATH);
   return { linear, embedding, head };
 }

@@ -8,7 +8,7 @@ export interface PreviewSpan {
   readonly weight: number;
 }
 
-/** An example, sequence by sequence: of a pair, the prompt with the chosen answer, then with the rejected one. */
+/** An example, sequence by sequence: of a pair, the prompt with the chosen answer, then with the rejected one; of a labelled text its label last. */
 export interface PreviewedExample {
   readonly line: number;
   readonly spans: readonly PreviewSpan[];
@@ -20,6 +20,8 @@ export interface DescribedExamples {
   readonly learnedTokens: number;
   /** Tokens of an example: the middle one, the 95th of 100, the longest. */
   readonly lengths: { readonly p50: number; readonly p95: number; readonly max: number };
+  /** Of labelled examples: how many have each label, in the order of the head's rows. */
+  readonly labels?: readonly { readonly label: string; readonly examples: number }[];
   /** The first examples, cut where learned and given tokens meet. */
   readonly preview: readonly PreviewedExample[];
 }
@@ -33,11 +35,25 @@ export function describeExamples(loaded: LoadedExamples, renderer: ChatRenderer,
     tokens: loaded.numTokens,
     learnedTokens: loaded.numTargets,
     lengths: { p50: at(0.5), p95: at(0.95), max: at(1) },
+    ...(loaded.labels && { labels: countLabels(loaded, loaded.labels) }),
     preview: loaded.examples.slice(0, preview).map((example, index): PreviewedExample => ({
       line: loaded.lines[index],
-      spans: spansOf(example, renderer),
+      spans: [...spansOf(example, renderer), ...labelSpan(example, loaded.labels)],
     })),
   };
+}
+
+function countLabels(
+  { examples }: LoadedExamples,
+  labels: readonly string[],
+): NonNullable<DescribedExamples['labels']> {
+  const counts = labels.map((label) => ({ label, examples: 0 }));
+  for (const { label } of examples) if (label !== undefined) counts[label].examples++;
+  return counts;
+}
+
+function labelSpan({ label }: TokenExample, labels: readonly string[] = []): PreviewSpan[] {
+  return label === undefined ? [] : [{ text: labels[label], weight: 1 }];
 }
 
 function spansOf(example: TokenExample, renderer: ChatRenderer): PreviewSpan[] {

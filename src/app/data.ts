@@ -5,8 +5,9 @@ import {
   findOverlaps,
   loadExamples,
   loadRunData,
+  labelsIn,
+  parametersOf,
   runWarnings,
-  trainedMethodOf,
   type ObjectiveName,
   type OverlapReport,
   type RunConfig,
@@ -46,7 +47,9 @@ export async function checkData(
   const { contextLength } = describeBase(base).config;
   const loaded = loadExamples(options.file, renderer, contextLength, options.objective);
   const valid =
-    options.valid === undefined ? undefined : loadExamples(options.valid, renderer, contextLength, options.objective);
+    options.valid === undefined
+      ? undefined
+      : loadExamples(options.valid, renderer, contextLength, options.objective, loaded.labels);
   const overlaps = findOverlaps(loaded, valid, renderer.tokenizer);
   const repeated = describeOverlaps(overlaps).map((message) => ({ where: 'data', message }));
   return {
@@ -85,11 +88,12 @@ export async function dryRun(
       validPath: options.valid,
       validShare: settings.validShare ?? 0,
       objective: settings.objective?.name ?? 'sft',
+      labels: labelsIn(settings.objective),
     },
     renderer,
     described.config.contextLength - numVirtualTokens(settings.adapter),
   );
-  const parameters = trainedMethodOf(settings.adapter).parameters(described.sites, described.config);
+  const parameters = parametersOf(settings, described);
   return {
     train: describeExamples(data.train, renderer, options.preview),
     validExamples: data.valid?.examples.length ?? 0,

@@ -16,6 +16,7 @@ import {
   type AnswerMetric,
   type TokenExample,
 } from '../training/index.ts';
+import { requireClassMetric, scoreClasses, type ClassScore } from './evaluate-classes.ts';
 import { answerAll } from './batch-answers.ts';
 import type { ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
@@ -50,6 +51,9 @@ export interface EvaluateReport {
   readonly value: number;
   readonly examples: number;
   readonly adapter: string | null;
+  /** Of a classifier: see {@link ClassifierScores}. */
+  readonly classes?: readonly ClassScore[];
+  readonly confusion?: readonly (readonly number[])[];
 }
 
 /** Tokens of one forward pass when measuring the loss. */
@@ -68,6 +72,14 @@ export async function evaluateFile(
   }
   const { base, renderer, adapter } = await openModel(config, options, events.onModelProgress);
   const report = { metric: options.metric, adapter: options.adapter ?? null };
+  const { head } = adapter;
+  if (head?.kind === 'classes') {
+    requireClassMetric(options.metric);
+    const { contextLength } = base.config;
+    const { examples } = loadExamples(options.data, renderer, contextLength, 'classification', head.labels);
+    const scores = scoreClasses(options.metric, base, adapter, head, examples, events);
+    return { ...report, ...scores, examples: examples.length };
+  }
   if (options.metric === 'loss' || options.metric === 'preference-accuracy') {
     const name = options.metric === 'loss' ? 'sft' : 'dpo';
     const { examples } = loadExamples(options.data, renderer, base.config.contextLength, name);
@@ -93,6 +105,12 @@ function questionsOf(path: string): Question[] {
       messages: [{ role: 'user', content: prompt }],
       expected: completion,
     }));
+  }
+  if (file.form === 'labelled') {
+    return fail(
+      'DATA_INVALID',
+      `${path}: holds labelled texts, and this is no classifier: give --adapter one, or chats`,
+    );
   }
   if (file.form !== 'chat')
     return fail(

@@ -13,6 +13,7 @@ import { makeAdapterServices } from './adapters/adapter-loading.ts';
 import { makeCatalogueServices } from './adapters/catalogue.ts';
 import { Asking } from './answering/asking.ts';
 import { chatDeltas } from './answering/chat.ts';
+import { classifyInputs } from './answering/classify.ts';
 import { embedInputs } from './answering/embeddings.ts';
 import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
@@ -147,6 +148,11 @@ export function makeServices(
       delivery.count(model, async () => {
         using asking = await begin(principal, model, request.scheduling, signal);
         return await embedInputs(bases.ofDigest(model.base.digest), asking, request);
+      }),
+    classify: (principal, model, request, signal) =>
+      delivery.count(model, async () => {
+        using asking = await begin(principal, model, request.scheduling, signal);
+        return await classifyInputs(bases.ofDigest(model.base.digest), asking, request);
       }),
     listModels: (principal) => resolver.list(principal),
     showModel: (principal, id) => resolver.show(principal, id),

@@ -64,6 +64,16 @@ export interface Operations {
     answer: EmbeddingList;
   };
   /**
+   * Label texts by an adapter with a classification head.
+   *
+   * POST /v1/classify
+   */
+  createClassification: {
+    headers?: ModelHeaders;
+    body: ClassificationRequest;
+    answer: ClassificationList;
+  };
+  /**
    * List the base and the adapters that the key may ask.
    *
    * GET /v1/models
@@ -1199,6 +1209,45 @@ export interface EmbeddingList {
     total_tokens: number;
   };
 }
+export interface ClassificationRequest {
+  /** TENANT/TASK, TENANT/TASK@VERSION, sha256:…, or the base. */
+  model: string;
+  /** metadata.task picks the adapter by the routes of the tenant, when model is the base. */
+  metadata?: {
+    [k: string]: string;
+  } | null;
+  /** When model is the base: these adapters together, each named as model would name it, its change times its weight (1 unless told). */
+  adapters?: MixedAdapter[] | null;
+  /** What is to be classified, read as it is: no chat template is applied. Either this or messages. */
+  input?: string | string[] | number[] | number[][] | null;
+  /** A conversation to classify, by the chat template: for adapters that were trained on messages. */
+  messages?: ChatMessage[] | null;
+  /** As in vLLM, lower goes first, among the requests of one tenant; 0 unless told. */
+  priority?: number | null;
+  /** Seconds within which the answer has begun; else the request fails with 408. X-Request-Timeout-Ms says the same. */
+  timeout?: number | null;
+  /** Where a task is split between versions, a user stays with one; it changes nothing else. */
+  user?: string | null;
+}
+export interface ClassificationList {
+  id: string;
+  object: 'list';
+  created: number;
+  model: string;
+  data: {
+    index: number;
+    /** The most probable one. */
+    label: string;
+    /** Of every label, in the order of the adapter’s. */
+    probs: number[];
+    num_classes: number;
+  }[];
+  usage: {
+    prompt_tokens: number;
+    total_tokens: number;
+    completion_tokens: 0;
+  };
+}
 export interface ModelList {
   object: 'list';
   data: Model[];
@@ -2127,6 +2176,7 @@ export const OPERATIONS = {
   createChatCompletion: { method: 'POST', path: '/v1/chat/completions', body: 'json', answer: 'json' },
   createCompletion: { method: 'POST', path: '/v1/completions', body: 'json', answer: 'json' },
   createEmbedding: { method: 'POST', path: '/v1/embeddings', body: 'json', answer: 'json' },
+  createClassification: { method: 'POST', path: '/v1/classify', body: 'json', answer: 'json' },
   listModels: { method: 'GET', path: '/v1/models', body: 'none', answer: 'json' },
   retrieveModel: { method: 'GET', path: '/v1/models/{model}', body: 'none', answer: 'json' },
   loadLoraAdapter: { method: 'POST', path: '/v1/load_lora_adapter', body: 'json', answer: 'text' },

@@ -44,6 +44,8 @@ export {
   type PromptConfig,
   numVirtualTokens,
 } from './peft/peft-config.ts';
+export { CLASSIFICATION, CLASSIFIER_MODULES, isClassifier, labelsProblem, SCORE_NAME } from './peft/classifier.ts';
+export type { LabelledExample } from './data/labelled-jsonl.ts';
 export { PEFT_VERSION } from './peft/configs/config-fields.ts';
 export { adaloraRank, rankPatternKey, type AdaloraConfig } from './peft/configs/adalora-config.ts';
 export type { BoftConfig } from './peft/configs/boft-config.ts';
@@ -111,4 +113,4 @@ export type { PreferenceExample } from './data/preference-jsonl.ts';
 export type { RatedExample } from './data/rated-jsonl.ts';
 export { EventFile, type ScalarEvent } from './tensorboard/event-file.ts';
 export { joinTextParts, parseMessages, type ChatMessage, type ChatRole, type ToolCall } from './data/chat-message.ts';
-export { digestOfBytes, digestOfFile, digestOfFiles, digestOfTensors, canonicalJson } from './digest.ts';
+export { compareText, digestOfBytes, digestOfFile, digestOfFiles, digestOfTensors, canonicalJson } from './digest.ts';

@@ -51,6 +51,10 @@ export const MAX_RANK = 4096;
 export const MAX_PATTERN_ENTRIES = 2048;
 /** The weights of one adapter: a full-rank update of a 7B model in float32 has more, and is no adapter. */
 export const MAX_ADAPTER_BYTES = 4096 * MIB;
+/** Labels of a classifier: the largest public sets of intents and topics have some thousand. */
+export const MAX_LABELS = 16_384;
+/** Characters of a label: a name, not a text. */
+export const MAX_LABEL_LENGTH = 256;
 /** Names in target_modules and the like. */
 export const MAX_MODULE_NAMES = 4096;
 /** Characters of a regular expression for module paths. */

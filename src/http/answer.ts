@@ -11,7 +11,7 @@ import type { Principal } from '../tenancy/index.ts';
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** Where models are asked. */
-const MODEL_ROUTES = new Set(['/v1/chat/completions', '/v1/completions', '/v1/embeddings']);
+const MODEL_ROUTES = new Set(['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/classify']);
 const CLIENT_GONE = 499;
 
 /** Answers a request by a handler, whatever the handler does, and accounts for it when its last byte is out. */

@@ -11,6 +11,7 @@ import { chatCompletionsRoute } from './routes/chat-completions.ts';
 import { completionsRoute } from './routes/completions.ts';
 import { deliveryRoutes } from './routes/delivery.ts';
 import { checkDataRoute } from './routes/data-check.ts';
+import { classifyRoute } from './routes/classify.ts';
 import { embeddingsRoute } from './routes/embeddings.ts';
 import {
   deleteLoraAdapterRoute,
@@ -77,6 +78,7 @@ function allRoutes(metrics: HttpMetrics, traffic: Traffic, isLocal: boolean): Ro
     chatCompletionsRoute,
     completionsRoute,
     embeddingsRoute,
+    classifyRoute,
     listModelsRoute,
     showModelRoute,
     loadLoraAdapterRoute,

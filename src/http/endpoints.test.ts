@@ -12,6 +12,7 @@ import {
 } from '../../test/conformance/http/app-harness.ts';
 import { ACME_DIGEST, ACME_KEY, BASE, GLOBEX_KEY } from '../../test/conformance/http/in-memory-services.ts';
 import { chatCompletion, chatCompletionChunk } from './wire/chat-response.ts';
+import { classificationList } from './wire/classification.ts';
 import { embeddingList } from './wire/embedding.ts';
 import { textCompletion, textCompletionChunk } from './wire/text-response.ts';
 
@@ -130,6 +131,32 @@ test('parts of letters and impossible tokens can be told in JSON', async () => {
       ['\\x98\\x80', [0x98, 0x80]],
     ],
   );
+});
+
+test('texts and messages are classified, in the documented shape', async () => {
+  const classify = (body: object): Promise<Response> => post({ model: 'acme/spam', ...body }, {}, '/v1/classify');
+  const response = await classify({ input: ['abc', 'abcd'] });
+  assert.equal(response.headers.get('x-adapter-digest'), ACME_DIGEST);
+  const { id, ...rest } = classificationList.strict().parse(await response.json());
+  assert.match(id, /^classify-/);
+  assert.deepEqual(rest, {
+    object: 'list',
+    created: 1_700_000_000,
+    model: 'acme/spam@1',
+    data: [
+      { index: 0, label: 'short', probs: [0.25, 0.75], num_classes: 2 },
+      { index: 1, label: 'long', probs: [0.75, 0.25], num_classes: 2 },
+    ],
+    usage: { prompt_tokens: 2, total_tokens: 2, completion_tokens: 0 },
+  });
+  await classify({ messages: [{ role: 'developer', content: 'x' }, HELLO.messages[0]] });
+  assert.deepEqual(services.classifications.at(-1)?.inputs, [
+    { messages: [{ role: 'system', content: 'x' }, HELLO.messages[0]] },
+  ]);
+  for (const body of [{}, { input: 'a', messages: HELLO.messages }]) {
+    assert.equal((await errorOf(await classify(body))).param, 'input');
+  }
+  assertNothingHeld();
 });
 
 test('embeddings in both formats', async () => {

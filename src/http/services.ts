@@ -170,6 +170,28 @@ export interface Embeddings {
   readonly promptTokens: number;
 }
 
+/** What is to be classified: read as it is, or by the chat template. */
+export type ClassifiedInput = TextInput | { readonly messages: readonly ChatMessage[] };
+
+export interface ClassifyRequest {
+  /** At least one. */
+  readonly inputs: readonly ClassifiedInput[];
+  readonly scheduling: Scheduling;
+}
+
+export interface Classification {
+  /** The most probable label. */
+  readonly label: string;
+  /** Of every label, in the order of the adapter's. */
+  readonly probs: readonly number[];
+}
+
+export interface Classifications {
+  /** One for each input. */
+  readonly found: readonly Classification[];
+  readonly promptTokens: number;
+}
+
 /** `tool_calls`: an answer of a chat that calls tools and was not cut off. */
 export type FinishReason = 'stop' | 'length' | 'tool_calls';
 
@@ -287,6 +309,13 @@ export interface Services {
     request: EmbeddingRequest,
     signal: AbortSignal,
   ): Promise<Embeddings>;
+  /** As {@link Services.embed}; REQUEST_INVALID also for an adapter without a classification head. */
+  classify(
+    principal: Principal,
+    model: ResolvedModel,
+    request: ClassifyRequest,
+    signal: AbortSignal,
+  ): Promise<Classifications>;
   listModels(principal: Principal): readonly ModelEntry[] | Promise<readonly ModelEntry[]>;
   /** @throws MODEL_NOT_FOUND ADAPTER_NOT_FOUND */
   showModel(principal: Principal, id: string): ModelEntry | Promise<ModelEntry>;

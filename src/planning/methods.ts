@@ -26,7 +26,12 @@ export interface PartCounts {
   readonly virtualTokens: number;
   /** Tokens whose embeddings are trained. */
   readonly trainedTokens: number;
+  /** Of a classification: a head beside the adapter has a row for each; none when missing. */
+  readonly labels?: number | undefined;
 }
+
+/** Those that a classification head can be trained beside. */
+const CLASSIFIER_METHODS = ['lora', 'qlora', 'dora'];
 
 const NO_SITE = () => 0;
 const virtualRows = ({ hiddenSize }: ModelConfig, { virtualTokens }: PartCounts): number => virtualTokens * hiddenSize;
@@ -145,6 +150,7 @@ export function countTrainable(
 ): Trainable {
   const { perSite, shared = 0, ofModel, stored } = plannedMethod(method).cost;
   const total = countParameters(config).total;
+  const head = headParameters(method, counts, config);
   if (perSite === null) return { parameters: total, share: 1, roles: [], numSites: 0, isFull: true };
   if (ofModel) {
     const parameters = ofModel(config, counts);
@@ -160,11 +166,23 @@ export function countTrainable(
     },
     linearSites(config),
   );
-  const parameters = chosen.reduce((sum, site) => sum + perSite(site, rank, config), shared);
+  const parameters = chosen.reduce((sum, site) => sum + perSite(site, rank, config), shared + head);
   return {
     parameters,
     share: parameters / total,
     roles: [...new Set(chosen.map((site) => site.role))],
     numSites: chosen.length,
   };
+}
+
+/** @throws USAGE_INVALID for a method that has no head beside it */
+function headParameters(method: string, { labels = 0 }: PartCounts, { hiddenSize }: ModelConfig): number {
+  if (labels === 0 || CLASSIFIER_METHODS.includes(method)) return labels * hiddenSize;
+  return fail(
+    'USAGE_INVALID',
+    `labels are of a classification, which trains ${CLASSIFIER_METHODS.join(', ')}, not ${method}`,
+    {
+      param: 'labels',
+    },
+  );
 }

@@ -105,6 +105,16 @@ test('methods without linear layers are counted as they are trained', () => {
   }
 });
 
+test('a classification head has a row for each label', () => {
+  const without = planFrom({ model: smol, method: 'lora' }).trainable;
+  const { trainable } = planFrom({ model: smol, method: 'lora', labels: 77 });
+  assert.equal(trainable.parameters - without.parameters, 77 * smol.config.hiddenSize);
+  assert.equal(trainable.adapterBytes - without.adapterBytes, 4 * 77 * smol.config.hiddenSize);
+  for (const method of ['ia3', 'full', 'prompt-tuning']) {
+    assert.throws(() => planFrom({ model: smol, method, labels: 2 }), { code: 'USAGE_INVALID', param: 'labels' });
+  }
+});
+
 test('every total is the sum of its parts, and every part is positive', () => {
   for (const method of ['lora', 'qlora', 'full']) {
     const { training, serving } = plan({ method, adapters: 3, sharedPrefix: 100 });

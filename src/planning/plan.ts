@@ -14,6 +14,7 @@ import type { FullRecipeName, KvFormat, Part } from './memory.ts';
 import { doubtsOf, memoryFigures } from './machine-doubts.ts';
 import type { MachineFigures } from './machine.ts';
 import { passesOf } from './pass-work.ts';
+import { limits } from '../formats/index.ts';
 import { countParameters } from './parameters.ts';
 import type { ParameterCount } from './parameters.ts';
 import type { PlannedModel } from './presets.ts';
@@ -34,6 +35,8 @@ export interface PlanOptions {
   readonly virtualTokens?: number;
   /** Tokens whose embeddings are trained (trainable-tokens); default 1. */
   readonly trainedTokens?: number;
+  /** Labels of a classification, whose head is trained beside the adapter; default none. */
+  readonly labels?: number;
   /** The base's weights; default bf16, nf4 for qlora. */
   readonly baseFormat?: string;
   /** Bytes of a number in an adapter file: 4 (f32, as trained; default) or 2 (bf16). */
@@ -132,6 +135,7 @@ export function planFrom(options: PlanOptions): Plan {
   const counts = {
     virtualTokens: positive('virtualTokens', options.virtualTokens ?? DEFAULT_COUNTS.virtualTokens, 65_536),
     trainedTokens: positive('trainedTokens', options.trainedTokens ?? DEFAULT_COUNTS.trainedTokens, config.vocabSize),
+    labels: options.labels === undefined ? undefined : positive('labels', options.labels, limits.MAX_LABELS),
   };
   const trainable = countTrainable(config, method, rank, targets, counts);
   const isSited = isFull || trainable.numSites > 0;

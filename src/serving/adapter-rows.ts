@@ -3,6 +3,7 @@ import { assert, fail } from '../base/index.ts';
 import { normSites, type BaseModel, type ModelConfig } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
 import type { KvBlocks } from './cache/kv-blocks.ts';
+import type { ClassLogits } from './request.ts';
 import type { Sequence } from './sequence.ts';
 
 /**
@@ -43,6 +44,7 @@ export function checkAdapterRows(adapter: CompiledAdapter, config: ModelConfig):
     check("head's A", head.a_RD, [head.a_RD.shape[0], D]);
     check("head's B", head.b_VR, [V, head.a_RD.shape[0]]);
   }
+  if (head?.kind === 'classes') check("labels' head", head.score_CD, [head.labels.length, D]);
   if (!tokenRows) return;
   check('token rows', tokenRows.rows_KD, [tokenRows.ids.length, D]);
   const foreign = tokenRows.ids.find((id) => id < 0 || id >= V);
@@ -135,7 +137,7 @@ export function replaceTokenLogits(g: Inference, logits_V: Floats, last_D: Float
   const [D, V] = [last_D.length, logits_V.length];
   if (head?.kind === 'table') {
     g.kernels.gemm(logits_V, last_D, head.table_VD.data, { M: 1, N: V, K: D, transposeB: true });
-  } else if (head) {
+  } else if (head?.kind === 'low-rank') {
     const { a_RD, b_VR, scale } = head;
     const R = a_RD.shape[0];
     const u = g.empty([1, R]);
@@ -149,6 +151,16 @@ export function replaceTokenLogits(g: Inference, logits_V: Floats, last_D: Float
   const shape = { M: 1, N: ids.length, K: last_D.length, transposeB: true };
   g.kernels.gemm(own.data, last_D, rows_KD.data, shape);
   for (const [index, id] of ids.entries()) logits_V[id] = own.data[index];
+}
+
+/** What a classifier's head says, alone for this row: a kernel's sum knows no other. @param last_D the head's input */
+export function classLogits(g: Inference, last_D: Floats, { adapter: { head } }: Sequence): ClassLogits {
+  assert(head?.kind === 'classes', 'only a classifier is asked for labels');
+  const { score_CD, labels } = head;
+  const logits_C = g.empty([1, labels.length]);
+  const shape = { M: 1, N: labels.length, K: last_D.length, transposeB: true };
+  g.kernels.gemm(logits_C.data, last_D, score_CD.data, shape);
+  return { labels, logits_C: Float32Array.from(logits_C.data) };
 }
 
 const rowIndices = new WeakMap<TokenRows, ReadonlyMap<number, number>>();

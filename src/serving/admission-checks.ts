@@ -1,3 +1,4 @@
+import type { CompiledAdapter } from '../adapters/index.ts';
 import { fail } from '../base/index.ts';
 import type { GenerateRequest } from './request.ts';
 import type { Sequence } from './sequence.ts';
@@ -14,6 +15,25 @@ export function checkRequest({ promptTokenIds, maxTokens, weight, priority, dead
   check(weight === undefined || (Number.isFinite(weight) && weight > 0), 'weight', 'a number above 0');
   check(priority === undefined || Number.isSafeInteger(priority), 'priority', 'a whole number');
   check(deadlineMs === undefined || deadlineMs >= 0, 'deadline_ms', 'milliseconds from now');
+}
+
+/** A classifier has labels and no tokens, any other adapter tokens and no labels. @throws REQUEST_INVALID */
+export function checkTask({ maxTokens, logprobs, classify }: GenerateRequest, { head }: CompiledAdapter): void {
+  const isClassifier = head?.kind === 'classes';
+  if (classify && !isClassifier) {
+    fail('REQUEST_INVALID', 'what answers this model is no classifier: it has no labels, ask it for a completion', {
+      param: 'model',
+    });
+  }
+  if (isClassifier && (maxTokens !== 0 || logprobs)) {
+    fail(
+      'REQUEST_INVALID',
+      'the adapter of this model is a classifier, which has no next token: use POST /v1/classify',
+      {
+        param: 'model',
+      },
+    );
+  }
 }
 
 /** @throws CONTEXT_TOO_LONG @param limit tokens that the server can hold of one sequence */

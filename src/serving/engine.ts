@@ -5,7 +5,7 @@ import type { BaseModel } from '../model/index.ts';
 import { maskLogits } from '../grammar/index.ts';
 import { BufferPool, Inference, type Floats, type GrammarProgress, type NativeGrammar } from '../numeric/index.ts';
 import { checkAdapterRows } from './adapter-rows.ts';
-import { checkLength, checkRequest } from './admission-checks.ts';
+import { checkLength, checkRequest, checkTask } from './admission-checks.ts';
 import { auditCache } from './cache/audit.ts';
 import { advance } from './advance.ts';
 import { chooseToken, type ChosenToken } from './sampling/choose.ts';
@@ -138,6 +138,7 @@ export class Engine {
     assert(!this.#sequences.has(request.id), 'a request id is used once');
     checkRequest(request);
     checkAdapterRows(adapter, this.base.config);
+    checkTask(request, adapter);
     const { blocks } = this.#cache;
     const limit = Math.min(this.base.config.contextLength, blocks.numBlocks * blocks.blockSize);
     const sequence = new Sequence(request, adapter, limit, this.#longestDraft);
@@ -282,10 +283,16 @@ function firstResults({
   cachedTokens,
   queuedMs,
   promptRows,
-}: Sequence): Pick<TokenEvent, 'cachedTokens' | 'queuedMs' | 'promptLogprobs' | 'embedding'> {
+}: Sequence): Pick<TokenEvent, 'cachedTokens' | 'queuedMs' | 'promptLogprobs' | 'embedding' | 'classes'> {
   if (!promptRows) return { cachedTokens, queuedMs };
-  const { logprobs, embedding } = promptRows;
-  return { cachedTokens, queuedMs, ...(logprobs && { promptLogprobs: logprobs }), ...(embedding && { embedding }) };
+  const { logprobs, embedding, classes } = promptRows;
+  return {
+    cachedTokens,
+    queuedMs,
+    ...(logprobs && { promptLogprobs: logprobs }),
+    ...(embedding && { embedding }),
+    ...(classes && { classes }),
+  };
 }
 
 function triedOf({ drafts }: Sequence): TokenEvent['prediction'] {

@@ -34,6 +34,7 @@ export {
   type GenerateRequest,
   type RankedLogprob,
   type SamplingParams,
+  type ClassLogits,
   type TokenEvent,
   type TokenLogprob,
 } from './request.ts';

@@ -1,9 +1,9 @@
-import { assert } from '../base/index.ts';
+import { assert, fail } from '../base/index.ts';
 import { headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
 import type { Floats, Inference, Tensor } from '../numeric/index.ts';
-import { replaceTokenLogits } from './adapter-rows.ts';
+import { classLogits, replaceTokenLogits } from './adapter-rows.ts';
 import { LogprobRow } from './sampling/logprobs.ts';
-import type { GenerateRequest, Pooling, RankedLogprob } from './request.ts';
+import type { ClassLogits, GenerateRequest, Pooling, RankedLogprob } from './request.ts';
 import type { Sequence } from './sequence.ts';
 
 /** Rows whose logits are held at once: those of a whole step would be many times larger than everything else in it. */
@@ -17,28 +17,52 @@ export class PromptRows {
   readonly #promptTokenIds: Int32Array;
   readonly #numTop: number | undefined;
   readonly #pooling: Pooling | undefined;
+  readonly #classifies: boolean;
+  #classes: ClassLogits | undefined;
   readonly #logprobs: RankedLogprob[] = [];
   #pooled_D = new Float64Array(0);
   #numRows = 0;
 
   /** @returns undefined for a request that wants none of it, which is nearly every one */
   static of(request: GenerateRequest): PromptRows | undefined {
-    return request.logprobs?.ofPrompt === true || request.embedding !== undefined ? new PromptRows(request) : undefined;
+    const { logprobs, embedding, classify } = request;
+    return logprobs?.ofPrompt || embedding !== undefined || classify ? new PromptRows(request) : undefined;
   }
 
-  private constructor({ promptTokenIds, logprobs, embedding }: GenerateRequest) {
+  private constructor({ promptTokenIds, logprobs, embedding, classify }: GenerateRequest) {
+    assert(!classify || (!logprobs && embedding === undefined), 'a request for labels wants nothing else');
     this.#promptTokenIds = promptTokenIds;
     this.#numTop = logprobs?.ofPrompt === true ? logprobs.top : undefined;
     this.#pooling = embedding;
+    this.#classifies = classify ?? false;
   }
 
-  /** Whether this index is one of the prompt's tokens. */
+  /** Whether the row of this token of the prompt is wanted: all, or the last for a classification. */
   has(index: number): boolean {
-    return index >= 0 && index < this.#promptTokenIds.length;
+    const first = this.#classifies ? this.#promptTokenIds.length - 1 : 0;
+    return index >= first && index < this.#promptTokenIds.length;
   }
 
   get wantsLogits(): boolean {
     return this.#numTop !== undefined;
+  }
+
+  /** The logits of the labels at the prompt's last token. @throws ADAPTER_INVALID when they are not numbers */
+  classified(classes: ClassLogits): void {
+    if (!classes.logits_C.every((logit) => Number.isFinite(logit))) {
+      fail('ADAPTER_INVALID', 'the adapter made logits of its labels that are not numbers');
+    }
+    this.#classes ??= classes;
+  }
+
+  /** Those logits; undefined if they were not asked for. */
+  get classes(): ClassLogits | undefined {
+    assert(!this.#classifies || this.#classes, 'the last row of the prompt was computed');
+    return this.#classes;
+  }
+
+  get wantsClasses(): boolean {
+    return this.#classifies;
   }
 
   /**
@@ -116,6 +140,10 @@ export function gatherPromptRows(
       const logits = hasLogits ? g.empty([part.length, V]) : undefined;
       if (logits) g.kernels.linearForward(logits.data, normed.data, base.head, part.length, false);
       for (const [n, { sequence, rows, index }] of part.entries()) {
+        if (rows.wantsClasses) {
+          rows.classified(classLogits(g, rowOf(normed, n, D), sequence));
+          continue;
+        }
         const [normed_D, logits_V] = [rowOf(normed, n, D), logits && rowOf(logits, n, V)];
         if (logits_V) replaceTokenLogits(g, logits_V, normed_D, sequence);
         rows.add(index, normed_D, logits_V);

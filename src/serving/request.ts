@@ -63,8 +63,17 @@ export interface GenerateRequest {
   readonly grammar?: AnswerGrammar | undefined;
   /** The prompt's final hidden states, as one vector of length 1. */
   readonly embedding?: Pooling | undefined;
+  /** The logits of the adapter's labels, in place of an answer: `maxTokens` is 0, and the adapter is a classifier. */
+  readonly classify?: true | undefined;
   /** What the answer may be: where it is right, the answer comes faster. It never changes the answer. */
   readonly predictionTokenIds?: Int32Array | undefined;
+}
+
+/** What a classifier's head says of a prompt. */
+export interface ClassLogits {
+  readonly labels: readonly string[];
+  /** One for each label. */
+  readonly logits_C: Float32Array;
 }
 
 export type FinishReason = 'stop' | 'length';
@@ -95,6 +104,8 @@ export interface TokenEvent {
   readonly promptLogprobs?: readonly RankedLogprob[] | undefined;
   /** If the request came with a prediction: how many of its tokens were tried so far, and right or wrong. */
   readonly prediction?: { readonly numRight: number; readonly numWrong: number } | undefined;
+  /** With the event that ends the request, if it asked for them. */
+  readonly classes?: ClassLogits | undefined;
   /** [D], with the event that ends the request, if it asked for it. */
   readonly embedding?: Float32Array | undefined;
 }

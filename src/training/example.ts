@@ -1,6 +1,7 @@
 import { fail, type Problem } from '../base/index.ts';
 import { readTrainingFile, type TrainingFile } from '../formats/index.ts';
 import type { ChatRenderer } from '../text/index.ts';
+import { collectLabels, renderLabelled } from './labelled-example.ts';
 import type { ObjectiveName } from './objectives/objective.ts';
 import type { TokenExample } from './pack.ts';
 import { renderPairs, renderRated } from './preference-example.ts';
@@ -11,10 +12,12 @@ export interface LoadedExamples {
   /** Line of each example. */
   readonly lines: readonly number[];
   readonly numTokens: number;
-  /** Tokens that are learned from. */
+  /** Tokens that are learned from, or labels. */
   readonly numTargets: number;
   readonly digest: string;
   readonly warnings: readonly Problem[];
+  /** Of labelled examples: the names that their numbers stand for. */
+  readonly labels?: readonly string[];
 }
 
 /** The forms of data that an objective learns from; the first is the one that it is made for. */
@@ -26,18 +29,21 @@ const FORMS: Readonly<Record<ObjectiveName, readonly TrainingFile['form'][]>> = 
   simpo: ['preference'],
   orpo: ['preference'],
   kto: ['rated', 'preference'],
+  classification: ['labelled'],
 };
 const FORM_NAMES: Readonly<Record<TrainingFile['form'], string>> = {
   chat: 'chats',
   completion: 'prompts with completions',
   preference: 'preference pairs',
   rated: 'rated completions',
+  labelled: 'labelled texts',
 };
 
 /**
  * Reads, checks and renders a JSONL file. All problems are reported together, before any compute.
  * @param contextLength the longest sequence that the base can take, in tokens
  * @param objective what the examples are for; the one that the file's form is made for when undefined
+ * @param labels of labelled examples: all that there are; the file's own when undefined
  * @throws DATA_INVALID with a problem for each line that is wrong, or when the file has a form that the objective does not learn from
  */
 export function loadExamples(
@@ -45,10 +51,17 @@ export function loadExamples(
   renderer: ChatRenderer,
   contextLength: number,
   objective?: ObjectiveName,
+  labels?: readonly string[],
 ): LoadedExamples {
   const file = readTrainingFile(path);
   if (objective !== undefined) requireForm(path, file.form, objective);
-  return examplesOf(file, renderer, contextLength, objective);
+  return examplesOf(file, renderer, contextLength, objective, labels);
+}
+
+/** The labels of a file, in the order of their names. @throws DATA_INVALID when it has no labelled examples, or too few labels */
+export function labelsOfFile(path: string): readonly string[] {
+  const file = readTrainingFile(path);
+  return file.form === 'labelled' ? collectLabels(file) : requireForm(path, file.form, 'classification');
 }
 
 /** The same for a file that has been read, without a look at its form. */
@@ -57,8 +70,10 @@ export function examplesOf(
   renderer: ChatRenderer,
   contextLength: number,
   objective?: ObjectiveName,
+  labels?: readonly string[],
 ): LoadedExamples {
-  const { examples, lines } = render(file, renderer, objective);
+  const known = file.form === 'labelled' ? (labels ?? collectLabels(file)) : undefined;
+  const { examples, lines } = render(file, renderer, objective, known);
   const problems: Problem[] = [];
   for (const [index, example] of examples.entries()) {
     const line = lines[index];
@@ -71,7 +86,8 @@ export function examplesOf(
     const first = problems[0];
     fail('DATA_INVALID', `${first.where}: ${first.message}`, { problems });
   }
-  return { ...countTokens(examples), examples, lines, digest: file.digest, warnings: file.warnings };
+  const { digest, warnings } = file;
+  return { ...countTokens(examples), examples, lines, digest, warnings, ...(known && { labels: known }) };
 }
 
 /** A part of loaded examples, in their order. */
@@ -83,10 +99,16 @@ export function selectExamples(loaded: LoadedExamples, isChosen: (index: number)
 function countTokens(examples: readonly TokenExample[]): { numTokens: number; numTargets: number } {
   return {
     numTokens: examples.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-    numTargets: examples.reduce((sum, { lossWeights }) => sum + lossWeights.filter((weight) => weight !== 0).length, 0),
+    numTargets: examples.reduce((sum, example) => sum + numTargetsOf(example), 0),
   };
 }
 
+function numTargetsOf({ lossWeights, label }: TokenExample): number {
+  return label === undefined ? lossWeights.filter((weight) => weight !== 0).length : 1;
+}
+
+function requireForm(path: string, form: Exclude<TrainingFile['form'], 'labelled'>, objective: 'classification'): never;
+function requireForm(path: string, form: TrainingFile['form'], objective: ObjectiveName): void;
 function requireForm(path: string, form: TrainingFile['form'], objective: ObjectiveName): void {
   if (FORMS[objective].includes(form)) return;
   const wanted = FORMS[objective].map((one) => FORM_NAMES[one]).join(' or ');
@@ -102,6 +124,7 @@ function render(
   file: TrainingFile,
   renderer: ChatRenderer,
   objective: ObjectiveName | undefined,
+  labels: readonly string[] = [],
 ): { examples: TokenExample[]; lines: number[] } {
   const lines = file.examples.map((example) => example.line);
   switch (file.form) {
@@ -109,6 +132,8 @@ function render(
       return { examples: file.examples.map((example) => renderer.renderExample(example)), lines };
     case 'completion':
       return { examples: file.examples.map((example) => renderer.renderCompletion(example)), lines };
+    case 'labelled':
+      return { examples: renderLabelled(file, renderer, labels), lines };
     case 'rated':
       return renderRated(file.examples, renderer);
     case 'preference':
@@ -120,7 +145,7 @@ function render(
 }
 
 function* problemsOf(example: TokenExample, contextLength: number): Generator<string> {
-  const { lossWeights, ends = [example.tokenIds.length] } = example;
+  const { lossWeights, ends = [example.tokenIds.length], label } = example;
   let begin = 0;
   for (const end of ends) {
     const length = end - begin;
@@ -128,7 +153,7 @@ function* problemsOf(example: TokenExample, contextLength: number): Generator<st
       yield `has ${length} tokens, the base takes at most ${contextLength}: shorten or split it`;
     }
     // The first token is never predicted.
-    if (!lossWeights.subarray(begin + 1, end).some((weight) => weight !== 0)) {
+    if (label === undefined && !lossWeights.subarray(begin + 1, end).some((weight) => weight !== 0)) {
       yield 'every assistant message has weight 0: nothing to learn from';
     }
     begin = end;

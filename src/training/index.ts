@@ -6,6 +6,7 @@
  * Throws: CONFIG_INVALID DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
 export { countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
+export { labelsIn } from './objectives/objective.ts';
 export type { TeacherSource } from './teacher.ts';
 export { STOP } from './messages.ts';
 export type {
@@ -23,7 +24,7 @@ export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
 export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
 export { runWarnings } from './run-warnings.ts';
 export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
-export { examplesOf, loadExamples, type LoadedExamples } from './example.ts';
+export { examplesOf, labelsOfFile, loadExamples, type LoadedExamples } from './example.ts';
 export {
   DEFAULT_MICRO_BATCH_TOKENS,
   packExamples,
@@ -38,8 +39,10 @@ export { FULL_CONFIG, isFull, trainedMethodOf, type FullConfig, type TrainedConf
 export type { RunConfig } from './run-config.ts';
 export type { Evaluation, StepReport } from './run-state.ts';
 export { TrainingRun } from './run.ts';
+export { parametersOf } from './objectives/classification.ts';
+export { renderToClassify } from './labelled-example.ts';
 export { TrainingGroup, type GroupEvent } from './group.ts';
-export { evaluateStep, trainStep, type BatchLoss } from './step.ts';
+export { classifyStep, evaluateStep, trainStep, type BatchLoss } from './step.ts';
 export { makeObjective, OBJECTIVES } from './objectives/index.ts';
 export type { MetricSum, Objective, ObjectiveConfig, ObjectiveLoss, ObjectiveName } from './objectives/objective.ts';
 export { ANSWER_METRICS, canStillMatch, rougeL, scoreAnswers, type Answer, type AnswerMetric } from './score.ts';

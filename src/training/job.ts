@@ -12,6 +12,7 @@ import type { StepReport } from './run-state.ts';
 import { TrainingRun } from './run.ts';
 import { runWarnings } from './run-warnings.ts';
 import type { Teacher } from './objectives/distillation.ts';
+import { labelsIn } from './objectives/objective.ts';
 import { openTeacher } from './teacher.ts';
 import { writeAdapter } from './write-adapter.ts';
 import { SampleTaker } from './sample-taker.ts';
@@ -44,8 +45,13 @@ export function prepareRun(
   pool?: BufferPool,
   teacher?: Teacher,
 ): PreparedRun {
-  const objective = job.config.objective?.name ?? 'sft';
-  const sources = { ...job, validShare: job.config.validShare ?? 0, objective };
+  const { objective } = job.config;
+  const sources = {
+    ...job,
+    validShare: job.config.validShare ?? 0,
+    objective: objective?.name ?? 'sft',
+    labels: labelsIn(objective),
+  };
   const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
   const warnings = runWarnings(job.config.adapter, base, data, renderer.tokenizer);
   const { train, valid } = data;

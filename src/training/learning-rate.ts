@@ -27,6 +27,7 @@ const OBJECTIVE_FACTOR: Readonly<Record<ObjectiveName, number>> = {
   simpo: 0.1,
   orpo: 0.5,
   kto: 0.1,
+  classification: 1,
 };
 
 const [LOWEST, HIGHEST] = [1e-6, 5e-3];

@@ -90,6 +90,15 @@ export function startLora(
       param: 'start',
     });
   }
+  if (sources.objective.name === 'classification' && (name === 'eva' || name === 'lora-ga')) {
+    fail(
+      'CONFIG_INVALID',
+      `the start ${name} looks at predicted tokens, which a classification has none of: use pissa, olora or none`,
+      {
+        param: 'start',
+      },
+    );
+  }
   const { linear, embedding, head } = loraTargets(adapter, base.sites);
   if (embedding || head) {
     fail(

@@ -64,11 +64,12 @@ export function describeOverlaps(report: OverlapReport): string[] {
   ].filter((line) => line !== '');
 }
 
-/** A digest of all tokens of an example and which of them are learned. */
-function contentKey({ tokenIds, lossWeights }: TokenExample): string {
+/** A digest of all tokens of an example and which of them are learned, or of its label. */
+export function contentKey({ tokenIds, lossWeights, label }: TokenExample): string {
   const bytes = (values: Int32Array | Float32Array): Uint8Array =>
     new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return createHash('sha256').update(bytes(tokenIds)).update(bytes(lossWeights)).digest('hex');
+  const hash = createHash('sha256').update(bytes(tokenIds)).update(bytes(lossWeights));
+  return (label === undefined ? hash : hash.update(String(label))).digest('hex');
 }
 
 /** A digest of the words before the last answer; of all words where the prompt has none. */

@@ -15,6 +15,8 @@ export interface TokenExample {
   readonly ends?: readonly number[];
   /** Of an answer that stands alone: whether it is a good one. */
   readonly isDesirable?: boolean;
+  /** Of a classification: the number of its label, which is predicted at the last token; `lossWeights` are zeros. */
+  readonly label?: number;
 }
 
 /**
@@ -28,8 +30,9 @@ export interface PackedBatch {
   readonly segmentStarts_X: Int32Array;
   /** Where a row stands in several segments: see `withSharedPrefix`. */
   readonly shared?: SharedRows | undefined;
-  /** Rows whose next token has a weight. */
+  /** Rows whose next token has a weight; of an example with a label, its last one. */
   readonly lossRows_N: Int32Array;
+  /** Their next tokens; labels of a classification. */
   readonly targets_N: Int32Array;
   readonly weights_N: Float32Array;
   /** Of `lossRows_N`, the index after the last one of each segment. */
@@ -49,7 +52,7 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
   const weights: number[] = [];
   const lossEnds: number[] = [];
   let start = 0;
-  for (const { tokenIds, lossWeights, ends = [tokenIds.length] } of examples) {
+  for (const { tokenIds, lossWeights, ends = [tokenIds.length], label } of examples) {
     assert(tokenIds.length === lossWeights.length, 'every token has a loss weight');
     assert(ends.at(-1) === tokenIds.length, 'every token belongs to a sequence');
     tokenIds_T.set(tokenIds, start);
@@ -58,10 +61,11 @@ export function packExamples(examples: readonly TokenExample[]): PackedBatch {
       segmentStarts_X.fill(start + begin, start + begin, start + end);
       for (let i = begin; i < end; i++) {
         positions_T[start + i] = i - begin;
-        const weight = i + 1 < end ? lossWeights[i + 1] : 0;
+        const isLabelled = label !== undefined && i + 1 === end;
+        const weight = isLabelled ? 1 : i + 1 < end ? lossWeights[i + 1] : 0;
         if (weight === 0) continue;
         lossRows.push(start + i);
-        targets.push(tokenIds[i + 1]);
+        targets.push(isLabelled ? label : tokenIds[i + 1]);
         weights.push(weight);
       }
       lossEnds.push(lossRows.length);

@@ -11,6 +11,8 @@ export interface RunSources {
   /** Share of the training examples that is held out when there is no held-out file. */
   readonly validShare: number;
   readonly objective: ObjectiveName;
+  /** Of a classification. */
+  readonly labels?: readonly string[] | undefined;
 }
 
 export interface LoadedRunData {
@@ -32,9 +34,10 @@ const MIN_EXAMPLES_TO_HOLD_OUT = 20;
  * @throws DATA_INVALID with a problem for each line that is wrong
  */
 export function loadRunData(sources: RunSources, renderer: ChatRenderer, contextLength: number): LoadedRunData {
-  const { dataPath, validPath, validShare, objective } = sources;
-  const all = loadExamples(dataPath, renderer, contextLength, objective);
-  const given = validPath === undefined ? undefined : loadExamples(validPath, renderer, contextLength, objective);
+  const { dataPath, validPath, validShare, objective, labels } = sources;
+  const load = (path: string): LoadedExamples => loadExamples(path, renderer, contextLength, objective, labels);
+  const all = load(dataPath);
+  const given = validPath === undefined ? undefined : load(validPath);
   const { train, valid } = given ? { train: all, valid: given } : holdOut(all, validShare, renderer);
   const overlaps = findOverlaps(train, valid, renderer.tokenizer);
   const where = 'data';
@@ -42,8 +45,16 @@ export function loadRunData(sources: RunSources, renderer: ChatRenderer, context
     ...all.warnings,
     ...(given?.warnings ?? []),
     ...describeOverlaps(overlaps).map((message) => ({ where, message })),
+    ...describeUnused(train).map((message) => ({ where, message })),
   ];
   return { train, valid, overlaps, warnings };
+}
+
+/** Labels that no training example has: their rows of the head learn only to be unlikely. */
+function describeUnused({ examples, labels = [] }: LoadedExamples): string[] {
+  const used = new Set(examples.map(({ label }) => label));
+  const unused = labels.filter((_, number) => !used.has(number)).map((label) => JSON.stringify(label));
+  return unused.length > 0 ? [`no training example has the label ${unused.join(', ')}: it cannot be learned`] : [];
 }
 
 /**

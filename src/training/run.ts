@@ -1,12 +1,13 @@
 import { assert, fail, Rng } from '../base/index.ts';
 import { withoutStart, type AdapterTensors, type LoraStart, type StepRule } from '../adapters/index.ts';
-import { tensorName } from '../formats/index.ts';
+import { SCORE_NAME, tensorName } from '../formats/index.ts';
 import type { BaseModel, SiteHooks } from '../model/index.ts';
 import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
 import { trainedMethodOf, type TrainedConfig, type TrainedMethod } from './full-model.ts';
 import { applyGradients, clearGradients, zeroMoments, type Moments } from './optimizer.ts';
 import { firstBatches, startLora } from './lora-start.ts';
 import { LossMeans } from './loss-means.ts';
+import { initialiseHead, parametersOf, requireHead, withHead } from './objectives/classification.ts';
 import { makeObjective } from './objectives/index.ts';
 import type { Objective } from './objectives/objective.ts';
 import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
@@ -15,7 +16,7 @@ import { firstState, type Evaluation, type RunState, type StepReport } from './r
 import { continueGreedily, type SamplingLimits } from './sample.ts';
 import { groupBySharedRows } from './shared-prefix.ts';
 import { scheduleFactor, type Schedule } from './schedule.ts';
-import { evaluateStep, trainStep, type BatchLoss } from './step.ts';
+import { classifyStep, evaluateStep, trainStep, type BatchLoss } from './step.ts';
 
 /** A step whose micro-batches are under way: the optimizer has not been applied, the run's state is that of the step before. */
 export interface OpenStep {
@@ -60,17 +61,14 @@ export class TrainingRun {
     this.#base = base;
     this.#data = data;
     const method = trainedMethodOf(config.adapter);
+    requireHead(config.objective, config.adapter);
     const frozen = new Map<string, Tensor>();
-    this.parameters = method.parameters(base.sites, base.config).flatMap((parameter): Parameter[] => {
+    this.parameters = parametersOf(config, base).flatMap((parameter): Parameter[] => {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
-      method.initialise(
-        parameter,
-        value.data,
-        Rng.fromSeed(config.seed, parameter.drawnAs ?? name),
-        base,
-        config.initialTokenIds,
-      );
+      const rng = Rng.fromSeed(config.seed, parameter.drawnAs ?? name);
+      if (name === SCORE_NAME) initialiseHead(value.data, rng);
+      else method.initialise(parameter, value.data, rng, base, config.initialTokenIds);
       const isFrozen = parameter.isFrozen ?? (config.lora?.freezeA === true && name.endsWith('.lora_A.weight'));
       if (!isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
       frozen.set(name, value);
@@ -205,6 +203,15 @@ export class TrainingRun {
     return this.#hooks(undefined).head !== undefined;
   }
 
+  /** The numbers of the labels that the adapter as it is now finds most likely, one for each example. */
+  classify(examples: readonly TokenExample[]): number[] {
+    const hooks = this.#hooks(undefined);
+    return this.#microBatches(examples, hooks).flatMap(([begin, end]) => {
+      const batch = this.objective.pack(examples.slice(begin, end));
+      return classifyStep(this.#inference, this.#base, hooks, batch, this.sharesPrefix);
+    });
+  }
+
   /** What the adapter as it is now answers to prompts: token ids, greedily. */
   sample(prompts: readonly Int32Array[], limits: SamplingLimits): number[][] {
     return continueGreedily(this.#inference, this.#base, this.#hooks(undefined), prompts, limits);
@@ -255,7 +262,8 @@ export class TrainingRun {
   }
 
   #hooks(dropoutRng: Rng | undefined): SiteHooks {
-    const hooks = this.#method.bind(this.#base, this.#tensors, { dropoutRng });
+    const tensors = this.#tensors;
+    const hooks = withHead(this.#method.bind(this.#base, tensors, { dropoutRng }), tensors);
     const { adapter, takenOff } = this;
     return takenOff && adapter.peft_type === 'LORA' ? withoutStart(adapter, hooks, takenOff) : hooks;
   }

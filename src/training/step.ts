@@ -1,4 +1,4 @@
-import { attendPacked, forward, headOf, headRows, type BaseModel, type SiteHooks } from '../model/index.ts';
+import { attendPacked, forward, headOf, headRows, logitsAt, type BaseModel, type SiteHooks } from '../model/index.ts';
 import { linearCrossEntropy, type Graph, type Inference, type Tape, type Tensor } from '../numeric/index.ts';
 import type { Objective, ObjectiveLoss } from './objectives/objective.ts';
 import { supervised } from './objectives/supervised.ts';
@@ -80,6 +80,22 @@ export function evaluateStep(
   const value = loss.lossSum.data[0];
   g.endStep();
   return { ...loss, lossSum: value };
+}
+
+/** The number of the highest logit of each row of the batch that predicts; the lower of equals. */
+export function classifyStep(
+  g: Inference,
+  base: BaseModel,
+  hooks: SiteHooks,
+  batch: PackedBatch,
+  sharesPrefix = false,
+): number[] {
+  const rows = lossRows(g, base, hooks, rowsOf(batch, hooks, sharesPrefix));
+  const logits = logitsAt(g, base, rows, hooks);
+  const best_N = new Int32Array(logits.shape[0]);
+  g.kernels.argmaxRows(best_N, logits.data, best_N.length);
+  g.endStep();
+  return [...best_N];
 }
 
 function batchLoss(

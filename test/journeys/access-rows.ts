@@ -98,6 +98,10 @@ const ANSWERS: readonly Row[] = [
   row('POST /v1/chat/completions', acmeReader(), { body: { model: 'acme/reply', ...hello } }),
   row('POST /v1/completions', acmeReader(), { body: { model: 'acme/reply', prompt: 'hello', max_tokens: 1 } }),
   row('POST /v1/embeddings', acmeReader(), { body: { model: 'acme/reply', input: 'hello' } }),
+  // The adapter is no classifier: those who may ask it are told so.
+  row('POST /v1/classify', acmeReader({ answer: 400, other: HIDDEN }), {
+    body: { model: 'acme/reply', input: 'hello' },
+  }),
 ];
 
 const LOADED_ADAPTERS: readonly Row[] = [

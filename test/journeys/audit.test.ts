@@ -47,7 +47,14 @@ function form(field: string, text: string): FormData {
 }
 
 /** Routes that change nothing, or only what they answer. */
-const ANSWERING = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/api/data/check', '/api/feedback'];
+const ANSWERING = [
+  '/v1/chat/completions',
+  '/v1/completions',
+  '/v1/embeddings',
+  '/v1/classify',
+  '/api/data/check',
+  '/api/feedback',
+];
 
 /** In this order; what one makes the next ones use. Each must leave exactly one entry, of this action. */
 const ROUTES: readonly (readonly [

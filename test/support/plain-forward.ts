@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { CompiledAdapter } from '../../src/adapters/index.ts';
 import type { BaseModel } from '../../src/model/index.ts';
 import type { FrozenMatrix } from '../../src/numeric/index.ts';
@@ -119,6 +120,7 @@ function headLogits(base: BaseModel, { head }: CompiledAdapter, x: Vector): Vect
   }
   const logits = multiply(base, base.head, x);
   if (!head) return logits;
+  assert(head.kind !== 'classes', 'a classifier has no logits of tokens');
   const [rank, width] = head.a_RD.shape;
   const inner = Array.from({ length: rank }, (_, r) => dot(head.a_RD.data, r * width, x, 0, width));
   return logits.map((value, v) => value + head.scale * dot(head.b_VR.data, v * rank, inner, 0, rank));

@@ -3,6 +3,7 @@ import type { BaseModel, SiteHooks } from '../../src/model/index.ts';
 import { BufferPool, Inference, Tape, type Parameter, type Tensor } from '../../src/numeric/index.ts';
 import { applyGradients, clearGradients, zeroMoments } from '../../src/training/optimizer.ts';
 import type { Teacher } from '../../src/training/objectives/distillation.ts';
+import { parametersOf, withHead } from '../../src/training/objectives/classification.ts';
 import { makeObjective } from '../../src/training/objectives/index.ts';
 import type { ObjectiveConfig } from '../../src/training/objectives/objective.ts';
 import type { PackedBatch, TokenExample } from '../../src/training/pack.ts';
@@ -56,7 +57,7 @@ export function replayTraining(
 ): { steps: ReplayedStep[]; trained: Adapter } {
   const { config } = initial;
   const method = trainableMethodOf(config);
-  const specs = method.parameters(config, base.sites, base.config);
+  const specs = parametersOf({ adapter: config, ...(replay.objective && { objective: replay.objective }) }, base);
   const isFrozen = new Map(specs.map((spec) => [spec.name, spec.isFrozen ?? false]));
   const parameters: Parameter[] = [];
   const tensors = new Map<string, Tensor>();
@@ -67,7 +68,7 @@ export function replayTraining(
     if (isFrozen.get(name) === false && !replay.isFrozen?.(name))
       parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
   }
-  const own = method.bind(config, base, tensors, { dropoutRng: undefined });
+  const own = withHead(method.bind(config, base, tensors, { dropoutRng: undefined }), tensors);
   const hooks = replay.hooks?.(own) ?? own;
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
   const rule = method.stepRule?.(config, parameters, base.config);

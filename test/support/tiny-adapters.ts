@@ -1,19 +1,40 @@
 import { loraParameters, writeArtefact, type Adapter } from '../../src/adapters/index.ts';
 import { Rng } from '../../src/base/index.ts';
-import { defaultLoraConfig } from '../../src/formats/index.ts';
+import {
+  CLASSIFICATION,
+  CLASSIFIER_MODULES,
+  defaultLoraConfig,
+  SCORE_NAME,
+  type LoraConfig,
+} from '../../src/formats/index.ts';
 import type { LinearSite } from '../../src/model/index.ts';
 
 export interface RandomAdapterOptions {
   readonly seed: number;
   readonly rank: number;
   readonly targets: readonly string[] | 'all-linear';
+  /** Makes it a classifier with these labels. */
+  readonly labels?: readonly string[] | undefined;
 }
 
 /** An adapter with random A and random, non-zero B: unlike one that is not trained yet, it changes every answer. */
-export function randomAdapter(sites: readonly LinearSite[], { seed, rank, targets }: RandomAdapterOptions): Adapter {
+export function randomAdapter(
+  sites: readonly LinearSite[],
+  { seed, rank, targets, labels }: RandomAdapterOptions,
+): Adapter {
   const target_modules = typeof targets === 'string' ? targets : [...targets];
-  const config = { ...defaultLoraConfig(), r: rank, lora_alpha: 2 * rank, target_modules };
-  const parameters = loraParameters(config, sites);
+  const config: LoraConfig = {
+    ...defaultLoraConfig(),
+    r: rank,
+    lora_alpha: 2 * rank,
+    target_modules,
+    ...(labels && { task_type: CLASSIFICATION, modules_to_save: [...CLASSIFIER_MODULES] }),
+  };
+  const hiddenSize = sites.find(({ role }) => role === 'q_proj')?.in ?? 0;
+  const parameters = [
+    ...loraParameters(config, sites),
+    ...(labels ? [{ name: SCORE_NAME, shape: [labels.length, hiddenSize] }] : []),
+  ];
   const tensors = new Map(
     parameters.map(({ name, shape }) => {
       const rng = Rng.fromSeed(seed, name);
@@ -21,7 +42,7 @@ export function randomAdapter(sites: readonly LinearSite[], { seed, rank, target
       return [name, { shape, data: Float32Array.from({ length }, () => 0.2 * rng.nextNormal()) }];
     }),
   );
-  return { config, tensors };
+  return { config, tensors, ...(labels && { labels }) };
 }
 
 /** Writes {@link randomAdapter} as a PEFT folder. */

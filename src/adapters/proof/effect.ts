@@ -23,6 +23,7 @@ export function inertParts({ virtual, tokenRows, norms, embedding, head }: Compi
   }
   if (head?.kind === 'low-rank' && !isProductNonZero(head.b_VR, head.a_RD))
     parts.push('the update of the head is zero');
+  if (head?.kind === 'classes' && isZero(head.score_CD)) parts.push('the head of the labels is zero');
   return parts;
 }
 

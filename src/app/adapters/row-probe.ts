@@ -1,34 +1,24 @@
-/** The proof of what the linear layers' parity probe (adapters/proof) does not see: virtual tokens, trained tokens' rows, trained norms. */
+/** The proof of what the linear layers' parity probe (adapters/proof) does not see: virtual tokens, trained tokens' rows, trained norms, heads. */
 import {
-  spanHooks,
   PARITY_TOLERANCES,
+  type ClassesHead,
   type CompiledAdapter,
-  type EmbeddingPart,
   type HeadPart,
   type TokenRows,
-  type VirtualTokens,
 } from '../../adapters/index.ts';
 import { fail, Rng } from '../../base/index.ts';
-import { attendPacked, forward, headRows, type Attend, type BaseModel, type SiteHooks } from '../../model/index.ts';
-import { BufferPool, compareToReference, Inference, type Tensor } from '../../numeric/index.ts';
+import type { BaseModel } from '../../model/index.ts';
+import { compareToReference, type Tensor } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY, type GenerateRequest } from '../../serving/index.ts';
+import { probeClasses } from './class-probe.ts';
+import { dot, plainRows, rowOf, STEP_TOKENS, type RowProbe } from './plain-rows.ts';
 
 const PROBE_PROMPT = 12;
 /** Tokens that are generated, and so rows of logits that are compared. */
 const PROBE_ANSWER = 4;
-/** Small, so that virtual tokens are computed in pieces, as a batch does it. */
-const STEP_TOKENS = 7;
-
-export interface RowProbe {
-  /** ‖served − plain‖ / ‖plain‖ of the logits. */
-  readonly error: number;
-  readonly tolerance: number;
-}
-
 /**
- * Lets the engine answer a prompt with the adapter, in a batch with the same prompt on the base, and compares its logits with those of a
- * plain forward pass that knows no cache: virtual embeddings and trained rows are written into its input, virtual keys and values stand
- * before its attention's.
+ * Lets the engine answer a prompt with the adapter, in a batch with the same prompt on the base, and compares its logits, or those of a
+ * classifier's labels, with those of a plain forward pass.
  * @returns undefined for an adapter that has none of these
  * @throws ADAPTER_INVALID the two differ, or the adapter changes no logit
  */
@@ -36,6 +26,7 @@ export function probeRows(base: BaseModel, adapter: CompiledAdapter): RowProbe |
   const { virtual, tokenRows, norms, embedding, head } = adapter;
   if (!(virtual ?? tokenRows ?? norms ?? embedding ?? head)) return undefined;
   const prompt = probePrompt(base, tokenRows);
+  if (head?.kind === 'classes') return probeClasses(base, adapter, head, prompt);
   const { tokenIds, logits, unchanged } = servedLogits(base, adapter, prompt, virtual?.count ?? 0);
   const plain = plainLogits(base, adapter, [...prompt, ...tokenIds.slice(0, -1)]);
   const tolerance = PARITY_TOLERANCES[base.format];
@@ -95,38 +86,12 @@ function servedLogits(base: BaseModel, adapter: CompiledAdapter, prompt: readonl
 
 /** Logits of the last {@link PROBE_ANSWER} of these tokens, [PROBE_ANSWER · V]. */
 function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readonly number[]): Float32Array {
-  const { virtual, tokenRows, embedding, head } = adapter;
+  const { tokenRows, head } = adapter;
   const { config, kernels } = base;
-  const g = new Inference(kernels, new BufferPool(kernels.name === 'reference' ? 'f64' : 'f32'));
-  const [numRowsBefore, numKeysBefore] = virtual?.kind === 'embeddings' ? [virtual.count, 0] : [0, virtual?.count ?? 0];
-  // What stands for a virtual token is written over.
-  const ids = [...Array.from({ length: numRowsBefore }, () => 0), ...tokenIds];
-  const input = {
-    tokenIds_T: Int32Array.from(ids),
-    positions_T: Int32Array.from(ids, (_, row) => numKeysBefore + row),
-    attend:
-      virtual?.kind === 'key-values' ? attendBehind(base, virtual) : attendPacked(config, new Int32Array(ids.length)),
-    editInputs({ data }: Tensor): void {
-      const width = config.hiddenSize;
-      if (virtual?.kind === 'embeddings') data.set(virtual.embeddings_ND.data);
-      for (const [n, id] of tokenIds.entries()) {
-        const at = numRowsBefore + n;
-        if (embedding) changeRow(data.subarray(at * width, (at + 1) * width), embedding, id);
-        const row = tokenRows?.ids.indexOf(id) ?? -1;
-        if (row >= 0) data.set(rowOf(tokenRows?.rows_KD, row), (numRowsBefore + n) * width);
-      }
-    },
-  };
-  const hooks: SiteHooks = {
-    ...spanHooks([{ begin: 0, end: ids.length, adapter }]),
-    norm: (_g, site, x, normalise) => normalise(x, adapter.norms?.get(site.path)),
-  };
-  const hidden = forward(g, base, input, hooks);
-  const wanted = Int32Array.from({ length: PROBE_ANSWER }, (_, n) => ids.length - PROBE_ANSWER + n);
-  const last = headRows(g, base, hidden, wanted, hooks);
+  const last = plainRows(base, adapter, tokenIds, PROBE_ANSWER);
   const logits = new Float32Array(PROBE_ANSWER * config.vocabSize);
   kernels.linearForward(logits, last.data, base.head, PROBE_ANSWER, false);
-  if (head) {
+  if (head && head.kind !== 'classes') {
     for (let n = 0; n < PROBE_ANSWER; n++) {
       changeLogits(logits.subarray(n * config.vocabSize, (n + 1) * config.vocabSize), head, rowOf(last, n));
     }
@@ -141,46 +106,7 @@ function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readon
   return logits;
 }
 
-/** Attention of packed rows behind given keys and values: rows that ask nothing stand in the given ones' places. */
-function attendBehind({ config }: BaseModel, given: VirtualTokens & { readonly kind: 'key-values' }): Attend {
-  const { count } = given;
-  return (g, layer, q, k, v) => {
-    const T = count + q.shape[0];
-    const behind = (rows: Tensor, before: Tensor['data'] | undefined): Tensor => {
-      const width = rows.shape[1];
-      const whole = g.empty([T, width]);
-      whole.data.fill(0, 0, count * width);
-      if (before) whole.data.set(before);
-      whole.data.set(rows.data, count * width);
-      return whole;
-    };
-    const ofLayer = ({ data, shape }: Tensor): Tensor['data'] => {
-      const size = count * shape[2];
-      return data.subarray(layer * size, (layer + 1) * size);
-    };
-    const attend = attendPacked(config, new Int32Array(T));
-    const all = attend(
-      g,
-      layer,
-      behind(q, undefined),
-      behind(k, ofLayer(given.keys_LNK)),
-      behind(v, ofLayer(given.values_LNK)),
-    );
-    const out = g.empty(q.shape);
-    out.data.set(all.data.subarray(count * q.shape[1]));
-    return out;
-  };
-}
-
-function changeRow(row: Tensor['data'], part: EmbeddingPart, id: number): void {
-  if (part.kind === 'table') row.set(rowOf(part.table_VD, id));
-  else {
-    const a = rowOf(part.a_VR, id);
-    for (let d = 0; d < row.length; d++) row[d] += part.scale * dot(rowOf(part.b_DR, d), a);
-  }
-}
-
-function changeLogits(logits: Float32Array, part: HeadPart, input: Tensor['data']): void {
+function changeLogits(logits: Float32Array, part: Exclude<HeadPart, ClassesHead>, input: Tensor['data']): void {
   const inner =
     part.kind === 'table'
       ? undefined
@@ -189,15 +115,4 @@ function changeLogits(logits: Float32Array, part: HeadPart, input: Tensor['data'
     if (part.kind === 'table') logits[v] = dot(rowOf(part.table_VD, v), input);
     else if (inner) logits[v] += part.scale * dot(rowOf(part.b_VR, v), inner);
   }
-}
-
-function rowOf(rows: Tensor | undefined, row: number): Tensor['data'] {
-  const width = rows?.shape[1] ?? 0;
-  return rows?.data.subarray(row * width, (row + 1) * width) ?? new Float32Array();
-}
-
-function dot(a: Tensor['data'], b: Tensor['data']): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
 }

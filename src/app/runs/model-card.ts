@@ -1,5 +1,5 @@
 import type { PeftConfig } from '../../formats/index.ts';
-import { isFull, type TrainJob, type TrainResult } from '../../training/index.ts';
+import { isFull, labelsIn, type TrainJob, type TrainResult } from '../../training/index.ts';
 import { VERSION } from '../version.ts';
 
 /** Tags of Hugging Face's hub for what an objective is. */
@@ -11,6 +11,7 @@ const OBJECTIVE_NAMES = {
   simpo: 'simple preference optimisation',
   orpo: 'odds ratio preference optimisation',
   kto: 'Kahneman-Tversky optimisation',
+  classification: 'sequence classification',
 } as const;
 
 /**
@@ -20,6 +21,7 @@ const OBJECTIVE_NAMES = {
 export function modelCard(job: TrainJob, result: TrainResult): string {
   const { config } = job;
   const objective = config.objective?.name ?? 'sft';
+  const pipeline = objective === 'classification' ? 'text-classification' : 'text-generation';
   const method = config.adapter.peft_type.toLowerCase();
   const tags = [
     method,
@@ -44,7 +46,7 @@ export function modelCard(job: TrainJob, result: TrainResult): string {
           '  - name: adapter',
           '    results:',
           '      - task:',
-          '          type: text-generation',
+          `          type: ${pipeline}`,
           '        dataset:',
           '          name: held-out examples',
           '          type: jsonl',
@@ -55,7 +57,7 @@ export function modelCard(job: TrainJob, result: TrainResult): string {
     '---',
     `base_model: ${quoted(job.baseModelName)}`,
     `library_name: ${isFull(config.adapter) ? 'transformers' : 'peft'}`,
-    'pipeline_tag: text-generation',
+    `pipeline_tag: ${pipeline}`,
     'tags:',
     ...tags.map((tag) => `  - ${quoted(tag)}`),
     ...(metrics.length > 0 ? ['metrics:', '  - loss', '  - accuracy'] : []),
@@ -79,7 +81,29 @@ export function modelCard(job: TrainJob, result: TrainResult): string {
     ['made with', `Espalier ${VERSION}`],
   ];
   const table = ['| | |', '| --- | --- |', ...rows.map(([name, value]) => `| ${name} | ${value} |`)];
-  return `${[...header, '', '# Adapter', '', ...table].join('\n')}\n`;
+  const labels = labelsIn(config.objective);
+  return `${[...header, '', '# Adapter', '', ...table, ...(labels ? labelLines(job, labels) : [])].join('\n')}\n`;
+}
+
+/** Hugging Face keeps the labels of a classifier in the config of its base: who opens the folder there has to be told them. */
+function labelLines({ baseModelName }: TrainJob, labels: readonly string[]): string[] {
+  return [
+    '',
+    '# Labels',
+    '',
+    'In the order of the head’s rows; Espalier reads them from the metadata of `adapter_model.safetensors`. In Python:',
+    '',
+    '```python',
+    'from peft import PeftModel',
+    'from transformers import AutoModelForSequenceClassification',
+    '',
+    `id2label = ${JSON.stringify(Object.fromEntries(labels.entries()))}`,
+    'base = AutoModelForSequenceClassification.from_pretrained(',
+    `    ${JSON.stringify(baseModelName)}, num_labels=${labels.length}, id2label={int(i): label for i, label in id2label.items()}`,
+    ')',
+    'model = PeftModel.from_pretrained(base, ".")',
+    '```',
+  ];
 }
 
 function describeMethod(config: PeftConfig): string {

@@ -1,5 +1,6 @@
 import { fail } from '../../base/index.ts';
-import type { ObjectiveConfig, ObjectiveName } from '../../training/index.ts';
+import { labelsProblem } from '../../formats/index.ts';
+import { labelsOfFile, type ObjectiveConfig, type ObjectiveName } from '../../training/index.ts';
 
 /** What a caller may say of an objective; the rest is {@link OBJECTIVE_DEFAULTS}'. */
 export interface ObjectiveOptions {
@@ -14,6 +15,8 @@ export interface ObjectiveOptions {
   readonly temperature?: number | undefined;
   /** Of the teacher, against the targets. */
   readonly teacherShare?: number | undefined;
+  /** Of a classification, separated by commas; those of the training data when missing. */
+  readonly labels?: string | undefined;
 }
 
 /** TRL's defaults; for SimPO its authors' (β 2, γ 1), since TRL's β there is another objective's. */
@@ -25,6 +28,8 @@ const OBJECTIVE_DEFAULTS: Readonly<{ [Name in ObjectiveName]: Extract<ObjectiveC
   simpo: { name: 'simpo', beta: 2, gamma: 1 },
   orpo: { name: 'orpo', beta: 0.1 },
   kto: { name: 'kto', beta: 0.1, desirableWeight: 1, undesirableWeight: 1 },
+  // Filled in from the training data where none are given.
+  classification: { name: 'classification', labels: [] },
 };
 
 const FLAGS = {
@@ -47,7 +52,16 @@ export function objectiveConfig(options: ObjectiveOptions): ObjectiveConfig {
         : `--teacher has no meaning for --objective ${defaults.name}: leave it out, or use --objective distillation`;
     fail('USAGE_INVALID', message, { param: '--teacher' });
   }
-  const given: Record<string, number> = {};
+  if (options.labels !== undefined && defaults.name !== 'classification') {
+    fail(
+      'USAGE_INVALID',
+      `--labels has no meaning for --objective ${defaults.name}: leave it out, or use --objective classification`,
+      {
+        param: '--labels',
+      },
+    );
+  }
+  const given: Record<string, number | string[]> = {};
   for (const [name, flag] of Object.entries(FLAGS)) {
     const value = options[name as keyof typeof FLAGS];
     if (value === undefined) continue;
@@ -56,5 +70,19 @@ export function objectiveConfig(options: ObjectiveOptions): ObjectiveConfig {
     }
     given[name] = value;
   }
+  if (options.labels !== undefined) given['labels'] = labelsIn(options.labels);
   return { ...defaults, ...given };
+}
+
+/** @throws USAGE_INVALID */
+function labelsIn(text: string): string[] {
+  const labels = text.split(',').map((label) => label.trim());
+  const problem = labelsProblem(labels);
+  return problem === undefined ? labels : fail('USAGE_INVALID', `--labels ${problem}`, { param: '--labels' });
+}
+
+/** The objective with the labels of its training data, where none were given. @throws DATA_INVALID */
+export function withLabels(objective: ObjectiveConfig, dataPath: string): ObjectiveConfig {
+  if (objective.name !== 'classification' || objective.labels.length > 0) return objective;
+  return { ...objective, labels: labelsOfFile(dataPath) };
 }

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { trainableMethodOf } from '../../adapters/index.ts';
 import { fail } from '../../base/index.ts';
 import { numVirtualTokens } from '../../formats/index.ts';
 import { linearSites } from '../../model/index.ts';
@@ -12,13 +11,14 @@ import {
   defaultLearningRate,
   isFull,
   loadExamples,
+  parametersOf,
   type RunConfig,
   type TrainedConfig,
 } from '../../training/index.ts';
 import { rankOf } from '../adapters/publish.ts';
 import { describeBase, type Base } from '../bases.ts';
 import { loraTraining } from './lora-options.ts';
-import { objectiveConfig } from './objective-options.ts';
+import { objectiveConfig, withLabels } from './objective-options.ts';
 import { FULL, methodConfig } from './train-methods.ts';
 import { DEFAULT_VALID_SHARE, type TrainOptions } from './train-options.ts';
 
@@ -61,12 +61,13 @@ export function fitOf(
     fail('USAGE_INVALID', '--memory picks what --micro-batch-tokens and --recompute set: give one or the other');
   }
   const { config } = describeBase(base);
-  const { adapter, batchTokens } = runConfig(options, base);
+  const settings = runConfig(options, base);
+  const { adapter, batchTokens } = settings;
   const sites = linearSites(config);
   if (isFull(adapter)) {
     fail('USAGE_INVALID', '--memory has no meaning for --method full: give --micro-batch-tokens and --recompute');
   }
-  const specs = trainableMethodOf(adapter).parameters(adapter, sites, config);
+  const specs = parametersOf(settings, { sites, config });
   const adapted = sites.filter(({ path }) => specs.some(({ name }) => name.includes(`${path}.`)));
   const parameters = specs.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);
   const roles = [...new Set(adapted.map(({ role }) => role))];
@@ -111,9 +112,12 @@ function initialised(adapter: TrainedConfig, base: Base): Pick<RunConfig, 'adapt
 
 /** The settings of a run, with every default filled in. */
 export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
-  const objective = objectiveConfig(options);
+  const objective = withLabels(objectiveConfig(options), options.data);
   const model = describeBase(base).config;
-  const { adapter, ...initial } = initialised(methodConfig(options.method, options, model), base);
+  const { adapter, ...initial } = initialised(
+    methodConfig(options.method, options, model, objective.name === 'classification'),
+    base,
+  );
   const lora = loraTraining(options.method, options);
   const { batchTokens } = options;
   const { hiddenSize } = model;

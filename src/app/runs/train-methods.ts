@@ -1,6 +1,12 @@
 import { fail } from '../../base/index.ts';
 import { TARGET_PRESETS } from '../../adapters/index.ts';
-import { parsePeftConfig, PEFT_VERSION, type PeftConfig } from '../../formats/index.ts';
+import {
+  CLASSIFICATION,
+  CLASSIFIER_MODULES,
+  parsePeftConfig,
+  PEFT_VERSION,
+  type PeftConfig,
+} from '../../formats/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
 import { FULL_CONFIG, type TrainedConfig } from '../../training/index.ts';
 import { LORA_FORMS, type LoraMethodOptions } from './train-lora-methods.ts';
@@ -187,6 +193,9 @@ export type TrainMethod = keyof typeof FORMS | typeof FULL;
 
 export const TRAINING_METHODS = [...Object.keys(FORMS), FULL] as readonly TrainMethod[];
 
+/** Those that a classification head can be trained beside. */
+const CLASSIFIER_METHODS: readonly TrainMethod[] = ['lora', 'qlora', 'dora'];
+
 /** The options of a method, with their defaults. */
 export function methodDefaults(method: TrainMethod): MethodForm['defaults'] {
   return method === FULL ? {} : FORMS[method].defaults;
@@ -194,15 +203,33 @@ export function methodDefaults(method: TrainMethod): MethodForm['defaults'] {
 
 /**
  * The config of a new adapter on a base of this shape.
+ * @param isClassifier whether it has a classification head
  * @throws USAGE_INVALID for an option of another method; ADAPTER_INVALID for values that PEFT refuses too
  */
 export function methodConfig(
   method: Exclude<TrainMethod, typeof FULL>,
   options: MethodOptions,
   model: ModelConfig,
+  isClassifier?: boolean,
 ): PeftConfig;
-export function methodConfig(method: TrainMethod, options: MethodOptions, model: ModelConfig): TrainedConfig;
-export function methodConfig(method: TrainMethod, options: MethodOptions, model: ModelConfig): TrainedConfig {
+export function methodConfig(
+  method: TrainMethod,
+  options: MethodOptions,
+  model: ModelConfig,
+  isClassifier?: boolean,
+): TrainedConfig;
+export function methodConfig(
+  method: TrainMethod,
+  options: MethodOptions,
+  model: ModelConfig,
+  isClassifier = false,
+): TrainedConfig {
+  if (isClassifier && !CLASSIFIER_METHODS.includes(method)) {
+    const known = CLASSIFIER_METHODS.join(' or ');
+    fail('USAGE_INVALID', `--objective classification trains a head beside --method ${known}, not ${method} yet`, {
+      param: '--method',
+    });
+  }
   if (method === FULL) {
     for (const name of foreignOptions(options, [])) {
       fail('USAGE_INVALID', `${flagOf(name)} is no option of --method full, which has none`, { param: name });
@@ -219,12 +246,20 @@ export function methodConfig(method: TrainMethod, options: MethodOptions, model:
   const { targets: text = 'attention' } = set as MethodOptions;
   const hasParametersAlone = options.targetParameters !== undefined && options.targets === undefined;
   const targets = hasParametersAlone ? [] : parseTargets(text);
+  const fields = form.fields(set, targets, model);
   const json = {
     task_type: 'CAUSAL_LM',
     ...(own.includes('targets') && { target_modules: targets }),
-    ...form.fields(set, targets, model),
+    ...fields,
+    ...(isClassifier && classifierFields(fields)),
   };
   return parsePeftConfig(json, `--method ${method}`);
+}
+
+/** As PEFT changes a config of this task type. */
+function classifierFields({ modules_to_save: saved }: Readonly<Record<string, unknown>>) {
+  const others = Array.isArray(saved) ? (saved as readonly string[]) : [];
+  return { task_type: CLASSIFICATION, modules_to_save: [...others, ...CLASSIFIER_MODULES] };
 }
 
 function foreignOptions(options: MethodOptions, own: readonly MethodOption[]): MethodOption[] {

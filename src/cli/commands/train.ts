@@ -73,6 +73,7 @@ export function trainCommand(baseConfig: AppConfig): Command {
     .option('--teacher <ref>', 'distillation: TENANT/TASK[@VERSION], a PEFT folder of the base, or a base')
     .option('--temperature <x>', 'distillation: softens both distributions (default: 2)', positiveNumber)
     .option('--teacher-share <share>', 'distillation: of the teacher, against the targets (default: 0.5)', share)
+    .option('--labels <names>', 'classification: all labels, with commas between (default: those of the data, sorted)')
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)
@@ -120,6 +121,8 @@ Examples:
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --rank 16 --targets all-linear \\
     --learning-rate 1e-3 --epochs 3 --publish acme/triage
   espalier train --base smollm2-135m-instruct --data pairs.jsonl --output preferred --objective dpo --beta 0.1
+  espalier train --base smollm2-135m-instruct --data labelled.jsonl --output topics --objective classification \\
+    --labels billing,shipping,other
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --dry-run
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-vectors --method ia3 --learning-rate 3e-3
   espalier train --from-run my-adapter/run/run.json --output again`,

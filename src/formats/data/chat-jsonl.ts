@@ -5,6 +5,7 @@ import { checkText, parseMessages, parseTools, type ChatMessage, type Report } f
 import { digestOfBytes } from '../digest.ts';
 import { show } from '../json.ts';
 import { failOnLines, LineProblems, lineProblem, readRecords, type JsonRecord } from './jsonl.ts';
+import { isLabelledRecord, LABELLED_KEYS, parseLabelled, type LabelledExample } from './labelled-jsonl.ts';
 import { MAX_TRAINING_FILE_BYTES } from '../limits.ts';
 import { parsePreference, PREFERENCE_KEYS, type PreferenceExample } from './preference-jsonl.ts';
 import { isRatedRecord, parseRated, RATED_KEYS, type RatedExample } from './rated-jsonl.ts';
@@ -28,7 +29,8 @@ export type TrainingExamples =
   | { readonly form: 'chat'; readonly examples: readonly ChatExample[] }
   | { readonly form: 'completion'; readonly examples: readonly CompletionExample[] }
   | { readonly form: 'preference'; readonly examples: readonly PreferenceExample[] }
-  | { readonly form: 'rated'; readonly examples: readonly RatedExample[] };
+  | { readonly form: 'rated'; readonly examples: readonly RatedExample[] }
+  | { readonly form: 'labelled'; readonly examples: readonly LabelledExample[] };
 
 export type TrainingFile = TrainingExamples & {
   /** The file's name without its folder: errors begin with it. */
@@ -51,10 +53,11 @@ const FORM_KEYS: Readonly<Record<Form, readonly string[]>> = {
   completion: COMPLETION_KEYS,
   preference: PREFERENCE_KEYS,
   rated: RATED_KEYS,
+  labelled: LABELLED_KEYS,
 };
 
 /**
- * Reads a training file: JSON Lines of chat, completion, preference or rated examples, one form in a file.
+ * Reads a training file: JSON Lines of chat, completion, preference, rated or labelled examples, one form in a file.
  * @throws FILE_NOT_FOUND FILE_INVALID DATA_INVALID, the last with all problems of the file: file, line, field, what was expected
  */
 export function readTrainingFile(path: string): TrainingFile {
@@ -71,7 +74,7 @@ export function parseTrainingFile(bytes: Uint8Array, name: string): TrainingFile
   }
   const first = records.find(({ value }) => formOf(value) !== undefined);
   const form = first && formOf(first.value);
-  const examples: (ChatExample | CompletionExample | PreferenceExample | RatedExample)[] = [];
+  const examples: (ChatExample | CompletionExample | PreferenceExample | RatedExample | LabelledExample)[] = [];
   for (const record of records) {
     if (problems.isFull) break;
     const reports: Reports = {
@@ -85,6 +88,7 @@ export function parseTrainingFile(bytes: Uint8Array, name: string): TrainingFile
     const example = parseRecord(record, first?.line, form, reports);
     if (example) examples.push(example);
   }
+  if (form === 'labelled') refuseMixedInput(examples as readonly LabelledExample[], problems);
   problems.problems.sort(byLine);
   problems.throwIfAny();
   const common = { name, digest: digestOfBytes(bytes), warnings };
@@ -98,10 +102,24 @@ const lineOf = ({ where }: Problem): number => Number(/:(\d+)$/.exec(where)?.[1]
 /** The form that a record's own keys show, however wrong its values are. */
 function formOf(value: JsonRecord['value']): Form | undefined {
   const has = (key: string): boolean => Object.hasOwn(value, key);
+  if (isLabelledRecord(value)) return 'labelled';
   if (has('messages')) return 'chat';
   if (['input', 'preferred_output', 'preferred_completion', 'chosen', 'rejected'].some(has)) return 'preference';
   if (isRatedRecord(value)) return 'rated';
   return has('completion') || has('prompt') ? 'completion' : undefined;
+}
+
+/** A text is read as it is and messages through the template: what looks alike would be two kinds of input to the model. */
+function refuseMixedInput(examples: readonly LabelledExample[], problems: LineProblems): void {
+  const [first] = examples;
+  const keyOf = (example: LabelledExample): string => ('text' in example ? 'text' : 'messages');
+  for (const example of examples) {
+    if (keyOf(example) === keyOf(first)) continue;
+    problems.add(
+      example.line,
+      `has ${keyOf(example)}, but line ${first.line} has ${keyOf(first)}: one of them in a file`,
+    );
+  }
 }
 
 function parseRecord(record: JsonRecord, firstLine: number | undefined, form: Form | undefined, reports: Reports) {
@@ -110,7 +128,7 @@ function parseRecord(record: JsonRecord, firstLine: number | undefined, form: Fo
     const keys = Object.keys(record.value);
     return reports.problem(
       `has the keys ${show(keys)}: expected messages (chat), or prompt and completion (with label: rated), or input, ` +
-        'preferred_output and non_preferred_output, or prompt, chosen and rejected (preference)',
+        'preferred_output and non_preferred_output, or prompt, chosen and rejected (preference), or text or messages with label (labelled)',
     );
   }
   if (own !== form) {
@@ -123,6 +141,7 @@ function parseRecord(record: JsonRecord, firstLine: number | undefined, form: Fo
   for (const key of unknown) reports.problem(`${key} is an unknown key, expected ${FORM_KEYS[own].join('|')}`);
   if (own === 'preference') return parsePreference(record, reports);
   if (own === 'rated') return parseRated(record, reports.problem);
+  if (own === 'labelled') return parseLabelled(record, reports.problem);
   return own === 'chat' ? parseChat(record, reports) : parseCompletion(record, reports);
 }
 

@@ -5,6 +5,7 @@ import { fileInside } from '../folder.ts';
 import { readWholeFile } from '../byte-source.ts';
 import { parseJson, readJsonFile } from '../json.ts';
 import { MAX_ADAPTER_BYTES, MAX_CONFIG_BYTES } from '../limits.ts';
+import { isClassifier, labelsMetadata, labelsOf } from './classifier.ts';
 import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
 import { layoutOf } from './layouts/layout-of.ts';
 import {
@@ -36,6 +37,8 @@ export interface PeftFolder {
   readonly config: PeftConfig;
   /** By PEFT's names: `base_model.model.….lora_A.weight`. */
   readonly tensors: ReadonlyMap<string, PeftTensor>;
+  /** Of a classifier: the label of each row of its head. */
+  readonly labels?: readonly string[];
 }
 
 /** The two files of a PEFT folder as bytes, each in a buffer of its own. */
@@ -80,7 +83,10 @@ export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder
   }
   refuseAll(directory, valueProblems);
   refuseAll(directory, dropCopies(layoutOf(config), tensors));
-  return { config, tensors };
+  if (!isClassifier(config)) return { config, tensors };
+  const named = labelsOf(file.metadata, tensors);
+  if ('problem' in named) return refuseAll(directory, [named.problem]);
+  return { config, tensors, labels: named.labels };
 }
 
 /** Of tensors that are there twice the copies go. @returns copies that are none: which one would count is left open */
@@ -141,6 +147,8 @@ function inAdapter<T>(directory: string, read: () => T): T {
   }
 }
 
+function refuseAll(directory: string, problems: readonly [Problem], file?: string): never;
+function refuseAll(directory: string, problems: readonly Problem[], file?: string): void;
 function refuseAll(directory: string, problems: readonly Problem[], file = ADAPTER_WEIGHTS): void {
   const [first] = problems;
   if (!first) return;
@@ -176,6 +184,7 @@ export function checkBaseName(config: PeftConfig, baseName: string): string | un
 
 /**
  * Writes a PEFT folder that PEFT, vLLM and others load: weights first, then the config, each whole or not at all.
+ * @param labels of a classifier, one for each row of its head
  * @returns the size of both files in bytes
  * @throws ADAPTER_INVALID when the tensors do not fit the config, or hold values that are not finite
  */
@@ -183,6 +192,7 @@ export function writePeftFolder(
   directory: string,
   config: PeftConfig,
   tensors: ReadonlyMap<string, NamedTensor>,
+  labels?: readonly string[],
 ): number {
   refuseAll(directory, checkNames(layoutOf(config), tensors));
   for (const [name, { data }] of tensors) {
@@ -191,7 +201,7 @@ export function writePeftFolder(
   }
   mkdirSync(directory, { recursive: true });
   const stored = new Map([...tensors].map(([name, tensor]) => [name, asFloat32(tensor)]));
-  const weightBytes = writeSafetensors(join(directory, ADAPTER_WEIGHTS), stored);
+  const weightBytes = writeSafetensors(join(directory, ADAPTER_WEIGHTS), stored, labels && labelsMetadata(labels));
   return weightBytes + writeFileAtomicSync(join(directory, ADAPTER_CONFIG), [Buffer.from(peftConfigText(config))]);
 }
 

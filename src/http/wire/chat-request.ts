@@ -44,10 +44,13 @@ const toolMessage = z
   .openapi('ChatToolMessage');
 const message = z.discriminatedUnion('role', [inputMessage, assistantMessage, toolMessage]).openapi('ChatMessage');
 
+/** A conversation as OpenAI has it. */
+export const chatMessages = z.array(message).min(1);
+
 export const chatCompletionRequest = z
   .strictObject({
     ...modelFields,
-    messages: z.array(message).min(1),
+    messages: chatMessages,
     max_completion_tokens: z.int().min(1).nullish(),
     max_tokens: z.int().min(1).nullish().openapi({ description: 'The older name of max_completion_tokens.' }),
     ...generationFields,
@@ -136,7 +139,8 @@ function checkForms(body: ChatCompletionRequest, format: AnswerFormat | null, to
   }
 }
 
-function messageOf(message: ChatCompletionRequest['messages'][number], index: number): ChatMessage {
+/** A message of {@link chatMessages} as the engine's side has it. @throws REQUEST_INVALID */
+export function messageOf(message: ChatCompletionRequest['messages'][number], index: number): ChatMessage {
   const { role, content: parts } = message;
   const content = textOf(parts ?? []);
   if (role === 'tool') return { role, content, tool_call_id: message.tool_call_id };

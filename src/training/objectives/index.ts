@@ -1,5 +1,6 @@
 import { fail } from '../../base/index.ts';
 import type { BaseModel } from '../../model/index.ts';
+import { classification } from './classification.ts';
 import { distillationObjective, type Teacher } from './distillation.ts';
 import type { Inference } from '../../numeric/index.ts';
 import { dpoLoss } from './dpo.ts';
@@ -12,7 +13,16 @@ import type { PreferenceLoss } from './preference-loss.ts';
 import { simpoLoss } from './simpo.ts';
 import { supervised } from './supervised.ts';
 
-export const OBJECTIVES: readonly ObjectiveName[] = ['sft', 'distillation', 'dpo', 'ipo', 'simpo', 'orpo', 'kto'];
+export const OBJECTIVES: readonly ObjectiveName[] = [
+  'sft',
+  'distillation',
+  'dpo',
+  'ipo',
+  'simpo',
+  'orpo',
+  'kto',
+  'classification',
+];
 
 /**
  * The objective of a run.
@@ -21,6 +31,7 @@ export const OBJECTIVES: readonly ObjectiveName[] = ['sft', 'distillation', 'dpo
  */
 export function makeObjective(config: ObjectiveConfig, base: BaseModel, g: Inference, teacher?: Teacher): Objective {
   if (config.name === 'sft') return supervised;
+  if (config.name === 'classification') return classification;
   if (config.name !== 'distillation') return preferenceObjective(config.name, lossFunction(config), base, g);
   return teacher
     ? distillationObjective(config, teacher, g)
@@ -28,7 +39,9 @@ export function makeObjective(config: ObjectiveConfig, base: BaseModel, g: Infer
 }
 
 /** The loss of a preference objective as a function of log probabilities. */
-export function lossFunction(config: Exclude<ObjectiveConfig, { name: 'sft' | 'distillation' }>): PreferenceLoss {
+export function lossFunction(
+  config: Exclude<ObjectiveConfig, { name: 'sft' | 'distillation' | 'classification' }>,
+): PreferenceLoss {
   switch (config.name) {
     case 'dpo':
       return dpoLoss(config);

@@ -21,6 +21,11 @@ export type ObjectiveConfig =
       readonly beta: number;
       readonly desirableWeight: number;
       readonly undesirableWeight: number;
+    }
+  | {
+      readonly name: 'classification';
+      /** In the order of the head's rows. */
+      readonly labels: readonly string[];
     };
 
 export type ObjectiveName = ObjectiveConfig['name'];
@@ -52,4 +57,9 @@ export interface Objective {
    * @param rows the head's input at the batch's `lossRows_N`, [N, D]
    */
   loss(g: Graph, rows: Tensor, head: Head, batch: PackedBatch): ObjectiveLoss;
+}
+
+/** The labels of a classification, in the order of its head's rows. */
+export function labelsIn(objective: ObjectiveConfig | undefined): readonly string[] | undefined {
+  return objective?.name === 'classification' ? objective.labels : undefined;
 }

@@ -7,7 +7,7 @@ import { lossFunction } from './index.ts';
 import type { ObjectiveConfig } from './objective.ts';
 import type { ScoredExample } from './preference-loss.ts';
 
-const CONFIGS: readonly Exclude<ObjectiveConfig, { name: 'sft' | 'distillation' }>[] = [
+const CONFIGS: readonly Exclude<ObjectiveConfig, { name: 'sft' | 'distillation' | 'classification' }>[] = [
   { name: 'dpo', beta: 0.3, labelSmoothing: 0 },
   { name: 'dpo', beta: 0.3, labelSmoothing: 0.2 },
   { name: 'ipo', beta: 0.4 },

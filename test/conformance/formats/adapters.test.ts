@@ -156,7 +156,10 @@ test('a config with a wrong field is refused, naming file, field and value', (t)
   bad({ alpha_pattern: { q_proj: 'x' } }, 'alpha_pattern.q_proj', '"x"');
   bad({ init_lora_weights: 'pissa_niter_4' }, 'init_lora_weights', 'pissa_niter_4', 'not supported yet');
   bad({ init_lora_weights: 'zeros' }, 'init_lora_weights', 'zeros');
-  bad({ task_type: 'SEQ_CLS' }, 'task_type', 'SEQ_CLS');
+  bad({ task_type: 'TOKEN_CLS' }, 'task_type', 'TOKEN_CLS');
+  bad({ modules_to_save: ['score'] }, 'modules_to_save', 'score', 'does not have');
+  bad({ task_type: 'SEQ_CLS', modules_to_save: ['lm_head'] }, 'modules_to_save', 'lm_head', 'SEQ_CLS');
+  bad({ task_type: 'SEQ_CLS' }, 'score', 'is missing');
   bad({ lora_bias: true, use_dora: true }, 'lora_bias', 'use_dora');
   bad({ lora_bias: true, init_lora_weights: 'gaussian' }, 'lora_bias', 'init_lora_weights', 'gaussian');
   bad({ trainable_token_indices: [1, 1] }, 'trainable_token_indices', 'different');

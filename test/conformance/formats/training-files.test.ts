@@ -139,7 +139,8 @@ test('a record that is no example is named', () => {
   secondRefused({ messages: 'hello' }, 'messages', '"hello"');
   secondRefused(chat(user), 'assistant');
   secondRefused(chat(user, { ...assistant, weight: 0 }), 'weight 0');
-  secondRefused({ text: 'x' }, '["text"]', 'messages');
+  secondRefused({ body: 'x' }, '["body"]', 'messages');
+  secondRefused({ text: 'x' }, 'labelled example (text)', 'line 1 is a chat example');
   secondRefused({ messages: [user, assistant], weight_typo: 1 }, 'weight_typo');
   secondRefused(`{"__proto__":{"polluted":true},"messages":${JSON.stringify([user, assistant])}}`, '__proto__');
   assert.equal(({} as { polluted?: boolean }).polluted, undefined);

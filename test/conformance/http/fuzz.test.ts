@@ -5,6 +5,7 @@ import OpenAI, { toFile } from 'openai';
 import { z } from 'zod';
 import { Rng } from '../../../src/base/index.ts';
 import { chatCompletion } from '../../../src/http/wire/chat-response.ts';
+import { classificationList } from '../../../src/http/wire/classification.ts';
 import { embeddingList } from '../../../src/http/wire/embedding.ts';
 import { textCompletion } from '../../../src/http/wire/text-response.ts';
 import { SchemaFuzzer, type JsonSchema } from '../../support/schema-fuzzer.ts';
@@ -26,6 +27,7 @@ const ANSWERS: Readonly<Record<string, { parse(value: unknown): unknown }>> = {
   '/v1/chat/completions': chatCompletion.strict(),
   '/v1/completions': textCompletion.strict(),
   '/v1/embeddings': embeddingList.strict(),
+  '/v1/classify': classificationList.strict(),
 };
 /** What OpenAI's clients read. */
 const ERROR = z.strictObject({
@@ -37,6 +39,8 @@ const ERROR = z.strictObject({
   }),
 });
 const MODELS = ['tiny', 'tiny', 'acme/reply', 'acme/triage@1', 'acme/none', 'globex/label', ''];
+/** Only a classifier has labels. */
+const CLASSIFIERS = ['acme/fruit', 'acme/fruit', 'acme/fruit', 'acme/reply', 'acme/none', ''];
 const TOOL_TURNS = [
   { role: 'user', content: 'how warm?' },
   { role: 'assistant', tool_calls: [{ id: 'c', type: 'function', function: { name: 'a', arguments: '{}' } }] },
@@ -76,6 +80,7 @@ before(async () => {
     adapters: {
       'acme/triage': { seed: 1, rank: 2, targets: ['q_proj'] },
       'acme/reply': { seed: 2, rank: 4, targets: 'all-linear' },
+      'acme/fruit': { seed: 4, rank: 2, targets: ['o_proj'], labels: ['pome', 'stone'] },
       'globex/label': { seed: 3, rank: 2, targets: ['o_proj'] },
     },
   });
@@ -137,6 +142,12 @@ test('no request makes the server fail', { timeout: 300_000 }, async (t) => {
         ],
         // Results of calls that were never made are refused: some conversations are right.
         messages: [undefined, TOOL_TURNS.slice(0, 1), TOOL_TURNS],
+        // Either input or messages.
+        ...(path === '/v1/classify' && {
+          model: CLASSIFIERS,
+          input: ['pear', ['pear', 'plum'], [5, 7], undefined],
+          messages: [null, null, TOOL_TURNS.slice(0, 1)],
+        }),
         tool_call_id: MODELS,
         arguments: ['{"a": 1}', '{', '"\\u003c|im_end|>"'],
         lora_path: ['acme/reply', 'acme/triage', 'acme/triage@1', 'acme/none', 'globex/label', '../x'],

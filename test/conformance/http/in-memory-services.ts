@@ -8,6 +8,8 @@ import type {
   ChatRequest,
   DataServices,
   DeliveryServices,
+  Classifications,
+  ClassifyRequest,
   EmbeddingRequest,
   Embeddings,
   FileServices,
@@ -222,6 +224,7 @@ export class EchoServices implements Services {
   readonly requests: ChatRequest[] = [];
   readonly texts: TextRequest[] = [];
   readonly embeddings: EmbeddingRequest[] = [];
+  readonly classifications: ClassifyRequest[] = [];
   readonly selections: ModelSelection[] = [];
 
   authenticate(key: string): Principal {
@@ -272,6 +275,16 @@ export class EchoServices implements Services {
       Float32Array.of(input.length, typeof input === 'string' ? (input.codePointAt(0) ?? 0) : input[0]),
     );
     return { vectors, promptTokens: request.inputs.length };
+  }
+
+  /** A text is long or short. */
+  async classify(_: Principal, __: ResolvedModel, request: ClassifyRequest): Promise<Classifications> {
+    this.classifications.push(request);
+    const found = request.inputs.map((input) => {
+      const isLong = 'messages' in Object(input) || (input as string).length > 3;
+      return { label: isLong ? 'long' : 'short', probs: isLong ? [0.75, 0.25] : [0.25, 0.75] };
+    });
+    return { found, promptTokens: request.inputs.length };
   }
 
   async *#answer(

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { MAX_PATTERN_ENTRIES, MAX_RANK } from '../../limits.ts';
 import {
+  commonFields,
   decidingFields,
   finite,
   layerConflicts,
@@ -24,6 +25,7 @@ const MASKS = { error: 'must be an object of lists of true and false, or null' }
 const schema = z.strictObject({
   ...loraFields,
   peft_type: z.literal('ADALORA'),
+  task_type: commonFields.task_type,
   target_r: wholeNumber('must be', 0, MAX_RANK).default(8),
   init_r: rank.default(12),
   tinit: steps,

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { fail, type Problem } from '../../../base/index.ts';
 import { compareText } from '../../digest.ts';
+import { CLASSIFICATION, CLASSIFIER_MODULES } from '../classifier.ts';
 import { isPlainRelative } from '../../folder.ts';
 import { show } from '../../json.ts';
 import { MAX_MODULE_NAMES, MAX_PATTERN_ENTRIES, MAX_RANK } from '../../limits.ts';
@@ -94,7 +95,8 @@ export const noModulesToSave = z
   .transform(() => null);
 
 const SAVED = ['lm_head', 'embed_tokens', 'model.embed_tokens', 'norm', 'model.norm'];
-const SAVED_NAMES = [...SAVED, 'input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm'] as readonly string[];
+const SAVED_NORMS = ['input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm'];
+const SAVED_NAMES: readonly string[] = [...SAVED, ...SAVED_NORMS, ...CLASSIFIER_MODULES];
 const SAVED_ERROR = { error: `is not supported yet for other modules than ${SAVED_NAMES.join(', ')}` };
 
 /** Modules of the base that an adapter has whole, trained copies of. An empty list is PEFT's null. */
@@ -138,6 +140,14 @@ const baseName = z
         'must be the name of a base model (such as ORGANISATION/NAME), not a path or an address: the base is never opened by it',
     },
   )
+  .nullable()
+  .default(null);
+
+/** Of the methods that can have a classification head. */
+export const taskType = z
+  .enum(['CAUSAL_LM', CLASSIFICATION], {
+    error: `is not supported yet: expected "CAUSAL_LM", "${CLASSIFICATION}" or null`,
+  })
   .nullable()
   .default(null);
 

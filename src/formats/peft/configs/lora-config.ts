@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { show } from '../../json.ts';
+import { CLASSIFICATION, CLASSIFIER_MODULES } from '../classifier.ts';
 import {
   commonFields,
   decidingFields,
@@ -19,6 +21,7 @@ import {
   someTargetModules,
   spent,
   targetParameters,
+  taskType,
   text,
   type FieldMessage,
 } from './config-fields.ts';
@@ -34,6 +37,7 @@ const plainInit = z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal',
 /** The fields of LoRA's config but its type: AdaLoRA has them too. */
 export const loraFields = {
   ...commonFields,
+  task_type: taskType,
   r: rank.default(8),
   lora_alpha: finite.default(8),
   lora_dropout: dropoutShare,
@@ -88,6 +92,7 @@ export function parseLoraConfig(json: Record<string, unknown>, where: string): L
     ...layerConflicts(config),
     ...biasConflicts(config),
     ...parameterConflicts(config),
+    ...classifierConflicts(config),
   ]);
 }
 
@@ -114,12 +119,30 @@ function parameterConflicts(config: LoraConfig): FieldMessage[] {
   );
 }
 
+/** A classifier has its own head and none of the base's; who is none has no `score`. */
+function classifierConflicts({ task_type, modules_to_save: saved }: LoraConfig): FieldMessage[] {
+  const wrong = (name: string): boolean =>
+    task_type === CLASSIFICATION ? name.endsWith('lm_head') : CLASSIFIER_MODULES.includes(name);
+  const found = saved?.find(wrong);
+  if (found === undefined) return [];
+  const message = `modules_to_save has ${found}, which a model of the task_type ${show(task_type)} does not have`;
+  return [{ param: 'modules_to_save', message }];
+}
+
+/** The modules that are saved whole beside a classifier's head, which its task type says. */
+function savedBesideHead({ task_type, modules_to_save: saved }: LoraConfig): LoraConfig['modules_to_save'] {
+  if (task_type !== CLASSIFICATION || saved === null) return saved;
+  const others = saved.filter((name) => !CLASSIFIER_MODULES.includes(name));
+  return others.length === 0 ? null : others;
+}
+
 /**
  * The fields that decide what a trained LoRA adds. Those that came later are there only when they are set: an adapter keeps its digest
  * when we learn to read more.
  */
 export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknown>> {
-  const { use_dora, lora_bias, trainable_token_indices } = config;
+  const { use_dora, lora_bias, trainable_token_indices, task_type } = config;
+  const modules_to_save = savedBesideHead(config);
   return {
     ...decidingFields(config, [
       'peft_type',
@@ -134,9 +157,10 @@ export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknow
       'alpha_pattern',
     ]),
     ...(config.ensure_weight_tying && { ensure_weight_tying: true }),
-    ...(config.modules_to_save !== null && decidingFields(config, ['modules_to_save'])),
+    ...(modules_to_save !== null && decidingFields({ modules_to_save }, ['modules_to_save'])),
     ...(config.bias !== 'none' && { bias: config.bias }),
     ...(config.target_parameters !== null && decidingFields(config, ['target_parameters'])),
+    ...(task_type === CLASSIFICATION && { task_type }),
     ...(use_dora && { use_dora }),
     ...(lora_bias && { lora_bias }),
     ...(trainable_token_indices !== null && { trainable_token_indices }),

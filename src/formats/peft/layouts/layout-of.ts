@@ -1,3 +1,4 @@
+import { isClassifier, withScore } from '../classifier.ts';
 import type { PeftConfig } from '../peft-config.ts';
 import { adaloraLayout } from './adalora-layout.ts';
 import { boftLayout, fourierftLayout, hraLayout, missLayout } from './delta-layouts.ts';
@@ -10,6 +11,11 @@ import { tokenLayout } from './token-layout.ts';
 
 /** How the tensors of an adapter with this config are named and shaped. @throws CONFIG_INVALID for a pattern that is no regular expression */
 export function layoutOf(config: PeftConfig): TensorLayout {
+  const layout = methodLayout(config);
+  return isClassifier(config) ? withScore(layout) : layout;
+}
+
+function methodLayout(config: PeftConfig): TensorLayout {
   switch (config.peft_type) {
     case 'LORA':
       return loraLayout(config);

@@ -30,7 +30,8 @@ export type Shapes = ReadonlyMap<string, { readonly shape: readonly number[] }>;
 /** A tensor that must be there. */
 export interface ExpectedTensor {
   readonly name: string;
-  readonly shape: readonly number[];
+  /** A word stands for a length that is the tensor's own. */
+  readonly shape: readonly (number | string)[];
   /** What asks for it: `model.layers.0.self_attn.q_proj, which has 12 inputs and 4 outputs`. */
   readonly whose: string;
   /** It may be missing: a copy of what another tensor says. */
@@ -63,7 +64,7 @@ const PREFIX = 'base_model.model.';
 /** `base_model.model.` + path + `.` + suffix. */
 export const tensorName = (path: string, suffix: string): string => `${PREFIX}${path}.${suffix}`;
 
-export const shapeText = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
+export const shapeText = (shape: readonly (number | string)[]): string => `[${shape.join(', ')}]`;
 
 export const describeSite = (site: AdapterSite): string =>
   `${site.path}, which has ${site.in} inputs and ${site.out} outputs`;
@@ -102,7 +103,7 @@ export function checkShapes(
     const wanted = expected.get(name);
     if (!wanted) {
       problems.push({ where: name, message: `tensor ${name} ${describeLeftOver(layout, name, paths, targets)}` });
-    } else if (shapeText(shape) !== shapeText(wanted.shape)) {
+    } else if (!isShape(shape, wanted.shape)) {
       const message = `tensor ${name} is ${shapeText(shape)}, expected ${shapeText(wanted.shape)} for the base's ${wanted.whose}`;
       problems.push({ where: name, message });
     }
@@ -113,6 +114,10 @@ export function checkShapes(
   }
   return problems;
 }
+
+const isShape = (shape: readonly number[], wanted: ExpectedTensor['shape']): boolean =>
+  shape.length === wanted.length &&
+  wanted.every((length, index) => typeof length === 'string' || length === shape[index]);
 
 function describeLeftOver(
   layout: TensorLayout,

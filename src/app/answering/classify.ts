@@ -1,0 +1,47 @@
+import { assert } from '../../base/index.ts';
+import type { ClassifiedInput, Classification, Classifications, ClassifyRequest } from '../../http/index.ts';
+import { GREEDY, type ClassLogits } from '../../serving/index.ts';
+import { renderToClassify } from '../../training/index.ts';
+import { ask, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { interleave } from './interleave.ts';
+import { tokensOf } from './text-completions.ts';
+
+/** The label of each input, whatever the engine computes beside it. @throws REQUEST_INVALID also for an adapter that is no classifier */
+export async function classifyInputs(
+  service: ChatEngine,
+  asking: Asking,
+  { inputs }: ClassifyRequest,
+): Promise<Classifications> {
+  const rendered = inputs.map((input, index) => {
+    const isChat = typeof input === 'object' && 'messages' in input;
+    const param = isChat ? 'messages' : inputs.length === 1 ? 'input' : `input[${index}]`;
+    return { param, promptTokenIds: tokensToClassify(service, input, param) };
+  });
+  for (const { promptTokenIds } of rendered) asking.meter.promptTokens += promptTokenIds.length;
+  asking.reserve(asking.meter.promptTokens, inputs.length, 0, 0);
+  const found: Classification[] = [];
+  const sources = rendered.map(async function* ({ param, promptTokenIds }, index) {
+    const request = { promptTokenIds, maxTokens: 0, stopTokenIds: [], sampling: GREEDY, classify: true as const };
+    for await (const { classes } of ask(service, asking, request, param)) {
+      assert(classes, 'a request for labels ends with their logits');
+      yield { index, classification: classificationOf(classes) };
+    }
+  });
+  for await (const { index, classification } of interleave(sources, SEQUENCES_AT_ONCE)) found[index] = classification;
+  return { found, promptTokens: asking.meter.promptTokens };
+}
+
+/** As the training made them of a text or of messages. */
+function tokensToClassify(service: ChatEngine, input: ClassifiedInput, param: string): Int32Array {
+  return typeof input === 'object' && 'messages' in input
+    ? renderToClassify(service.renderer, input)
+    : tokensOf(service, input, param);
+}
+
+/** The softmax of the logits, and the label of the highest; of equals the first. */
+function classificationOf({ labels, logits_C }: ClassLogits): Classification {
+  const highest = logits_C.reduce((a, b) => Math.max(a, b));
+  const powers = Float64Array.from(logits_C, (logit) => Math.exp(logit - highest));
+  const sum = powers.reduce((a, b) => a + b);
+  return { label: labels[logits_C.indexOf(highest)], probs: Array.from(powers, (power) => power / sum) };
+}

@@ -1,0 +1,96 @@
+/** PEFT's `SEQ_CLS`: an adapter with a classification head, Hugging Face's `score`, and the names of its labels. */
+import type { Problem } from '../../base/index.ts';
+import { isRecord, parseJson, show } from '../json.ts';
+import { MAX_LABEL_LENGTH, MAX_LABELS } from '../limits.ts';
+import { shapeText, tensorName, type AdapterBase, type Shapes, type TensorLayout } from './layouts/tensor-layout.ts';
+
+/** The task type of PEFT for a sequence classification. */
+export const CLASSIFICATION = 'SEQ_CLS';
+
+/** The head [labels, D] without a bias of Hugging Face's `…ForSequenceClassification`. */
+export const SCORE_PATH = 'score';
+export const SCORE_NAME = tensorName(SCORE_PATH, 'weight');
+
+/** What PEFT adds to `modules_to_save` for this task type, whatever the model calls its head. */
+export const CLASSIFIER_MODULES: readonly string[] = ['classifier', SCORE_PATH];
+
+/**
+ * In the metadata of the safetensors file, JSON as in a model's config.json: PEFT keeps no labels, and Hugging Face keeps them in the config
+ * of the base, which is not in an adapter's folder. Readers that do not know it skip it.
+ */
+const ID2LABEL = 'id2label';
+
+/** Whether an adapter with this config gives labels instead of tokens. */
+export function isClassifier(config: object): boolean {
+  return 'task_type' in config && config.task_type === CLASSIFICATION;
+}
+
+/** What is wrong with names of labels, if anything. */
+export function labelsProblem(labels: readonly string[]): string | undefined {
+  if (labels.length < 2) return `are ${labels.length}, expected at least two`;
+  if (labels.length > MAX_LABELS) return `are ${labels.length}, expected at most ${MAX_LABELS}`;
+  if (new Set(labels).size < labels.length) {
+    return `have ${show(labels.find((label, index) => labels.indexOf(label) < index))} twice`;
+  }
+  const wrong = labels.find((label) => label.trim() === '' || label.length > MAX_LABEL_LENGTH || !label.isWellFormed());
+  return wrong === undefined
+    ? undefined
+    : `have ${show(wrong)}, expected texts of 1 to ${MAX_LABEL_LENGTH} characters that are not blank`;
+}
+
+/** The metadata of a safetensors file that hold these labels, in the order of the head's rows. */
+export function labelsMetadata(labels: readonly string[]): Readonly<Record<string, string>> {
+  return { format: 'pt', [ID2LABEL]: JSON.stringify(Object.fromEntries(labels.entries())) };
+}
+
+/** The labels of a file with these metadata; Hugging Face's `LABEL_0`, `LABEL_1`… where it names none, as PEFT's own files do not. */
+export function labelsOf(
+  metadata: Readonly<Record<string, string>>,
+  tensors: Shapes,
+): { readonly labels: readonly string[] } | { readonly problem: Problem } {
+  const count = tensors.get(SCORE_NAME)?.shape[0] ?? 0;
+  const text = metadata[ID2LABEL];
+  if (text === undefined) return { labels: Array.from({ length: count }, (_, index) => `LABEL_${index}`) };
+  const refuse = (what: string) => ({
+    problem: { where: `__metadata__.${ID2LABEL}`, message: `__metadata__.${ID2LABEL}: ${what}` },
+  });
+  const parsed = parseJson(Buffer.from(text));
+  if ('problem' in parsed) return refuse(parsed.problem);
+  const { value } = parsed;
+  if (!isRecord(value)) return refuse(`is ${show(value)}, expected an object of labels by their number`);
+  const labels = Object.keys(value).map((_, index) => value[String(index)]);
+  if (!labels.every((label) => typeof label === 'string')) {
+    return refuse(`is ${show(value)}, expected a text for each number from 0 on`);
+  }
+  const problem = labelsProblem(labels);
+  if (problem !== undefined) return refuse(`the labels ${problem}`);
+  if (labels.length === count) return { labels };
+  return refuse(`has ${labels.length} labels, but ${SCORE_NAME} has ${count} rows`);
+}
+
+/** A method's layout with the head beside its own tensors. Its number of rows is the head's own. */
+export function withScore(layout: TensorLayout): TensorLayout {
+  return {
+    ...layout,
+    moduleOf: (name) => (name === SCORE_NAME ? SCORE_PATH : layout.moduleOf(name)),
+    expected: (targets, base) => [
+      ...layout.expected(targets, base),
+      {
+        name: SCORE_NAME,
+        shape: ['labels', base.config.hiddenSize],
+        whose: `hidden size, which the head of a ${CLASSIFICATION} has a row of for each label`,
+      },
+    ],
+    problems: (tensors) => [...(layout.problems?.(tensors) ?? []), ...scoreProblems(tensors)],
+    misfits: (base: AdapterBase) => layout.misfits?.(base) ?? [],
+  };
+}
+
+function scoreProblems(tensors: Shapes): Problem[] {
+  const shape = tensors.get(SCORE_NAME)?.shape;
+  const refuse = (what: string): Problem[] => [{ where: SCORE_NAME, message: `tensor ${SCORE_NAME} ${what}` }];
+  if (!shape) return refuse(`is missing: adapter_config.json has the task_type ${CLASSIFICATION}`);
+  if (shape.length !== 2) return refuse(`is ${shapeText(shape)}, expected [labels, hidden size]`);
+  if (shape[0] < 2) return refuse(`is ${shapeText(shape)}: expected at least two labels`);
+  return shape[0] > MAX_LABELS ? refuse(`is ${shapeText(shape)}: expected at most ${MAX_LABELS} labels`) : [];
+}
