@@ -1399,35 +1399,7 @@ export interface DataCheckRequest {
   model: string;
   method?: FineTuneMethod;
   /** Ours: how the adapter is made. */
-  peft?: {
-    /** lora unless told. */
-    method?:
-      | 'lora'
-      | 'qlora'
-      | 'dora'
-      | 'adalora'
-      | 'ia3'
-      | 'vera'
-      | 'loha'
-      | 'lokr'
-      | 'oft'
-      | 'boft'
-      | 'hra'
-      | 'miss'
-      | 'fourierft'
-      | 'randlora'
-      | 'vblora'
-      | 'prompt-tuning'
-      | 'p-tuning'
-      | 'prefix-tuning'
-      | 'ln-tuning';
-    /** Of a method that has one; what espalier train has by default unless told. */
-    rank?: number;
-    /** A group of layers, or modules by PEFT’s names; attention unless told. */
-    target_modules?: ('attention' | 'attention-qv' | 'mlp' | 'all-linear') | string[];
-    /** Instead of the server’s; learning_rate_multiplier multiplies it all the same. */
-    learning_rate?: number;
-  } | null;
+  peft?: FineTuningPeftRequest | null;
   /** Examples to show. */
   preview?: number;
 }
@@ -1453,6 +1425,35 @@ export interface FineTuneDPOHyperparameters {
   learning_rate_multiplier?: 'auto' | number;
   n_epochs?: 'auto' | number;
   beta?: 'auto' | number;
+}
+export interface FineTuningPeftRequest {
+  /** lora unless told. */
+  method?:
+    | 'lora'
+    | 'qlora'
+    | 'dora'
+    | 'adalora'
+    | 'ia3'
+    | 'vera'
+    | 'loha'
+    | 'lokr'
+    | 'oft'
+    | 'boft'
+    | 'hra'
+    | 'miss'
+    | 'fourierft'
+    | 'randlora'
+    | 'vblora'
+    | 'prompt-tuning'
+    | 'p-tuning'
+    | 'prefix-tuning'
+    | 'ln-tuning';
+  /** Of a method that has one; what espalier train has by default unless told. */
+  rank?: number;
+  /** A group of layers, or modules by PEFT’s names; attention unless told. */
+  target_modules?: ('attention' | 'attention-qv' | 'mlp' | 'all-linear') | string[];
+  /** Instead of the server’s; learning_rate_multiplier multiplies it all the same. */
+  learning_rate?: number;
 }
 export interface DataCheck {
   object: 'data_check';
@@ -1527,35 +1528,7 @@ export interface CreateFineTuningJobRequest {
   hyperparameters?: FineTuneSupervisedHyperparameters;
   method?: FineTuneMethod;
   /** Ours: how the adapter is made. */
-  peft?: {
-    /** lora unless told. */
-    method?:
-      | 'lora'
-      | 'qlora'
-      | 'dora'
-      | 'adalora'
-      | 'ia3'
-      | 'vera'
-      | 'loha'
-      | 'lokr'
-      | 'oft'
-      | 'boft'
-      | 'hra'
-      | 'miss'
-      | 'fourierft'
-      | 'randlora'
-      | 'vblora'
-      | 'prompt-tuning'
-      | 'p-tuning'
-      | 'prefix-tuning'
-      | 'ln-tuning';
-    /** Of a method that has one; what espalier train has by default unless told. */
-    rank?: number;
-    /** A group of layers, or modules by PEFT’s names; attention unless told. */
-    target_modules?: ('attention' | 'attention-qv' | 'mlp' | 'all-linear') | string[];
-    /** Instead of the server’s; learning_rate_multiplier multiplies it all the same. */
-    learning_rate?: number;
-  } | null;
+  peft?: FineTuningPeftRequest | null;
   /** A part of the new model’s name, and the task under which it is published. */
   suffix?: string | null;
   seed?: number | null;

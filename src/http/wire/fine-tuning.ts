@@ -10,6 +10,7 @@ import type {
 import type { JobRequest } from '../tuning-services.ts';
 import { secondsOf } from './files.ts';
 import { list } from './page.ts';
+import { orNull } from './or-null.ts';
 import { peftObject, peftOf, peftRequest, peftRequestOf } from './peft.ts';
 
 const MAX_SEED = 2_147_483_647;
@@ -55,7 +56,7 @@ export const createJobRequest = z
     validation_file: z.string().nullish(),
     hyperparameters: supervisedHyperparameters.optional().openapi({ description: 'Older form of method.' }),
     method: method.optional(),
-    peft: peftRequest.nullish().openapi({ description: 'Ours: how the adapter is made.' }),
+    peft: orNull(peftRequest).optional().openapi({ description: 'Ours: how the adapter is made.' }),
     suffix: z
       .string()
       .regex(
