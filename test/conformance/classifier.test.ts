@@ -14,20 +14,15 @@ import { DEFAULT_ENGINE, Engine, GREEDY } from '../../src/serving/index.ts';
 import { packExamples, type TokenExample } from '../../src/training/pack.ts';
 import { randomAdapter } from '../support/tiny-adapters.ts';
 import { replayTraining, type Replay } from '../support/replay-training.ts';
-import { floatsOf, GOLDEN, readGolden, type GoldenArray, type GoldenSequence } from './goldens.ts';
+import { assertLosses, assertTrainedAlike, type TrainedGolden } from '../support/training-golden.ts';
+import { floatsOf, GOLDEN, readGolden, type GoldenSequence } from './goldens.ts';
 
-interface ClassifierGolden {
+interface ClassifierGolden extends TrainedGolden {
   readonly settings: Replay['settings'];
   readonly learningRates: readonly number[];
   readonly batches: readonly (readonly { readonly tokenIds: number[]; readonly label: number }[])[];
-  readonly losses: readonly number[];
-  readonly gradNorms: readonly number[];
-  readonly gradients: Readonly<Record<string, Readonly<Record<string, GoldenArray>>>>;
   readonly sequences: readonly GoldenSequence[];
 }
-
-/** Loss of a step relative to PEFT's; the issue's bar. */
-const LOSS_TOLERANCE = 1e-4;
 
 const base = loadBase(join(GOLDEN, 'models', 'tiny-llama'), 'tiny-llama', loadNativeKernels(), 'f32');
 const folder = mkdtempSync(join(tmpdir(), 'espalier-test-'));
@@ -39,31 +34,12 @@ for (const name of ['classifier-lora', 'classifier-dora']) {
     const final = readArtefact(join(GOLDEN, 'peft', name, 'final'), base);
 
     test('losses, gradients and the final adapter are PEFT’s', () => {
-      const { steps, trained } = replay(name, golden);
-      for (const [index, expected] of golden.losses.entries()) {
-        const { loss, gradientNorm } = steps[index];
-        const error = Math.abs(loss - expected) / expected;
-        assert.ok(error <= LOSS_TOLERANCE, `step ${index + 1}: loss ${loss}, PEFT ${expected}`);
-        assert.ok(Math.abs(gradientNorm / golden.gradNorms[index] - 1) <= 1e-3, `norm of step ${index + 1}`);
-      }
-      for (const [step, gradients] of Object.entries(golden.gradients)) {
-        assert.equal(Object.keys(gradients).length, trained.tensors.size);
-        for (const [tensor, expected] of Object.entries(gradients)) {
-          const actual = steps[Number(step) - 1].gradients?.get(tensor);
-          assert.ok(actual, `${tensor} has a gradient in step ${step}`);
-          assertClose(actual, floatsOf(expected), 'gradientF32', `step ${step}, ${tensor}`);
-        }
-      }
-      for (const [tensor, { data }] of trained.tensors) {
-        assertClose(data, final.tensors.get(tensor)?.data ?? [], 'gradientF32', tensor);
-      }
+      assertTrainedAlike(replay(name, golden), golden, final);
     });
 
     test('packed beside others, an example has the loss that it has alone', () => {
-      const { steps } = replay(name, golden, (examples) => examples.map((example) => packExamples([example])));
-      for (const [index, expected] of golden.losses.entries()) {
-        assert.ok(Math.abs(steps[index].loss - expected) / expected <= LOSS_TOLERANCE, `step ${index + 1}`);
-      }
+      const packing = replay(name, golden, (examples) => examples.map((example) => packExamples([example])));
+      assertLosses(packing, golden);
     });
 
     test('served in a batch with another adapter and the base, the labels have PEFT’s logits; alone the same bits', () => {

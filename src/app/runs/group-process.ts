@@ -1,7 +1,7 @@
 import { EspalierError, rebuildError, remoteError } from '../../base/index.ts';
 import type { OpenBaseOptions } from '../../model/index.ts';
 import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob, TrainResult } from '../../training/index.ts';
-import { forkTrainer, tellEvents, type TrainerEvents, type TrainerSignals } from './trainer-process.ts';
+import { forkTrainer, hear, type TrainerEvents, type TrainerSignals } from './trainer-process.ts';
 
 export interface GroupProcessOptions {
   readonly base: OpenBaseOptions;
@@ -69,22 +69,7 @@ export class GroupProcess {
     const onStop = (): void => this.#tell({ type: 'stop', id });
     try {
       return await new Promise<TrainResult | undefined>((settle, reject) => {
-        this.#live.set(id, (message) => {
-          if (tellEvents(events, message)) return;
-          switch (message.type) {
-            case 'stopped':
-              settle(undefined);
-              return;
-            case 'done':
-              settle(message.result);
-              return;
-            case 'failed':
-              reject(rebuildError(message.error));
-              return;
-            default:
-              message satisfies never;
-          }
-        });
+        this.#live.set(id, (message) => hear(message, events, { settle, reject }));
         this.#tell({ type: 'add', id, job });
         abort?.addEventListener('abort', onAbort, { once: true });
         stop?.addEventListener('abort', onStop, { once: true });

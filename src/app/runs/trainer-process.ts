@@ -38,8 +38,32 @@ export function forkTrainer(): ChildProcess {
 /** What a run says before its end. */
 type Underway = Extract<FromTrainer, { type: 'started' | 'step' | 'samples' | 'snapshot' }>;
 
-/** Tells of what a run says on its way. @returns false for a message that is the run's end */
-export function tellEvents(events: TrainerEvents, message: FromTrainer): message is Underway {
+/** What waits for the end of a run. */
+interface Ending {
+  readonly settle: (result: TrainResult | undefined) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Hands on what a run says: on its way to `events`, its end to whoever waits for it. */
+export function hear(message: FromTrainer, events: TrainerEvents, { settle, reject }: Ending): void {
+  if (tellEvents(events, message)) return;
+  switch (message.type) {
+    case 'stopped':
+      settle(undefined);
+      return;
+    case 'done':
+      settle(message.result);
+      return;
+    case 'failed':
+      reject(rebuildError(message.error));
+      return;
+    default:
+      message satisfies never;
+  }
+}
+
+/** @returns false for a message that is the run's end */
+function tellEvents(events: TrainerEvents, message: FromTrainer): message is Underway {
   switch (message.type) {
     case 'started':
       events.onStarted?.(message.started);
@@ -75,22 +99,7 @@ export function runTrainer(
   abort?.addEventListener('abort', onAbort, { once: true });
   stop?.addEventListener('abort', onStop, { once: true });
   const finished = new Promise<TrainResult | undefined>((settle, reject) => {
-    child.on('message', (message: FromTrainer) => {
-      if (tellEvents(events, message)) return;
-      switch (message.type) {
-        case 'stopped':
-          settle(undefined);
-          return;
-        case 'done':
-          settle(message.result);
-          return;
-        case 'failed':
-          reject(rebuildError(message.error));
-          return;
-        default:
-          message satisfies never;
-      }
-    });
+    child.on('message', (message: FromTrainer) => hear(message, events, { settle, reject }));
     child.once('error', reject);
     // Not `exit`, which can come before the last message has been read.
     child.once('close', (code, killedBy) => {
