@@ -42,7 +42,8 @@ pub fn linear_cross_entropy(
         for start in (0..n).step_by(chunk) {
             let rows = start..n.min(start + chunk);
             let logits = &mut buffer[..rows.len() * vocabulary];
-            linear::forward(isa, activations, logits, &x[rows.start * width..rows.end * width], weight, rows.len(), false);
+            let x = &x[rows.start * width..rows.end * width];
+            linear::forward(isa, activations, logits, x, weight, rows.len(), false);
 
             let shared_logits = SharedMut::new(logits);
             let shared_losses = SharedMut::new(&mut losses[rows.clone()]);

@@ -53,7 +53,15 @@ macro_rules! in_bf16 {
 }
 
 /// y [T, out] (+)= x [T, in] · Wᵀ.
-pub fn forward(isa: Isa, activations: Activations, y: &mut [f32], x: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
+pub fn forward(
+    isa: Isa,
+    activations: Activations,
+    y: &mut [f32],
+    x: &[f32],
+    weight: &Packed,
+    rows: usize,
+    accumulate: bool,
+) {
     assert_eq!((y.len(), x.len()), (rows * weight.out, rows * weight.inputs));
     assert!(isa.is_available());
     let product = Product {
@@ -77,7 +85,15 @@ pub fn forward(isa: Isa, activations: Activations, y: &mut [f32], x: &[f32], wei
 
 /// dx [T, in] (+)= dy [T, out] · W. The sums of each block of k are made from zero and added to dx: the head's run over a whole
 /// vocabulary, where one chain of float32 additions would lose the last three digits.
-pub fn backward(isa: Isa, activations: Activations, dx: &mut [f32], dy: &[f32], weight: &Packed, rows: usize, accumulate: bool) {
+pub fn backward(
+    isa: Isa,
+    activations: Activations,
+    dx: &mut [f32],
+    dy: &[f32],
+    weight: &Packed,
+    rows: usize,
+    accumulate: bool,
+) {
     assert_eq!((dx.len(), dy.len()), (rows * weight.inputs, rows * weight.out));
     assert!(isa.is_available());
     let product = Product {

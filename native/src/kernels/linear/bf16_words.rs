@@ -138,4 +138,3 @@ unsafe fn transpose<C: Codec>(panel: PanelBytes<'_>, first: usize, pairs: usize,
         }
     }
 }
-

@@ -42,6 +42,14 @@ fn naive(c: &[f32], a: &[f32], rows: usize, columns: usize, depth: usize, b: imp
     (0..rows * columns).map(element).collect()
 }
 
+/// In bfloat16 the operands are rounded once; the sums are float32 all the same.
+fn rounded(values: &[f32], format: Format, activations: Activations) -> Vec<f32> {
+    if activations == Activations::F32 || format == Format::F32 {
+        return values.to_vec();
+    }
+    values.iter().map(|value| f32::from_bits(u32::from(round_to_bf16(*value)) << 16)).collect()
+}
+
 #[test]
 fn both_directions_equal_naive_loops_over_the_thawed_weight() {
     for format in Format::ALL {
@@ -52,8 +60,11 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
             for accumulate in [false, true] {
                 let before = |count| if accumulate { random(4, count) } else { vec![0.0; count] };
                 let (y0, dx0) = (before(rows * out), before(rows * inputs));
-                let y_expected = naive(&y0, &x, rows, out, inputs, |k, column| dense[column * inputs + k]);
-                let dx_expected = naive(&dx0, &dy, rows, inputs, out, |k, column| dense[k * inputs + column]);
+                let expected = [Activations::F32, Activations::Bf16].map(|activations| {
+                    let [w, x, dy] = [&dense, &x, &dy].map(|values| rounded(values, format, activations));
+                    let y = naive(&y0, &x, rows, out, inputs, |k, column| w[column * inputs + k]);
+                    (y, naive(&dx0, &dy, rows, inputs, out, |k, column| w[k * inputs + column]))
+                });
                 each_product(|isa, activations| {
                     // What is not accumulated must not be read.
                     let start =
@@ -61,17 +72,13 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
                     let (mut y, mut dx) = (start(&y0), start(&dx0));
                     forward(isa, activations, &mut y, &x, &weight, rows, accumulate);
                     backward(isa, activations, &mut dx, &dy, &weight, rows, accumulate);
-                    let is_rounded = activations == Activations::Bf16 && format != Format::F32;
-                    let tolerance = if is_rounded { 3e-2 } else { 1e-6 };
-                    if y_expected.iter().any(|y| *y != 0.0) {
-                        assert_close(&y, &y_expected, tolerance);
-                    } else {
-                        assert!(y.iter().all(|y| *y == 0.0));
-                    }
-                    if dx_expected.iter().any(|dx| *dx != 0.0) {
-                        assert_close(&dx, &dx_expected, tolerance);
-                    } else {
-                        assert!(dx.iter().all(|dx| *dx == 0.0));
+                    let (y_expected, dx_expected) = &expected[usize::from(activations == Activations::Bf16)];
+                    for (actual, expected) in [(y, y_expected), (dx, dx_expected)] {
+                        if expected.iter().any(|value| *value != 0.0) {
+                            assert_close(&actual, expected, 1e-6);
+                        } else {
+                            assert!(actual.iter().all(|value| *value == 0.0));
+                        }
                     }
                 });
             }
@@ -94,15 +101,17 @@ fn a_row_alone_equals_the_row_in_any_batch_bit_for_bit() {
                     let run = |first: usize, rows: usize| {
                         let (mut y, mut dx) =
                             (y0[first * out..][..rows * out].to_vec(), dx0[first * inputs..][..rows * inputs].to_vec());
-                        forward(isa, activations, &mut y, &x[first * inputs..][..rows * inputs], &weight, rows, accumulate);
-                        backward(isa, activations, &mut dx, &dy[first * out..][..rows * out], &weight, rows, accumulate);
+                        let (x, dy) = (&x[first * inputs..][..rows * inputs], &dy[first * out..][..rows * out]);
+                        forward(isa, activations, &mut y, x, &weight, rows, accumulate);
+                        backward(isa, activations, &mut dx, dy, &weight, rows, accumulate);
                         (y, dx)
                     };
                     let (y, dx) = run(0, most);
                     for (first, rows) in [(0, 1), (250, 1), (7, 2), (100, 5), (3, 12), (3, 13), (40, 100)] {
                         let (few_y, few_dx) = run(first, rows);
-                        assert_eq!(few_y, y[first * out..][..rows * out], "{format:?} {activations:?} {isa:?} forward {rows}");
-                        assert_eq!(few_dx, dx[first * inputs..][..rows * inputs], "{format:?} {activations:?} {isa:?} backward {rows}");
+                        let case = format!("{format:?} {activations:?} {isa:?}, {rows} rows");
+                        assert_eq!(few_y, y[first * out..][..rows * out], "forward {case}");
+                        assert_eq!(few_dx, dx[first * inputs..][..rows * inputs], "backward {case}");
                     }
                 });
             }
@@ -145,30 +154,4 @@ fn a_sum_over_a_whole_vocabulary_keeps_its_digits() {
         backward(isa, Activations::F32, &mut dx, &dy, &weight, rows, false);
         assert_close(&dx, &expected, 3e-7);
     });
-}
-
-/// In bfloat16 the products are those of the rounded operands: only the last digits of float32 sums are lost beside them.
-#[test]
-fn activations_in_bf16_are_rounded_once_and_summed_in_float32() {
-    let round = |values: &[f32]| -> Vec<f32> {
-        values.iter().map(|value| f32::from_bits(u32::from(round_to_bf16(*value)) << 16)).collect()
-    };
-    for format in [Format::Bf16, Format::Int8, Format::Nf4] {
-        for (rows, out, inputs) in [(1, 67, 97), (13, 101, 13), (29, 83, 661), (31, 661, 83), (241, 35, 37)] {
-            let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
-            let (dense, x, dy) = (round(&thawed(&weight)), random(2, rows * inputs), random(3, rows * out));
-            let (zeros_y, zeros_dx) = (vec![0.0; rows * out], vec![0.0; rows * inputs]);
-            let y_expected = naive(&zeros_y, &round(&x), rows, out, inputs, |k, column| dense[column * inputs + k]);
-            let dx_expected = naive(&zeros_dx, &round(&dy), rows, inputs, out, |k, column| dense[k * inputs + column]);
-            each_setting(|isa| {
-                if Activations::Bf16.is_available(isa) {
-                    let (mut y, mut dx) = (vec![f32::NAN; rows * out], vec![f32::NAN; rows * inputs]);
-                    forward(isa, Activations::Bf16, &mut y, &x, &weight, rows, false);
-                    backward(isa, Activations::Bf16, &mut dx, &dy, &weight, rows, false);
-                    assert_close(&y, &y_expected, 1e-6);
-                    assert_close(&dx, &dx_expected, 1e-6);
-                }
-            });
-        }
-    }
 }
