@@ -211,14 +211,12 @@ impl<T> SharedMut<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::testing::take_turn;
     use std::sync::atomic::AtomicU32;
-
-    /// Serialises the tests that change the thread count.
-    static LOCK: Mutex<()> = Mutex::new(());
 
     #[test]
     fn every_row_is_done_once_whatever_the_thread_count() {
-        let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = take_turn();
         for threads in [1, 2, 3, 7] {
             set_threads(threads);
             for rows in [0, 1, 2, 3, 5, 64, 1009] {
@@ -237,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_has_left_the_pool_does_all_itself() {
-        let _guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = take_turn();
         set_threads(4);
         let alone = std::thread::spawn(|| {
             leave_pool();

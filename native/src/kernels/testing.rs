@@ -1,7 +1,7 @@
 //! What the kernels' tests share: seeded numbers, one comparison, and a loop over instruction sets and thread counts.
 use crate::pool::set_threads;
 use crate::simd::Isa;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// `count` numbers in [-1, 1) that depend on `seed` alone (xorshift).
 pub fn random(seed: u64, count: usize) -> Vec<f32> {
@@ -27,11 +27,15 @@ pub fn assert_close(actual: &[f32], expected: &[f64], tolerance: f64) {
     assert!(error <= tolerance, "relative error {error:e} > {tolerance:e}");
 }
 
-/// Calls `body` for every instruction set of this machine with 1, 2 and 3 threads. The thread count is the process's:
-/// callers take turns.
-pub fn each_setting(body: impl Fn(Isa)) {
+/// The thread count is the process's: tests that set it take turns.
+pub fn take_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Calls `body` for every instruction set of this machine with 1, 2 and 3 threads.
+pub fn each_setting(body: impl Fn(Isa)) {
+    let _turn = take_turn();
     for isa in Isa::available() {
         for threads in [1, 2, 3] {
             set_threads(threads);
