@@ -11,10 +11,10 @@ import { initialiseHead, parametersOf, requireHead, withHead } from './objective
 import { makeObjective } from './objectives/index.ts';
 import type { Objective } from './objectives/objective.ts';
 import { groupByTokens, type PackedBatch, type TokenExample } from './pack.ts';
+import { hasDropout, lengthsOf, microBatches } from './micro-batches.ts';
 import type { RunConfig, RunData, RunSources } from './run-config.ts';
 import { firstState, type Evaluation, type RunState, type StepReport } from './run-state.ts';
 import { continueGreedily, type SamplingLimits } from './sample.ts';
-import { groupBySharedRows } from './shared-prefix.ts';
 import { scheduleFactor, type Schedule } from './schedule.ts';
 import { classifyStep, evaluateStep, trainStep, type BatchLoss } from './step.ts';
 
@@ -123,9 +123,7 @@ export class TrainingRun {
     const examples = this.#order.groups[state.cursor];
     const dropoutRng = Rng.fromState(state.dropoutRng);
     const hooks = this.#hooks(dropoutRng);
-    const batches = this.#microBatches(examples, hooks)
-      .map(([begin, end]) => this.objective.pack(examples.slice(begin, end)))
-      .filter(({ weightSum }) => weightSum !== 0);
+    const batches = this.#microBatches(examples, hooks).filter(({ weightSum }) => weightSum !== 0);
     return { batches, hooks, dropoutRng };
   }
 
@@ -185,8 +183,7 @@ export class TrainingRun {
   evaluate(examples: readonly TokenExample[]): Evaluation {
     const hooks = this.#hooks(undefined);
     const sums = new LossMeans();
-    for (const [begin, end] of this.#microBatches(examples, hooks)) {
-      const batch = this.objective.pack(examples.slice(begin, end));
+    for (const batch of this.#microBatches(examples, hooks)) {
       if (batch.weightSum === 0) continue;
       sums.add(evaluateStep(this.#inference, this.#base, hooks, batch, this.objective, this.sharesPrefix));
     }
@@ -206,10 +203,9 @@ export class TrainingRun {
   /** The numbers of the labels that the adapter as it is now finds most likely, one for each example. */
   classify(examples: readonly TokenExample[]): number[] {
     const hooks = this.#hooks(undefined);
-    return this.#microBatches(examples, hooks).flatMap(([begin, end]) => {
-      const batch = this.objective.pack(examples.slice(begin, end));
-      return classifyStep(this.#inference, this.#base, hooks, batch, this.sharesPrefix);
-    });
+    return this.#microBatches(examples, hooks).flatMap((batch) =>
+      classifyStep(this.#inference, this.#base, hooks, batch, this.sharesPrefix),
+    );
   }
 
   /** What the adapter as it is now answers to prompts: token ids, greedily. */
@@ -254,11 +250,9 @@ export class TrainingRun {
     return new Map([...this.frozen, ...this.parameters.map(({ name, value }) => [name, value] as const)]);
   }
 
-  #microBatches(examples: readonly TokenExample[], hooks: SiteHooks): (readonly [number, number])[] {
-    const { microBatchTokens } = this.config;
-    return this.sharesPrefix && !hooks.numVirtual
-      ? groupBySharedRows(examples, microBatchTokens)
-      : groupByTokens(lengthsOf(examples, hooks), microBatchTokens);
+  #microBatches(examples: readonly TokenExample[], hooks: SiteHooks): PackedBatch[] {
+    const ranges = microBatches(examples, this.config.microBatchTokens, hooks, this.sharesPrefix);
+    return ranges.map(([begin, end]) => this.objective.pack(examples.slice(begin, end)));
   }
 
   #hooks(dropoutRng: Rng | undefined): SiteHooks {
@@ -295,13 +289,4 @@ export class TrainingRun {
     for (let epoch = 0; epoch < this.config.epochs; epoch++) steps += this.#epochOrder(epoch).groups.length;
     return steps;
   }
-}
-
-/** Rows of each example: its tokens, and the virtual ones before each of its sequences. */
-function lengthsOf(examples: readonly TokenExample[], { numVirtual = 0 }: { numVirtual?: number } = {}): number[] {
-  return examples.map(({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1));
-}
-
-function hasDropout(adapter: TrainedConfig): boolean {
-  return Object.entries(adapter).some(([field, value]) => field.endsWith('dropout') && value !== 0);
 }
