@@ -14,7 +14,13 @@ import { Rng, systemClock } from '../src/base/index.ts';
 import { defaultLoraConfig } from '../src/formats/index.ts';
 import { openBase } from '../src/model/index.ts';
 import { BufferPool, loadNativeKernels } from '../src/numeric/index.ts';
-import { DEFAULT_OPTIMIZER, TrainingGroup, TrainingRun, type RunConfig } from '../src/training/index.ts';
+import {
+  DEFAULT_MICRO_BATCH_TOKENS,
+  DEFAULT_OPTIMIZER,
+  TrainingGroup,
+  TrainingRun,
+  type RunConfig,
+} from '../src/training/index.ts';
 import { jsonOf } from '../test/peers/json-child.ts';
 
 interface Side {
@@ -46,7 +52,7 @@ async function measure(count: number, tokens: number): Promise<Side> {
   const { open } = await resolveBase(config, values.base);
   const base = openBase(open, loadNativeKernels(threads === undefined ? {} : { threads }));
   const pool = new BufferPool();
-  const group = new TrainingGroup(base, pool, 2048);
+  const group = new TrainingGroup(base, pool, DEFAULT_MICRO_BATCH_TOKENS);
   const rng = Rng.fromSeed(1, 'examples');
   for (let index = 0; index < count; index++) {
     const train = Array.from({ length: (tokens / SEQUENCE) * (steps + 1) }, () => ({

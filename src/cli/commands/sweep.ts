@@ -14,8 +14,8 @@ import { computeOption, listOf, numbersOf, oneOf, positiveInteger, positiveNumbe
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
 
-/** Tokens of one pass over all runs: about the memory of one ordinary run. */
-const GROUP_TOKENS = 2048;
+/** Tokens of one pass over all runs: more take memory and gain no speed. */
+const GROUP_TOKENS = DEFAULT_MICRO_BATCH_TOKENS;
 
 interface SweepFlags extends Omit<SweepOptions, 'methods' | 'ranks' | 'learningRates'>, OutputOptions {
   readonly threads?: number | undefined;
