@@ -71,7 +71,7 @@ export function fullStateBytes(parameters: number, recipe: FullRecipe): number {
 }
 
 /** The fused loss works on so many bytes of logits at a time, and on one row at least (native kernel `cross_entropy`). */
-const LOSS_CHUNK_BYTES = 8 * 2 ** 20;
+const LOSS_CHUNK_BYTES = 32 * 2 ** 20;
 
 /**
  * Float32 numbers that are kept from the forward pass for the backward pass, for each token of each layer, without
@@ -148,6 +148,11 @@ export function trainingMemory(config: ModelConfig, trainable: Trainable, load: 
       part: 'logits',
       bytes: logitRows * config.vocabSize * 4,
       how: `the loss holds ${logitRows} rows at a time, f32`,
+    },
+    {
+      part: 'dense copies',
+      bytes: (trainable.copied ?? 0) * 4,
+      how: 'of the adapted layers, for their norms, f32, until they are collected',
     },
   ].filter((part) => part.bytes > 0);
 }

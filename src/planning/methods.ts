@@ -18,6 +18,8 @@ interface MethodCost {
   readonly stored?: (config: ModelConfig, counts: PartCounts) => number;
   /** Trainable numbers that all sites share. */
   readonly shared?: number;
+  /** A step makes a dense copy of each adapted layer, for its norms: they pile up until they are collected. */
+  readonly copiesLayers?: true;
   readonly defaultBaseFormat: BaseFormat;
 }
 
@@ -66,7 +68,7 @@ const BANK = { num_vectors: 256, vector_length: 64 };
 /** One line a method. */
 const METHOD_COSTS = {
   lora: { perSite: lowRank, defaultBaseFormat: 'bf16' },
-  dora: { perSite: (site, rank) => lowRank(site, rank) + site.out, defaultBaseFormat: 'bf16' },
+  dora: { perSite: (site, rank) => lowRank(site, rank) + site.out, copiesLayers: true, defaultBaseFormat: 'bf16' },
   // Before ranks are cut, with half as many again as are left in the end.
   adalora: {
     perSite: (site, rank) => Math.ceil(1.5 * rank) * (site.in + site.out + 1),
@@ -132,6 +134,8 @@ export interface Trainable {
   readonly isFull?: true;
   /** Numbers of the adapter's file, where they are not the trained ones. */
   readonly stored?: number;
+  /** Float32 numbers of dense copies of the base's layers, made by a step. */
+  readonly copied?: number;
 }
 
 /** As `espalier train` has them, and one token. */
@@ -148,7 +152,7 @@ export function countTrainable(
   targets: string,
   counts: PartCounts = DEFAULT_COUNTS,
 ): Trainable {
-  const { perSite, shared = 0, ofModel, stored } = plannedMethod(method).cost;
+  const { perSite, shared = 0, ofModel, stored, copiesLayers } = plannedMethod(method).cost;
   const total = countParameters(config).total;
   const head = headParameters(method, counts, config);
   if (perSite === null) return { parameters: total, share: 1, roles: [], numSites: 0, isFull: true };
@@ -172,6 +176,7 @@ export function countTrainable(
     share: parameters / total,
     roles: [...new Set(chosen.map((site) => site.role))],
     numSites: chosen.length,
+    ...(copiesLayers && { copied: chosen.reduce((sum, site) => sum + site.out * site.in, 0) }),
   };
 }
 

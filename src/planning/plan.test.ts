@@ -138,8 +138,15 @@ test('activations grow with tokens and with the sites that need their input, not
     bytesOf(plan(options).training.parts, 'activations');
   assert.equal(activations({ batch: 16 }), 2 * activations({ batch: 8 }));
   assert.ok(activations({ targets: 'attention' }) < activations({ targets: 'all-linear' }));
-  assert.equal(bytesOf(plan({ batch: 64 }).training.parts, 'logits'), 42 * smol.config.vocabSize * 4);
+  assert.equal(bytesOf(plan({ batch: 64 }).training.parts, 'logits'), 170 * smol.config.vocabSize * 4);
   assert.equal(bytesOf(plan({ batch: 1, seq: 3 }).training.parts, 'logits'), 3 * smol.config.vocabSize * 4);
+});
+
+test('DoRA copies each adapted layer for its norms, LoRA none', () => {
+  const copies = (method: string): number =>
+    bytesOf(plan({ method, targets: 'q_proj,k_proj' }).training.parts, 'dense copies');
+  assert.equal(copies('dora'), 30 * (576 + 192) * 576 * 4);
+  assert.equal(copies('lora'), 0);
 });
 
 test('what a layer keeps for the way back, counted by hand for SmolLM2-135M', () => {
