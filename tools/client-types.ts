@@ -1,8 +1,10 @@
 /**
- * The client's types and its table of operations (`src/client/operations.ts`), from the server's own description. The schemas are turned
- * into types by json-schema-to-typescript: one interface whose properties are the operations, and one for each named schema.
+ * The client's named shapes (`src/client/shapes.ts`), and its operations with where each is (`src/client/operations.ts`), from the server's own
+ * description. The schemas are turned into types by json-schema-to-typescript: one interface whose properties are the operations, and one
+ * for each named schema.
  */
 import { compile } from 'json-schema-to-typescript';
+import { format } from 'prettier';
 import {
   operationsOf,
   successOf,
@@ -25,8 +27,11 @@ const PARAMETER_SETS: Readonly<Record<string, string>> = {
 /** How a body or an answer travels. */
 type Form = 'json' | 'form' | 'text' | 'bytes' | 'none';
 
-/** The source of `src/client/operations.ts`, not yet formatted. */
-export async function clientSource(description: ApiDescription): Promise<string> {
+/** What the library makes of the operations, among the shapes that they name. */
+const OPERATIONS_TYPE = /(?:\/\*\*(?:(?!\*\/)[^])*\*\/\n)?export interface Operations \{\n[^]*?\n\}\n/;
+
+/** The sources of the two files, not yet formatted. */
+export async function clientSources(description: ApiDescription): Promise<{ shapes: string; operations: string }> {
   const operations = operationsOf(description);
   const schema = {
     title: 'Operations',
@@ -63,10 +68,22 @@ export async function clientSource(description: ApiDescription): Promise<string>
     .replaceAll(/\n \*\n \*\/$/gm, '\n */')
     // A comment of one line is one line long.
     .replaceAll(/^( *)\/\*\*\n *\* (.*)\n *\*\/$/gm, '$1/** $2 */');
-  return `${HEAD}${plain}
+  // Laid out, so that only the end of a type begins a line.
+  const laidOut = await format(plain, { parser: 'typescript' });
+  const ofOperations = OPERATIONS_TYPE.exec(laidOut)?.[0];
+  if (ofOperations === undefined) throw new Error('client-types: the operations are not among the types');
+  const shapes = laidOut.replace(ofOperations, () => '');
+  const names = [...shapes.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
+  const used = names.filter((name) => new RegExp(`\\b${name}\\b`).test(ofOperations)).toSorted();
+  return {
+    shapes: `${HEAD}${shapes}`,
+    operations: `${HEAD}import type { ${used.join(', ')} } from './shapes.ts';
+
+${ofOperations}
 /** Where each operation is, and how its body and its answer travel. */
 export const OPERATIONS = {\n${table.join('\n')}\n} as const;
-`;
+`,
+  };
 }
 
 /** `{ path, query, headers, body }` as far as there are any, `answer`, and `event` where it can be streamed. */

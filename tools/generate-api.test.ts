@@ -7,7 +7,7 @@ import { current, generated } from './generate-api.ts';
 
 test('the client’s types and the reference of the API are current', async () => {
   const files = await generated();
-  assert.deepEqual([...files.keys()], ['src/client/operations.ts', 'docs/api.md']);
+  assert.deepEqual([...files.keys()], ['src/client/shapes.ts', 'src/client/operations.ts', 'docs/api.md']);
   for (const [path, text] of files) assert.ok(current(path) === text, `${path} is old: npm run generate`);
 });
 
@@ -41,7 +41,7 @@ test('a shape that stands in several places has a name, and is written out once'
     [...places.values()].filter((at) => at.length > 1),
     [],
   );
-  const client = current('src/client/operations.ts');
+  const client = current('src/client/shapes.ts');
   for (const name of Object.keys(components.schemas)) {
     assert.equal([...client.matchAll(new RegExp(`^export (interface|type) ${name}\\b`, 'gm'))].length, 1, name);
   }
@@ -53,7 +53,7 @@ test('words about one place stand beside the reference, not in the shape', async
   const named = '#/components/schemas/FineTuneSupervisedHyperparameters';
   assert.deepEqual(fields?.['hyperparameters'], { allOf: [{ $ref: named }, { description: 'Older form of method.' }] });
   assert.equal(schemas['FineTuneSupervisedHyperparameters']?.['description'], undefined);
-  assert.match(current('src/client/operations.ts'), /Older form of method\. \*\/\n *hyperparameters\?: FineTuneSuper/);
+  assert.match(current('src/client/shapes.ts'), /Older form of method\. \*\/\n *hyperparameters\?: FineTuneSuper/);
   assert.match(
     current('docs/api.md'),
     /`hyperparameters` \(\[FineTuneSupervisedHyperparameters\]\(#finetunesupervisedhyperparameters\)\): Older form of method\./,

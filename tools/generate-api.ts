@@ -7,15 +7,17 @@ import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { apiDescription } from './api-description.ts';
 import { apiReference } from './api-reference.ts';
-import { clientSource } from './client-types.ts';
+import { clientSources } from './client-types.ts';
 
 const root = join(import.meta.dirname, '..');
 
 /** The generated files, by their path from the root, with the text that they should have. */
 export async function generated(): Promise<ReadonlyMap<string, string>> {
   const description = await apiDescription();
+  const { shapes, operations } = await clientSources(description);
   const sources = [
-    ['src/client/operations.ts', await clientSource(description)],
+    ['src/client/shapes.ts', shapes],
+    ['src/client/operations.ts', operations],
     ['docs/api.md', apiReference(description)],
   ] as const;
   const formatted = sources.map(async ([path, source]): Promise<[string, string]> => {

@@ -10,3 +10,4 @@ export { EspalierClient, type Answered, type CallOptions, type ClientOptions } f
 export { OPERATIONS } from './operations.ts';
 export type { OperationId, Input, Answer, StreamedId, StreamEvent } from './operation.ts';
 export type * from './operations.ts';
+export type * from './shapes.ts';
