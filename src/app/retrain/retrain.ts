@@ -4,7 +4,7 @@ import { errorMessage, EspalierError, fail } from '../../base/index.ts';
 import { LATEST, referenceOf, type AdapterVersion } from '../../registry/index.ts';
 import type { TrainJob } from '../../training/index.ts';
 import { parseTarget } from '../adapters/adapters.ts';
-import { resolveBase, type Base, type ModelProgress } from '../bases.ts';
+import { openedIn, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { measureHere, type Measure } from '../delivery/measure.ts';
 import { Promotions } from '../delivery/promotions.ts';
@@ -185,7 +185,7 @@ async function trainSuccessor(
   // What a run left that had ended, and was not published, is made again.
   if (!resume) rmSync(output, { recursive: true, force: true });
   const job: TrainJob = {
-    base: { ...base.open, format: recipe.format },
+    base: openedIn(config, base, recipe.format, 'training'),
     threads: config.threads,
     dataPath: train.path,
     validPath: valid?.path,

@@ -179,7 +179,8 @@ export class TuningWork implements JobWork, AsyncDisposable {
     // A base that the server was given by its path is called after it, and found there only.
     const path = this.#bases.find(({ digest }) => digest === base.digest)?.open.path;
     const isByPath = path !== undefined && basename(path) === base.name;
-    const found = await resolveBase(this.#config, isByPath ? path : base.name, undefined, formatOf(peft));
+    const name = isByPath ? path : base.name;
+    const found = await resolveBase(this.#config, name, undefined, formatOf(peft), 'training');
     if (found.digest === base.digest) return found;
     return fail('MODEL_INVALID', `the base ${base.name} is no longer the one that the job was made for: make it anew`);
   }
