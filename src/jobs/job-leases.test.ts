@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Clock, Digest } from '../base/index.ts';
 import { BlobStore, Database } from '../storage/index.ts';
+import { newJob } from '../../test/support/new-job.ts';
 import { FileStore } from './files.ts';
 import { ALL_AUTO, resolveHyperparameters } from './hyperparameters.ts';
 import { JobLeases, type JobLease } from './job-leases.ts';
@@ -42,18 +43,7 @@ afterEach(() => {
 });
 
 function create(tenant = 'acme', more: Partial<NewJob> = {}): Job {
-  return queue.create({
-    tenant,
-    base: { name: 'tiny', digest },
-    method: 'supervised',
-    hyperparameters: ALL_AUTO,
-    suffix: null,
-    seed: 0,
-    training: { id: 'file-1', digest },
-    validation: null,
-    metadata: {},
-    ...more,
-  });
+  return queue.create(newJob(tenant, digest, more));
 }
 
 const takeAny = (from = leases): JobLease | undefined => from.take('check') ?? from.take('train');

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { EspalierError, silentLog, systemClock, type Digest } from '../base/index.ts';
 import { Database } from '../storage/index.ts';
+import { newJob } from '../../test/support/new-job.ts';
 import { FileStore } from './files.ts';
 import { ALL_AUTO, resolveHyperparameters } from './hyperparameters.ts';
 import { JobLeases, type JobLease } from './job-leases.ts';
@@ -38,18 +39,7 @@ afterEach(() => {
 
 /** A queued job. The base's name is what jobs share a place by; `alone` shares with nobody. */
 function create(tenant: string, base = 'tiny', more: Partial<NewJob> = {}): string {
-  return queue.create({
-    tenant,
-    base: { name: base, digest },
-    method: 'supervised',
-    hyperparameters: ALL_AUTO,
-    suffix: null,
-    seed: 0,
-    training: { id: 'file-1', digest },
-    validation: null,
-    metadata: {},
-    ...more,
-  }).id;
+  return queue.create(newJob(tenant, digest, { base: { name: base, digest }, ...more })).id;
 }
 
 const statusOf = (id: string): string => queue.get(null, id).status;

@@ -7,8 +7,8 @@ import OpenAI, { toFile } from 'openai';
 import type { AdapterVersion } from '../../src/app/index.ts';
 import { Rng } from '../../src/base/index.ts';
 import { childrenOf, runJson, startServe, TemporaryFolder, type RunningServe } from '../support/processes.ts';
-import { writeTinyBase } from '../support/tiny-base.ts';
 import { chatLines } from '../support/tuning-data.ts';
+import { makeTuningHome } from '../support/tuning-home.ts';
 import { outcomeOf } from '../support/tuning-outcomes.ts';
 
 const TENANTS = ['acme', 'globex'];
@@ -20,17 +20,11 @@ const MAX_LIFE_MS = 1500;
 
 const folder = new TemporaryFolder();
 const home = folder.join('home');
-const keys = new Map<string, string>();
+let keys: ReadonlyMap<string, string>;
 let server: RunningServe;
 
 before(async () => {
-  writeTinyBase(folder.join('tiny'));
-  await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], { home });
-  for (const tenant of [...TENANTS, CALM]) {
-    await runJson(['tenants', 'create', tenant], { home });
-    const { secret } = await runJson<{ secret: string }>(['keys', 'create', tenant, '--role', 'writer'], { home });
-    keys.set(tenant, secret);
-  }
+  keys = await makeTuningHome(home, folder.join('tiny'), [...TENANTS, CALM]);
 });
 after(async () => {
   await server?.[Symbol.asyncDispose]();

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
-import { childrenOf, runJson, startServe, TemporaryFolder, type RunningServe } from '../support/processes.ts';
-import { writeTinyBase } from '../support/tiny-base.ts';
+import { childrenOf, startServe, TemporaryFolder, type RunningServe } from '../support/processes.ts';
 import { chatLines } from '../support/tuning-data.ts';
+import { makeTuningHome } from '../support/tuning-home.ts';
 import { outcomeOf } from '../support/tuning-outcomes.ts';
 
 const TENANTS = ['acme', 'globex', 'calm'] as const;
@@ -23,17 +23,11 @@ const ENDLESS: Asked = { seed: 3, epochs: 50, examples: 300 };
 
 const folder = new TemporaryFolder();
 const home = folder.join('home');
-const keys = new Map<string, string>();
+let keys: ReadonlyMap<string, string>;
 let server: RunningServe;
 
 before(async () => {
-  writeTinyBase(folder.join('tiny'));
-  await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], { home });
-  for (const tenant of TENANTS) {
-    await runJson(['tenants', 'create', tenant], { home });
-    const { secret } = await runJson<{ secret: string }>(['keys', 'create', tenant, '--role', 'writer'], { home });
-    keys.set(tenant, secret);
-  }
+  keys = await makeTuningHome(home, folder.join('tiny'), TENANTS);
   await start();
 });
 after(async () => {
