@@ -108,10 +108,14 @@ export class TrainingGroup {
         waiting.push(member);
         continue;
       }
+      // Once somebody waits, nobody who stands behind may go first: a long micro-batch would never fit.
+      if (mustWait) {
+        waiting.push(member);
+        continue;
+      }
       const rows = rowsOf(batch, open.hooks, member.run.sharesPrefix);
       const length = rows.tokenIds_T.length;
-      // Once somebody waits, nobody who stands behind may go first: a long micro-batch would never fit.
-      if (mustWait || (taken.length > 0 && tokens + length > this.#maxTokens)) {
+      if (taken.length > 0 && tokens + length > this.#maxTokens) {
         waiting.push(member);
         mustWait = true;
         continue;
