@@ -63,7 +63,13 @@ export interface FrozenMatrix {
 /** A file of packed matrices, mapped read-only and shared between processes. */
 export interface MappedWeights {
   /** The matrix that {@link Kernels.packInto} wrote at `byteOffset` (a multiple of 64). @throws CONFIG_INVALID as {@link Kernels.freeze} */
-  matrix(byteOffset: number, out: number, inputs: number, format: WeightFormat, compute?: ComputeDtype): FrozenMatrix;
+  matrix(
+    byteOffset: number,
+    out: number,
+    inputs: number,
+    format: WeightFormat,
+    computeDtype?: ComputeDtype,
+  ): FrozenMatrix;
 }
 
 export interface GemmShape {
@@ -124,7 +130,13 @@ export interface Kernels {
   readonly name: string;
 
   /** A frozen copy of the dense W_OI in memory. @throws CONFIG_INVALID there are no products in this dtype here */
-  freeze(weight_OI: Floats, out: number, inputs: number, format: WeightFormat, compute?: ComputeDtype): FrozenMatrix;
+  freeze(
+    weight_OI: Floats,
+    out: number,
+    inputs: number,
+    format: WeightFormat,
+    computeDtype?: ComputeDtype,
+  ): FrozenMatrix;
   /** A frozen copy in memory of NF4 codes that were made before, W [out, in] flattened row by row. */
   freezeNf4(weight: Nf4Codes, out: number, inputs: number): FrozenMatrix;
   /** The dense values that a frozen matrix stands for (dequantised), [out, in]. */

@@ -70,7 +70,7 @@ export function fullStateBytes(parameters: number, recipe: FullRecipe): number {
   return parameters * (recipe.weightBytes + recipe.gradientBytes + recipe.momentBytes + recipe.masterBytes);
 }
 
-/** The fused loss works on so many bytes of logits at a time, and on one row at least (native kernel `cross_entropy`). */
+/** The fused loss works on so many bytes of logits at a time, and on one row at least (`CHUNK_BYTES` of the native kernel `cross_entropy`). */
 const LOSS_CHUNK_BYTES = 32 * 2 ** 20;
 
 /**

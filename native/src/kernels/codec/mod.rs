@@ -1,5 +1,6 @@
-//! How weights are stored. A format is one [`Codec`], one file; the products know no other difference between formats:
-//! they multiply by the float32 that a code stands for, so W in any format gives the bits of its thawed copy in float32.
+//! How weights are stored. A format is one [`Codec`], one file; the products in float32 know no other difference between formats:
+//! they multiply by the float32 that a code stands for, so W in any format gives the bits of its thawed copy. Those in bfloat16 round
+//! that number first.
 pub mod bf16;
 mod f32;
 mod int8;
