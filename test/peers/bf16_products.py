@@ -13,13 +13,16 @@ def has_bf16_kernels() -> bool:
 
 
 def widen_products() -> None:
-    """Replaces `torch.nn.functional.linear` for bf16 inputs in this process."""
+    """Replaces `torch.nn.functional.linear` in this process for inputs that are in bf16, or that autocast would round to it."""
     narrow = functional.linear
 
     def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        if torch.is_autocast_enabled("cpu"):
+            x, weight = x.to(torch.bfloat16), weight.to(torch.bfloat16)
         if x.dtype != torch.bfloat16:
             return narrow(x, weight, bias)
         wide_bias = None if bias is None else bias.float()
-        return narrow(x.float(), weight.float(), wide_bias).to(torch.bfloat16)
+        with torch.autocast("cpu", enabled=False):
+            return narrow(x.float(), weight.float(), wide_bias).to(torch.bfloat16)
 
     functional.linear = linear

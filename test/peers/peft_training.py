@@ -9,6 +9,7 @@ The job (paths are relative to the working directory):
       "batches": [[{ "tokenIds": [..], "lossWeights": [..] }, ..], ..],      lossWeights[i]: of predicting token i
       "settings": { "learning_rate": 2e-4, "steps": 20, .. },                fields of TrainingSettings
       "dtype": "f32" | "bf16",      of the base; PEFT keeps adapter weights in f32 in both cases
+      "autocast": true,             f32 weights, products in bf16: what `bf16=True` of transformers' TrainingArguments does
       "seed": 0, "threads": 2,
       "recordGradientsAt": [1, 5],  steps, counted from 1
       "logitsOf": [[token ids], ..],
@@ -48,13 +49,17 @@ def logits_of(model: torch.nn.Module, token_ids: list[int]) -> torch.Tensor:
 def run(job: dict) -> dict:
     torch.set_num_threads(job.get("threads", 2))
     dtype = job.get("dtype", "f32")
-    is_widened = dtype == "bf16" and not has_bf16_kernels()
+    has_autocast = job.get("autocast", False)
+    is_widened = (dtype == "bf16" or has_autocast) and not has_bf16_kernels()
     if is_widened:
         widen_products()
     output = Path(job["output"])
     output.mkdir(parents=True, exist_ok=True)
     model = open_adapter(job).eval()
     model.save_pretrained(output / "initial", save_embedding_layers=False)
+    if has_autocast:
+        # Around each forward, as accelerate has it: autocast keeps the rounded weights until it ends, and a step changes them.
+        model.forward = torch.autocast("cpu", dtype=torch.bfloat16)(model.forward)
     settings = TrainingSettings(**job["settings"])
     start = time.perf_counter()
     results = train(model, job["batches"], settings, tuple(job.get("recordGradientsAt", ())))
