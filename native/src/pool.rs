@@ -109,10 +109,12 @@ impl Pool {
             *self.owner.get() = Some(std::thread::current());
         }
         self.done.store(0, Ordering::Relaxed);
-        self.claims.store(job << 32 | (parts as u64) << 16, Ordering::SeqCst);
+        // The first part is this thread's own: what it wrote in one kernel, it mostly reads in the next, out of its own cache.
+        self.claims.store(job << 32 | (parts as u64) << 16 | 1, Ordering::SeqCst);
         for worker in &workers[..parts - 1] {
             worker.unpark();
         }
+        self.do_part(0, parts);
         while self.work_once() {}
         let mut spins = 0;
         while self.done.load(Ordering::Acquire) < parts {

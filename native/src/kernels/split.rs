@@ -47,6 +47,28 @@ pub fn for_units<U: Sync, S>(
     });
 }
 
+/// Does every unit once, in one run of neighbours for each thread, runs of about equal `weights`: what a product of rows left in a thread's
+/// cache is then mostly read by that thread.
+pub fn for_runs<U: Sync>(units: &[U], is_little: bool, weight: impl Fn(&U) -> usize, body: impl Fn(&U) + Sync) {
+    let workers = if is_little { 1 } else { threads().min(units.len()) };
+    let total: usize = units.iter().map(&weight).sum();
+    let mut ends = Vec::with_capacity(workers);
+    let (mut end, mut before) = (0, 0);
+    for worker in 1..=workers {
+        while end < units.len() && (worker == workers || before * workers < total * worker) {
+            before += weight(&units[end]);
+            end += 1;
+        }
+        ends.push(end);
+    }
+    for_rows(workers, 1, |workers| {
+        for worker in workers {
+            let begin = if worker == 0 { 0 } else { ends[worker - 1] };
+            units[begin..ends[worker]].iter().for_each(&body);
+        }
+    });
+}
+
 /// The grid of at most `threads` parts whose largest part is smallest. Among equals, the one with most column parts: each
 /// panel of weights is then prepared by one thread alone.
 fn grid(rows: usize, column_grains: usize, threads: usize) -> (usize, usize) {
@@ -87,6 +109,19 @@ mod tests {
         assert_eq!(grid(2048, 1, 2), (2, 1));
         assert_eq!(grid(2048, 36, 64), (16, 4));
         assert_eq!(grid(1, 36, 64), (1, 36));
+    }
+
+    #[test]
+    fn every_unit_is_in_one_run_whatever_its_weight() {
+        each_setting(|_| {
+            for weights in [vec![], vec![5], vec![0, 0, 0], vec![1; 50], vec![100, 1, 1, 1], vec![1, 1, 1, 100]] {
+                let units: Vec<(usize, AtomicUsize)> = weights.into_iter().map(|w| (w, AtomicUsize::new(0))).collect();
+                for is_little in [true, false] {
+                    for_runs(&units, is_little, |unit| unit.0, |unit| _ = unit.1.fetch_add(1, Ordering::Relaxed));
+                }
+                assert!(units.iter().all(|unit| unit.1.load(Ordering::Relaxed) == 2));
+            }
+        });
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::kernels::gemm::{Shape, gemm};
+use crate::kernels::lanes::WIDTH;
 use crate::kernels::row_program::{Program, Span};
 use crate::kernels::testing::{each_setting, random};
 use std::sync::Arc;
@@ -68,21 +69,28 @@ impl Example {
 
 #[test]
 fn deltas_have_the_bits_of_two_products_whatever_stands_beside_them() {
-    for (inputs, out) in [(1, 1), (31, 17), (96, 64), (13, 101), (161, 16)] {
+    // Spans of one row, of a few and of more than a unit; and single rows of one rank, which are worked on side by side.
+    let batches: [(&[usize], &[usize]); 2] = [
+        (&[1, 2, 3, 8, 16, 17, 33, 64, 67], &[1, 1, 2, 5, 1, 19, 40, 1, 7]),
+        (&[8, 8, 8, 8, 8, 8, 33, 33, 2, 33, 33, 33, 5, 5], &[1; 14]),
+    ];
+    for ((inputs, out), (ranks, lengths)) in [(1, 1), (31, 17), (96, 64), (13, 101), (161, 16)]
+        .into_iter()
+        .flat_map(|shape| batches.map(|batch| (shape, batch)))
+    {
         for codes in [Codes::F32, Codes::Bf16] {
-            let examples: Vec<Example> = [1, 2, 3, 8, 16, 17, 33, 64, 67]
+            let examples: Vec<Example> = ranks
                 .iter()
                 .enumerate()
                 .map(|(seed, &rank)| Example::new(10 * seed as u64 + 1, rank, inputs, out, codes))
                 .collect();
-            // Spans of one row, of a few and of more than a unit, with rows of the base between them.
-            let lengths = [1, 1, 2, 5, 1, 19, 40, 1, 7];
+            // Rows of the base stand between the spans.
             let rows = lengths.iter().map(|length| length + 1).sum::<usize>();
             let (x, before) = (random(5, rows * inputs), random(6, rows * out));
             each_setting(|isa| {
                 let (mut bound, mut expected) = (Bound::default(), before.clone());
                 let mut row = 0;
-                for (example, length) in examples.iter().zip(lengths) {
+                for (example, &length) in examples.iter().zip(lengths) {
                     row += 1;
                     let span = row..row + length;
                     let y = &mut expected[span.start * out..span.end * out];

@@ -1,0 +1,272 @@
+//! y += scale · (x · Aᵀ) · Bᵀ: u = x · Aᵀ over rising inputs, then the rest over rising ranks, as two products of `gemm` would.
+use crate::kernels::lanes::{Job, Lanes, WIDTH};
+use crate::kernels::operands::{Bf16Columns, FloatPanel, Panel, RowMajor, Streamed};
+use crate::kernels::scratch::{Scratch, with_scratch};
+use crate::kernels::tile::{Finish, Target, Tile, for_tiles, multiply};
+use std::marker::PhantomData;
+
+/// Single rows that are worked on together: as many as an addition takes cycles.
+pub const SIDE_BY_SIDE: usize = 4;
+/// How far ahead of its use A is asked for.
+const PREFETCH_BYTES: usize = 1024;
+
+thread_local!(static SUMS: Scratch = const { Scratch::new() });
+
+/// How the numbers of A and B are stored.
+pub trait Stored: Copy {
+    const BYTES: usize;
+    type Columns<L: Lanes>: Panel<L>;
+
+    /// Sixteen columns whose rows are `stride` numbers apart, from the `first` number on.
+    fn columns<L: Lanes>(data: *const u8, first: usize, stride: usize) -> Self::Columns<L>;
+}
+
+#[derive(Clone, Copy)]
+pub struct F32;
+
+impl Stored for F32 {
+    const BYTES: usize = 4;
+    type Columns<L: Lanes> = FloatPanel;
+
+    #[inline(always)]
+    fn columns<L: Lanes>(data: *const u8, first: usize, stride: usize) -> FloatPanel {
+        FloatPanel { data: data.cast::<f32>().wrapping_add(first), stride }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Bf16;
+
+impl Stored for Bf16 {
+    const BYTES: usize = 2;
+    type Columns<L: Lanes> = Bf16Columns;
+
+    #[inline(always)]
+    fn columns<L: Lanes>(data: *const u8, first: usize, stride: usize) -> Bf16Columns {
+        Bf16Columns { data: data.cast::<u16>().wrapping_add(first), stride }
+    }
+}
+
+/// A as [inputs][rank], then B in panels [rank][16]: see `src/numeric/row-program.ts`.
+#[derive(Clone, Copy)]
+pub struct Delta {
+    pub rank: usize,
+    pub scale: f32,
+    pub inputs: usize,
+    pub out: usize,
+    pub data: *const u8,
+}
+
+// SAFETY: nobody writes a program's memory.
+unsafe impl Send for Delta {}
+unsafe impl Sync for Delta {}
+
+impl Delta {
+    /// y [rows, out] += scale · (x · Aᵀ) · Bᵀ.
+    pub fn add<L: Lanes, S: Stored>(self, y: &mut [f32], x: &[f32], rows: usize) {
+        if rows == 1 {
+            return Self::add_each::<L, S>(&[self], vec![y], &[x]);
+        }
+        assert_eq!((y.len(), x.len()), (rows * self.out, rows * self.inputs));
+        let width = self.rank.next_multiple_of(WIDTH);
+        with_scratch(&SUMS, rows * width, |sums| {
+            // SAFETY: the program's check and the lengths above cover what is read and written.
+            unsafe { self.add_rows::<L, S>(y, x, sums, rows, width) }
+        });
+    }
+
+    /// [`Delta::add`] of one row each, at most [`SIDE_BY_SIDE`] of them, whose deltas are of one shape.
+    pub fn add_each<L: Lanes, S: Stored>(deltas: &[Self], y: Vec<&mut [f32]>, x: &[&[f32]]) {
+        let Self { rank, inputs, out, .. } = deltas[0];
+        assert!(deltas.iter().all(|other| (other.rank, other.inputs, other.out) == (rank, inputs, out)));
+        assert!(x.iter().all(|x| x.len() == inputs) && y.iter().all(|y| y.len() == out));
+        with_scratch(&SUMS, deltas.len() * rank.next_multiple_of(WIDTH), |sums| {
+            macro_rules! rows {
+                ($N:literal) => {{
+                    let (deltas, x) = (deltas.try_into().expect("as many deltas"), x.try_into().expect("as many x"));
+                    let y = y.try_into().expect("as many y");
+                    let rows: SingleRows<S, $N> = SingleRows { deltas, y, x, sums, codes: PhantomData };
+                    // SAFETY: the program's check and the lengths above cover what is read and written.
+                    unsafe { L::vectorize(rows) }
+                }};
+            }
+            match deltas.len() {
+                1 => rows!(1),
+                2 => rows!(2),
+                3 => rows!(3),
+                SIDE_BY_SIDE => rows!(4),
+                count => unreachable!("{count} rows side by side"),
+            }
+        });
+    }
+
+    fn columns_of_a<L: Lanes, S: Stored>(&self, first: usize) -> S::Columns<L> {
+        S::columns::<L>(self.data, first, self.rank)
+    }
+
+    /// The panel of B at output `first`, a multiple of sixteen.
+    fn columns_of_b<L: Lanes, S: Stored>(&self, first: usize) -> S::Columns<L> {
+        let start = self.rank * (self.inputs + first);
+        S::columns::<L>(self.data, start, WIDTH.min(self.out - first))
+    }
+
+    /// # Safety
+    /// The delta's memory is there; `sums` holds `rows` rows of `width`.
+    unsafe fn add_rows<L: Lanes, S: Stored>(
+        &self,
+        y: &mut [f32],
+        x: &[f32],
+        sums: &mut [f32],
+        rows: usize,
+        width: usize,
+    ) {
+        let x = RowMajor { data: x.as_ptr(), stride: self.inputs };
+        let (u, y) = (sums.as_mut_ptr(), y.as_mut_ptr());
+        for_tiles(0..rows, L::ROWS, |row, count| {
+            let skip = |stride: usize| row * stride;
+            for first in (0..self.rank).step_by(WIDTH) {
+                let target = Target {
+                    data: u.wrapping_add(skip(width) + first),
+                    row_stride: width,
+                    column_stride: 1,
+                    columns: WIDTH,
+                };
+                let (x, a) =
+                    (RowMajor { data: x.data.wrapping_add(skip(x.stride)), ..x }, self.columns_of_a::<L, S>(first));
+                unsafe { multiply::<L, _, _, 1>(count, x, [a], self.inputs, target, Finish::Store) };
+            }
+        });
+        for first in (0..self.out).step_by(WIDTH) {
+            for_tiles(0..rows, L::ROWS, |row, count| {
+                let target = Target {
+                    data: y.wrapping_add(row * self.out + first),
+                    row_stride: self.out,
+                    column_stride: 1,
+                    columns: self.out - first,
+                };
+                let u = RowMajor { data: u.wrapping_add(row * width), stride: width };
+                let b = self.columns_of_b::<L, S>(first);
+                unsafe { multiply::<L, _, _, 1>(count, u, [b], self.rank, target, Finish::AddScaled(self.scale)) };
+            });
+        }
+    }
+}
+
+/// Rows with a delta each, the usual case in a batch of many adapters. A sum is one chain of additions, each of which waits for the one
+/// before: the rows' chains go side by side. N = 1 takes two panels of a large rank at once instead.
+struct SingleRows<'a, S, const N: usize> {
+    deltas: [Delta; N],
+    y: [&'a mut [f32]; N],
+    x: [&'a [f32]; N],
+    sums: &'a mut [f32],
+    codes: PhantomData<S>,
+}
+
+impl<L: Lanes, S: Stored, const N: usize> Job<L> for SingleRows<'_, S, N> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run(self) {
+        let SingleRows { deltas, y, x, sums, .. } = self;
+        let rank = deltas[0].rank;
+        let width = rank.next_multiple_of(WIDTH);
+        let mut first = 0;
+        while first < rank {
+            if N == 1 && rank - first > WIDTH {
+                unsafe { sum_inputs::<L, S, N, 2>(&deltas, &x, sums, first) };
+                first += 2 * WIDTH;
+            } else {
+                unsafe { sum_inputs::<L, S, N, 1>(&deltas, &x, sums, first) };
+                first += WIDTH;
+            }
+        }
+        for (n, y) in y.into_iter().enumerate() {
+            unsafe { add_outputs::<L, S>(deltas[n], y, &sums[n * width..]) };
+        }
+    }
+}
+
+/// u = x · Aᵀ of P panels of ranks from `first` on, for one row of each delta.
+///
+/// # Safety
+/// As [`Job::run`]; the deltas' memory is there, `sums` has a row of the rounded rank for each.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // As in `tile`.
+unsafe fn sum_inputs<L: Lanes, S: Stored, const N: usize, const P: usize>(
+    deltas: &[Delta; N],
+    x: &[&[f32]; N],
+    sums: &mut [f32],
+    first: usize,
+) {
+    let Delta { rank, inputs, .. } = deltas[0];
+    let width = rank.next_multiple_of(WIDTH);
+    unsafe {
+        let mut totals = [[L::splat(0.0); P]; N];
+        for pair in 0..inputs / 2 {
+            for n in 0..N {
+                let (even, odd) =
+                    (L::splat(*x[n].get_unchecked(2 * pair)), L::splat(*x[n].get_unchecked(2 * pair + 1)));
+                for p in 0..P {
+                    let start = first + p * WIDTH;
+                    let panel = Streamed {
+                        panel: deltas[n].columns_of_a::<L, S>(start),
+                        ahead: deltas[n].data.wrapping_add(start * S::BYTES + PREFETCH_BYTES),
+                        pair_bytes: 2 * rank * S::BYTES,
+                    };
+                    let (a, b) = panel.pair(pair);
+                    if p == 0 && first == 0 {
+                        // B, and the next layer's A, lie behind A.
+                        L::prefetch(deltas[n].data.wrapping_add((inputs + 2 * pair) * rank * S::BYTES));
+                    }
+                    totals[n][p] = totals[n][p].add_product(even, a).add_product(odd, b);
+                }
+            }
+        }
+        for n in 0..N {
+            for p in 0..P {
+                if inputs % 2 == 1 {
+                    let last: L = deltas[n].columns_of_a::<L, S>(first + p * WIDTH).even(inputs / 2);
+                    totals[n][p] = totals[n][p].add_product(L::splat(x[n][inputs - 1]), last);
+                }
+                totals[n][p].store(sums.as_mut_ptr().add(n * width + first + p * WIDTH));
+            }
+        }
+    }
+}
+
+/// y += scale · (u · Bᵀ) of one row.
+///
+/// # Safety
+/// As [`sum_inputs`].
+#[inline(always)]
+unsafe fn add_outputs<L: Lanes, S: Stored>(delta: Delta, y: &mut [f32], u: &[f32]) {
+    let Delta { rank, scale, out, .. } = delta;
+    let u = RowMajor { data: u.as_ptr(), stride: 0 };
+    macro_rules! tile {
+        ($panels:expr, $target:expr, $finish:expr) => {{
+            let tile: Tile<RowMajor, _, 1, _> =
+                Tile { a: u, panels: $panels, depth: rank, target: $target, stride: 0, finish: $finish };
+            unsafe { Job::<L>::run(tile) }
+        }};
+    }
+    let b = |first: usize| delta.columns_of_b::<L, S>(first);
+    let mut first = 0;
+    while out - first >= WIDTH {
+        let target = y.as_mut_ptr().wrapping_add(first);
+        if out - first >= 4 * WIDTH {
+            let panels = [b(first), b(first + WIDTH), b(first + 2 * WIDTH), b(first + 3 * WIDTH)];
+            tile!(panels, target, Finish::AddScaled(scale));
+            first += 4 * WIDTH;
+        } else {
+            tile!([b(first)], target, Finish::AddScaled(scale));
+            first += WIDTH;
+        }
+    }
+    if first < out {
+        let mut edge = [0.0_f32; WIDTH];
+        tile!([b(first)], edge.as_mut_ptr(), Finish::Store);
+        for (y, sum) in y[first..].iter_mut().zip(edge) {
+            *y += scale * sum;
+        }
+    }
+}
