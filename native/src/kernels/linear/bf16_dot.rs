@@ -74,8 +74,19 @@ impl Product<'_> {
                 // SAFETY: the instruction set was found; the buffer holds a panel of this depth.
                 unsafe { source.words((panel + i).min(last - 1), &depth, buffer) }
             });
+            // While tiles of rows meet these panels, the next ones come from memory: a tile asks for one.
+            let next = |i: usize| {
+                let is_there = W::ARE_IN_PLACE && i < PANELS && panel + PANELS + i < last;
+                // SAFETY: the panel exists, and nothing is written where words are in place.
+                if is_there {
+                    unsafe { source.words(panel + PANELS + i, &depth, std::ptr::null_mut()) }
+                } else {
+                    addresses[0]
+                }
+            };
             for_tiles(0..count, ROWS, |row, rows| {
                 let tile = Tile {
+                    next: next(row / ROWS),
                     x: words[row * pairs..].as_ptr().cast(),
                     pairs,
                     panels: addresses,
@@ -127,6 +138,7 @@ struct Tile {
     x: *const i32,
     pairs: usize,
     panels: [*const u32; PANELS],
+    next: *const u32,
     columns: usize,
     target: *mut f32,
     stride: usize,
@@ -166,6 +178,9 @@ impl Tile {
             }
         }
         for pair in 0..self.pairs {
+            if !STREAMS {
+                _mm_prefetch::<_MM_HINT_T1>(self.next.wrapping_add(WIDTH * pair).cast());
+            }
             let mut weights = [as_pairs(_mm512_setzero_si512()); PANELS];
             for panel in 0..PANELS {
                 let words = self.panels[panel].wrapping_add(WIDTH * pair);
