@@ -93,6 +93,9 @@ export interface AttentionShape {
   readonly scale: number;
 }
 
+/** Keys or values in a cache: both caches of a call are of one kind. Words are bfloat16 by their bits; what is written is rounded to the nearest. */
+export type CachedNumbers = Floats | Uint16Array;
+
 /** Which cached keys a row sees: row t reads keys 0..contextLengths[t] of the sequence `rowSequences[t]`. */
 export interface PagedRows {
   /** [T] index of each row's sequence into `blockTables`. */
@@ -202,8 +205,8 @@ export interface Kernels {
   ): void;
   /** Writes each row's key and value into the cache, as the last ones that the row sees; no two rows may have the same place. */
   cacheKeyValues(
-    kCache: Floats,
-    vCache: Floats,
+    kCache: CachedNumbers,
+    vCache: CachedNumbers,
     k_TGE: Floats,
     v_TGE: Floats,
     rows: PagedRows,
@@ -216,8 +219,8 @@ export interface Kernels {
   attentionPaged(
     out_THE: Floats,
     q_THE: Floats,
-    kCache: Floats,
-    vCache: Floats,
+    kCache: CachedNumbers,
+    vCache: CachedNumbers,
     rows: PagedRows,
     shape: AttentionShape,
   ): void;

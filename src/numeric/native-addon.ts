@@ -2,12 +2,13 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { assert, errorMessage, fail } from '../base/index.ts';
-import type { Floats, WeightFormat } from './kernels.ts';
+import type { CachedNumbers, WeightFormat } from './kernels.ts';
 
 /** Memory of the addon that JavaScript can only pass back. */
 export type Handle = { readonly __handle: never };
 
 type F32 = Float32Array;
+type U16 = Uint16Array;
 type I32 = Int32Array;
 
 /** The functions of native/src/surface: flat arguments, in the order of {@link Kernels}. */
@@ -48,8 +49,38 @@ export interface Addon {
   attentionBackward(dq: F32, dk: F32, dv: F32, dout: F32, out: F32, lse: F32, q: F32, k: F32, v: F32, segmentStarts: I32, T: number, H: number, G: number, E: number, scale: number): void;
   // prettier-ignore
   cacheKeyValues(kCache: F32, vCache: F32, k: F32, v: F32, rowSequences: I32, contextLengths: I32, blockTables: I32, maxBlocks: number, blockSize: number, T: number, G: number, E: number): void;
+  cacheKeyValuesBf16(
+    kCache: U16,
+    vCache: U16,
+    k: F32,
+    v: F32,
+    rowSequences: I32,
+    contextLengths: I32,
+    blockTables: I32,
+    maxBlocks: number,
+    blockSize: number,
+    T: number,
+    G: number,
+    E: number,
+  ): void;
   // prettier-ignore
   attentionPaged(out: F32, q: F32, kCache: F32, vCache: F32, rowSequences: I32, contextLengths: I32, blockTables: I32, maxBlocks: number, blockSize: number, T: number, H: number, G: number, E: number, scale: number): void;
+  attentionPagedBf16(
+    out: F32,
+    q: F32,
+    kCache: U16,
+    vCache: U16,
+    rowSequences: I32,
+    contextLengths: I32,
+    blockTables: I32,
+    maxBlocks: number,
+    blockSize: number,
+    T: number,
+    H: number,
+    G: number,
+    E: number,
+    scale: number,
+  ): void;
   argmaxRows(best: I32, x: F32): void;
   axpy(y: F32, x: F32, alpha: number): void;
   sumSquares(x: F32): number;
@@ -96,8 +127,15 @@ export function loadAddon(): Addon {
 }
 
 /** `array`, if it is a Float32Array of `length` elements: nothing else may reach the addon. */
-export function floats(name: string, array: Floats, length: number): Float32Array {
+export function floats(name: string, array: CachedNumbers, length: number): Float32Array {
   assert(array instanceof Float32Array, `${name} is a Float32Array`);
+  assert(array.length === length, `${name} has ${array.length} elements where ${length} are expected`);
+  return array;
+}
+
+/** As {@link floats}, of bfloat16 by their bits. */
+export function words(name: string, array: CachedNumbers, length: number): Uint16Array {
+  assert(array instanceof Uint16Array, `${name} is a Uint16Array`);
   assert(array.length === length, `${name} has ${array.length} elements where ${length} are expected`);
   return array;
 }

@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts';
-import type { AttentionShape, Floats, Kernels, PagedRows } from './kernels.ts';
-import { type Addon, floats, indices, integers, size } from './native-addon.ts';
+import type { AttentionShape, CachedNumbers, Floats, Kernels, PagedRows } from './kernels.ts';
+import { type Addon, floats, indices, integers, size, words } from './native-addon.ts';
 
 type Rows = Pick<
   Kernels,
@@ -52,7 +52,7 @@ type Pages = readonly [
 ];
 
 /** The addon's arguments for rows of a paged cache: every block that a row sees is one of the cache's. */
-function pages(cache: Floats, rows: PagedRows, { T, G, E }: AttentionShape): Pages {
+function pages(cache: CachedNumbers, rows: PagedRows, { T, G, E }: AttentionShape): Pages {
   const { contextLengths, blockTables } = rows;
   const [maxBlocks, blockSize] = [size('maxBlocks', rows.maxBlocks), size('blockSize', rows.blockSize)];
   const blockWidth = blockSize * G * E;
@@ -155,34 +155,28 @@ export function nativeRows(addon: Addon): Rows {
       const { T, G, E } = shape;
       const cached = pages(kCache, rows, shape);
       for (const length of rows.contextLengths) assert(length > 0, 'a row sees its own key');
-      addon.cacheKeyValues(
-        floats('kCache', kCache, kCache.length),
-        floats('vCache', vCache, kCache.length),
-        floats('k', k_TGE, T * G * E),
-        floats('v', v_TGE, T * G * E),
-        ...cached,
-        T,
-        G,
-        E,
-      );
+      const [k, v] = [floats('k', k_TGE, T * G * E), floats('v', v_TGE, T * G * E)];
+      if (kCache instanceof Uint16Array) {
+        const caches = [words('kCache', kCache, kCache.length), words('vCache', vCache, kCache.length)] as const;
+        addon.cacheKeyValuesBf16(...caches, k, v, ...cached, T, G, E);
+      } else {
+        const caches = [floats('kCache', kCache, kCache.length), floats('vCache', vCache, kCache.length)] as const;
+        addon.cacheKeyValues(...caches, k, v, ...cached, T, G, E);
+      }
     },
 
     attentionPaged(out_THE, q_THE, kCache, vCache, rows, shape) {
       checkAttention(shape);
       const { T, H, G, E, scale } = shape;
       const cached = pages(kCache, rows, shape);
-      addon.attentionPaged(
-        floats('out', out_THE, T * H * E),
-        floats('q', q_THE, T * H * E),
-        floats('kCache', kCache, kCache.length),
-        floats('vCache', vCache, kCache.length),
-        ...cached,
-        T,
-        H,
-        G,
-        E,
-        scale,
-      );
+      const [out, q] = [floats('out', out_THE, T * H * E), floats('q', q_THE, T * H * E)];
+      if (kCache instanceof Uint16Array) {
+        const caches = [words('kCache', kCache, kCache.length), words('vCache', vCache, kCache.length)] as const;
+        addon.attentionPagedBf16(out, q, ...caches, ...cached, T, H, G, E, scale);
+      } else {
+        const caches = [floats('kCache', kCache, kCache.length), floats('vCache', vCache, kCache.length)] as const;
+        addon.attentionPaged(out, q, ...caches, ...cached, T, H, G, E, scale);
+      }
     },
 
     argmaxRows(best_N, x_NV, N) {

@@ -91,7 +91,7 @@ export class Engine {
 
   constructor(base: BaseModel, options: EngineOptions = DEFAULT_ENGINE, parts: EngineParts = {}) {
     this.base = base;
-    this.#cache = new KvCache(new KvBlocks(base.config, options.cacheTokens, options.blockSize));
+    this.#cache = new KvCache(new KvBlocks(base.config, options.cacheTokens, options.blockSize, base.computeDtype));
     this.#scheduler = new Scheduler(options, this.#cache);
     this.#graph = new Inference(base.kernels, new BufferPool());
     this.#clock = parts.clock ?? systemClock;

@@ -38,4 +38,3 @@ export {
   type TokenEvent,
   type TokenLogprob,
 } from './request.ts';
-export { kvBytesPerToken } from './cache/kv-blocks.ts';

@@ -3,5 +3,6 @@ mod arguments;
 pub mod grammars;
 pub mod matrices;
 pub mod nf4;
+pub mod pages;
 pub mod programs;
 pub mod rows;

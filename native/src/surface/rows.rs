@@ -3,7 +3,7 @@
 #![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
 use super::arguments::{addresses, check_apart, check_lengths, chosen_isa, invalid};
 use crate::kernels::adamw::{AdamW, adamw};
-use crate::kernels::attention::{self, PagedRows, Saved, Shape};
+use crate::kernels::attention::{self, Saved, Shape};
 use crate::kernels::swiglu::SwigluGradients;
 use crate::kernels::{elementwise, rms_norm, rope as rotary, swiglu};
 use napi::Result;
@@ -116,7 +116,7 @@ pub fn swiglu_backward(mut dgate: Floats, mut dup: Floats, dy: Floats, gate: Flo
 }
 
 /// The dimensions that the attention kernels share: T rows, H query heads, G key-value heads, heads of E elements.
-fn attention_shape(heads: u32, kv_heads: u32, width: u32, scale: f64) -> Result<Shape> {
+pub fn attention_shape(heads: u32, kv_heads: u32, width: u32, scale: f64) -> Result<Shape> {
     if kv_heads == 0 || heads == 0 || width == 0 || !heads.is_multiple_of(kv_heads) {
         return Err(invalid(format!("H = {heads} must be a multiple of G = {kv_heads}, and E = {width} positive")));
     }
@@ -210,94 +210,6 @@ pub fn attention_backward(
     let (dq, dk, dv) = unsafe { (dq.as_mut(), dk.as_mut(), dv.as_mut()) };
     let saved = Saved { dout: &dout, out: &out, lse: &lse, q: &q, k: &k, v: &v };
     attention::attention_backward(chosen_isa()?, dq, dk, dv, saved, &segment_starts, shape);
-    Ok(())
-}
-
-/// Caches of keys and values are whole blocks, there is one entry for each of `t` rows, and every row's blocks are there.
-fn check_pages(rows: PagedRows<'_>, t: usize, caches: [usize; 2], shape: Shape) -> Result<()> {
-    let Shape { kv_heads: g, width: e, .. } = shape;
-    if rows.block_size == 0 {
-        return Err(invalid("blockSize must be positive"));
-    }
-    let num_blocks = caches[0] / (rows.block_size * g * e);
-    check_lengths(&[
-        ("kCache", caches[0], &[num_blocks, rows.block_size, g, e]),
-        ("vCache", caches[1], &[num_blocks, rows.block_size, g, e]),
-        ("rowSequences", rows.row_sequences.len(), &[t]),
-        ("contextLengths", rows.context_lengths.len(), &[t]),
-    ])?;
-    rows.check(num_blocks).map_err(invalid)
-}
-
-#[napi(catch_unwind)]
-pub fn cache_key_values(
-    mut k_cache: Floats,
-    mut v_cache: Floats,
-    k: Floats,
-    v: Floats,
-    row_sequences: Integers,
-    context_lengths: Integers,
-    block_tables: Integers,
-    max_blocks: u32,
-    block_size: u32,
-    rows: u32,
-    kv_heads: u32,
-    width: u32,
-) -> Result<()> {
-    let shape = attention_shape(kv_heads, kv_heads, width, 1.0)?;
-    let (t, Shape { kv_heads: g, width: e, .. }) = (rows as usize, shape);
-    check_lengths(&[("k", k.len(), &[t, g, e]), ("v", v.len(), &[t, g, e])])?;
-    let caches = [addresses(&k_cache), addresses(&v_cache)];
-    check_apart(&caches, &[addresses(&k), addresses(&v)])?;
-    check_apart(&caches, &[&row_sequences, &context_lengths, &block_tables].map(|input| addresses(input)))?;
-    let rows = PagedRows {
-        row_sequences: &row_sequences,
-        context_lengths: &context_lengths,
-        block_tables: &block_tables,
-        max_blocks: max_blocks as usize,
-        block_size: block_size as usize,
-    };
-    check_pages(rows, t, [k_cache.len(), v_cache.len()], shape)?;
-    // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
-    let (k_cache, v_cache) = unsafe { (k_cache.as_mut(), v_cache.as_mut()) };
-    attention::cache_keys_and_values(k_cache, v_cache, &k, &v, rows, shape);
-    Ok(())
-}
-
-#[napi(catch_unwind)]
-pub fn attention_paged(
-    mut out: Floats,
-    q: Floats,
-    k_cache: Floats,
-    v_cache: Floats,
-    row_sequences: Integers,
-    context_lengths: Integers,
-    block_tables: Integers,
-    max_blocks: u32,
-    block_size: u32,
-    rows: u32,
-    heads: u32,
-    kv_heads: u32,
-    width: u32,
-    scale: f64,
-) -> Result<()> {
-    let shape = attention_shape(heads, kv_heads, width, scale)?;
-    let (t, Shape { heads: h, width: e, .. }) = (rows as usize, shape);
-    check_lengths(&[("out", out.len(), &[t, h, e]), ("q", q.len(), &[t, h, e])])?;
-    let integers = [&row_sequences, &context_lengths, &block_tables].map(|input| addresses(input));
-    check_apart(&[addresses(&out)], &[addresses(&q), addresses(&k_cache), addresses(&v_cache)])?;
-    check_apart(&[addresses(&out)], &integers)?;
-    let rows = PagedRows {
-        row_sequences: &row_sequences,
-        context_lengths: &context_lengths,
-        block_tables: &block_tables,
-        max_blocks: max_blocks as usize,
-        block_size: block_size as usize,
-    };
-    check_pages(rows, t, [k_cache.len(), v_cache.len()], shape)?;
-    // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
-    let out = unsafe { out.as_mut() };
-    attention::attention_paged(chosen_isa()?, out, &q, &k_cache, &v_cache, rows, shape);
     Ok(())
 }
 

@@ -20,6 +20,10 @@ export function planCommand(config: AppConfig): Command {
     .option('--labels <n>', 'of a classification: its head is trained beside lora, qlora or dora', positiveInteger)
     .option('--base-format <format>', 'weights of the base: f32, bf16, int8, nf4 (default: bf16, nf4 for qlora)')
     .option('--adapter-format <format>', 'numbers in an adapter file: f32 or bf16')
+    .option(
+      '--kv-format <format>',
+      'keys and values of the server: f32, or bf16 as it holds them where it multiplies in bf16 (default: f32)',
+    )
     .option('--batch <n>', 'sequences of a training step, and of the server at once', positiveInteger, 8)
     .option('--seq <n>', 'tokens of each sequence', positiveInteger, 1024)
     .option('--adapters <n>', 'adapters to store and to serve', positiveInteger, 100)

@@ -1,5 +1,6 @@
 /** Causal attention with grouped key-value heads: T rows, H query heads, G key-value heads, E head width. */
-import type { AttentionShape, Floats, PagedRows } from '../kernels.ts';
+import { bf16FromFloat, floatFromBf16 } from '../../base/index.ts';
+import type { AttentionShape, CachedNumbers, Floats, PagedRows } from '../kernels.ts';
 import { requireLength } from './lengths.ts';
 
 /** Row t sees rows segmentStarts[t]..t; query head h reads key-value head floor(h·G/H). lse_TH gets log Σ exp(score). */
@@ -87,10 +88,18 @@ function placeOf(rows: PagedRows, { G, E }: AttentionShape, t: number, position:
   };
 }
 
+function write(cache: CachedNumbers, index: number, value: number): void {
+  cache[index] = cache instanceof Uint16Array ? bf16FromFloat(value) : value;
+}
+
+function read(cache: CachedNumbers, index: number): number {
+  return cache instanceof Uint16Array ? floatFromBf16(cache[index]) : cache[index];
+}
+
 /** Row t's key and value become those of position contextLengths[t] − 1 of its sequence. */
 export function cacheKeyValues(
-  kCache: Floats,
-  vCache: Floats,
+  kCache: CachedNumbers,
+  vCache: CachedNumbers,
   k_TGE: Floats,
   v_TGE: Floats,
   rows: PagedRows,
@@ -106,8 +115,8 @@ export function cacheKeyValues(
     const place = placeOf(rows, shape, t, contextLengths[t] - 1);
     for (let i = 0; i < G * E; i++) {
       const [g, e] = [Math.floor(i / E), i % E];
-      kCache[place.key(g, e)] = k_TGE[t * G * E + i];
-      vCache[place.value(g, e)] = v_TGE[t * G * E + i];
+      write(kCache, place.key(g, e), k_TGE[t * G * E + i]);
+      write(vCache, place.value(g, e), v_TGE[t * G * E + i]);
     }
   }
 }
@@ -116,8 +125,8 @@ export function cacheKeyValues(
 export function attentionPaged(
   out_THE: Floats,
   q_THE: Floats,
-  kCache: Floats,
-  vCache: Floats,
+  kCache: CachedNumbers,
+  vCache: CachedNumbers,
   rows: PagedRows,
   shape: AttentionShape,
 ): void {
@@ -134,8 +143,8 @@ export function attentionPaged(
       const place = placeOf(rows, shape, t, position);
       for (let i = 0; i < G * E; i++) {
         const [g, e] = [Math.floor(i / E), i % E];
-        keys[position * G * E + i] = kCache[place.key(g, e)];
-        values[position * G * E + i] = vCache[place.value(g, e)];
+        keys[position * G * E + i] = read(kCache, place.key(g, e));
+        values[position * G * E + i] = read(vCache, place.value(g, e));
       }
     }
     const keyRows = Array.from({ length }, (_, position) => position);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseModelConfig } from '../../model/index.ts';
-import { KvBlocks, kvBytesPerToken } from './kv-blocks.ts';
+import { KvBlocks } from './kv-blocks.ts';
 
 const config = parseModelConfig(
   {
@@ -25,7 +25,14 @@ test('room for every token, in whole blocks', () => {
     [0, 1, 16, 17].map((numTokens) => blocks.blocksFor(numTokens)),
     [0, 1, 1, 2],
   );
-  assert.equal(kvBytesPerToken(config), 2 * 3 * 2 * 2 * 4);
+});
+
+test('keys and values in bfloat16 take half of the bytes', () => {
+  const bytes = (['f32', 'bf16'] as const).map((dtype) => {
+    const { keys, values } = new KvBlocks(config, 32, 16, dtype);
+    return [...keys, ...values].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  });
+  assert.deepEqual(bytes, [32 * 2 * 3 * 2 * 2 * 4, 32 * 2 * 3 * 2 * 2 * 2]);
 });
 
 test('each block is taken once, and again when it was given back', () => {

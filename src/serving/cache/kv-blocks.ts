@@ -1,5 +1,9 @@
 import { assert } from '../../base/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
+import type { ComputeDtype } from '../../numeric/index.ts';
+
+/** Of float32, or of bfloat16 by their bits. */
+type CacheArray = Float32Array | Uint16Array;
 
 /**
  * Room for keys and values of all sequences, in blocks of `blockSize` tokens (paged attention, Kwon et al., 2023). Block b holds rows
@@ -9,17 +13,19 @@ export class KvBlocks {
   readonly blockSize: number;
   readonly numBlocks: number;
   /** Per layer, [numBlocks, G, E, blockSize]; values [numBlocks, G, blockSize, E]: as `attentionPaged` reads them. */
-  readonly keys: readonly Float32Array[];
-  readonly values: readonly Float32Array[];
+  readonly keys: readonly CacheArray[];
+  readonly values: readonly CacheArray[];
   readonly #free: number[];
   readonly #isTaken: Uint8Array;
 
-  constructor(config: ModelConfig, numTokens: number, blockSize = 16) {
+  /** @param dtype bf16 rounds keys and values to bfloat16: half the memory, and half of what a step reads of it */
+  constructor(config: ModelConfig, numTokens: number, blockSize = 16, dtype: ComputeDtype = 'f32') {
     this.blockSize = blockSize;
     this.numBlocks = Math.ceil(numTokens / blockSize);
     const length = this.numBlocks * blockSize * config.numKeyValueHeads * config.headWidth;
-    this.keys = Array.from({ length: config.numLayers }, () => new Float32Array(length));
-    this.values = Array.from({ length: config.numLayers }, () => new Float32Array(length));
+    const allocate = (): CacheArray => (dtype === 'bf16' ? new Uint16Array(length) : new Float32Array(length));
+    this.keys = Array.from({ length: config.numLayers }, allocate);
+    this.values = Array.from({ length: config.numLayers }, allocate);
     this.#free = Array.from({ length: this.numBlocks }, (_, i) => this.numBlocks - 1 - i);
     this.#isTaken = new Uint8Array(this.numBlocks);
   }
@@ -44,9 +50,4 @@ export class KvBlocks {
     this.#isTaken[block] = 0;
     this.#free.push(block);
   }
-}
-
-/** Bytes of one token's keys and values over all layers. */
-export function kvBytesPerToken(config: ModelConfig): number {
-  return 2 * config.numLayers * config.numKeyValueHeads * config.headWidth * Float32Array.BYTES_PER_ELEMENT;
 }

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { assertBitEqual, expectZero } from '../../../src/numeric/compare.ts';
 import type { AttentionShape, Floats, Kernels, PagedRows } from '../../../src/numeric/kernels.ts';
+import { bf16FromFloat } from '../../../src/base/index.ts';
+import { referenceKernels } from '../../../src/numeric/index.ts';
 import { segmentStartsOf } from '../../support/random-arrays.ts';
 import type { Arrays, KernelCase, KernelCheck, Outputs } from './check.ts';
 import { agreesWithReference, float32Arrays, random, rowOf } from './check.ts';
@@ -150,6 +152,41 @@ const pagedCases: readonly KernelCase[] = examples.flatMap((example) =>
   })),
 );
 
+/** The same out of a cache in bfloat16. */
+const wordCases: readonly KernelCase[] = examples.map((example) => ({
+  label: `${example.label} in blocks of 16, in bfloat16`,
+  tolerance: 'f32Kernel',
+  compute(kernels: Kernels, arrays: Arrays) {
+    const { kCache, vCache, rows } = page(example, 16);
+    const { q } = inputs(arrays, example);
+    const out = arrays.output(q.length);
+    const [k, v] = [kCache, vCache].map((cache) => Uint16Array.from(cache, bf16FromFloat));
+    kernels.attentionPaged(out, q, k, v, rows, example.shape);
+    return { out };
+  },
+}));
+
+/** Keys and values are rounded to the nearest bfloat16 where the cache holds such. */
+const wordWrites: KernelCheck = {
+  name: 'cacheKeyValues: a cache in bfloat16 holds what the reference rounds, bit for bit',
+  methods: ['cacheKeyValues'],
+  run({ kernels }) {
+    for (const example of examples.filter(({ shape }) => shape.T > 0)) {
+      const { kCache, rows } = page(example, 7);
+      const { k, v } = inputs(float32Arrays, example);
+      const [ours, theirs] = [kernels, referenceKernels()].map((one) => {
+        const caches = [new Uint16Array(kCache.length).fill(7), new Uint16Array(kCache.length).fill(9)] as const;
+        one.cacheKeyValues(...caches, k, v, rows, example.shape);
+        return caches;
+      });
+      assert.deepEqual(ours, theirs, example.label);
+      // Two keys that were exchanged, or none that was written, would not differ from 7 and 9 in as many places.
+      const numWritten = ours.flatMap((cache, i) => [...cache].filter((word) => word !== [7, 9][i])).length;
+      assert.equal(numWritten, 2 * example.shape.T * example.shape.G * example.shape.E, example.label);
+    }
+  },
+};
+
 /** The keys and values of the example, written into a cache that holds other numbers before. */
 const cacheCases: readonly KernelCase[] = examples.map((example) => ({
   label: `${example.label} into the cache`,
@@ -223,6 +260,8 @@ export const attentionChecks: readonly KernelCheck[] = [
   segmentAlone,
   agreesWithReference(['cacheKeyValues'], cacheCases),
   agreesWithReference(['attentionPaged'], pagedCases),
+  agreesWithReference(['attentionPaged'], wordCases, 'attentionPaged: a cache in bfloat16'),
+  wordWrites,
   pagedLaw,
   noKeys,
 ];

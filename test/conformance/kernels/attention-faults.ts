@@ -95,4 +95,17 @@ export const attentionFaults: readonly Fault[] = [
         shape,
       ),
   })),
+  fault('attentionPaged', 'reads the words of a cache as whole numbers', /a cache in bfloat16/, (k) => ({
+    attentionPaged(out, q, keys, v, rows, shape) {
+      if (!(keys instanceof Uint16Array)) k.attentionPaged(out, q, keys, v, rows, shape);
+      else k.attentionPaged(out, q, Float32Array.from(keys), Float32Array.from(v), rows, shape);
+    },
+  })),
+  fault('cacheKeyValues', 'cuts keys off where it should round them', /holds what the reference rounds/, (k) => ({
+    cacheKeyValues(keys, values, key, value, rows, shape) {
+      const cut = Float32Array.from(key);
+      if (keys instanceof Uint16Array) new Uint32Array(cut.buffer).forEach((bits, i, all) => (all[i] = bits & ~0xffff));
+      k.cacheKeyValues(keys, values, cut, value, rows, shape);
+    },
+  })),
 ];

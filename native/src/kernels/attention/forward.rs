@@ -30,10 +30,10 @@ pub fn attention_forward(
     shape: Shape,
 ) {
     let runs = segments(segment_starts).into_iter().map(|rows| {
-        let context = Context::Segment { start: rows.start };
+        let context = Context::Segment { start: rows.start, k, v };
         Run { rows, context }
     });
-    attend(isa, out, Some(lse), q, k, v, runs, shape);
+    attend(isa, out, Some(lse), q, runs, shape);
 }
 
 #[cfg(test)]

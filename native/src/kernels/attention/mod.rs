@@ -8,10 +8,13 @@ mod online;
 mod oracle;
 mod paged;
 mod product;
+mod softmax;
+mod stored;
 mod tiles;
 
 pub use backward::attention_backward;
 pub use forward::attention_forward;
 pub use gradients::Saved;
 pub use paged::{PagedRows, attention_paged, cache_keys_and_values};
+pub use stored::{Bf16, Cache, Element};
 pub use tiles::Shape;

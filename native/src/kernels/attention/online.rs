@@ -3,9 +3,9 @@
 //! result is the same bits in both. Packed segments are copied into tiles; pages lie in the cache as the products read them.
 use super::paged::Pages;
 use super::product::{LANES, Left, Right, Terms, product};
+use super::softmax::{correct, exponentiate};
+use super::stored::{Cache, Element, Stored};
 use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries, prefetch};
-use crate::kernels::arithmetic::{Arithmetic, multiversion};
-use crate::kernels::math::{exp, larger, reduce};
 use crate::kernels::split::for_units;
 use crate::pool::SharedMut;
 use crate::simd::Isa;
@@ -18,16 +18,16 @@ const TILES: usize = 4;
 #[derive(Clone, Copy)]
 pub enum Context<'a> {
     /// Rows `start..=t` of k and v.
-    Segment { start: usize },
+    Segment { start: usize, k: &'a [f32], v: &'a [f32] },
     /// The first `lengths[t]` keys of a sequence's pages.
-    Paged { pages: Pages<'a>, lengths: &'a [i32] },
+    Paged { pages: Pages<'a>, lengths: &'a [i32], cache: Cache<'a> },
 }
 
 impl Context<'_> {
     /// How many keys row t sees.
     fn length(&self, t: usize) -> usize {
         match self {
-            Context::Segment { start } => t + 1 - start,
+            Context::Segment { start, .. } => t + 1 - start,
             Context::Paged { lengths, .. } => lengths[t] as usize,
         }
     }
@@ -48,14 +48,25 @@ struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Asks for cached keys (or values) some time before they are read: a few queries would wait for each line of memory.
-    fn fetch(&self, cache: &[f32], keys: Range<usize>, shape: Shape) {
-        if let Context::Paged { pages, .. } = self.context {
-            for first in keys.step_by(pages.block_size) {
-                prefetch(&cache[pages.head(first, self.kv_head, shape)]);
+    /// Asks for cached keys or values some time before they are read: a few queries would wait for each line of memory.
+    fn fetch(&self, part: Part, keys: Range<usize>, shape: Shape) {
+        let Context::Paged { pages, cache, .. } = self.context else { return };
+        for first in keys.step_by(pages.block_size) {
+            let head = pages.head(first, self.kv_head, shape);
+            match (cache, part) {
+                (Cache::F32 { k, .. }, Part::Keys) => prefetch(&k[head]),
+                (Cache::F32 { v, .. }, Part::Values) => prefetch(&v[head]),
+                (Cache::Bf16 { k, .. }, Part::Keys) => prefetch(&k[head]),
+                (Cache::Bf16 { v, .. }, Part::Values) => prefetch(&v[head]),
             }
         }
     }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Keys,
+    Values,
 }
 
 /// Attention of every run's rows over the run's keys.
@@ -65,8 +76,6 @@ pub fn attend<'a>(
     out: &mut [f32],
     lse: Option<&mut [f32]>,
     q: &[f32],
-    k: &[f32],
-    v: &[f32],
     runs: impl Iterator<Item = Run<'a>>,
     shape: Shape,
 ) {
@@ -90,7 +99,7 @@ pub fn attend<'a>(
         |unit, scratch| {
             scratch.lengths.clear();
             scratch.lengths.extend(unit.rows.clone().map(|t| unit.context.length(t)));
-            scratch.attend(isa, unit, q, k, v, shape);
+            scratch.attend(isa, unit, q, shape);
             // SAFETY: a unit has its heads of its rows for itself.
             unsafe { scratch.write(unit, &out, lse.as_ref(), shape) };
         },
@@ -103,7 +112,7 @@ enum Place<'a> {
     /// In the scratch memory.
     Packed,
     /// In the cache, where a panel of [`LANES`] keys begins at `starts` (`value_starts`); `term` is the distance of two terms of a product.
-    Cached { data: &'a [f32], term: usize },
+    Cached { data: Stored<'a>, term: usize },
 }
 
 /// One thread's memory. Queries are those of a unit, tiles as in `tiles`.
@@ -152,7 +161,7 @@ impl Scratch {
     }
 
     /// Attention of a unit's rows, left in `weighted`, `sums` and `largest`.
-    fn attend(&mut self, isa: Isa, unit: &Unit, q: &[f32], k: &[f32], v: &[f32], shape: Shape) {
+    fn attend(&mut self, isa: Isa, unit: &Unit, q: &[f32], shape: Shape) {
         let (group, padded, tile_rows) = (shape.group(), shape.padded(), shape.tile_rows());
         let rows = unit.rows.len();
         pack_queries(isa, &mut self.queries, q, unit.rows.clone(), unit.kv_head, shape, shape.scale);
@@ -162,12 +171,12 @@ impl Scratch {
 
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
         let tile = |first_key: usize| first_key.min(longest)..longest.min(first_key + KEYS);
-        unit.fetch(k, tile(0), shape);
+        unit.fetch(Part::Keys, tile(0), shape);
         for first_key in (0..longest).step_by(KEYS) {
             let keys = tile(first_key);
-            unit.fetch(v, keys.clone(), shape);
-            unit.fetch(k, tile(first_key + KEYS), shape);
-            let (keys, values) = self.find_keys(isa, unit, k, v, keys, shape);
+            unit.fetch(Part::Values, keys.clone(), shape);
+            unit.fetch(Part::Keys, tile(first_key + KEYS), shape);
+            let (keys, values) = self.find_keys(isa, unit, keys, shape);
             for first_row in (0..rows).step_by(tile_rows) {
                 let rows = first_row..rows.min(first_row + tile_rows);
                 let most = self.see_keys(rows.clone(), group, first_key);
@@ -190,45 +199,52 @@ impl Scratch {
     }
 
     /// Finds a tile of keys and values where they lie, or packs them.
-    fn find_keys<'a>(
-        &mut self,
-        isa: Isa,
-        unit: &Unit,
-        k: &'a [f32],
-        v: &'a [f32],
-        keys: Range<usize>,
-        shape: Shape,
-    ) -> (Place<'a>, Place<'a>) {
+    fn find_keys<'a>(&mut self, isa: Isa, unit: &Unit<'a>, keys: Range<usize>, shape: Shape) -> (Place<'a>, Place<'a>) {
         self.starts.clear();
         self.value_starts.clear();
         match unit.context {
-            Context::Segment { start } => {
+            Context::Segment { start, k, v } => {
                 let row = |key| shape.key_elements(start + key, unit.kv_head).start;
                 self.starts.extend(keys.map(row));
                 pack_keys_transposed(isa, &mut self.keys_transposed, k, &self.starts, shape.width);
                 pack_keys(&mut self.values, v, &self.starts, shape);
                 (Place::Packed, Place::Packed)
             }
-            Context::Paged { pages, .. } => {
-                let has_panels = pages.block_size.is_multiple_of(LANES);
-                let of_keys = if has_panels {
-                    let panels = keys.clone().step_by(LANES);
-                    self.starts.extend(panels.map(|key| pages.key(key, unit.kv_head, shape)));
-                    Place::Cached { data: k, term: pages.block_size }
-                } else {
-                    pages.pack_keys_transposed(&mut self.keys_transposed, k, keys.clone(), unit.kv_head, shape);
-                    Place::Packed
-                };
-                let are_whole = has_panels && shape.width == shape.padded();
-                let step = if are_whole { LANES } else { 1 };
-                self.value_starts.extend(keys.step_by(step).map(|key| pages.value(key, unit.kv_head, shape)));
-                if are_whole {
-                    return (of_keys, Place::Cached { data: v, term: shape.width });
-                }
-                pack_keys(&mut self.values, v, &self.value_starts, shape);
-                (of_keys, Place::Packed)
+            Context::Paged { pages, cache: Cache::F32 { k, v }, .. } => {
+                self.find_cached(pages, k, v, keys, unit.kv_head, shape)
+            }
+            Context::Paged { pages, cache: Cache::Bf16 { k, v }, .. } => {
+                self.find_cached(pages, k, v, keys, unit.kv_head, shape)
             }
         }
+    }
+
+    fn find_cached<'a, T: Element>(
+        &mut self,
+        pages: Pages,
+        k: &'a [T],
+        v: &'a [T],
+        keys: Range<usize>,
+        kv_head: usize,
+        shape: Shape,
+    ) -> (Place<'a>, Place<'a>) {
+        let has_panels = pages.block_size.is_multiple_of(LANES);
+        let of_keys = if has_panels {
+            let panels = keys.clone().step_by(LANES);
+            self.starts.extend(panels.map(|key| pages.key(key, kv_head, shape)));
+            Place::Cached { data: T::stored(k), term: pages.block_size }
+        } else {
+            pages.pack_keys_transposed(&mut self.keys_transposed, k, keys.clone(), kv_head, shape);
+            Place::Packed
+        };
+        let are_whole = has_panels && shape.width == shape.padded();
+        let step = if are_whole { LANES } else { 1 };
+        self.value_starts.extend(keys.step_by(step).map(|key| pages.value(key, kv_head, shape)));
+        if are_whole {
+            return (of_keys, Place::Cached { data: T::stored(v), term: shape.width });
+        }
+        pack_keys(&mut self.values, v, &self.value_starts, shape);
+        (of_keys, Place::Packed)
     }
 
     /// Brings a tile of keys to a tile of queries; no query sees more than the first `most` of them.
@@ -244,12 +260,12 @@ impl Scratch {
         let left = Left { data: &self.queries[queries.start * padded..], row: padded, term: 1 };
         match keys {
             Place::Packed => {
-                let right = Right { data: &self.keys_transposed, panel: width * LANES, term: LANES };
+                let right = Right { data: Stored::F32(&self.keys_transposed), panel: width * LANES, term: LANES };
                 product(isa, scores, KEYS, left, right, count, panels, Terms::All(width));
             }
             Place::Cached { data, term } => {
                 for (panel, start) in self.starts[..panels].iter().enumerate() {
-                    let right = Right { data: &data[*start..], panel: 0, term };
+                    let right = Right { data: data.from(*start), panel: 0, term };
                     product(isa, &mut scores[panel * LANES..], KEYS, left, right, count, 1, Terms::All(width));
                 }
             }
@@ -261,7 +277,7 @@ impl Scratch {
         match values {
             Place::Packed => {
                 let left = Left { data: scores, row: KEYS, term: 1 };
-                let right = Right { data: &self.values, panel: LANES, term: padded };
+                let right = Right { data: Stored::F32(&self.values), panel: LANES, term: padded };
                 product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(visible));
             }
             Place::Cached { data, term } => {
@@ -272,7 +288,7 @@ impl Scratch {
                         *end = visible.saturating_sub(panel * LANES).min(LANES);
                     }
                     let left = Left { data: &scores[panel * LANES..], row: KEYS, term: 1 };
-                    let right = Right { data: &data[*start..], panel: LANES, term };
+                    let right = Right { data: data.from(*start), panel: LANES, term };
                     product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(ends));
                 }
             }
@@ -306,70 +322,4 @@ impl Scratch {
             }
         }
     }
-}
-
-multiversion! {
-    /// Replaces the scores of each query's visible keys by exp(score − largest), and brings its largest score and its sum up to
-    /// date. What was summed before must be multiplied by the correction.
-    fn exponentiate(
-        scores: &mut [f32],
-        visible: &[usize],
-        largest: &mut [f32],
-        sums: &mut [f32],
-        corrections: &mut [f32]
-    ) = exponentiate_body;
-
-    /// weighted = weighted · correction + part, for queries that see a key.
-    fn correct(weighted: &mut [f32], part: &[f32], corrections: &[f32], visible: &[usize]) = correct_body;
-}
-
-#[inline(always)]
-fn exponentiate_body<A: Arithmetic>(
-    scores: &mut [f32],
-    visible: &[usize],
-    largest: &mut [f32],
-    sums: &mut [f32],
-    corrections: &mut [f32],
-) {
-    for (i, keys) in visible.iter().enumerate() {
-        if *keys == 0 {
-            continue;
-        }
-        let scores = &mut scores[i * KEYS..][..keys.next_multiple_of(LANES)];
-        scores[*keys..].fill(f32::NEG_INFINITY);
-        let old = largest[i];
-        let new = larger(old, fold(scores, f32::NEG_INFINITY, larger));
-        let correction = if new == old { 1.0 } else { exp::<A>(old - new) };
-        for score in scores.iter_mut() {
-            *score = exp::<A>(*score - new);
-        }
-        largest[i] = new;
-        sums[i] = A::mul_add(sums[i], correction, fold(scores, 0.0, |a, b| a + b));
-        corrections[i] = correction;
-    }
-}
-
-#[inline(always)]
-fn correct_body<A: Arithmetic>(weighted: &mut [f32], part: &[f32], corrections: &[f32], visible: &[usize]) {
-    let padded = part.len() / visible.len();
-    for (i, keys) in visible.iter().enumerate() {
-        if *keys > 0 {
-            let correction = corrections[i];
-            for (weighted, part) in weighted[i * padded..][..padded].iter_mut().zip(&part[i * padded..][..padded]) {
-                *weighted = A::mul_add(*weighted, correction, *part);
-            }
-        }
-    }
-}
-
-/// Combines elements i, i + LANES, i + 2·LANES... in order, then the lanes pairwise. The length is a multiple of [`LANES`].
-#[inline(always)]
-fn fold(values: &[f32], start: f32, combine: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; LANES];
-    for chunk in values.as_chunks::<LANES>().0 {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = combine(*lane, *value);
-        }
-    }
-    reduce(lanes, combine)
 }

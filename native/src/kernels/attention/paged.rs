@@ -4,6 +4,7 @@
 //! together, and a product reads it where it lies. With so few queries as a step of decoding has, copying would take most of the time.
 use super::online::{Context, Run, attend};
 use super::product::LANES;
+use super::stored::{Cache, Element};
 use super::tiles::Shape;
 use crate::kernels::split::for_units;
 use crate::pool::SharedMut;
@@ -42,7 +43,7 @@ impl Pages<'_> {
     pub fn pack_keys_transposed(
         &self,
         target: &mut [f32],
-        k_cache: &[f32],
+        k_cache: &[impl Element],
         keys: Range<usize>,
         kv_head: usize,
         shape: Shape,
@@ -51,7 +52,7 @@ impl Pages<'_> {
             let start = self.key(key, kv_head, shape);
             let panel = i / LANES * shape.width * LANES;
             for element in 0..shape.width {
-                target[panel + element * LANES + i % LANES] = k_cache[start + element * self.block_size];
+                target[panel + element * LANES + i % LANES] = k_cache[start + element * self.block_size].widen();
             }
         }
     }
@@ -95,9 +96,9 @@ impl PagedRows<'_> {
 
 /// Writes the key and the value of each row, [G, E], as the last ones that it sees. `rows` must have passed [`PagedRows::check`], and no two
 /// of them may have the same place.
-pub fn cache_keys_and_values(
-    k_cache: &mut [f32],
-    v_cache: &mut [f32],
+pub fn cache_keys_and_values<T: Element>(
+    k_cache: &mut [T],
+    v_cache: &mut [T],
     k: &[f32],
     v: &[f32],
     rows: PagedRows,
@@ -117,36 +118,29 @@ pub fn cache_keys_and_values(
                 // SAFETY: the cache has the place, and no other row writes to it.
                 unsafe {
                     for (element, value) in k[source.clone()].iter().enumerate() {
-                        *k_cache.as_ptr().add(key_start + element * rows.block_size) = *value;
+                        *k_cache.as_ptr().add(key_start + element * rows.block_size) = T::round(*value);
                     }
-                    v_cache.slice(value_start..value_start + shape.width).copy_from_slice(&v[source]);
+                    let values = v_cache.slice(value_start..value_start + shape.width);
+                    values.iter_mut().zip(&v[source]).for_each(|(cached, value)| *cached = T::round(*value));
                 }
             }
         },
     );
 }
 
-/// Attention over cached keys. Caches are [blocks, G, E, block_size] for keys and [blocks, G, block_size, E] for values; rows of one sequence that stand together share its
+/// Attention over cached keys; rows of one sequence that stand together share its
 /// tiles. `rows` must have passed [`PagedRows::check`].
-pub fn attention_paged(
-    isa: Isa,
-    out: &mut [f32],
-    q: &[f32],
-    k_cache: &[f32],
-    v_cache: &[f32],
-    rows: PagedRows,
-    shape: Shape,
-) {
+pub fn attention_paged(isa: Isa, out: &mut [f32], q: &[f32], cache: Cache, rows: PagedRows, shape: Shape) {
     let mut begin = 0;
     let runs = rows.row_sequences.chunk_by(|a, b| a == b).map(|sequences| {
         let range = begin..begin + sequences.len();
         begin = range.end;
         let start = sequences[0] as usize * rows.max_blocks;
         let pages = Pages { table: &rows.block_tables[start..start + rows.max_blocks], block_size: rows.block_size };
-        let context = Context::Paged { pages, lengths: rows.context_lengths };
+        let context = Context::Paged { pages, lengths: rows.context_lengths, cache };
         Run { rows: range, context }
     });
-    attend(isa, out, None, q, k_cache, v_cache, runs, shape);
+    attend(isa, out, None, q, runs, shape);
 }
 
 #[cfg(test)]
@@ -154,6 +148,7 @@ mod tests {
     use super::*;
     use crate::kernels::attention::attention_forward;
     use crate::kernels::attention::oracle::Example;
+    use crate::kernels::attention::stored::Bf16;
     use crate::kernels::testing::each_setting;
 
     const BLOCK_SIZE: usize = 16;
@@ -189,42 +184,54 @@ mod tests {
     fn paged_rows_are_the_contiguous_rows_bit_for_bit() {
         let lengths = [70, 1, 33, 129, 16];
         for (heads, kv_heads, width) in [(9, 3, 64), (4, 4, 7), (14, 2, 24)] {
-            let example = Example::new(&lengths, heads, kv_heads, width);
-            let (k_cache, v_cache, block_tables) = cache(&example, &lengths);
-            let row = heads * width;
-            let sequences: Vec<i32> = (0..).zip(lengths).flat_map(|(s, n)| std::iter::repeat_n(s, n)).collect();
-            let positions: Vec<i32> = lengths.iter().flat_map(|n| 1..=*n as i32).collect();
-            each_setting(|isa| {
-                let (mut expected, mut lse) = (vec![f32::NAN; example.q.len()], vec![0.0; example.rows() * heads]);
-                let Example { q, k, v, segment_starts, shape, .. } = &example;
-                attention_forward(isa, &mut expected, &mut lse, q, k, v, segment_starts, *shape);
-                let check = |order: &[usize]| {
-                    let pick = |values: &[i32]| -> Vec<i32> { order.iter().map(|t| values[*t]).collect() };
-                    let (row_sequences, context_lengths) = (pick(&sequences), pick(&positions));
-                    let rows = PagedRows {
-                        row_sequences: &row_sequences,
-                        context_lengths: &context_lengths,
-                        block_tables: &block_tables,
-                        max_blocks: MAX_BLOCKS,
-                        block_size: BLOCK_SIZE,
-                    };
-                    rows.check(lengths.len() * MAX_BLOCKS).unwrap();
-                    let gather = |values: &[f32]| -> Vec<f32> {
-                        order.iter().flat_map(|t| &values[t * row..(t + 1) * row]).copied().collect()
-                    };
-                    let mut out = vec![f32::NAN; order.len() * row];
-                    attention_paged(isa, &mut out, &gather(q), &k_cache, &v_cache, rows, *shape);
-                    assert_eq!(out, gather(&expected));
-                };
-                check(&[]);
-                check(&(0..example.rows()).collect::<Vec<_>>());
-                check(&(0..example.rows()).rev().collect::<Vec<_>>());
-                check(&(0..example.rows()).map(|t| t * 50 % example.rows()).collect::<Vec<_>>());
-                for t in [0, 69, 70, 71, 200, 232] {
-                    check(&[t]);
-                }
-            });
+            let mut example = Example::new(&lengths, heads, kv_heads, width);
+            let (k, v, tables) = cache(&example, &lengths);
+            compare(&example, &lengths, Cache::F32 { k: &k, v: &v }, &tables);
+            // A cache in bfloat16 holds the rounded keys and values, and all else is the same.
+            let round =
+                |values: &mut Vec<f32>| values.iter_mut().for_each(|value| *value = Bf16::round(*value).widen());
+            round(&mut example.k);
+            round(&mut example.v);
+            let [k, v] = [k, v].map(|values| values.into_iter().map(Bf16::round).collect::<Vec<_>>());
+            compare(&example, &lengths, Cache::Bf16 { k: &k, v: &v }, &tables);
         }
+    }
+
+    /// Compares rows of a cache, in several orders and alone, with attention over the example's own keys and values.
+    fn compare(example: &Example, lengths: &[usize], cache: Cache, block_tables: &[i32]) {
+        let Example { q, k, v, segment_starts, shape, .. } = example;
+        let row = shape.heads * shape.width;
+        let sequences: Vec<i32> = (0..).zip(lengths).flat_map(|(s, n)| std::iter::repeat_n(s, *n)).collect();
+        let positions: Vec<i32> = lengths.iter().flat_map(|n| 1..=*n as i32).collect();
+        each_setting(|isa| {
+            let (mut expected, mut lse) = (vec![f32::NAN; q.len()], vec![0.0; example.rows() * shape.heads]);
+            attention_forward(isa, &mut expected, &mut lse, q, k, v, segment_starts, *shape);
+            let check = |order: &[usize]| {
+                let pick = |values: &[i32]| -> Vec<i32> { order.iter().map(|t| values[*t]).collect() };
+                let (row_sequences, context_lengths) = (pick(&sequences), pick(&positions));
+                let rows = PagedRows {
+                    row_sequences: &row_sequences,
+                    context_lengths: &context_lengths,
+                    block_tables,
+                    max_blocks: MAX_BLOCKS,
+                    block_size: BLOCK_SIZE,
+                };
+                rows.check(lengths.len() * MAX_BLOCKS).unwrap();
+                let gather = |values: &[f32]| -> Vec<f32> {
+                    order.iter().flat_map(|t| &values[t * row..(t + 1) * row]).copied().collect()
+                };
+                let mut out = vec![f32::NAN; order.len() * row];
+                attention_paged(isa, &mut out, &gather(q), cache, rows, *shape);
+                assert_eq!(out, gather(&expected));
+            };
+            check(&[]);
+            check(&(0..example.rows()).collect::<Vec<_>>());
+            check(&(0..example.rows()).rev().collect::<Vec<_>>());
+            check(&(0..example.rows()).map(|t| t * 50 % example.rows()).collect::<Vec<_>>());
+            for t in [0, 69, 70, 71, 200, 232] {
+                check(&[t]);
+            }
+        });
     }
 
     #[test]
@@ -239,7 +246,8 @@ mod tests {
                 block_size: 2,
             };
             let mut out = [f32::NAN; 16];
-            attention_paged(isa, &mut out, &example.q, &example.k, &example.v, rows, example.shape);
+            let cache = Cache::F32 { k: &example.k, v: &example.v };
+            attention_paged(isa, &mut out, &example.q, cache, rows, example.shape);
             assert_eq!(out[..8], [0.0; 8]);
             assert!(out[8..].iter().all(|v| v.is_finite()));
         });

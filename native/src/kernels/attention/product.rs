@@ -1,5 +1,7 @@
 //! A product of small matrices in the first cache: what every sum of attention over elements, keys or queries is made of.
+use super::stored::{Bf16, Element, Stored};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
+use crate::simd::Isa;
 use std::ops::Range;
 
 /// Columns that a block of [`product`] works on at once.
@@ -15,8 +17,8 @@ pub struct Left<'a> {
 
 /// The right operand of [`product`]: element (k, LANES · p + lane) is `data[p · panel + k · term + lane]`.
 #[derive(Clone, Copy)]
-pub struct Right<'a> {
-    pub data: &'a [f32],
+pub struct Right<D> {
+    pub data: D,
     pub panel: usize,
     pub term: usize,
 }
@@ -50,14 +52,41 @@ impl Terms<'_> {
     }
 }
 
+/// c[m · c_row + n] += Σ_k left(m, k) · right(k, n), with k rising through `terms` of m, for m in `0..rows` and n in
+/// `0..panels · LANES`. An element is one chain of multiply-adds whatever rows it is worked on with; no other k is read.
+#[allow(clippy::too_many_arguments)]
+pub fn product(
+    isa: Isa,
+    c: &mut [f32],
+    c_row: usize,
+    left: Left,
+    Right { data, panel, term }: Right<Stored>,
+    rows: usize,
+    panels: usize,
+    terms: Terms,
+) {
+    match data {
+        Stored::F32(data) => product_f32(isa, c, c_row, left, Right { data, panel, term }, rows, panels, terms),
+        Stored::Bf16(data) => product_bf16(isa, c, c_row, left, Right { data, panel, term }, rows, panels, terms),
+    }
+}
+
 multiversion! {
-    /// c[m · c_row + n] += Σ_k left(m, k) · right(k, n), with k rising through `terms` of m, for m in `0..rows` and n in
-    /// `0..panels · LANES`. An element is one chain of multiply-adds whatever rows it is worked on with; no other k is read.
-    pub fn product(
+    fn product_f32(
         c: &mut [f32],
         c_row: usize,
         left: Left,
-        right: Right,
+        right: Right<&[f32]>,
+        rows: usize,
+        panels: usize,
+        terms: Terms
+    ) = product_body;
+
+    fn product_bf16(
+        c: &mut [f32],
+        c_row: usize,
+        left: Left,
+        right: Right<&[Bf16]>,
         rows: usize,
         panels: usize,
         terms: Terms
@@ -72,7 +101,7 @@ fn product_body<A: Arithmetic>(
     c: &mut [f32],
     c_row: usize,
     left: Left,
-    right: Right,
+    right: Right<&[impl Element]>,
     rows: usize,
     panels: usize,
     terms: Terms,
@@ -89,18 +118,18 @@ fn product_body<A: Arithmetic>(
         for panel in 0..panels {
             // Terms that only some of the rows have come before and after the terms that all have.
             for row in m..m + count {
-                block::<A, 1>(c, c_row, left, right, row, panel, terms.start(row)..terms.end(row).min(start));
+                block::<A, _, 1>(c, c_row, left, right, row, panel, terms.start(row)..terms.end(row).min(start));
             }
             match count {
-                1 => block::<A, 1>(c, c_row, left, right, m, panel, start..end),
-                2 => block::<A, 2>(c, c_row, left, right, m, panel, start..end),
-                3 => block::<A, 3>(c, c_row, left, right, m, panel, start..end),
-                4 => block::<A, 4>(c, c_row, left, right, m, panel, start..end),
-                5 => block::<A, 5>(c, c_row, left, right, m, panel, start..end),
-                _ => block::<A, BLOCK_ROWS>(c, c_row, left, right, m, panel, start..end),
+                1 => block::<A, _, 1>(c, c_row, left, right, m, panel, start..end),
+                2 => block::<A, _, 2>(c, c_row, left, right, m, panel, start..end),
+                3 => block::<A, _, 3>(c, c_row, left, right, m, panel, start..end),
+                4 => block::<A, _, 4>(c, c_row, left, right, m, panel, start..end),
+                5 => block::<A, _, 5>(c, c_row, left, right, m, panel, start..end),
+                _ => block::<A, _, BLOCK_ROWS>(c, c_row, left, right, m, panel, start..end),
             }
             for row in m..m + count {
-                block::<A, 1>(c, c_row, left, right, row, panel, terms.start(row).max(end)..terms.end(row));
+                block::<A, _, 1>(c, c_row, left, right, row, panel, terms.start(row).max(end)..terms.end(row));
             }
         }
         m += count;
@@ -109,11 +138,11 @@ fn product_body<A: Arithmetic>(
 
 /// The part of [`product`] for M rows from `m`, one panel and the same terms for all rows, with the sums in registers.
 #[inline(always)]
-fn block<A: Arithmetic, const M: usize>(
+fn block<A: Arithmetic, T: Element, const M: usize>(
     c: &mut [f32],
     c_row: usize,
     left: Left,
-    right: Right,
+    right: Right<&[T]>,
     m: usize,
     panel: usize,
     terms: Range<usize>,
@@ -135,7 +164,7 @@ fn block<A: Arithmetic, const M: usize>(
             *sums = c.add(m * c_row).cast::<[f32; LANES]>().read();
         }
         for _ in terms {
-            let right_lanes = b.cast::<[f32; LANES]>().read();
+            let right_lanes = b.cast::<[T; LANES]>().read().map(T::widen);
             for (m, sums) in sums.iter_mut().enumerate() {
                 let left_element = *a.add(m * left.row);
                 for (sum, right_element) in sums.iter_mut().zip(right_lanes) {
@@ -171,7 +200,7 @@ mod tests {
                     (0..a.len()).for_each(|i| turned[i % DEPTH * rows + i / DEPTH] = a[i]);
                     let by_rows = Left { data: &a, row: DEPTH, term: 1 };
                     let by_terms = Left { data: &turned, row: 1, term: rows };
-                    let right = Right { data: &b, panel: DEPTH * LANES, term: LANES };
+                    let right = Right { data: Stored::F32(&b), panel: DEPTH * LANES, term: LANES };
                     let (mut c, mut c_turned) = (before.clone(), before.clone());
                     product(isa, &mut c, 32, by_rows, right, rows, 2, terms);
                     product(isa, &mut c_turned, 32, by_terms, right, rows, 2, terms);

@@ -4,14 +4,14 @@
 //! [`KEYS`] keys against the queries of at most [`Shape::tile_rows`] rows. Keys are counted from the start of the sequence,
 //! so that the tiles of a row, and with them the order of its sums, depend on nothing but the row's own position.
 use super::product::LANES;
+use super::stored::Element;
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use std::ops::Range;
 
 /// Keys in a tile.
 pub const KEYS: usize = 64;
-/// Floats of a cache line.
 #[cfg(target_arch = "x86_64")]
-const LINE: usize = 16;
+const LINE_BYTES: usize = 64;
 /// Fewer multiply-adds than this stay on the calling thread.
 pub const LITTLE: usize = 1 << 19;
 
@@ -59,9 +59,9 @@ impl Shape {
 }
 
 /// Asks for the cache lines of `values`, without waiting for them.
-pub fn prefetch(values: &[f32]) {
+pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(LINE) {
+    for line in values.chunks(LINE_BYTES / size_of::<T>()) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: every x86-64 has the instruction, which reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
@@ -71,9 +71,11 @@ pub fn prefetch(values: &[f32]) {
 }
 
 /// Copies keys (or values) to rows of `shape.padded()` elements. The tile's j-th key begins at element `starts[j]` of `source`.
-pub fn pack_keys(target: &mut [f32], source: &[f32], starts: &[usize], shape: Shape) {
+pub fn pack_keys(target: &mut [f32], source: &[impl Element], starts: &[usize], shape: Shape) {
     for (target, start) in target.chunks_exact_mut(shape.padded()).zip(starts) {
-        target[..shape.width].copy_from_slice(&source[*start..start + shape.width]);
+        for (target, element) in target.iter_mut().zip(&source[*start..start + shape.width]) {
+            *target = element.widen();
+        }
     }
 }
 
