@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 
 from bf16_products import has_bf16_kernels, widen_products
 from peer_io import DTYPES, peak_memory_bytes, run_job, save_gradients, versions
-from reference_training import TrainingSettings, train, trainable
+from reference_training import TrainingSettings, pad_batch, train, trainable, weighted_loss
 from smollm2_from_gguf import open_base
 
 
@@ -46,6 +46,11 @@ def logits_of(model: torch.nn.Module, token_ids: list[int]) -> torch.Tensor:
     return model(input_ids=torch.tensor([token_ids]), use_cache=False).logits[0].to(torch.float32).contiguous()
 
 
+@torch.no_grad()
+def mean_loss(model: torch.nn.Module, batches: list[list[dict]]) -> float:
+    return sum(weighted_loss(model, pad_batch(batch)).item() for batch in batches) / len(batches)
+
+
 def run(job: dict) -> dict:
     torch.set_num_threads(job.get("threads", 2))
     dtype = job.get("dtype", "f32")
@@ -57,13 +62,17 @@ def run(job: dict) -> dict:
     output.mkdir(parents=True, exist_ok=True)
     model = open_adapter(job).eval()
     model.save_pretrained(output / "initial", save_embedding_layers=False)
+    plain = model.forward
     if has_autocast:
         # Around each forward, as accelerate has it: autocast keeps the rounded weights until it ends, and a step changes them.
-        model.forward = torch.autocast("cpu", dtype=torch.bfloat16)(model.forward)
+        model.forward = torch.autocast("cpu", dtype=torch.bfloat16)(plain)
     settings = TrainingSettings(**job["settings"])
     start = time.perf_counter()
     results = train(model, job["batches"], settings, tuple(job.get("recordGradientsAt", ())))
     seconds = time.perf_counter() - start
+    after = {"autocast": mean_loss(model, job["batches"])} if has_autocast else {}
+    model.forward = plain
+    after["plain"] = mean_loss(model, job["batches"])
     save_gradients(results, output)
     model.save_pretrained(output / "adapter", save_embedding_layers=False)
     if sequences := job.get("logitsOf"):
@@ -74,6 +83,7 @@ def run(job: dict) -> dict:
         "products": "f32, rounded to bf16" if is_widened else "native",
         "seed": job.get("seed", 0),
         "losses": [result.loss for result in results],
+        "lossAfter": after,
         "learningRates": [result.learning_rate for result in results],
         "gradNorms": [result.grad_norm for result in results],
         "trainableParameters": sum(parameter.numel() for parameter in trainable(model).values()),
