@@ -41,6 +41,7 @@ export {
 export { asPlainLora, withoutStart, type LoraStart } from './start/residual.ts';
 export { packAdapter } from './pack.ts';
 export { adapterTensors } from './compiled.ts';
+export { passHooks } from './pass-hooks.ts';
 export { loraTargets, resolveTargets, TARGET_PRESETS, targetsOf, type TargetFields } from './targets.ts';
 export {
   artefactDigest,

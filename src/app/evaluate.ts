@@ -1,23 +1,14 @@
-import { BASE_ADAPTER, spanHooks, type CompiledAdapter } from '../adapters/index.ts';
+import type { CompiledAdapter } from '../adapters/index.ts';
 import { fail } from '../base/index.ts';
 import { readTrainingFile } from '../formats/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import { BufferPool, Inference, type WeightFormat } from '../numeric/index.ts';
+import type { WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
 import type { ChatMessage, ChatRenderer } from '../text/index.ts';
-import {
-  ANSWER_METRICS,
-  canStillMatch,
-  evaluateStep,
-  groupByTokens,
-  loadExamples,
-  makeObjective,
-  scoreAnswers,
-  type AnswerMetric,
-  type TokenExample,
-} from '../training/index.ts';
+import { ANSWER_METRICS, canStillMatch, loadExamples, scoreAnswers, type AnswerMetric } from '../training/index.ts';
 import { requireClassMetric, scoreClasses, type ClassScore } from './evaluate-classes.ts';
 import { answerAll } from './batch-answers.ts';
+import { measureObjective } from './evaluate-loss.ts';
 import type { ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { openModel } from './models.ts';
@@ -56,9 +47,6 @@ export interface EvaluateReport {
   readonly confusion?: readonly (readonly number[])[];
 }
 
-/** Tokens of one forward pass when measuring the loss. */
-const LOSS_BATCH_TOKENS = 2048;
-
 /** Scores the base or an adapter on a file of examples. */
 export async function evaluateFile(
   config: AppConfig,
@@ -82,8 +70,9 @@ export async function evaluateFile(
   }
   if (options.metric === 'loss' || options.metric === 'preference-accuracy') {
     const name = options.metric === 'loss' ? 'sft' : 'dpo';
-    const { examples } = loadExamples(options.data, renderer, base.config.contextLength, name);
-    const { loss, accuracy } = measureObjective(name, base, adapter, examples, events);
+    const contextLength = base.config.contextLength - (adapter.virtual?.count ?? 0);
+    const { examples } = loadExamples(options.data, renderer, contextLength, name);
+    const { loss, accuracy } = measureObjective(name, base, adapter, examples, events.onProgress);
     return { ...report, value: name === 'sft' ? loss : accuracy, examples: examples.length };
   }
   const questions = questionsOf(options.data);
@@ -152,33 +141,4 @@ export function scoreQuestions(
     metric,
     questions.map(({ expected }, index) => ({ generated: generated[index], expected })),
   );
-}
-
-/** Mean loss of an objective, and the share of its predictions that are right, over examples. */
-function measureObjective(
-  name: 'sft' | 'dpo',
-  base: BaseModel,
-  adapter: CompiledAdapter,
-  examples: readonly TokenExample[],
-  events: EvaluateEvents,
-): { readonly loss: number; readonly accuracy: number } {
-  const g = new Inference(base.kernels, new BufferPool());
-  // The accuracy depends on the signs of rewards alone, not on beta.
-  const objective = makeObjective(name === 'sft' ? { name } : { name, beta: 1, labelSmoothing: 0 }, base, g);
-  let [lossSum, weightSum, numTop, numTargets] = [0, 0, 0, 0];
-  for (const [begin, end] of groupByTokens(
-    examples.map(({ tokenIds }) => tokenIds.length),
-    LOSS_BATCH_TOKENS,
-  )) {
-    const batch = objective.pack(examples.slice(begin, end));
-    const rows = batch.tokenIds_T.length;
-    const hooks = spanHooks(adapter === BASE_ADAPTER ? [] : [{ begin: 0, end: rows, adapter }]);
-    const loss = evaluateStep(g, base, hooks, batch, objective);
-    lossSum += loss.lossSum;
-    weightSum += loss.weightSum;
-    numTop += loss.numTop;
-    numTargets += loss.numTargets;
-    events.onProgress?.(end, examples.length);
-  }
-  return { loss: lossSum / weightSum, accuracy: numTop / numTargets };
 }

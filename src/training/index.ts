@@ -25,13 +25,8 @@ export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type Ove
 export { runWarnings } from './run-warnings.ts';
 export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
 export { examplesOf, labelsOfFile, loadExamples, type LoadedExamples } from './example.ts';
-export {
-  DEFAULT_MICRO_BATCH_TOKENS,
-  packExamples,
-  groupByTokens,
-  type PackedBatch,
-  type TokenExample,
-} from './pack.ts';
+export { DEFAULT_MICRO_BATCH_TOKENS, packExamples, type PackedBatch, type TokenExample } from './pack.ts';
+export { microBatches } from './micro-batches.ts';
 export { LORA_STARTS, type LoraStartName, type LoraTraining } from './lora-start.ts';
 export { DEFAULT_OPTIMIZER, type OptimizerConfig } from './optimizer.ts';
 export { SCHEDULES, scheduleFactor, type Schedule, type ScheduleName } from './schedule.ts';
