@@ -35,6 +35,8 @@ const CHECKS = [
 ];
 /** Short, so that an answer without a limit is short too. */
 const CONTEXT = 256;
+/** Four runs, on a machine that may be busy. */
+const SERVER_LIMIT_MS = 30 * 60_000;
 const REQUEST_TIMEOUT_S = 60;
 /** What can be asked for, and what cannot: another tenant's, and nobody's. */
 const MODELS = ['tiny', 'acme/reply', 'acme/reply@1', 'globex/reply', 'acme/none'];
@@ -113,7 +115,7 @@ async function fuzzServerOfItsOwn(): Promise<number> {
     writeRandomAdapter(adapter, tinySites(), { seed, rank: 4, targets: 'all-linear' });
     await runJson(['adapters', 'publish', adapter, `${tenant}/reply`, '--base', 'tiny'], { home });
   }
-  await using server = await startServe(['--base', 'tiny'], { home });
+  await using server = await startServe(['--base', 'tiny'], { home, timeLimitMs: SERVER_LIMIT_MS });
   // The operator's come last: its requests revoke keys and erase tenants.
   const code = await fuzz(server.url, [
     () => keyOf(['acme', '--role', 'writer'], home),
@@ -121,6 +123,11 @@ async function fuzzServerOfItsOwn(): Promise<number> {
   ]);
   const errors = server.program.stderr.split('\n').filter((line) => /"level":50\b/.test(line));
   for (const line of errors) console.error(line);
+  if (server.program.hasEnded) {
+    const last = server.program.stderr.trimEnd().split('\n').slice(-5).join('\n');
+    console.error(`the server ended before the fuzz did; its last lines:\n${last}`);
+    return 1;
+  }
   return Math.max(code, errors.length > 0 ? 1 : 0);
 }
 

@@ -21,6 +21,8 @@ export interface ProgramOptions {
   readonly threads?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** After so long it is killed: 5 minutes unless told. */
+  readonly timeLimitMs?: number;
   /** What is run before the arguments: the program from its sources unless told. */
   readonly command?: readonly [string, ...string[]];
 }
@@ -52,7 +54,7 @@ export class Program implements AsyncDisposable {
     this.#child = child;
     child.stdout.setEncoding('utf8').on('data', (text: string) => this.#hear(() => (this.#stdout += text)));
     child.stderr.setEncoding('utf8').on('data', (text: string) => this.#hear(() => (this.#stderr += text)));
-    const timer = setTimeout(() => this.killAll(), TIME_LIMIT_MS);
+    const timer = setTimeout(() => this.killAll(), options.timeLimitMs ?? TIME_LIMIT_MS);
     this.finished = new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('close', (code, signal) => {
