@@ -72,7 +72,9 @@ export async function evaluateFile(
     const name = options.metric === 'loss' ? 'sft' : 'dpo';
     const contextLength = base.config.contextLength - (adapter.virtual?.count ?? 0);
     const { examples } = loadExamples(options.data, renderer, contextLength, name);
-    const { loss, accuracy } = measureObjective(name, base, adapter, examples, events.onProgress);
+    const { loss, accuracy } = measureObjective(name, base, adapter, examples, (numDone, total) =>
+      events.onProgress?.(numDone, total),
+    );
     return { ...report, value: name === 'sft' ? loss : accuracy, examples: examples.length };
   }
   const questions = questionsOf(options.data);

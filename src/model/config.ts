@@ -2,6 +2,8 @@ import type { z } from 'zod';
 import { fail } from '../base/index.ts';
 import { configSchema, type ropeSchema } from './hf-config.ts';
 import { familyOfArchitecture, familyOfModelType } from './families/index.ts';
+import { LINEAR_ROLES, type LinearRole } from './sites.ts';
+import { GGUF_ROLES } from './tensor-names.ts';
 
 /** How RoPE frequencies are stretched beyond the pre-training length. */
 export type RopeScaling =
@@ -34,8 +36,8 @@ export interface ModelConfig {
   readonly contextLength: number;
   /** The head is the transposed embedding table. */
   readonly tieEmbeddings: boolean;
-  /** q, k and v have biases (Qwen2). */
-  readonly attentionBias: boolean;
+  /** The layers that have biases: q, k and v in Qwen2. */
+  readonly biasedRoles: readonly LinearRole[];
   /** Queries and keys are normalised per head before the rotation (Qwen3). */
   readonly queryKeyNorm: boolean;
 }
@@ -94,7 +96,7 @@ export function parseModelConfig(json: unknown, where: string): ModelConfig {
     ropeScaling: parseRopeScaling(rope, where),
     contextLength: fields.max_position_embeddings,
     tieEmbeddings: fields.tie_word_embeddings ?? false,
-    attentionBias: family.attentionBias(fields),
+    biasedRoles: family.biasedRoles(fields),
     queryKeyNorm: family.queryKeyNorm,
   };
 }
@@ -178,9 +180,12 @@ export function parseGgufConfig(
       rope_scaling: ropeScaling,
       max_position_embeddings: get('context_length'),
       tie_word_embeddings: !hasTensor('output.weight'),
-      attention_bias: hasTensor('blk.0.attn_q.bias'),
     },
     where,
   );
-  return ropeFactors === null ? config : { ...config, ropeScaling: { type: 'factors', factors: ropeFactors } };
+  return {
+    ...config,
+    biasedRoles: LINEAR_ROLES.filter((role) => hasTensor(`blk.0.${GGUF_ROLES[role]}.bias`)),
+    ...(ropeFactors !== null && { ropeScaling: { type: 'factors' as const, factors: ropeFactors } }),
+  };
 }

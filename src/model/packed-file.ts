@@ -21,7 +21,7 @@ import { baseTensors, matrixFormat } from './tensor-names.ts';
  * Layout: 8 bytes of magic, 8 bytes header length (little-endian), the JSON header, zeros up to a multiple of 64, then the
  * tensors, each at a multiple of 64. It is a cache: a file that does not fit is made anew.
  */
-const MAGIC = 'ESPPACK1';
+const MAGIC = 'ESPPACK2';
 const ALIGNMENT = 64;
 const MAX_HEADER_BYTES = 64 * 2 ** 20;
 

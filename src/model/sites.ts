@@ -2,7 +2,7 @@ import { assert } from '../base/index.ts';
 import type { Graph, LogitsHead, Tensor } from '../numeric/index.ts';
 import type { ModelConfig } from './config.ts';
 
-const LINEAR_ROLES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+export const LINEAR_ROLES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
 export type LinearRole = (typeof LINEAR_ROLES)[number];
 
 /** A named linear layer of the base, where an adapter may be applied from outside. */
@@ -16,9 +16,6 @@ export interface LinearSite {
   /** The base's layer has a bias. */
   readonly hasBias: boolean;
 }
-
-/** The layers that have biases where `attentionBias` says so. */
-const BIASED_ROLES: readonly LinearRole[] = ['q_proj', 'k_proj', 'v_proj'];
 
 const NORM_ROLES = ['input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm', 'norm'] as const;
 export type NormRole = (typeof NORM_ROLES)[number];
@@ -94,7 +91,7 @@ export function linearSites(config: ModelConfig): LinearSite[] {
   for (let layer = 0; layer < config.numLayers; layer++) {
     for (const role of LINEAR_ROLES) {
       const [block, inputs, out] = shapes[role];
-      const hasBias = config.attentionBias && BIASED_ROLES.includes(role);
+      const hasBias = config.biasedRoles.includes(role);
       sites.push({ path: `model.layers.${layer}.${block}.${role}`, layer, role, in: inputs, out, hasBias });
     }
   }

@@ -21,7 +21,8 @@ export function matrixFormat(name: string, format: WeightFormat): WeightFormat {
   return format === 'nf4' && TABLES.includes(name) ? 'bf16' : format;
 }
 
-const GGUF_ROLES: Record<LinearRole, string> = {
+/** GGUF's names of the layers. */
+export const GGUF_ROLES: Readonly<Record<LinearRole, string>> = {
   q_proj: 'attn_q',
   k_proj: 'attn_k',
   v_proj: 'attn_v',

@@ -52,8 +52,11 @@ function configJson(origin: string, config: ModelConfig): Readonly<Record<string
       { param: 'rope_scaling' },
     );
   }
-  if (config.attentionBias && family.name === 'llama') {
-    fail('MODEL_UNSUPPORTED', `${origin}: biases on q, k and v alone cannot be said of a Llama in config.json`, {
+  const hasBias = config.biasedRoles.length > 0;
+  const said = new Set(family.biasedRoles({ attention_bias: hasBias }));
+  if (said.size !== config.biasedRoles.length || config.biasedRoles.some((role) => !said.has(role))) {
+    const roles = config.biasedRoles.join(', ') || 'no layer';
+    fail('MODEL_UNSUPPORTED', `${origin}: biases on ${roles} alone cannot be said of a ${family.name} in config.json`, {
       param: 'attention_bias',
     });
   }
@@ -73,7 +76,7 @@ function configJson(origin: string, config: ModelConfig): Readonly<Record<string
     rope_scaling: ropeScaling && { rope_type: 'linear', factor: ropeScaling.factor },
     max_position_embeddings: config.contextLength,
     tie_word_embeddings: config.tieEmbeddings,
-    attention_bias: family.name === 'llama' ? false : config.attentionBias,
+    attention_bias: hasBias,
     use_cache: true,
   };
 }

@@ -19,14 +19,14 @@ const ATTENTION_ROLES: ReadonlySet<string> = new Set(['q_proj', 'k_proj', 'v_pro
 
 /** Exact counts: they equal the sum of the sizes of the tensors in the model's files. */
 export function countParameters(config: ModelConfig): ParameterCount {
-  const { hiddenSize: D, numLayers: L, headWidth: E, numHeads: H, numKeyValueHeads: G } = config;
+  const { hiddenSize: D, numLayers: L, headWidth: E } = config;
   const sum = (sites: readonly LinearSite[]): number => sites.reduce((total, site) => total + site.in * site.out, 0);
   const sites = linearSites(config);
   const attention = sum(sites.filter((site) => ATTENTION_ROLES.has(site.role)));
   const mlp = sum(sites) - attention;
   const embedding = config.vocabSize * D;
   const head = config.tieEmbeddings ? 0 : config.vocabSize * D;
-  const biases = config.attentionBias ? L * (H + 2 * G) * E : 0;
+  const biases = sites.reduce((total, { hasBias, out }) => total + (hasBias ? out : 0), 0);
   const norms = L * (2 * D + (config.queryKeyNorm ? 2 * E : 0)) + D;
   const linear = attention + mlp;
   return { embedding, attention, mlp, biases, norms, head, linear, total: embedding + linear + biases + norms + head };

@@ -47,9 +47,7 @@ describe('the methods that change linear layers', () => {
         output: folder.join(`merged-${name}`),
       });
     const addsBias = base.sites.some(
-      ({ path, role }) =>
-        !(base.config.attentionBias && /^[qkv]_proj$/.test(role)) &&
-        compiled.sites.get(path)?.some(({ kind }) => kind === 'bias'),
+      ({ path, hasBias }) => !hasBias && compiled.sites.get(path)?.some(({ kind }) => kind === 'bias'),
     );
     if (nonLinearPart(compiled) !== undefined || addsBias) {
       test(`${name} is refused, and leaves nothing`, async () => {

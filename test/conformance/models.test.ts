@@ -9,7 +9,7 @@ import { assertClose, compareToReference } from '../../src/numeric/compare.ts';
 import { forwardLogits } from '../support/forward-logits.ts';
 import { floatsOf, GOLDEN, readGolden, type GoldenSequence } from './goldens.ts';
 
-const MODELS = ['tiny-llama', 'tiny-llama3', 'tiny-qwen2', 'tiny-qwen3'];
+const MODELS = ['tiny-llama', 'tiny-llama3', 'tiny-qwen2', 'tiny-qwen3', 'tiny-llama-bias'];
 const KERNELS = { native: loadNativeKernels(), reference: referenceKernels() };
 
 for (const model of MODELS) {

@@ -1,4 +1,8 @@
 import type { HfConfig } from '../hf-config.ts';
+import type { LinearRole } from '../sites.ts';
+
+/** Where `attention_bias` of config.json says so, in Transformers' Llama and Qwen3. */
+export const ATTENTION_ROLES: readonly LinearRole[] = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
 
 /**
  * What distinguishes one family of decoders from the others. Everything shared (RMSNorm, RoPE, grouped-query attention, SwiGLU) is in
@@ -14,6 +18,7 @@ export interface Family {
   readonly ggufArchitectures: readonly string[];
   /** GGUF files of this architecture store the rows of q and k for pairwise rotation: they must be put back in halves. */
   readonly ggufPermutesQueryKey: boolean;
-  attentionBias(config: HfConfig): boolean;
+  /** The layers that have biases. */
+  biasedRoles(config: Pick<HfConfig, 'attention_bias'>): readonly LinearRole[];
   readonly queryKeyNorm: boolean;
 }

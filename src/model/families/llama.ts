@@ -1,4 +1,4 @@
-import type { Family } from './family.ts';
+import { ATTENTION_ROLES, type Family } from './family.ts';
 
 /** Llama 2 and 3 (Touvron et al., 2023; Dubey et al., 2024), SmolLM2 and others of the same shape. */
 export const llama: Family = {
@@ -7,6 +7,6 @@ export const llama: Family = {
   modelTypes: ['llama'],
   ggufArchitectures: ['llama'],
   ggufPermutesQueryKey: true,
-  attentionBias: (config) => config.attention_bias ?? false,
+  biasedRoles: (config) => (config.attention_bias ? ATTENTION_ROLES : []),
   queryKeyNorm: false,
 };

@@ -7,6 +7,6 @@ export const qwen2: Family = {
   modelTypes: ['qwen2'],
   ggufArchitectures: ['qwen2'],
   ggufPermutesQueryKey: false,
-  attentionBias: () => true,
+  biasedRoles: () => ['q_proj', 'k_proj', 'v_proj'],
   queryKeyNorm: false,
 };

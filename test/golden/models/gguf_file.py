@@ -22,6 +22,7 @@ LAYER_NAMES = {
     "self_attn.q_proj.bias": "attn_q.bias",
     "self_attn.k_proj.bias": "attn_k.bias",
     "self_attn.v_proj.bias": "attn_v.bias",
+    "self_attn.o_proj.bias": "attn_output.bias",
     "mlp.gate_proj.weight": "ffn_gate.weight",
     "mlp.up_proj.weight": "ffn_up.weight",
     "mlp.down_proj.weight": "ffn_down.weight",
@@ -42,8 +43,8 @@ def gguf_name(name: str) -> str:
 
 def halves_to_pairs(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     """Row order of Hugging Face (two halves of a head) -> row order of GGUF's llama (neighbouring pairs)."""
-    rows, columns = weight.shape
-    return weight.reshape(num_heads, 2, rows // num_heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    pairs = weight.shape[0] // num_heads // 2
+    return weight.reshape(num_heads, 2, pairs, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
 def llama3_frequency_factors(rope: dict, head_dim: int) -> np.ndarray:
@@ -115,9 +116,9 @@ def write_gguf(model: PreTrainedModel, arch: str, path: Path) -> dict:
         add("rope_freqs.weight", llama3_frequency_factors(config.rope_parameters, head_dim))
     for name, parameter in model.named_parameters():
         tensor = parameter.detach()
-        if arch == "llama" and name.endswith("q_proj.weight"):
+        if arch == "llama" and ".q_proj." in name:
             tensor = halves_to_pairs(tensor, config.num_attention_heads)
-        if arch == "llama" and name.endswith("k_proj.weight"):
+        if arch == "llama" and ".k_proj." in name:
             tensor = halves_to_pairs(tensor, config.num_key_value_heads)
         full = tensor.dim() == 1 or ".layers.0." in name or "embed_tokens" in name
         add(gguf_name(name), tensor.contiguous().numpy().astype(np.float32 if full else np.float16))

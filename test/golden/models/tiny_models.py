@@ -144,6 +144,28 @@ TINY_MODELS = (
         config_style="nested",
         gguf_arch=None,
     ),
+    TinyModel(
+        name="tiny-llama-bias",
+        make=LlamaForCausalLM,
+        config=LlamaConfig,
+        settings={
+            "vocab_size": 89,
+            "hidden_size": 24,
+            "intermediate_size": 40,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "rms_norm_eps": 1e-5,
+            "attention_bias": True,
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+        about="Llama with attention_bias: biases on q, k, v and o",
+        half_exact=True,
+        config_style="flat",
+        gguf_arch="llama",
+    ),
 )
 
 
