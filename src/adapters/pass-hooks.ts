@@ -38,7 +38,6 @@ export function passHooks(adapter: CompiledAdapter, base: BaseModel): SiteHooks 
 
 /** The layers of all rows. Bound rows last as long as batches have one number of rows. */
 function layerHook(adapter: CompiledAdapter): SiteHooks['linear'] {
-  if (adapter.sites.size === 0 && !adapter.program) return baseHooks.linear;
   let [numRows, hooks] = [-1, baseHooks];
   return (g, site, x, base) => {
     if (x.shape[0] !== numRows) {
