@@ -4,9 +4,9 @@
  * near tie, or when they are the base's.
  *
  * llama.cpp reads the base with every tensor in float32: on quantised blocks it would round its inputs to 8 bits, which already makes the
- * base's own answers differ. Needs a Python with llama-cpp-python, which ESPALIER_LLAMA_CPP_PYTHON names.
+ * base's own answers differ. Needs a Python with llama-cpp-python, which ESPALIER_LLAMA_PYTHON names.
  *
- *   ESPALIER_LLAMA_CPP_PYTHON=… npm run peers:llama-cpp
+ *   ESPALIER_LLAMA_PYTHON=… npm run peers:llama-cpp
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,7 +29,7 @@ import { peerPython } from './python.ts';
 const side = await GreedyAnswers.open();
 const scratch = mkdtempSync(join(tmpdir(), 'espalier-llama-cpp-'));
 /** A program of its own, because it is compiled for the machine. */
-const llamaPython = process.env['ESPALIER_LLAMA_CPP_PYTHON'] ?? peerPython();
+const llamaPython = process.env['ESPALIER_LLAMA_PYTHON'] ?? peerPython();
 const baseOfPeer = join(scratch, 'base-f32.gguf');
 
 async function theirs(lora: string | null): Promise<PeerAnswers> {
