@@ -42,7 +42,7 @@ function layerHook(adapter: CompiledAdapter): SiteHooks['linear'] {
   return (g, site, x, base) => {
     if (x.shape[0] !== numRows) {
       numRows = x.shape[0];
-      hooks = spanHooks([{ begin: 0, end: numRows, adapter: { ...adapter, norms: undefined } }]);
+      hooks = spanHooks([{ begin: 0, end: numRows, adapter }]);
     }
     return hooks.linear(g, site, x, base);
   };

@@ -1,25 +1,19 @@
 /** The proof of a classifier: what the engine answers for its labels, in a batch, against a plain pass. */
-import { PARITY_TOLERANCES, type ClassesHead, type CompiledAdapter } from '../../adapters/index.ts';
+import { PARITY_TOLERANCES, type CompiledAdapter } from '../../adapters/index.ts';
 import { assert, fail } from '../../base/index.ts';
 import type { BaseModel } from '../../model/index.ts';
 import { compareToReference } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY, type GenerateRequest } from '../../serving/index.ts';
-import { dot, plainRows, rowOf, STEP_TOKENS, type RowProbe } from './plain-rows.ts';
+import { plainLogits, STEP_TOKENS, type RowProbe } from './plain-logits.ts';
 
 /**
  * Compares the logits of the labels.
  * @param prompt tokens to classify
  * @throws ADAPTER_INVALID the two differ
  */
-export function probeClasses(
-  base: BaseModel,
-  adapter: CompiledAdapter,
-  { score_CD }: ClassesHead,
-  prompt: readonly number[],
-): RowProbe {
+export function probeClasses(base: BaseModel, adapter: CompiledAdapter, prompt: readonly number[]): RowProbe {
   const served = servedClasses(base, adapter, prompt);
-  const last = rowOf(plainRows(base, adapter, prompt, 1), 0);
-  const plain = Float32Array.from({ length: score_CD.shape[0] }, (_, label) => dot(rowOf(score_CD, label), last));
+  const plain = plainLogits(base, adapter, prompt, 1);
   const tolerance = PARITY_TOLERANCES[base.format];
   const { passes, error, message } = compareToReference(served, plain, tolerance);
   if (passes) return { error, tolerance };

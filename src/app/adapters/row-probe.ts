@@ -1,17 +1,11 @@
 /** The proof of what the linear layers' parity probe (adapters/proof) does not see: virtual tokens, trained tokens' rows, trained norms, heads. */
-import {
-  PARITY_TOLERANCES,
-  type ClassesHead,
-  type CompiledAdapter,
-  type HeadPart,
-  type TokenRows,
-} from '../../adapters/index.ts';
+import { PARITY_TOLERANCES, type CompiledAdapter, type TokenRows } from '../../adapters/index.ts';
 import { fail, Rng } from '../../base/index.ts';
 import type { BaseModel } from '../../model/index.ts';
-import { compareToReference, type Tensor } from '../../numeric/index.ts';
+import { compareToReference } from '../../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY, type GenerateRequest } from '../../serving/index.ts';
 import { probeClasses } from './class-probe.ts';
-import { dot, plainRows, rowOf, STEP_TOKENS, type RowProbe } from './plain-rows.ts';
+import { plainLogits, STEP_TOKENS, type RowProbe } from './plain-logits.ts';
 
 const PROBE_PROMPT = 12;
 /** Tokens that are generated, and so rows of logits that are compared. */
@@ -26,9 +20,9 @@ export function probeRows(base: BaseModel, adapter: CompiledAdapter): RowProbe |
   const { virtual, tokenRows, norms, embedding, head } = adapter;
   if (!(virtual ?? tokenRows ?? norms ?? embedding ?? head)) return undefined;
   const prompt = probePrompt(base, tokenRows);
-  if (head?.kind === 'classes') return probeClasses(base, adapter, head, prompt);
+  if (head?.kind === 'classes') return probeClasses(base, adapter, prompt);
   const { tokenIds, logits, unchanged } = servedLogits(base, adapter, prompt, virtual?.count ?? 0);
-  const plain = plainLogits(base, adapter, [...prompt, ...tokenIds.slice(0, -1)]);
+  const plain = plainLogits(base, adapter, [...prompt, ...tokenIds.slice(0, -1)], PROBE_ANSWER);
   const tolerance = PARITY_TOLERANCES[base.format];
   const { passes, error, message } = compareToReference(logits, plain, tolerance);
   if (!passes) {
@@ -82,37 +76,4 @@ function servedLogits(base: BaseModel, adapter: CompiledAdapter, prompt: readonl
   engine.submit(ask('adapter'), adapter);
   while (engine.hasWork) for (const { error } of engine.step().failures) throw error;
   return { tokenIds, logits, unchanged };
-}
-
-/** Logits of the last {@link PROBE_ANSWER} of these tokens, [PROBE_ANSWER · V]. */
-function plainLogits(base: BaseModel, adapter: CompiledAdapter, tokenIds: readonly number[]): Float32Array {
-  const { tokenRows, head } = adapter;
-  const { config, kernels } = base;
-  const last = plainRows(base, adapter, tokenIds, PROBE_ANSWER);
-  const logits = new Float32Array(PROBE_ANSWER * config.vocabSize);
-  kernels.linearForward(logits, last.data, base.head, PROBE_ANSWER, false);
-  if (head && head.kind !== 'classes') {
-    for (let n = 0; n < PROBE_ANSWER; n++) {
-      changeLogits(logits.subarray(n * config.vocabSize, (n + 1) * config.vocabSize), head, rowOf(last, n));
-    }
-  }
-  if (tokenRows?.isHeadTied) {
-    for (let n = 0; n < PROBE_ANSWER; n++) {
-      for (const [row, id] of tokenRows.ids.entries()) {
-        logits[n * config.vocabSize + id] = dot(rowOf(last, n), rowOf(tokenRows.rows_KD, row));
-      }
-    }
-  }
-  return logits;
-}
-
-function changeLogits(logits: Float32Array, part: Exclude<HeadPart, ClassesHead>, input: Tensor['data']): void {
-  const inner =
-    part.kind === 'table'
-      ? undefined
-      : Float32Array.from({ length: part.a_RD.shape[0] }, (_, r) => dot(rowOf(part.a_RD, r), input));
-  for (let v = 0; v < logits.length; v++) {
-    if (part.kind === 'table') logits[v] = dot(rowOf(part.table_VD, v), input);
-    else if (inner) logits[v] += part.scale * dot(rowOf(part.b_VR, v), inner);
-  }
 }
