@@ -12,7 +12,7 @@ use super::split::for_runs;
 use super::tile::for_tiles;
 use crate::pool::SharedMut;
 use crate::simd::Isa;
-use delta::{Bf16, Delta, F32, SIDE_BY_SIDE};
+use delta::{Bf16, Delta, F32, SIDE_BY_SIDE, SingleRow, add_each};
 use std::ops::Range;
 
 /// Rows of one span that are worked on together, at most: more make fewer parts for the threads, fewer read A and B more often.
@@ -37,7 +37,7 @@ enum Unit<'a> {
     /// Rows of one adapter.
     Rows { rows: Range<usize>, operations: &'a [Operation] },
     /// Rows that are each alone with an adapter, which does no more than add a delta, all of one rank and format.
-    Singles { rows: Vec<usize>, deltas: Vec<Delta>, codes: Codes },
+    Singles { rows: Vec<(usize, Delta)>, codes: Codes },
 }
 
 impl<'a> Unit<'a> {
@@ -53,13 +53,12 @@ impl<'a> Unit<'a> {
         if let (1, [Operation { kind: Kind::Delta { rank, scale, codes }, data, .. }]) = (span.len(), operations) {
             let delta = Delta { rank: *rank, scale: *scale, inputs, out, data: *data };
             match units.last_mut() {
-                Some(Self::Singles { rows, deltas, codes: same })
-                    if same == codes && deltas[0].rank == *rank && rows.len() < SIDE_BY_SIDE =>
+                Some(Self::Singles { rows, codes: same })
+                    if same == codes && rows[0].1.rank == *rank && rows.len() < SIDE_BY_SIDE =>
                 {
-                    rows.push(span.start);
-                    deltas.push(delta);
+                    rows.push((span.start, delta));
                 }
-                _ => units.push(Self::Singles { rows: vec![span.start], deltas: vec![delta], codes: *codes }),
+                _ => units.push(Self::Singles { rows: vec![(span.start, delta)], codes: *codes }),
             }
             return;
         }
@@ -83,15 +82,16 @@ pub fn apply(isa: Isa, y: &mut [f32], x: &[f32], rows: &Bound, slot: usize, inpu
             let y = unsafe { y.slice(rows.start * out..rows.end * out) };
             apply_to_rows(isa, y, &x[rows.start * inputs..rows.end * inputs], operations, inputs, out);
         }
-        Unit::Singles { rows, deltas, codes } => {
-            // SAFETY: as above, and no row is there twice.
-            let pairs = rows
-                .iter()
-                .map(|&row| unsafe { (&x[row * inputs..(row + 1) * inputs], y.slice(row * out..(row + 1) * out)) });
-            let (xs, ys): (Vec<_>, Vec<_>) = pairs.unzip();
+        Unit::Singles { rows, codes } => {
+            let rows = rows.iter().map(|&(row, delta)| {
+                // SAFETY: as above, and no row is there twice.
+                let y = unsafe { y.slice(row * out..(row + 1) * out) };
+                SingleRow { delta, x: &x[row * inputs..(row + 1) * inputs], y }
+            });
+            let rows = rows.collect();
             with_lanes!(isa, L => match codes {
-                Codes::F32 => Delta::add_each::<L, F32>(deltas, ys, &xs),
-                Codes::Bf16 => Delta::add_each::<L, Bf16>(deltas, ys, &xs),
+                Codes::F32 => add_each::<L, F32>(rows),
+                Codes::Bf16 => add_each::<L, Bf16>(rows),
             });
         }
     });

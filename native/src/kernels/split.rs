@@ -47,7 +47,7 @@ pub fn for_units<U: Sync, S>(
     });
 }
 
-/// Does every unit once, in one run of neighbours for each thread, runs of about equal `weights`: what a product of rows left in a thread's
+/// Does every unit once, in one run of neighbours for each thread, runs of about equal weight: what a product of rows left in a thread's
 /// cache is then mostly read by that thread.
 pub fn for_runs<U: Sync>(units: &[U], is_little: bool, weight: impl Fn(&U) -> usize, body: impl Fn(&U) + Sync) {
     let workers = if is_little { 1 } else { threads().min(units.len()) };

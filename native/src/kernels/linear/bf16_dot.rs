@@ -75,18 +75,12 @@ impl Product<'_> {
                 unsafe { source.words((panel + i).min(last - 1), &depth, buffer) }
             });
             // While tiles of rows meet these panels, the next ones come from memory: a tile asks for one.
-            let next = |i: usize| {
-                let is_there = W::ARE_IN_PLACE && i < PANELS && panel + PANELS + i < last;
-                // SAFETY: the panel exists, and nothing is written where words are in place.
-                if is_there {
-                    unsafe { source.words(panel + PANELS + i, &depth, std::ptr::null_mut()) }
-                } else {
-                    addresses[0]
-                }
-            };
+            let mut upcoming = panel + PANELS..if W::ARE_IN_PLACE { last.min(panel + 2 * PANELS) } else { 0 };
             for_tiles(0..count, ROWS, |row, rows| {
+                // SAFETY: the panel exists, and nothing is written where words are in place.
+                let ahead = |panel| unsafe { source.words(panel, &depth, std::ptr::null_mut()) };
                 let tile = Tile {
-                    next: next(row / ROWS),
+                    next: upcoming.next().map_or(addresses[0], ahead),
                     x: words[row * pairs..].as_ptr().cast(),
                     pairs,
                     panels: addresses,

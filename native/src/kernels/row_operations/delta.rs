@@ -65,38 +65,13 @@ impl Delta {
     /// y [rows, out] += scale · (x · Aᵀ) · Bᵀ.
     pub fn add<L: Lanes, S: Stored>(self, y: &mut [f32], x: &[f32], rows: usize) {
         if rows == 1 {
-            return Self::add_each::<L, S>(&[self], vec![y], &[x]);
+            return add_each::<L, S>(vec![SingleRow { delta: self, x, y }]);
         }
         assert_eq!((y.len(), x.len()), (rows * self.out, rows * self.inputs));
         let width = self.rank.next_multiple_of(WIDTH);
         with_scratch(&SUMS, rows * width, |sums| {
             // SAFETY: the program's check and the lengths above cover what is read and written.
             unsafe { self.add_rows::<L, S>(y, x, sums, rows, width) }
-        });
-    }
-
-    /// [`Delta::add`] of one row each, at most [`SIDE_BY_SIDE`] of them, whose deltas are of one shape.
-    pub fn add_each<L: Lanes, S: Stored>(deltas: &[Self], y: Vec<&mut [f32]>, x: &[&[f32]]) {
-        let Self { rank, inputs, out, .. } = deltas[0];
-        assert!(deltas.iter().all(|other| (other.rank, other.inputs, other.out) == (rank, inputs, out)));
-        assert!(x.iter().all(|x| x.len() == inputs) && y.iter().all(|y| y.len() == out));
-        with_scratch(&SUMS, deltas.len() * rank.next_multiple_of(WIDTH), |sums| {
-            macro_rules! rows {
-                ($N:literal) => {{
-                    let (deltas, x) = (deltas.try_into().expect("as many deltas"), x.try_into().expect("as many x"));
-                    let y = y.try_into().expect("as many y");
-                    let rows: SingleRows<S, $N> = SingleRows { deltas, y, x, sums, codes: PhantomData };
-                    // SAFETY: the program's check and the lengths above cover what is read and written.
-                    unsafe { L::vectorize(rows) }
-                }};
-            }
-            match deltas.len() {
-                1 => rows!(1),
-                2 => rows!(2),
-                3 => rows!(3),
-                SIDE_BY_SIDE => rows!(4),
-                count => unreachable!("{count} rows side by side"),
-            }
         });
     }
 
@@ -152,12 +127,42 @@ impl Delta {
     }
 }
 
+/// A row, and what is added to it.
+pub struct SingleRow<'a> {
+    pub delta: Delta,
+    pub x: &'a [f32],
+    pub y: &'a mut [f32],
+}
+
+/// [`Delta::add`] of at most [`SIDE_BY_SIDE`] rows whose deltas are of one shape.
+pub fn add_each<L: Lanes, S: Stored>(rows: Vec<SingleRow<'_>>) {
+    let Delta { rank, inputs, out, .. } = rows[0].delta;
+    for SingleRow { delta, x, y } in &rows {
+        assert_eq!((delta.rank, delta.inputs, delta.out), (rank, inputs, out));
+        assert_eq!((x.len(), y.len()), (inputs, out));
+    }
+    with_scratch(&SUMS, rows.len() * rank.next_multiple_of(WIDTH), |sums| {
+        macro_rules! side_by_side {
+            ($N:literal) => {{
+                let rows: [SingleRow<'_>; $N] = rows.try_into().unwrap_or_else(|_| unreachable!("as many rows"));
+                // SAFETY: the program's check and the lengths above cover what is read and written.
+                unsafe { L::vectorize(SingleRows { rows, sums, codes: PhantomData::<S> }) }
+            }};
+        }
+        match rows.len() {
+            1 => side_by_side!(1),
+            2 => side_by_side!(2),
+            3 => side_by_side!(3),
+            SIDE_BY_SIDE => side_by_side!(4),
+            count => unreachable!("{count} rows side by side"),
+        }
+    });
+}
+
 /// Rows with a delta each, the usual case in a batch of many adapters. A sum is one chain of additions, each of which waits for the one
 /// before: the rows' chains go side by side. N = 1 takes two panels of a large rank at once instead.
 struct SingleRows<'a, S, const N: usize> {
-    deltas: [Delta; N],
-    y: [&'a mut [f32]; N],
-    x: [&'a [f32]; N],
+    rows: [SingleRow<'a>; N],
     sums: &'a mut [f32],
     codes: PhantomData<S>,
 }
@@ -167,56 +172,55 @@ impl<L: Lanes, S: Stored, const N: usize> Job<L> for SingleRows<'_, S, N> {
 
     #[inline(always)]
     unsafe fn run(self) {
-        let SingleRows { deltas, y, x, sums, .. } = self;
-        let rank = deltas[0].rank;
+        let SingleRows { rows, sums, .. } = self;
+        let rank = rows[0].delta.rank;
         let width = rank.next_multiple_of(WIDTH);
         let mut first = 0;
         while first < rank {
             if N == 1 && rank - first > WIDTH {
-                unsafe { sum_inputs::<L, S, N, 2>(&deltas, &x, sums, first) };
+                unsafe { sum_inputs::<L, S, N, 2>(&rows, sums, first) };
                 first += 2 * WIDTH;
             } else {
-                unsafe { sum_inputs::<L, S, N, 1>(&deltas, &x, sums, first) };
+                unsafe { sum_inputs::<L, S, N, 1>(&rows, sums, first) };
                 first += WIDTH;
             }
         }
-        for (n, y) in y.into_iter().enumerate() {
-            unsafe { add_outputs::<L, S>(deltas[n], y, &sums[n * width..]) };
+        for (n, SingleRow { delta, y, .. }) in rows.into_iter().enumerate() {
+            unsafe { add_outputs::<L, S>(delta, y, &sums[n * width..]) };
         }
     }
 }
 
-/// u = x · Aᵀ of P panels of ranks from `first` on, for one row of each delta.
+/// u = x · Aᵀ of P panels of ranks from `first` on, for each row.
 ///
 /// # Safety
 /// As [`Job::run`]; the deltas' memory is there, `sums` has a row of the rounded rank for each.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // As in `tile`.
 unsafe fn sum_inputs<L: Lanes, S: Stored, const N: usize, const P: usize>(
-    deltas: &[Delta; N],
-    x: &[&[f32]; N],
+    rows: &[SingleRow<'_>; N],
     sums: &mut [f32],
     first: usize,
 ) {
-    let Delta { rank, inputs, .. } = deltas[0];
+    let Delta { rank, inputs, .. } = rows[0].delta;
     let width = rank.next_multiple_of(WIDTH);
     unsafe {
         let mut totals = [[L::splat(0.0); P]; N];
         for pair in 0..inputs / 2 {
             for n in 0..N {
                 let (even, odd) =
-                    (L::splat(*x[n].get_unchecked(2 * pair)), L::splat(*x[n].get_unchecked(2 * pair + 1)));
+                    (L::splat(*rows[n].x.get_unchecked(2 * pair)), L::splat(*rows[n].x.get_unchecked(2 * pair + 1)));
                 for p in 0..P {
                     let start = first + p * WIDTH;
                     let panel = Streamed {
-                        panel: deltas[n].columns_of_a::<L, S>(start),
-                        ahead: deltas[n].data.wrapping_add(start * S::BYTES + PREFETCH_BYTES),
+                        panel: rows[n].delta.columns_of_a::<L, S>(start),
+                        ahead: rows[n].delta.data.wrapping_add(start * S::BYTES + PREFETCH_BYTES),
                         pair_bytes: 2 * rank * S::BYTES,
                     };
                     let (a, b) = panel.pair(pair);
                     if p == 0 && first == 0 {
                         // B, and the next layer's A, lie behind A.
-                        L::prefetch(deltas[n].data.wrapping_add((inputs + 2 * pair) * rank * S::BYTES));
+                        L::prefetch(rows[n].delta.data.wrapping_add((inputs + 2 * pair) * rank * S::BYTES));
                     }
                     totals[n][p] = totals[n][p].add_product(even, a).add_product(odd, b);
                 }
@@ -225,8 +229,8 @@ unsafe fn sum_inputs<L: Lanes, S: Stored, const N: usize, const P: usize>(
         for n in 0..N {
             for p in 0..P {
                 if inputs % 2 == 1 {
-                    let last: L = deltas[n].columns_of_a::<L, S>(first + p * WIDTH).even(inputs / 2);
-                    totals[n][p] = totals[n][p].add_product(L::splat(x[n][inputs - 1]), last);
+                    let last: L = rows[n].delta.columns_of_a::<L, S>(first + p * WIDTH).even(inputs / 2);
+                    totals[n][p] = totals[n][p].add_product(L::splat(rows[n].x[inputs - 1]), last);
                 }
                 totals[n][p].store(sums.as_mut_ptr().add(n * width + first + p * WIDTH));
             }
