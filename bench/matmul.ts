@@ -2,13 +2,20 @@
  * How fast are the products with frozen weights? GFLOP/s of y = x · Wᵀ and dx = dy · W for the shapes of SmolLM2-135M, all
  * weight formats, and batches from one decoded row to a training step. Medians of a fixed number of calls.
  *
- *   node bench/matmul.ts [--json] [--threads=N] [--formats=f32,bf16] [--rows=1,2048] [--compute=f32]
+ *   node bench/matmul.ts [--json] [--threads=N] [--formats=f32,bf16] [--rows=1,2048] [--compute=f32,int8]
  *
- * Products are in bf16 where the processor has them and the weights are not f32, unless --compute=f32.
+ * --compute allows what products may round to (default: all); the fastest that the processor has is taken: int8 with int8 weights (x · Wᵀ alone),
+ * bf16 with all but f32.
  */
 import { parseArgs } from 'node:util';
 import { Rng, systemClock } from '../src/base/index.ts';
-import { canComputeInBf16, loadNativeKernels, WEIGHT_FORMATS, type WeightFormat } from '../src/numeric/index.ts';
+import {
+  canComputeIn,
+  COMPUTE_DTYPES,
+  loadNativeKernels,
+  WEIGHT_FORMATS,
+  type WeightFormat,
+} from '../src/numeric/index.ts';
 
 /** [out, in] of q and o, k and v, gate and up, down, and the head. */
 const SHAPES = [
@@ -56,16 +63,19 @@ const { values } = parseArgs({
     threads: { type: 'string' },
     formats: { type: 'string', default: WEIGHT_FORMATS.join(',') },
     rows: { type: 'string', default: '1,8,64,512,2048' },
-    compute: { type: 'string', default: 'auto' },
+    compute: { type: 'string', default: COMPUTE_DTYPES.join(',') },
   },
 });
 const kernels = loadNativeKernels(values.threads === undefined ? {} : { threads: Number(values.threads) });
 const formats = WEIGHT_FORMATS.filter((format) => values.formats.split(',').includes(format));
-const canInBf16 = values.compute !== 'f32' && canComputeInBf16();
+const allowed = COMPUTE_DTYPES.filter((dtype) => values.compute.split(',').includes(dtype) && canComputeIn(dtype));
 const rows = values.rows.split(',').map(Number);
 
 function measure(out: number, inputs: number, format: WeightFormat): Measurement[] {
-  const computeDtype = canInBf16 && format !== 'f32' ? 'bf16' : 'f32';
+  const fastest = (['int8', 'bf16'] as const).filter(
+    (dtype) => format !== 'f32' && (dtype === 'bf16' || format === dtype),
+  );
+  const computeDtype = fastest.find((dtype) => allowed.includes(dtype)) ?? 'f32';
   const weight = kernels.freeze(random(out * inputs), out, inputs, format, computeDtype);
   const bytes = kernels.packedBytes(out, inputs, format);
   return rows.flatMap((T) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { canComputeInBf16 } from '../numeric/index.ts';
+import { canComputeIn } from '../numeric/index.ts';
 import { computeDtypeFor, openedIn } from './bases.ts';
 import { readConfig, type Compute } from './config.ts';
 
@@ -11,7 +11,7 @@ const withCompute = (compute?: Compute) => ({ ...readConfig({}), compute });
 test('the variable ESPALIER_COMPUTE is read, and a word that is none is refused', () => {
   assert.equal(readConfig({}).compute, undefined);
   assert.equal(readConfig({ ESPALIER_COMPUTE: 'f32' }).compute, 'f32');
-  assert.throws(() => readConfig({ ESPALIER_COMPUTE: 'fp16' }), /one of auto, f32, bf16, got "fp16"/);
+  assert.throws(() => readConfig({ ESPALIER_COMPUTE: 'fp16' }), /one of auto, f32, bf16, int8, got "fp16"/);
 });
 
 test('float32 weights are never rounded, and f32 means f32', () => {
@@ -25,7 +25,7 @@ test('float32 weights are never rounded, and f32 means f32', () => {
 
 test(
   'auto computes in bf16 where the processor can and the weights are no more exact',
-  { skip: !canComputeInBf16() },
+  { skip: !canComputeIn('bf16') },
   () => {
     assert.equal(computeDtypeFor(withCompute(), 'bf16', 'inference'), 'bf16');
     assert.equal(computeDtypeFor(withCompute('auto'), 'nf4', 'training'), 'bf16');
@@ -35,14 +35,34 @@ test(
   },
 );
 
-test('on an instruction set without such products, auto is f32 and bf16 is refused', () => {
+test(
+  'int8 weights answer in int8 where the processor can, and are never trained on so',
+  { skip: !canComputeIn('int8') },
+  () => {
+    for (const compute of ['auto', 'int8'] as const) {
+      assert.equal(computeDtypeFor(withCompute(compute), 'int8', 'inference'), 'int8');
+      assert.notEqual(computeDtypeFor(withCompute(compute), 'int8', 'training'), 'int8');
+      assert.notEqual(computeDtypeFor(withCompute(compute), 'bf16', 'inference'), 'int8');
+    }
+    assert.equal(computeDtypeFor(withCompute('int8'), 'f32', 'inference'), 'f32');
+    assert.equal(computeDtypeFor(withCompute('f32'), 'int8', 'inference'), 'f32');
+  },
+);
+
+test('on an instruction set without such products, auto is f32, and bf16 and int8 are refused', () => {
   const script = `
     import { computeDtypeFor, openedIn } from ${JSON.stringify(join(import.meta.dirname, 'bases.ts'))};
     console.log(computeDtypeFor({ compute: 'auto' }, 'bf16', 'training'));
-    try { computeDtypeFor({ compute: 'bf16' }, 'bf16', 'training'); } catch (error) { console.log(error.code, error.message); }`;
+    console.log(computeDtypeFor({ compute: 'auto' }, 'int8', 'inference'));
+    for (const compute of ['bf16', 'int8']) {
+      try { computeDtypeFor({ compute }, 'bf16', 'training'); } catch (error) { console.log(error.code, error.message); }
+    }`;
   const env = { ...process.env, ESPALIER_ISA: 'portable' };
   const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
-  assert.match(said, /^f32\nCONFIG_INVALID this processor has no products in bf16: compute in f32/);
+  assert.match(
+    said,
+    /^f32\nf32\nCONFIG_INVALID this processor has no products in bf16: .*\nCONFIG_INVALID .* in int8: compute in f32/,
+  );
 });
 
 test('a base that is opened in another format computes as that format does', () => {
@@ -53,5 +73,5 @@ test('a base that is opened in another format computes as that format does', () 
   const dtypes = (['inference', 'training'] as const).map(
     (use) => openedIn(withCompute(), base, 'nf4', use).computeDtype,
   );
-  assert.deepEqual(dtypes, ['f32', canComputeInBf16() ? 'bf16' : 'f32']);
+  assert.deepEqual(dtypes, ['f32', canComputeIn('bf16') ? 'bf16' : 'f32']);
 });

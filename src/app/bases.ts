@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fail, type Digest } from '../base/index.ts';
 import { CATALOG, ensureModel, hasModel, resolveModel, type PullEvent, type ResolvedModel } from '../hub/index.ts';
 import { linearSites, openSource, type LinearSite, type ModelConfig, type OpenBaseOptions } from '../model/index.ts';
-import { canComputeInBf16, type ComputeDtype, type WeightFormat } from '../numeric/index.ts';
+import { canComputeIn, type ComputeDtype, type WeightFormat } from '../numeric/index.ts';
 import type { AppConfig } from './config.ts';
 
 export type ModelProgress = (event: PullEvent) => void;
@@ -26,17 +26,19 @@ export type Use = 'inference' | 'training';
 
 /**
  * What products with a base's weights round to. `auto` is bfloat16 where the processor multiplies it and the weights are no more exact
- * than that; but answering with int8 or NF4 weights stays in float32, which reads them once for a few rows without rewriting them.
- * @throws CONFIG_INVALID bf16 is asked of weights or of a processor that have no such products
+ * than that; but answering is in int8 with int8 weights, and in float32 with NF4, which are so read once for a few rows without being
+ * rewritten. `int8` is for answers with int8 weights alone: all else is then as with `auto`.
+ * @throws CONFIG_INVALID bf16 or int8 is asked of a processor that has no such products
  */
 export function computeDtypeFor({ compute = 'auto' }: AppConfig, format: WeightFormat, use: Use): ComputeDtype {
-  if (compute === 'bf16') {
-    const message = 'this processor has no products in bf16: compute in f32 (ESPALIER_COMPUTE)';
-    if (!canComputeInBf16()) fail('CONFIG_INVALID', message, { param: 'compute' });
-    return format === 'f32' ? 'f32' : 'bf16';
+  if (compute !== 'auto' && !canComputeIn(compute)) {
+    const message = `this processor has no products in ${compute}: compute in f32 (ESPALIER_COMPUTE)`;
+    fail('CONFIG_INVALID', message, { param: 'compute' });
   }
-  const isWorthIt = format === 'bf16' || (use === 'training' && format !== 'f32');
-  return compute === 'auto' && isWorthIt && canComputeInBf16() ? 'bf16' : 'f32';
+  if (compute === 'f32' || format === 'f32') return 'f32';
+  if (compute === 'bf16') return 'bf16';
+  if (use === 'inference' && format !== 'bf16') return format === 'int8' && canComputeIn('int8') ? 'int8' : 'f32';
+  return canComputeIn('bf16') ? 'bf16' : 'f32';
 }
 
 /** Finds a base by name or path; a name of the catalog is fetched if it is not here yet. @throws MODEL_NOT_FOUND DOWNLOAD_FAILED */

@@ -21,10 +21,11 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = ['f32', 'bf16', 'int8', '
 
 /**
  * What a product rounds its operands to: `f32` multiplies float32 by what the weight stands for; `bf16` rounds activations, and weights of any
- * format but f32, to bfloat16 and adds up in float32, as mixed precision does on a processor with such products.
+ * format but f32, to bfloat16 and adds up in float32, as mixed precision does on a processor with such products; `int8` rounds the activations of
+ * int8 weights to int8, in blocks of 32 with a float32 scale each, and adds up whole numbers. The way back is never in int8: dy stays float32.
  */
-export type ComputeDtype = 'f32' | 'bf16';
-export const COMPUTE_DTYPES: readonly ComputeDtype[] = ['f32', 'bf16'];
+export type ComputeDtype = 'f32' | 'bf16' | 'int8';
+export const COMPUTE_DTYPES: readonly ComputeDtype[] = ['f32', 'bf16', 'int8'];
 
 /** A flattened matrix in NF4: number i is the value of its code times the magnitude of block i / 64. */
 export interface Nf4Codes {

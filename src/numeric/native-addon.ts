@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { assert, errorMessage, fail } from '../base/index.ts';
-import type { CachedNumbers, WeightFormat } from './kernels.ts';
+import type { CachedNumbers, ComputeDtype, WeightFormat } from './kernels.ts';
 
 /** Memory of the addon that JavaScript can only pass back. */
 export type Handle = { readonly __handle: never };
@@ -14,6 +14,8 @@ type I32 = Int32Array;
 /** The functions of native/src/surface: flat arguments, in the order of {@link Kernels}. */
 export interface Addon {
   instructionSet(): string;
+  /** Of the instruction set in use. */
+  computeDtypes(): ComputeDtype[];
   setThreads(threads: number): void;
   leavePool(): void;
   threads(): number;
@@ -21,7 +23,7 @@ export interface Addon {
   packedLayout(format: WeightFormat): string;
   packedBytes(out: number, inputs: number, format: WeightFormat): number;
   packInto(target: Uint8Array, weight: F32, out: number, inputs: number, format: WeightFormat): void;
-  freeze(weight: F32, out: number, inputs: number, format: WeightFormat): Handle;
+  freeze(weight: F32, out: number, inputs: number, format: WeightFormat, compute: ComputeDtype): Handle;
   freezeNf4(codes: Uint8Array, magnitudes: F32, out: number, inputs: number): Handle;
   packNf4Into(target: Uint8Array, codes: Uint8Array, magnitudes: F32, out: number, inputs: number): void;
   // prettier-ignore
@@ -29,14 +31,21 @@ export interface Addon {
   nestedMap(target: F32): void;
   thaw(target: F32, weight: Handle): void;
   mapWeights(path: string): Handle;
-  mappedMatrix(file: Handle, byteOffset: number, out: number, inputs: number, format: WeightFormat): Handle;
-  linearForward(y: F32, x: F32, weight: Handle, T: number, accumulate: boolean, inBf16: boolean): void;
-  linearBackward(dx: F32, dy: F32, weight: Handle, T: number, accumulate: boolean, inBf16: boolean): void;
+  mappedMatrix(
+    file: Handle,
+    byteOffset: number,
+    out: number,
+    inputs: number,
+    format: WeightFormat,
+    compute: ComputeDtype,
+  ): Handle;
+  linearForward(y: F32, x: F32, weight: Handle, T: number, accumulate: boolean): void;
+  linearBackward(dx: F32, dy: F32, weight: Handle, T: number, accumulate: boolean): void;
   // prettier-ignore
   gemm(c: F32, a: F32, b: F32, M: number, N: number, K: number, transposeA: boolean, transposeB: boolean, alpha: number, accumulate: boolean): void;
   embeddingForward(y: F32, table: Handle, tokenIds: I32): void;
   // prettier-ignore
-  linearCrossEntropy(losses: F32, dx: F32 | null, isTop: Uint8Array | null, x: F32, weight: Handle, targets: I32, weights: F32, inBf16: boolean): void;
+  linearCrossEntropy(losses: F32, dx: F32 | null, isTop: Uint8Array | null, x: F32, weight: Handle, targets: I32, weights: F32): void;
 
   rmsNormForward(y: F32, rstd: F32, x: F32, gain: F32, epsilon: number, T: number): void;
   rmsNormBackward(dx: F32, dy: F32, x: F32, rstd: F32, gain: F32, T: number, accumulate: boolean): void;

@@ -40,10 +40,6 @@ class NativeMatrix implements FrozenMatrix {
     this.computeDtype = computeDtype;
     this.handle = handle;
   }
-
-  get isInBf16(): boolean {
-    return this.computeDtype === 'bf16';
-  }
 }
 
 function native(weight: FrozenMatrix): NativeMatrix {
@@ -59,15 +55,10 @@ function checkMatrix(out: number, inputs: number, format: WeightFormat): void {
 
 /** @throws CONFIG_INVALID the instruction set in use has no such products */
 function requireCompute(addon: Addon, computeDtype: ComputeDtype): void {
-  const name = addon.instructionSet();
-  if (computeDtype === 'f32' || hasBf16Products(name)) return;
-  const message = `products in bf16 need a processor with AVX-512 BF16, and the instruction set in use is ${name}: compute in f32`;
+  if (addon.computeDtypes().includes(computeDtype)) return;
+  const needs = computeDtype === 'bf16' ? 'AVX-512 BF16' : 'AVX-512 VNNI';
+  const message = `products in ${computeDtype} need a processor with ${needs}, and the instruction set in use is ${addon.instructionSet()}: compute in f32`;
   fail('CONFIG_INVALID', message, { param: 'compute' });
-}
-
-/** Whether an instruction set, by its name, multiplies in bfloat16. */
-export function hasBf16Products(instructionSet: string): boolean {
-  return instructionSet === 'avx512bf16';
 }
 
 class NativeFile implements MappedWeights {
@@ -96,7 +87,7 @@ class NativeFile implements MappedWeights {
     requireCompute(this.#addon, computeDtype);
     assert(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset % 64 === 0, 'an offset is 64 · n');
     try {
-      const handle = this.#addon.mappedMatrix(this.#file, byteOffset, out, inputs, format);
+      const handle = this.#addon.mappedMatrix(this.#file, byteOffset, out, inputs, format, computeDtype);
       return new NativeMatrix(out, inputs, format, handle, computeDtype);
     } catch (cause) {
       const message = `${this.#path}: ${errorMessage(cause)}. Delete the file: it is packed again`;
@@ -112,7 +103,7 @@ export function nativeMatrices(addon: Addon): Matrices {
       checkMatrix(out, inputs, format);
       requireCompute(addon, computeDtype);
       const dense = weight_OI instanceof Float32Array ? weight_OI : Float32Array.from(weight_OI);
-      const handle = addon.freeze(floats('weight', dense, out * inputs), out, inputs, format);
+      const handle = addon.freeze(floats('weight', dense, out * inputs), out, inputs, format, computeDtype);
       return new NativeMatrix(out, inputs, format, handle, computeDtype);
     },
 
@@ -124,14 +115,12 @@ export function nativeMatrices(addon: Addon): Matrices {
 
     linearForward(y_TO, x_TI, weight, T, accumulate) {
       const y = floats('y', y_TO, size('T', T) * weight.out);
-      const { handle, isInBf16 } = native(weight);
-      addon.linearForward(y, floats('x', x_TI, T * weight.in), handle, T, accumulate, isInBf16);
+      addon.linearForward(y, floats('x', x_TI, T * weight.in), native(weight).handle, T, accumulate);
     },
 
     linearBackward(dx_TI, dy_TO, weight, T, accumulate) {
       const dx = floats('dx', dx_TI, size('T', T) * weight.in);
-      const { handle, isInBf16 } = native(weight);
-      addon.linearBackward(dx, floats('dy', dy_TO, T * weight.out), handle, T, accumulate, isInBf16);
+      addon.linearBackward(dx, floats('dy', dy_TO, T * weight.out), native(weight).handle, T, accumulate);
     },
 
     gemm(c_MN, a, b, { M, N, K, transposeA = false, transposeB = false, alpha = 1, accumulate = false }) {
@@ -152,8 +141,7 @@ export function nativeMatrices(addon: Addon): Matrices {
       const x = floats('x', x_ND, N * weight_VD.in);
       const targets = indices('targets', targets_N, N, weight_VD.out);
       const weights = floats('weights', weights_N, N);
-      const { handle, isInBf16 } = native(weight_VD);
-      addon.linearCrossEntropy(losses, dx, isTop_N, x, handle, targets, weights, isInBf16);
+      addon.linearCrossEntropy(losses, dx, isTop_N, x, native(weight_VD).handle, targets, weights);
     },
 
     packedBytes(out, inputs, format) {

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { EspalierError, type ErrorCode, Rng } from '../base/index.ts';
 import { assertBitEqual, assertClose } from './compare.ts';
 import { WEIGHT_FORMATS } from './kernels.ts';
-import { canComputeInBf16, loadNativeKernels } from './native.ts';
+import { canComputeIn, loadNativeKernels } from './native.ts';
 
 const kernels = loadNativeKernels({ threads: 2 });
 
@@ -96,7 +96,7 @@ test('ESPALIER_ISA chooses the instruction set, and a name that is not there is 
   assert.match(run('sse9'), /^CONFIG_INVALID ESPALIER_ISA=sse9 is unknown/);
 });
 
-test('products in bf16 round both operands once and add up in float32', { skip: !canComputeInBf16() }, () => {
+test('products in bf16 round both operands once and add up in float32', { skip: !canComputeIn('bf16') }, () => {
   const inBf16 = (values: Float32Array): Float32Array => {
     const bits = new Uint32Array(values.buffer);
     return Float32Array.from(
@@ -115,6 +115,45 @@ test('products in bf16 round both operands once and add up in float32', { skip: 
   kernels.linearBackward(dx, dy, rounded, T, false);
   kernels.linearBackward(dxExpected, inBf16(dy), exact, T, false);
   assertClose(dx, dxExpected, 'f32Kernel', 'dx');
+});
+
+test(
+  'products in int8 round activations in blocks of 32 and add up whole numbers',
+  { skip: !canComputeIn('int8') },
+  () => {
+    const rounded = (row: Float32Array): number[] => {
+      const scale = Math.fround(row.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127);
+      return Array.from(row, (value) => Math.round(value / scale) * scale);
+    };
+    const [O, I, T] = [37, 50, 9];
+    const [weights, x, dy] = [random(O * I, 1), random(T * I, 2), random(T * O, 3)];
+    const inInt8 = kernels.freeze(weights, O, I, 'int8', 'int8');
+    const exact = kernels.freeze(weights, O, I, 'int8');
+    const blocks = Array.from({ length: T }, (_, t) => [
+      x.subarray(t * I, t * I + 32),
+      x.subarray(t * I + 32, (t + 1) * I),
+    ]);
+    const [y, expected] = [new Float32Array(T * O), new Float32Array(T * O)];
+    kernels.linearForward(y, x, inInt8, T, false);
+    kernels.linearForward(expected, Float32Array.from(blocks.flat().flatMap(rounded)), exact, T, false);
+    assertClose(y, expected, 'f32Kernel', 'y');
+    const [dx, dxExpected] = [new Float32Array(T * I), new Float32Array(T * I)];
+    kernels.linearBackward(dx, dy, inInt8, T, false);
+    kernels.linearBackward(dxExpected, dy, exact, T, false);
+    assertBitEqual(dx, dxExpected, 'the way back is in float32');
+  },
+);
+
+test('a dtype that the instruction set in use has not is refused by name', () => {
+  const script = `
+    import { loadNativeKernels } from ${JSON.stringify(join(import.meta.dirname, 'native.ts'))};
+    for (const dtype of ['bf16', 'int8']) {
+      try { loadNativeKernels().freeze(new Float32Array(6), 2, 3, 'int8', dtype); } catch (error) { console.log(error.code, error.message); }
+    }`;
+  const env = { ...process.env, ESPALIER_ISA: 'portable' };
+  const said = execFileSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' });
+  assert.match(said, /^CONFIG_INVALID products in bf16 need .* AVX-512 BF16, .* portable: compute in f32\n/);
+  assert.match(said, /\nCONFIG_INVALID products in int8 need .* AVX-512 VNNI, .* portable: compute in f32\n$/);
 });
 
 test('several threads of Node may be in kernels at once, and may end while others go on', async () => {

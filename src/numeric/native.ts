@@ -1,7 +1,7 @@
 import { assert } from '../base/index.ts';
-import type { PackingKernels, WeightFormat } from './kernels.ts';
+import type { ComputeDtype, PackingKernels, WeightFormat } from './kernels.ts';
 import { loadAddon } from './native-addon.ts';
-import { hasBf16Products, nativeMatrices } from './native-matrices.ts';
+import { nativeMatrices } from './native-matrices.ts';
 import { nativePrograms } from './native-programs.ts';
 import { nativeRows } from './native-rows.ts';
 
@@ -43,7 +43,7 @@ export function loadNativeKernels(options: NativeOptions = {}): NativeKernels {
   };
 }
 
-/** Whether products in bfloat16 can be had here: the instruction set in use has them. @throws as {@link loadNativeKernels} */
-export function canComputeInBf16(): boolean {
-  return hasBf16Products(loadAddon().instructionSet());
+/** Whether the instruction set in use has such products. @throws as {@link loadNativeKernels} */
+export function canComputeIn(dtype: ComputeDtype): boolean {
+  return loadAddon().computeDtypes().includes(dtype);
 }

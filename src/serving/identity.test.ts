@@ -3,12 +3,14 @@
  * cache, whether its tokens were guessed or not, its tokens, its logits and what it reads of its prompt are those that it gets alone, bit for bit.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import {
   adapters,
   addEvent,
   BROKEN_ADAPTER,
   BROKEN_SAMPLER,
+  computeDtype,
   emptyOutcome,
   LONGEST,
   makeRequest,
@@ -21,6 +23,7 @@ import {
   type Outcome,
 } from '../../test/support/random-requests.ts';
 import { Rng, type EspalierError } from '../base/index.ts';
+import { canComputeIn } from '../numeric/index.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import type { GenerateRequest } from './request.ts';
 
@@ -170,7 +173,7 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
   for (const key of COUNTED) happened[key] += counts[key];
 }
 
-const NUM_LIVES = 400;
+const NUM_LIVES = computeDtype === 'f32' ? 400 : 100;
 
 for (const popularity of Object.keys(POPULARITY)) {
   test(`random arrivals and departures, ${popularity} adapters: every answer is the one that it is alone`, () => {
@@ -182,5 +185,15 @@ for (const popularity of Object.keys(POPULARITY)) {
     for (const [what, count] of Object.entries({ ...counts, ...ends })) {
       assert.ok(count >= NUM_LIVES / 10, `${what} happened ${count} times in ${NUM_LIVES} lives`);
     }
+  });
+}
+
+for (const dtype of ['bf16', 'int8'] as const) {
+  const skip = computeDtype !== 'f32' || !canComputeIn(dtype);
+  test(`the same law with products in ${dtype}, keys and values in bf16`, { skip }, () => {
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const options = { env: { ...env, ESPALIER_TEST_COMPUTE: dtype }, encoding: 'utf8' } as const;
+    const said = execFileSync(process.execPath, ['--test', '--test-reporter=tap', import.meta.filename], options);
+    assert.match(said, /^# pass 5$/m);
   });
 }

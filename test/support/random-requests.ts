@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { BASE_ADAPTER, compileAdapter, type CompiledAdapter } from '../../src/adapters/index.ts';
 import { Rng } from '../../src/base/index.ts';
 import { loadBase } from '../../src/model/index.ts';
-import { loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
+import { COMPUTE_DTYPES, loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
 import { DEFAULT_ENGINE, Engine, type EngineParts } from '../../src/serving/engine.ts';
 import {
   GREEDY,
@@ -22,10 +22,14 @@ import { tinySites, writeTinyBase } from './tiny-base.ts';
 
 /** Random requests to a tiny base with adapters of every form, and the answer that each gets when it is alone. */
 
+/** What the base's products are made in: f32, or what ESPALIER_TEST_COMPUTE says, with weights of the same name. */
+export const computeDtype = COMPUTE_DTYPES.find((dtype) => dtype === process.env['ESPALIER_TEST_COMPUTE']) ?? 'f32';
+
 export const tinyBase = (() => {
   const folder = mkdtempSync(join(tmpdir(), 'random-requests-'));
   writeTinyBase(folder);
-  const loaded = loadBase(folder, 'tiny', loadNativeKernels({ threads: 1 }), 'bf16');
+  const format = computeDtype === 'int8' ? 'int8' : 'bf16';
+  const loaded = loadBase(folder, 'tiny', loadNativeKernels({ threads: 1 }), format, computeDtype);
   rmSync(folder, { recursive: true });
   return loaded;
 })();

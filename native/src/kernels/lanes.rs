@@ -32,7 +32,8 @@ pub trait Lanes: Copy + 'static {
     unsafe fn from_bf16(source: *const u16) -> Self;
     /// The even and the odd row of two interleaved rows of bfloat16: the low and the high halves of sixteen words.
     unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self);
-    unsafe fn from_i8(source: *const i8) -> Self;
+    /// Of sixteen words of four int8 each, bytes 2 · half and 2 · half + 1.
+    unsafe fn from_i8_quads(source: *const i8, half: usize) -> (Self, Self);
     /// The entries of a table that the low and the high halves of sixteen bytes number.
     unsafe fn from_nibbles(source: *const u8, table: &[f32; 16]) -> (Self, Self);
     /// Asks for the cache line at `address`, which need not exist.
@@ -126,8 +127,9 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn from_i8(source: *const i8) -> Self {
-        Self(unsafe { source.cast::<[i8; WIDTH]>().read_unaligned() }.map(f32::from))
+    unsafe fn from_i8_quads(source: *const i8, half: usize) -> (Self, Self) {
+        let quads = unsafe { source.cast::<[[i8; 4]; WIDTH]>().read_unaligned() };
+        (Self(quads.map(|quad| f32::from(quad[2 * half]))), Self(quads.map(|quad| f32::from(quad[2 * half + 1]))))
     }
 
     #[inline(always)]
@@ -158,7 +160,7 @@ mod tests {
         x: &'a [f32; 256],
         words: &'a [u32; 16],
         halves: &'a [u16; 16],
-        bytes: &'a [i8; 16],
+        bytes: &'a [i8; 64],
         nibbles: &'a [u8; 16],
     }
 
@@ -167,15 +169,17 @@ mod tests {
 
         #[inline(always)]
         unsafe fn run(self) -> Vec<f32> {
-            let mut out = vec![0.0; 256 + 9 * 16];
+            let mut out = vec![0.0; 256 + 12 * 16];
             unsafe {
                 L::transpose(self.x.as_ptr(), out.as_mut_ptr());
                 let (a, b) = (L::load(self.x.as_ptr()), L::load(self.x.as_ptr().add(16)));
                 let (even, odd) = L::from_bf16_pairs(self.words.as_ptr());
-                let (half, byte) = (L::from_bf16(self.halves.as_ptr()), L::from_i8(self.bytes.as_ptr()));
+                let half = L::from_bf16(self.halves.as_ptr());
+                let [(b0, b1), (b2, b3)] = [0, 1].map(|half| L::from_i8_quads(self.bytes.as_ptr(), half));
                 let table = std::array::from_fn(|i| self.x[i] / 8.0);
                 let (low, high) = L::from_nibbles(self.nibbles.as_ptr(), &table);
-                let rows = [a.add(b), a.mul(b), L::splat(3.0).add_product(a, b), even, odd, half, byte, low, high];
+                let sum = L::splat(3.0).add_product(a, b);
+                let rows = [a.add(b), a.mul(b), sum, even, odd, half, b0, b1, b2, b3, low, high];
                 for (i, row) in rows.into_iter().enumerate() {
                     row.store(out.as_mut_ptr().add(256 + 16 * i));
                 }
@@ -190,7 +194,7 @@ mod tests {
         let x: [f32; 256] = std::array::from_fn(|i| ((i * 37) % 101) as f32 - 50.0);
         let words: [u32; 16] = std::array::from_fn(|i| 0x3f80_4000 + ((i as u32) << 20) + i as u32);
         let halves: [u16; 16] = std::array::from_fn(|i| 0x3f80 + ((i as u16) << 10) + i as u16);
-        let bytes: [i8; 16] = std::array::from_fn(|i| (i as i8) * 16 - 127);
+        let bytes: [i8; 64] = std::array::from_fn(|i| (i * 4) as u8 as i8);
         let nibbles: [u8; 16] = std::array::from_fn(|i| (i * 0x51 + 0xf) as u8);
         let mut expected: Vec<f32> = (0..256).map(|i| x[i % 16 * 16 + i / 16]).collect();
         expected.extend((0..16).map(|i| x[i] + x[16 + i]));
@@ -199,7 +203,7 @@ mod tests {
         expected.extend(words.map(|word| f32::from_bits(word << 16)));
         expected.extend(words.map(|word| f32::from_bits(word >> 16 << 16)));
         expected.extend(halves.map(|half| f32::from_bits(u32::from(half) << 16)));
-        expected.extend(bytes.map(f32::from));
+        expected.extend((0..64).map(|i| f32::from(bytes[i % 16 * 4 + i / 16])));
         expected.extend(nibbles.map(|byte| x[usize::from(byte & 0xf)] / 8.0));
         expected.extend(nibbles.map(|byte| x[usize::from(byte >> 4)] / 8.0));
         for isa in Isa::available() {

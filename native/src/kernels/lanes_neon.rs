@@ -66,12 +66,12 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    unsafe fn from_i8(source: *const i8) -> Self {
+    unsafe fn from_i8_quads(source: *const i8, half: usize) -> (Self, Self) {
         unsafe {
-            let bytes = vld1q_s8(source);
-            let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_s8(vget_high_s8(bytes)));
-            let words = [vget_low_s16(low), vget_high_s16(low), vget_low_s16(high), vget_high_s16(high)];
-            Self(words.map(|four| vcvtq_f32_s32(vmovl_s16(four))))
+            let (even, odd) = (vdupq_n_s32(24 - 16 * half as i32), vdupq_n_s32(16 - 16 * half as i32));
+            let words: [int32x4_t; 4] = std::array::from_fn(|i| vld1q_s32(source.cast::<i32>().add(4 * i)));
+            let take = |up| Self(words.map(|four| vcvtq_f32_s32(vshrq_n_s32::<24>(vshlq_s32(four, up)))));
+            (take(even), take(odd))
         }
     }
 

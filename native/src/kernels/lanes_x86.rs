@@ -80,11 +80,14 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn from_i8(source: *const i8) -> Self {
+    unsafe fn from_i8_quads(source: *const i8, half: usize) -> (Self, Self) {
         unsafe {
-            let low = _mm256_cvtepi8_epi32(_mm_loadl_epi64(source.cast()));
-            let high = _mm256_cvtepi8_epi32(_mm_loadl_epi64(source.add(8).cast()));
-            Self(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+            let down = _mm_cvtsi32_si128(16 * half as i32);
+            let word = |at: usize| _mm256_srl_epi32(_mm256_loadu_si256(source.add(at).cast()), down);
+            let even = |word| _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(_mm256_slli_epi32::<24>(word)));
+            let odd = |word| _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(_mm256_slli_epi32::<16>(word)));
+            let (low, high) = (word(0), word(32));
+            (Self(even(low), even(high)), Self(odd(low), odd(high)))
         }
     }
 
@@ -225,8 +228,13 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn from_i8(source: *const i8) -> Self {
-        Self(unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(source.cast()))) })
+    unsafe fn from_i8_quads(source: *const i8, half: usize) -> (Self, Self) {
+        unsafe {
+            let words = _mm512_srl_epi32(_mm512_loadu_si512(source.cast()), _mm_cvtsi32_si128(16 * half as i32));
+            let even = _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(words));
+            let odd = _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(words));
+            (Self(_mm512_cvtepi32_ps(even)), Self(_mm512_cvtepi32_ps(odd)))
+        }
     }
 
     #[inline(always)]

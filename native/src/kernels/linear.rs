@@ -2,12 +2,14 @@
 //!
 //! Few rows stream the packed panels from memory once ([`stream`]); many rows work in blocks ([`blocks`]). Both make each sum
 //! of x · Wᵀ in the order of k, so that they give the same bits; dy · W has one way only. Activations in bfloat16 have a way of
-//! their own ([`bf16_dot`]), for any number of rows.
+//! their own ([`bf16_dot`]), for any number of rows, and so have those in int8 ([`int8_dot`]).
 #[cfg(target_arch = "x86_64")]
 mod bf16_dot;
 #[cfg(target_arch = "x86_64")]
 mod bf16_words;
 mod blocks;
+#[cfg(target_arch = "x86_64")]
+mod int8_dot;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -27,17 +29,39 @@ pub enum Activations {
     F32,
     /// Both operands, unless the weight is float32: only with [`Isa::Avx512Bf16`].
     Bf16,
+    /// Of x · Wᵀ where the weight is int8, in blocks of k; dy is never rounded so. Only with AVX-512 VNNI.
+    Int8,
 }
 
 impl Activations {
-    /// Whether the products of this instruction set can take them.
-    pub fn is_available(self, isa: Isa) -> bool {
-        self == Activations::F32 || isa == Isa::Avx512Bf16
+    const ALL: [Self; 3] = [Activations::F32, Activations::Bf16, Activations::Int8];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|activations| activations.name() == name)
     }
 
-    #[cfg(test)]
+    pub fn name(self) -> &'static str {
+        match self {
+            Activations::F32 => "f32",
+            Activations::Bf16 => "bf16",
+            Activations::Int8 => "int8",
+        }
+    }
+
+    /// Whether the products of this instruction set can take them.
+    pub fn is_available(self, isa: Isa) -> bool {
+        match self {
+            Activations::F32 => true,
+            Activations::Bf16 => isa == Isa::Avx512Bf16,
+            #[cfg(target_arch = "x86_64")]
+            Activations::Int8 => matches!(isa, Isa::Avx512 | Isa::Avx512Bf16) && int8_dot::is_available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Activations::Int8 => false,
+        }
+    }
+
     pub fn available(isa: Isa) -> impl Iterator<Item = Self> {
-        [Activations::F32, Activations::Bf16].into_iter().filter(move |activations| activations.is_available(isa))
+        Self::ALL.into_iter().filter(move |activations| activations.is_available(isa))
     }
 }
 
@@ -73,6 +97,11 @@ pub fn forward(
         accumulate,
         join: Finish::Continue,
     };
+    if activations == Activations::Int8 && weight.format == Format::Int8 {
+        assert!(activations.is_available(isa));
+        #[cfg(target_arch = "x86_64")]
+        return product.forward_in_int8(weight);
+    }
     in_bf16!(isa, activations, weight, C => product.forward_in_bf16::<C>(weight));
     with_lanes!(isa, L => with_codec!(weight.format, C => {
         if rows <= C::FEW_ROWS {

@@ -62,7 +62,7 @@ impl Format {
         match self {
             Format::F32 => "f32-panel16-1",
             Format::Bf16 => "bf16-panel16x2-1",
-            Format::Int8 => "int8-panel16-1",
+            Format::Int8 => "int8-panel16x4-1",
             Format::Nf4 => "nf4-panel16x2-1",
         }
     }
@@ -72,7 +72,7 @@ impl Format {
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     pub panels: usize,
-    /// Inputs, two at a time.
+    /// Inputs, two at a time, and as many more as the codec needs.
     pub pairs: usize,
     pub header_bytes: usize,
     pub panel_bytes: usize,
@@ -80,8 +80,10 @@ pub struct Layout {
 
 impl Layout {
     pub fn new(out: usize, inputs: usize, format: Format) -> Self {
-        let (panels, pairs) = (out.div_ceil(WIDTH), inputs.div_ceil(2));
-        let (row_bytes, pair_bytes) = with_codec!(format, C => (C::row_bytes(inputs), C::PAIR_BYTES));
+        let panels = out.div_ceil(WIDTH);
+        let (row_bytes, pair_bytes, together) =
+            with_codec!(format, C => (C::row_bytes(inputs), C::PAIR_BYTES, C::PAIRS_TOGETHER));
+        let pairs = inputs.div_ceil(2).next_multiple_of(together);
         Self { panels, pairs, header_bytes: panels * WIDTH * row_bytes, panel_bytes: pairs * pair_bytes }
     }
 

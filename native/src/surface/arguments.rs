@@ -1,5 +1,4 @@
 //! What every function of the surface does with its arguments.
-use crate::kernels::linear::Activations;
 use crate::simd::{Isa, isa};
 use napi::{Error, Result, Status};
 use std::ops::Range;
@@ -11,16 +10,6 @@ pub fn invalid(message: impl Into<String>) -> Error {
 /// The instruction set of this process, or why there is none.
 pub fn chosen_isa() -> Result<Isa> {
     isa().map_err(invalid)
-}
-
-/// The activations that a product is asked for, and why it cannot have them.
-pub fn activations(in_bf16: bool) -> Result<Activations> {
-    let activations = if in_bf16 { Activations::Bf16 } else { Activations::F32 };
-    let isa = chosen_isa()?;
-    if activations.is_available(isa) {
-        return Ok(activations);
-    }
-    Err(invalid(format!("the instruction set {} has no products of bfloat16", isa.name())))
 }
 
 /// Fails unless each named array has as many elements as the product of its dimensions.

@@ -1,8 +1,9 @@
 //! Frozen weights and products of matrices as Node sees them: `src/numeric/kernels.ts` says what each computes. An error thrown
 //! here is a bug of the TypeScript face, never of a user: it checks arguments first.
 #![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
-use super::arguments::{activations, addresses, check_apart, check_lengths, chosen_isa, invalid};
+use super::arguments::{addresses, check_apart, check_lengths, chosen_isa, invalid};
 use crate::kernels::cross_entropy::{self, Results};
+use crate::kernels::linear::Activations;
 use crate::kernels::packed::{Format, Layout, Packed, pack};
 use crate::kernels::{embedding, gemm as matrices, linear};
 use crate::pool;
@@ -13,7 +14,41 @@ use napi::bindgen_prelude::{
 use napi::{Error, Result};
 use napi_derive::napi;
 use std::fs::File;
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// A frozen weight, and what its products round activations to.
+pub struct Matrix {
+    packed: Packed,
+    activations: Activations,
+}
+
+impl Matrix {
+    /// Fails where the instruction set has no such products.
+    pub fn new(packed: Packed, compute: &str) -> Result<Self> {
+        let activations = Activations::from_name(compute);
+        let activations = activations.ok_or_else(|| invalid(format!("there are no products in {compute}")))?;
+        let isa = chosen_isa()?;
+        if !activations.is_available(isa) {
+            return Err(invalid(format!("the instruction set {} has no products in {compute}", isa.name())));
+        }
+        Ok(Self { packed, activations })
+    }
+
+    /// The collector must know how much memory goes with the handle.
+    pub fn external(self) -> External<Self> {
+        let size = self.packed.heap_bytes();
+        External::new_with_size_hint(self, size)
+    }
+}
+
+impl Deref for Matrix {
+    type Target = Packed;
+
+    fn deref(&self) -> &Packed {
+        &self.packed
+    }
+}
 
 fn format_named(name: &str) -> Result<Format> {
     Format::from_name(name).ok_or_else(|| invalid(format!("{name} is no format of weights")))
@@ -23,6 +58,12 @@ fn format_named(name: &str) -> Result<Format> {
 #[napi(catch_unwind)]
 pub fn instruction_set() -> Result<&'static str> {
     Ok(chosen_isa()?.name())
+}
+
+/// What products can round activations to with the instruction set in use.
+#[napi(catch_unwind)]
+pub fn compute_dtypes() -> Result<Vec<&'static str>> {
+    Ok(Activations::available(chosen_isa()?).map(Activations::name).collect())
 }
 
 #[napi(catch_unwind)]
@@ -66,17 +107,14 @@ pub fn pack_into(mut target: Bytes, weight: Floats, out: u32, inputs: u32, forma
 }
 
 #[napi(catch_unwind)]
-pub fn freeze(weight: Floats, out: u32, inputs: u32, format: String) -> Result<External<Packed>> {
+pub fn freeze(weight: Floats, out: u32, inputs: u32, format: String, compute: String) -> Result<External<Matrix>> {
     let (out, inputs, format) = (out as usize, inputs as usize, format_named(&format)?);
     check_lengths(&[("weight", weight.len(), &[out, inputs])])?;
-    let packed = Packed::new(&weight, out, inputs, format);
-    let size = packed.heap_bytes();
-    // The collector must know how much memory goes with the handle.
-    Ok(External::new_with_size_hint(packed, size))
+    Ok(Matrix::new(Packed::new(&weight, out, inputs, format), &compute)?.external())
 }
 
 #[napi(catch_unwind)]
-pub fn thaw(mut target: Floats, weight: &External<Packed>) -> Result<()> {
+pub fn thaw(mut target: Floats, weight: &External<Matrix>) -> Result<()> {
     check_lengths(&[("target", target.len(), &[weight.out, weight.inputs])])?;
     // SAFETY: the packed weight is not JavaScript's memory, and JavaScript waits for this call.
     weight.thaw(unsafe { target.as_mut() });
@@ -98,26 +136,20 @@ pub fn mapped_matrix(
     out: u32,
     inputs: u32,
     format: String,
-) -> Result<External<Packed>> {
+    compute: String,
+) -> Result<External<Matrix>> {
     let (out, inputs, format) = (out as usize, inputs as usize, format_named(&format)?);
     let packed = Packed::mapped(Arc::clone(file), byte_offset as usize, out, inputs, format);
-    Ok(External::new(packed.map_err(invalid)?))
+    Ok(Matrix::new(packed.map_err(invalid)?, &compute)?.external())
 }
 
 #[napi(catch_unwind)]
-pub fn linear_forward(
-    mut y: Floats,
-    x: Floats,
-    weight: &External<Packed>,
-    rows: u32,
-    accumulate: bool,
-    in_bf16: bool,
-) -> Result<()> {
+pub fn linear_forward(mut y: Floats, x: Floats, weight: &External<Matrix>, rows: u32, accumulate: bool) -> Result<()> {
     let t = rows as usize;
     check_lengths(&[("y", y.len(), &[t, weight.out]), ("x", x.len(), &[t, weight.inputs])])?;
     check_apart(&[addresses(&y)], &[addresses(&x)])?;
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
-    linear::forward(chosen_isa()?, activations(in_bf16)?, unsafe { y.as_mut() }, &x, weight, t, accumulate);
+    linear::forward(chosen_isa()?, weight.activations, unsafe { y.as_mut() }, &x, weight, t, accumulate);
     Ok(())
 }
 
@@ -125,16 +157,15 @@ pub fn linear_forward(
 pub fn linear_backward(
     mut dx: Floats,
     dy: Floats,
-    weight: &External<Packed>,
+    weight: &External<Matrix>,
     rows: u32,
     accumulate: bool,
-    in_bf16: bool,
 ) -> Result<()> {
     let t = rows as usize;
     check_lengths(&[("dx", dx.len(), &[t, weight.inputs]), ("dy", dy.len(), &[t, weight.out])])?;
     check_apart(&[addresses(&dx)], &[addresses(&dy)])?;
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
-    linear::backward(chosen_isa()?, activations(in_bf16)?, unsafe { dx.as_mut() }, &dy, weight, t, accumulate);
+    linear::backward(chosen_isa()?, weight.activations, unsafe { dx.as_mut() }, &dy, weight, t, accumulate);
     Ok(())
 }
 
@@ -161,7 +192,7 @@ pub fn gemm(
 }
 
 #[napi(catch_unwind)]
-pub fn embedding_forward(mut y: Floats, table: &External<Packed>, token_ids: Integers) -> Result<()> {
+pub fn embedding_forward(mut y: Floats, table: &External<Matrix>, token_ids: Integers) -> Result<()> {
     check_lengths(&[("y", y.len(), &[token_ids.len(), table.inputs])])?;
     check_apart(&[addresses(&y)], &[addresses(&token_ids)])?;
     // SAFETY: the output overlaps nothing, and JavaScript waits for this call.
@@ -175,10 +206,9 @@ pub fn linear_cross_entropy(
     dx: Option<Floats>,
     is_top: Option<Bytes>,
     x: Floats,
-    weight: &External<Packed>,
+    weight: &External<Matrix>,
     targets: Integers,
     weights: Floats,
-    in_bf16: bool,
 ) -> Result<()> {
     let (n, width) = (targets.len(), weight.inputs);
     let (mut dx, mut is_top) = (dx, is_top);
@@ -201,6 +231,6 @@ pub fn linear_cross_entropy(
             is_top: is_top.as_mut().map(|is_top| is_top.as_mut()),
         }
     };
-    cross_entropy::linear_cross_entropy(chosen_isa()?, activations(in_bf16)?, results, &x, weight, &targets, &weights);
+    cross_entropy::linear_cross_entropy(chosen_isa()?, weight.activations, results, &x, weight, &targets, &weights);
     Ok(())
 }

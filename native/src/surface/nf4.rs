@@ -1,5 +1,6 @@
 //! NF4 as Node sees it: codes and magnitudes as bitsandbytes stores them, from dense weights and into packed matrices.
 use super::arguments::{addresses, check_apart, check_lengths};
+use super::matrices::Matrix;
 use crate::kernels::nf4::{self, nested};
 use crate::kernels::packed::{Format, Layout, Packed, pack_nf4};
 use napi::Result;
@@ -26,12 +27,10 @@ pub fn pack_nf4_into(mut target: Bytes, codes: Bytes, magnitudes: Floats, out: u
 }
 
 #[napi(catch_unwind)]
-pub fn freeze_nf4(codes: Bytes, magnitudes: Floats, out: u32, inputs: u32) -> Result<External<Packed>> {
+pub fn freeze_nf4(codes: Bytes, magnitudes: Floats, out: u32, inputs: u32) -> Result<External<Matrix>> {
     let (out, inputs) = (out as usize, inputs as usize);
     check_codes(&codes, &magnitudes, out, inputs)?;
-    let packed = Packed::from_nf4(&codes, &magnitudes, out, inputs);
-    let size = packed.heap_bytes();
-    Ok(External::new_with_size_hint(packed, size))
+    Ok(Matrix::new(Packed::from_nf4(&codes, &magnitudes, out, inputs), "f32")?.external())
 }
 
 /// Quantises a flattened matrix twice and returns the mean of its magnitudes.

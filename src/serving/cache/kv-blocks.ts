@@ -18,12 +18,12 @@ export class KvBlocks {
   readonly #free: number[];
   readonly #isTaken: Uint8Array;
 
-  /** @param dtype bf16 rounds keys and values to bfloat16: half the memory, and half of what a step reads of it */
+  /** @param dtype of the base's products; unless they are in f32, keys and values are rounded to bfloat16: half the memory, and half of what a step reads of it */
   constructor(config: ModelConfig, numTokens: number, blockSize = 16, dtype: ComputeDtype = 'f32') {
     this.blockSize = blockSize;
     this.numBlocks = Math.ceil(numTokens / blockSize);
     const length = this.numBlocks * blockSize * config.numKeyValueHeads * config.headWidth;
-    const allocate = (): CacheArray => (dtype === 'bf16' ? new Uint16Array(length) : new Float32Array(length));
+    const allocate = (): CacheArray => (dtype !== 'f32' ? new Uint16Array(length) : new Float32Array(length));
     this.keys = Array.from({ length: config.numLayers }, allocate);
     this.values = Array.from({ length: config.numLayers }, allocate);
     this.#free = Array.from({ length: this.numBlocks }, (_, i) => this.numBlocks - 1 - i);

@@ -3,7 +3,7 @@
 //! that number first.
 pub mod bf16;
 mod f32;
-mod int8;
+pub mod int8;
 mod nf4;
 
 pub use bf16::Bf16;
@@ -19,6 +19,8 @@ pub trait Codec: 'static {
     const NAME: &'static str;
     /// Bytes of the codes of sixteen output rows at two inputs.
     const PAIR_BYTES: usize;
+    /// Pairs whose codes cannot be told apart by their place: a panel has a multiple of so many, and is read from such a multiple on.
+    const PAIRS_TOGETHER: usize = 1;
     /// Up to so many rows, widening weights into a buffer costs more than it saves.
     const FEW_ROWS: usize = 12;
     /// Whether the codes of a pair are sixteen words of two bfloat16.

@@ -44,10 +44,22 @@ fn naive(c: &[f32], a: &[f32], rows: usize, columns: usize, depth: usize, b: imp
 
 /// In bfloat16 the operands are rounded once; the sums are float32 all the same.
 fn rounded(values: &[f32], format: Format, activations: Activations) -> Vec<f32> {
-    if activations == Activations::F32 || format == Format::F32 {
+    if activations != Activations::Bf16 || format == Format::F32 {
         return values.to_vec();
     }
     values.iter().map(|value| f32::from_bits(u32::from(round_to_bf16(*value)) << 16)).collect()
+}
+
+/// What rows of x are multiplied as: in int8, codes of -127 to 127 times a scale for each 32 of a row.
+fn rounded_rows(x: &[f32], inputs: usize, format: Format, activations: Activations) -> Vec<f32> {
+    if activations != Activations::Int8 || format != Format::Int8 {
+        return rounded(x, format, activations);
+    }
+    let block = |values: &[f32]| {
+        let scale = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())) / 127.0;
+        values.iter().map(|value| (value / scale).round_ties_even() * scale).collect::<Vec<_>>()
+    };
+    x.chunks(inputs.max(1)).flat_map(|row| row.chunks(32)).flat_map(block).collect()
 }
 
 #[test]
@@ -60,8 +72,9 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
             for accumulate in [false, true] {
                 let before = |count| if accumulate { random(4, count) } else { vec![0.0; count] };
                 let (y0, dx0) = (before(rows * out), before(rows * inputs));
-                let expected = [Activations::F32, Activations::Bf16].map(|activations| {
-                    let [w, x, dy] = [&dense, &x, &dy].map(|values| rounded(values, format, activations));
+                let expected = Activations::ALL.map(|activations| {
+                    let [w, dy] = [&dense, &dy].map(|values| rounded(values, format, activations));
+                    let x = rounded_rows(&x, inputs, format, activations);
                     let y = naive(&y0, &x, rows, out, inputs, |k, column| w[column * inputs + k]);
                     (y, naive(&dx0, &dy, rows, inputs, out, |k, column| w[k * inputs + column]))
                 });
@@ -72,7 +85,8 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
                     let (mut y, mut dx) = (start(&y0), start(&dx0));
                     forward(isa, activations, &mut y, &x, &weight, rows, accumulate);
                     backward(isa, activations, &mut dx, &dy, &weight, rows, accumulate);
-                    let (y_expected, dx_expected) = &expected[usize::from(activations == Activations::Bf16)];
+                    let place = Activations::ALL.iter().position(|one| *one == activations);
+                    let (y_expected, dx_expected) = &expected[place.expect("one of all")];
                     for (actual, expected) in [(y, y_expected), (dx, dx_expected)] {
                         if expected.iter().any(|value| *value != 0.0) {
                             assert_close(&actual, expected, 1e-6);
@@ -153,5 +167,24 @@ fn a_sum_over_a_whole_vocabulary_keeps_its_digits() {
         let mut dx = vec![f32::NAN; rows * inputs];
         backward(isa, Activations::F32, &mut dx, &dy, &weight, rows, false);
         assert_close(&dx, &expected, 3e-7);
+    });
+}
+
+#[test]
+fn an_activation_that_is_not_finite_is_seen_in_its_row_alone_and_a_tiny_one_is_none() {
+    let (out, inputs) = (40, 130);
+    let weight = Packed::new(&random(1, out * inputs), out, inputs, Format::Int8);
+    each_product(|isa, activations| {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = random(2, 3 * inputs);
+            x[inputs + 129] = bad;
+            let mut y = vec![0.0; 3 * out];
+            forward(isa, activations, &mut y, &x, &weight, 3, false);
+            assert!(y[..out].iter().chain(&y[2 * out..]).all(|value| value.is_finite()));
+            assert!(y[out..2 * out].iter().all(|value| !value.is_finite()));
+        }
+        let mut y = vec![f32::NAN; out];
+        forward(isa, activations, &mut y, &vec![1e-42; inputs], &weight, 1, false);
+        assert!(y.iter().all(|value| value.abs() < 1e-38));
     });
 }
