@@ -70,7 +70,8 @@ export function fullStateBytes(parameters: number, recipe: FullRecipe): number {
   return parameters * (recipe.weightBytes + recipe.gradientBytes + recipe.momentBytes + recipe.masterBytes);
 }
 
-/** The fused loss works on so many bytes of logits at a time, and on one row at least (`CHUNK_BYTES` of the native kernel `cross_entropy`). */
+/** The fused loss works on a third of its rows at a time, or on so many; and on so many bytes of logits at most (the native kernel `cross_entropy`). */
+const LOSS_CHUNK_ROWS = 64;
 const LOSS_CHUNK_BYTES = 32 * 2 ** 20;
 
 /**
@@ -106,7 +107,8 @@ export function trainingMemory(config: ModelConfig, trainable: Trainable, load: 
   const isFull = trainable.isFull ?? false;
   const n = trainable.parameters;
   const saved = savedPerTokenLayer(config, trainable, load.rank);
-  const logitRows = Math.min(tokens, Math.max(1, Math.floor(LOSS_CHUNK_BYTES / 4 / config.vocabSize)));
+  const mostRows = Math.max(1, Math.floor(LOSS_CHUNK_BYTES / 4 / config.vocabSize));
+  const logitRows = Math.min(tokens, mostRows, Math.max(LOSS_CHUNK_ROWS, Math.ceil(tokens / 3)));
   const { hiddenSize: D, intermediateSize: F } = config;
   const keptNumbers = load.recompute ? saved + D * config.numLayers : saved * config.numLayers;
   const state: Part[] = isFull

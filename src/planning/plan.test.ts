@@ -139,6 +139,7 @@ test('activations grow with tokens and with the sites that need their input, not
   assert.equal(activations({ batch: 16 }), 2 * activations({ batch: 8 }));
   assert.ok(activations({ targets: 'attention' }) < activations({ targets: 'all-linear' }));
   assert.equal(bytesOf(plan({ batch: 64 }).training.parts, 'logits'), 170 * smol.config.vocabSize * 4);
+  assert.equal(bytesOf(plan({ batch: 1, seq: 100 }).training.parts, 'logits'), 64 * smol.config.vocabSize * 4);
   assert.equal(bytesOf(plan({ batch: 1, seq: 3 }).training.parts, 'logits'), 3 * smol.config.vocabSize * 4);
 });
 

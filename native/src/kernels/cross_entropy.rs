@@ -8,8 +8,10 @@ use super::scratch::{Scratch, with_scratch};
 use crate::pool::{SharedMut, for_rows};
 use crate::simd::Isa;
 
-/// Bytes of a chunk's logits, about.
+/// Bytes of a chunk's logits, at most.
 const CHUNK_BYTES: usize = 32 << 20;
+/// Fewer rows would wait for the weight, which each chunk reads once.
+const CHUNK_ROWS: usize = 64;
 
 /// Where the results of N rows go.
 pub struct Results<'a> {
@@ -37,7 +39,8 @@ pub fn linear_cross_entropy(
     assert_eq!((x.len(), weights.len(), losses.len()), (n * width, n, n));
     assert!(dx.as_ref().is_none_or(|dx| dx.len() == n * width) && is_top.as_ref().is_none_or(|top| top.len() == n));
     assert!(targets.iter().all(|&target| usize::try_from(target).is_ok_and(|target| target < vocabulary)));
-    let chunk = (CHUNK_BYTES / 4 / vocabulary.max(1)).clamp(1, n.max(1));
+    // Where few rows have a loss, their logits should not be most of what a step holds.
+    let chunk = n.div_ceil(3).max(CHUNK_ROWS).min(CHUNK_BYTES / 4 / vocabulary.max(1)).clamp(1, n.max(1));
     with_scratch(&LOGITS, chunk * vocabulary, |buffer| {
         for start in (0..n).step_by(chunk) {
             let rows = start..n.min(start + chunk);
