@@ -35,13 +35,26 @@ pub fn for_units<U: Sync, S>(
     scratch: impl Fn() -> S + Sync,
     body: impl Fn(&U, &mut S) + Sync,
 ) {
+    for_units_ahead(units, is_little, scratch, |unit, _, scratch| body(unit, scratch));
+}
+
+/// As [`for_units`], where the body also gets the unit that the same thread will do next if all units take equally long: what to ask of
+/// memory meanwhile.
+pub fn for_units_ahead<U: Sync, S>(
+    units: &[U],
+    is_little: bool,
+    scratch: impl Fn() -> S + Sync,
+    body: impl Fn(&U, Option<&U>, &mut S) + Sync,
+) {
     let workers = if is_little { 1 } else { threads().min(units.len()) };
     let next = AtomicUsize::new(0);
-    for_rows(workers, 1, |workers| {
-        for _ in workers {
+    for_rows(workers, 1, |part| {
+        for _ in part {
             let mut scratch = scratch();
-            while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                body(unit, &mut scratch);
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(unit) = units.get(index) else { break };
+                body(unit, units.get(index + workers), &mut scratch);
             }
         }
     });
@@ -120,6 +133,22 @@ mod tests {
                     for_runs(&units, is_little, |unit| unit.0, |unit| _ = unit.1.fetch_add(1, Ordering::Relaxed));
                 }
                 assert!(units.iter().all(|unit| unit.1.load(Ordering::Relaxed) == 2));
+            }
+        });
+    }
+
+    #[test]
+    fn the_unit_ahead_is_another_one_that_exists() {
+        each_setting(|_| {
+            for (count, is_little) in [(1, true), (7, true), (50, false)] {
+                let units: Vec<usize> = (0..count).collect();
+                let workers = if is_little { 1 } else { threads().min(count) };
+                for_units_ahead(
+                    &units,
+                    is_little,
+                    || (),
+                    |unit, ahead, ()| assert_eq!(ahead.copied(), Some(unit + workers).filter(|index| *index < count)),
+                );
             }
         });
     }

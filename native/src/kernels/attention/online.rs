@@ -6,7 +6,7 @@ use super::product::{LANES, Left, Right, Terms, product};
 use super::softmax::{correct, exponentiate};
 use super::stored::{Cache, Element, Stored};
 use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries, prefetch};
-use crate::kernels::split::for_units;
+use crate::kernels::split::for_units_ahead;
 use crate::pool::SharedMut;
 use crate::simd::Isa;
 use std::ops::Range;
@@ -49,15 +49,15 @@ struct Unit<'a> {
 
 impl Unit<'_> {
     /// Asks for cached keys or values some time before they are read: a few queries would wait for each line of memory.
-    fn fetch(&self, part: Part, keys: Range<usize>, shape: Shape) {
+    fn fetch<const NEAR: bool>(&self, part: Part, keys: Range<usize>, shape: Shape) {
         let Context::Paged { pages, cache, .. } = self.context else { return };
         for first in keys.step_by(pages.block_size) {
             let head = pages.head(first, self.kv_head, shape);
             match (cache, part) {
-                (Cache::F32 { k, .. }, Part::Keys) => prefetch(&k[head]),
-                (Cache::F32 { v, .. }, Part::Values) => prefetch(&v[head]),
-                (Cache::Bf16 { k, .. }, Part::Keys) => prefetch(&k[head]),
-                (Cache::Bf16 { v, .. }, Part::Values) => prefetch(&v[head]),
+                (Cache::F32 { k, .. }, Part::Keys) => prefetch::<_, NEAR>(&k[head]),
+                (Cache::F32 { v, .. }, Part::Values) => prefetch::<_, NEAR>(&v[head]),
+                (Cache::Bf16 { k, .. }, Part::Keys) => prefetch::<_, NEAR>(&k[head]),
+                (Cache::Bf16 { v, .. }, Part::Values) => prefetch::<_, NEAR>(&v[head]),
             }
         }
     }
@@ -92,14 +92,14 @@ pub fn attend<'a>(
     let work = units.iter().map(|unit| unit.pairs).sum::<usize>() * shape.group() * shape.width * 2;
     let most_rows = units.iter().map(|unit| unit.rows.len()).max().unwrap_or(0);
     let (out, lse) = (SharedMut::new(out), lse.map(SharedMut::new));
-    for_units(
+    for_units_ahead(
         &units,
         work < LITTLE,
         || Scratch::new(shape, most_rows),
-        |unit, scratch| {
+        |unit, next, scratch| {
             scratch.lengths.clear();
             scratch.lengths.extend(unit.rows.clone().map(|t| unit.context.length(t)));
-            scratch.attend(isa, unit, q, shape);
+            scratch.attend(isa, unit, next, q, shape);
             // SAFETY: a unit has its heads of its rows for itself.
             unsafe { scratch.write(unit, &out, lse.as_ref(), shape) };
         },
@@ -161,7 +161,7 @@ impl Scratch {
     }
 
     /// Attention of a unit's rows, left in `weighted`, `sums` and `largest`.
-    fn attend(&mut self, isa: Isa, unit: &Unit, q: &[f32], shape: Shape) {
+    fn attend(&mut self, isa: Isa, unit: &Unit, next: Option<&Unit>, q: &[f32], shape: Shape) {
         let (group, padded, tile_rows) = (shape.group(), shape.padded(), shape.tile_rows());
         let rows = unit.rows.len();
         pack_queries(isa, &mut self.queries, q, unit.rows.clone(), unit.kv_head, shape, shape.scale);
@@ -171,11 +171,17 @@ impl Scratch {
 
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
         let tile = |first_key: usize| first_key.min(longest)..longest.min(first_key + KEYS);
-        unit.fetch(Part::Keys, tile(0), shape);
+        unit.fetch::<true>(Part::Keys, tile(0), shape);
         for first_key in (0..longest).step_by(KEYS) {
             let keys = tile(first_key);
-            unit.fetch(Part::Values, keys.clone(), shape);
-            unit.fetch(Part::Keys, tile(first_key + KEYS), shape);
+            unit.fetch::<true>(Part::Values, keys.clone(), shape);
+            unit.fetch::<true>(Part::Keys, tile(first_key + KEYS), shape);
+            if let Some(next) = next {
+                let longest = next.context.length(next.rows.end - 1);
+                let keys = first_key.min(longest)..longest.min(first_key + KEYS);
+                next.fetch::<false>(Part::Keys, keys.clone(), shape);
+                next.fetch::<false>(Part::Values, keys, shape);
+            }
             let (keys, values) = self.find_keys(isa, unit, keys, shape);
             for first_row in (0..rows).step_by(tile_rows) {
                 let rows = first_row..rows.min(first_row + tile_rows);

@@ -58,13 +58,19 @@ impl Shape {
     }
 }
 
-/// Asks for the cache lines of `values`, without waiting for them.
-pub fn prefetch<T>(values: &[T]) {
+/// Asks for the cache lines of `values`, without waiting for them: into the first-level cache if they are needed soon.
+pub fn prefetch<T, const NEAR: bool>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     for line in values.chunks(LINE_BYTES / size_of::<T>()) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
         // SAFETY: every x86-64 has the instruction, which reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe {
+            if NEAR {
+                _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+            } else {
+                _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+            }
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = values;
