@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { errorMessage, fail } from '../../base/index.ts';
-import type { AnswerFormat } from '../services.ts';
+import type { AnswerFormat } from '../requests.ts';
 
 /**
  * What the answer must look like: OpenAI's `response_format`, and vLLM's `structured_outputs` with its older `guided_…` names. All are

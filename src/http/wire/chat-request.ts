@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import { joinTextParts, type ChatMessage, type ToolCall } from '../../formats/index.ts';
-import type { AnswerFormat, ChatRequest, ToolUse } from '../services.ts';
+import type { AnswerFormat, ChatRequest, ToolUse } from '../requests.ts';
 import { answerFormatFields, answerFormatOf } from './answer-format.ts';
 import { IGNORED, never, onlyList, onlyWords, SESSION, wellFormed } from './fates.ts';
 import { generationFields, generationOf } from './generation-fields.ts';

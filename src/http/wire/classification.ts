@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { fail, newId } from '../../base/index.ts';
-import type { Classifications, ClassifyRequest, ResolvedModel } from '../services.ts';
+import type { ClassifyRequest } from '../requests.ts';
+import type { Classifications, ResolvedModel } from '../services.ts';
 import { chatMessages, messageOf } from './chat-request.ts';
 import { SESSION } from './fates.ts';
 import { modelFields } from './model-fields.ts';

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { POOLINGS, type EmbeddingRequest, type Embeddings, type ResolvedModel } from '../services.ts';
+import { POOLINGS, type EmbeddingRequest } from '../requests.ts';
+import { type Embeddings, type ResolvedModel } from '../services.ts';
 import { SESSION } from './fates.ts';
 import { modelFields } from './model-fields.ts';
 import { schedulingFields, schedulingOf } from './scheduling-fields.ts';

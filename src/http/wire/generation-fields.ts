@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
-import type { GenerationOptions } from '../services.ts';
+import type { GenerationOptions } from '../requests.ts';
 import { wellFormed } from './fates.ts';
 import { orNull } from './or-null.ts';
 import { schedulingFields } from './scheduling-fields.ts';

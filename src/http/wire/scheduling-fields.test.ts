@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { z } from '@hono/zod-openapi';
 import { EspalierError } from '../../base/index.ts';
 import { parseBody } from '../body.ts';
-import type { Scheduling } from '../services.ts';
+import type { Scheduling } from '../requests.ts';
 import { schedulingFields, schedulingOf, serviceTier, tierOf } from './scheduling-fields.ts';
 
 const body = z.strictObject({ ...schedulingFields, service_tier: serviceTier });

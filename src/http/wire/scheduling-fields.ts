@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
-import type { Scheduling } from '../services.ts';
+import type { Scheduling } from '../requests.ts';
 
 const MAX_PRIORITY = 1_000_000;
 const MAX_TIMEOUT_MS = 24 * 3600 * 1000;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EspalierError } from '../../base/index.ts';
 import { parseBody } from '../body.ts';
-import type { TextRequest } from '../services.ts';
+import type { TextRequest } from '../requests.ts';
 import { embeddingRequest, embeddingRequestOf } from './embedding.ts';
 import { completionRequest, textRequestOf } from './text-request.ts';
 

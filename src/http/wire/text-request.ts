@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
-import type { TextInput, TextRequest } from '../services.ts';
+import type { TextInput, TextRequest } from '../requests.ts';
 import { never, SESSION, wellFormed } from './fates.ts';
 import { count, generationFields, generationOf, tokenId } from './generation-fields.ts';
 import { modelFields } from './model-fields.ts';

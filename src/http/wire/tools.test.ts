@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EspalierError } from '../../base/index.ts';
 import { parseBody } from '../body.ts';
-import type { ChatRequest } from '../services.ts';
+import type { ChatRequest } from '../requests.ts';
 import { chatCompletionRequest, chatRequestOf } from './chat-request.ts';
 
 const user = { role: 'user', content: 'how warm?' };

@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { fail } from '../../base/index.ts';
 import type { ChatMessage } from '../../formats/index.ts';
-import type { Tool, ToolUse } from '../services.ts';
+import type { Tool, ToolUse } from '../requests.ts';
 import { wellFormed } from './fates.ts';
 
 const MAX_TOOLS = 128;
