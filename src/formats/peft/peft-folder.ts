@@ -104,9 +104,15 @@ function dropCopies(layout: TensorLayout, tensors: Map<string, PeftTensor>): Pro
 }
 
 /** Its index, or -1. A plain loop: an adapter has a million values, and every load looks at each of them. */
+/** An exponent of ones is an infinity or a NaN. */
+const NOT_FINITE = 0x7f800000;
+
 function firstNotFinite(values: Float32Array): number {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
-  return -1;
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let largest = 0;
+  // Without a branch for each number: every load goes through all of an adapter's.
+  for (let i = 0; i < bits.length; i++) largest = Math.max(largest, bits[i] & 0x7fffffff);
+  return largest < NOT_FINITE ? -1 : values.findIndex((value) => !Number.isFinite(value));
 }
 
 function readConfig(directory: string, files: PeftFiles | undefined): PeftConfig {

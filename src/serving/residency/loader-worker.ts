@@ -1,4 +1,5 @@
 /** The loader's thread: reads, checks, compiles and proves one adapter after the other. Started by loader.ts on the engine's thread. */
+import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { compileAdapter, packAdapter, proveAdapter, readArtefact } from '../../adapters/index.ts';
 import { assert, remoteError } from '../../base/index.ts';
@@ -12,6 +13,13 @@ import { SharedMemory } from './shared-memory.ts';
 
 assert(parentPort, 'loader-worker.ts runs as a worker thread');
 const port = parentPort;
+/**
+ * How far steps go before loads on a busy machine: with less, a load holds up the steps beside it; with more, a cold adapter waits too long
+ * (docs/decisions/0007-adapter-residency.md).
+ */
+const NICENESS = 8;
+// On Linux a thread has a priority of its own; elsewhere it would be the whole server's.
+if (process.platform === 'linux') setPriority(Math.min(19, getPriority() + NICENESS));
 // Steps have the other kernel threads: what is computed here must not take them away.
 const base = openBase(workerData as OpenBaseOptions, loadNativeKernels({ isAlone: true }));
 

@@ -1,7 +1,7 @@
 /** The loader's thread: the same adapter as on this thread, by moved memory; and ten lives of it in a row. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
@@ -51,6 +51,25 @@ test('the memory of an adapter that has gone is the next one’s', async () => {
   loader.reclaim(first.adapter);
   const second = await loader.load(sourceOf(10), undefined);
   assert.deepEqual(second.adapter.program?.bytes, bytes, 'both are views of the same memory');
+});
+
+test('only the thread that loads gives way to others', { skip: process.platform !== 'linux' }, async () => {
+  const countByNiceness = (): Map<number, number> => {
+    const counts = new Map<number, number>();
+    for (const thread of readdirSync('/proc/self/task')) {
+      // The name, in parentheses, may hold blanks; niceness is the 17th field after it.
+      const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+      const niceness = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+      counts.set(niceness, (counts.get(niceness) ?? 0) + 1);
+    }
+    return counts;
+  };
+  const own = getPriority();
+  const before = countByNiceness().get(own + 8) ?? 0;
+  await using loader = new ThreadedLoader(open);
+  await loader.load(sourceOf(11), undefined);
+  assert.equal(countByNiceness().get(own + 8), before + 1);
+  assert.equal(getPriority(), own);
 });
 
 test('a broken artefact fails its own load, with the reason', async () => {
