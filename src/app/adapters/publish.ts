@@ -39,7 +39,7 @@ export async function publishProven(
   { tenant, task }: { readonly tenant: string; readonly task: string },
   { metrics, provenance, data, isStaged = false }: PublicationFacts,
 ): Promise<Published> {
-  const model = openModel(config, base);
+  const model = openForProof(config, base);
   const adapter = readArtefact(folder, model);
   const { parity } = probeAdapter(model, adapter);
   const rows = probeRows(model, compileAdapter(adapter, model));
@@ -67,8 +67,11 @@ export async function publishProven(
   return { version, config: adapter.config, isGated };
 }
 
-function openModel({ threads }: AppConfig, base: Base): BaseModel {
-  return openBase(base.open, loadNativeKernels(threads === undefined ? {} : { threads }));
+/** As the base is held, but never with activations in int8: their rounding is as large as a mistake that the proof is to find. */
+export function openForProof({ threads }: AppConfig, { open }: Pick<Base, 'open'>): BaseModel {
+  const { computeDtype } = open;
+  const kernels = loadNativeKernels(threads === undefined ? {} : { threads });
+  return openBase({ ...open, computeDtype: computeDtype === 'int8' ? 'f32' : computeDtype }, kernels);
 }
 
 /** Null for a method without a rank. OFT's `r` is a number of blocks. */
