@@ -12,7 +12,7 @@ use crate::kernels::tile::{Finish, for_tiles};
 use std::arch::x86_64::*;
 
 /// k that share a scale.
-pub(super) const BLOCK: usize = 32;
+const BLOCK: usize = 32;
 const QUADS: usize = BLOCK / QUAD;
 /// Sums of whole numbers and of floats of a tile, and what they are made from, fill the registers.
 const ROWS: usize = 4;
