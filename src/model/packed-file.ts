@@ -1,16 +1,7 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { ComputeDtype, PackingKernels, WeightFormat } from '../numeric/index.ts';
+import { ChunkedFile } from './chunked-file.ts';
 import type { ModelConfig } from './config.ts';
 import type { WeightReader } from './base-model.ts';
 import type { WeightSource } from './source.ts';
@@ -84,21 +75,23 @@ export function writePackedFile(
   const aside = `${path}.${process.pid}.tmp`;
   const file = openSync(aside, 'w');
   try {
+    const chunks = new ChunkedFile(file);
     const start = Buffer.alloc(dataStart);
     start.write(MAGIC, 'latin1');
     start.writeBigUInt64LE(BigInt(header.length), 8);
     header.copy(start, 16);
-    writeSync(file, start, 0, start.length, 0);
-    for (const { name, kind, shape, byteOffset, byteLength } of relative) {
-      const bytes = Buffer.alloc(byteLength);
+    chunks.write(start);
+    for (const { name, kind, shape, byteLength } of relative) {
+      const bytes = Buffer.alloc(align(byteLength));
       const [rows, columns] = shape as [number, number];
-      if (kind === 'matrix') packMatrix(bytes, name, rows, columns);
+      if (kind === 'matrix') packMatrix(bytes.subarray(0, byteLength), name, rows, columns);
       else {
         const values = source.read(name);
         bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
       }
-      writeSync(file, bytes, 0, bytes.length, dataStart + byteOffset);
+      chunks.write(bytes);
     }
+    chunks.end();
     fsyncSync(file);
   } catch (error) {
     closeSync(file);

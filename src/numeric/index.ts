@@ -49,6 +49,7 @@ export { linearCrossEntropy, type CrossEntropy, type Targets } from './ops/loss.
 export { distillationLoss, type Distillation, type DistillationLoss } from './ops/distillation.ts';
 export { sequenceLogProbs, type SequenceLogProbs } from './ops/sequence-log-probs.ts';
 export { nearestProduct, singularParts, singularPartsOfProduct, type SingularParts } from './singular-values.ts';
+export { largeMemory } from './large-memory.ts';
 export { canComputeIn, loadNativeKernels } from './native.ts';
 export {
   loadNativeGrammars,

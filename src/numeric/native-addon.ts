@@ -20,6 +20,7 @@ export interface Addon {
   leavePool(): void;
   threads(): number;
 
+  preferLargePages(memory: Uint8Array): void;
   packedLayout(format: WeightFormat): string;
   packedBytes(out: number, inputs: number, format: WeightFormat): number;
   packInto(target: Uint8Array, weight: F32, out: number, inputs: number, format: WeightFormat): void;

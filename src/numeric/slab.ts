@@ -1,3 +1,5 @@
+import { largeMemory } from './large-memory.ts';
+
 /** Lent pieces begin at multiples of a cache line. */
 const ALIGNMENT = 64;
 
@@ -21,7 +23,7 @@ export class Slab {
 
   constructor(sizeBytes: number) {
     const end = aligned(sizeBytes);
-    this.buffer = new ArrayBuffer(end);
+    this.buffer = largeMemory(end);
     this.#free = [{ begin: 0, end }];
   }
 

@@ -2,6 +2,7 @@
 //! here is a bug of the TypeScript face, never of a user: it checks arguments first.
 #![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
 use super::arguments::{addresses, check_apart, check_lengths, chosen_isa, invalid};
+use super::memory::map_in_large_pages;
 use crate::kernels::cross_entropy::{self, Results};
 use crate::kernels::linear::Activations;
 use crate::kernels::packed::{Format, Layout, Packed, pack};
@@ -126,6 +127,7 @@ pub fn thaw(mut target: Floats, weight: &External<Matrix>) -> Result<()> {
 pub fn map_weights(path: String) -> Result<External<Arc<Mmap>>> {
     let opened = File::open(&path).and_then(|file| unsafe { Mmap::map(&file) });
     let file = opened.map_err(|error| Error::from_reason(format!("cannot map {path}: {error}")))?;
+    map_in_large_pages(&file);
     Ok(External::new(Arc::new(file)))
 }
 

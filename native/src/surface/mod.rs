@@ -2,6 +2,7 @@
 mod arguments;
 pub mod grammars;
 pub mod matrices;
+pub mod memory;
 pub mod nf4;
 pub mod pages;
 pub mod programs;

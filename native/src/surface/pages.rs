@@ -56,7 +56,7 @@ fn write_cache<T: Element>(
     check_apart(&caches, &[addresses(k), addresses(v)])?;
     check_apart(&caches, &addresses_of_rows(rows))?;
     check_pages(rows, t, [k_cache.len(), v_cache.len()], shape)?;
-    attention::cache_keys_and_values(k_cache, v_cache, k, v, rows, shape);
+    attention::cache_keys_and_values(chosen_isa()?, k_cache, v_cache, k, v, rows, shape);
     Ok(())
 }
 

@@ -1,9 +1,12 @@
 import { assert } from '../../base/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
-import type { ComputeDtype } from '../../numeric/index.ts';
+import { largeMemory, type ComputeDtype } from '../../numeric/index.ts';
 
 /** Of float32, or of bfloat16 by their bits. */
 type CacheArray = Float32Array | Uint16Array;
+
+/** The arrays of many layers lie in one buffer, so that large pages span them; larger buffers than this are not asked for. */
+const MAX_BUFFER_BYTES = 2 ** 30;
 
 /**
  * Room for keys and values of all sequences, in blocks of `blockSize` tokens (paged attention, Kwon et al., 2023). Block b holds rows
@@ -23,9 +26,9 @@ export class KvBlocks {
     this.blockSize = blockSize;
     this.numBlocks = Math.ceil(numTokens / blockSize);
     const length = this.numBlocks * blockSize * config.numKeyValueHeads * config.headWidth;
-    const allocate = (): CacheArray => (dtype !== 'f32' ? new Uint16Array(length) : new Float32Array(length));
-    this.keys = Array.from({ length: config.numLayers }, allocate);
-    this.values = Array.from({ length: config.numLayers }, allocate);
+    const arrays = allocate(2 * config.numLayers, length, dtype === 'f32' ? Float32Array : Uint16Array);
+    this.keys = arrays.slice(0, config.numLayers);
+    this.values = arrays.slice(config.numLayers);
     this.#free = Array.from({ length: this.numBlocks }, (_, i) => this.numBlocks - 1 - i);
     this.#isTaken = new Uint8Array(this.numBlocks);
   }
@@ -50,4 +53,18 @@ export class KvBlocks {
     this.#isTaken[block] = 0;
     this.#free.push(block);
   }
+}
+
+type CacheArrayType = typeof Float32Array | typeof Uint16Array;
+
+function allocate(count: number, length: number, ArrayOf: CacheArrayType): CacheArray[] {
+  const sizeBytes = length * ArrayOf.BYTES_PER_ELEMENT;
+  const perBuffer = Math.max(1, Math.floor(MAX_BUFFER_BYTES / Math.max(1, sizeBytes)));
+  const arrays: CacheArray[] = [];
+  while (arrays.length < count) {
+    const here = Math.min(perBuffer, count - arrays.length);
+    const buffer = largeMemory(here * sizeBytes);
+    for (let i = 0; i < here; i++) arrays.push(new ArrayOf(buffer, i * sizeBytes, length));
+  }
+  return arrays;
 }

@@ -1,5 +1,5 @@
 //! The gradients of one unit of attention: a rectangle of queries and keys, tile by tile.
-use super::product::{LANES, Left, Right, Terms, product};
+use super::product::{LANES, Left, Panels, Right, Terms, product};
 use super::stored::Stored;
 use super::tiles::{KEYS, Shape, pack_keys, pack_keys_transposed, pack_queries};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
@@ -159,7 +159,7 @@ impl Scratch {
         p.fill(0.0);
         ds.fill(0.0);
         let left = |data| Left { data, row: padded, term: 1 };
-        let right = |data| Right { data: Stored::F32(data), panel: width * LANES, term: LANES };
+        let right = |data| Right { data: Stored::F32(data), panels: Panels::Every(width * LANES), term: LANES };
         let (q, k, terms) = (left(&self.queries), right(&self.keys_transposed), Terms::All(width));
         product(isa, p, KEYS, q, k, count, panels, terms);
         let (dout, v) = (left(&self.douts), right(&self.values_transposed));
@@ -179,7 +179,7 @@ impl Scratch {
         for (sums, scores, queries) in [(&mut self.dv, &self.p, &self.douts), (&mut self.dk, &self.ds, &self.queries)] {
             part.fill(0.0);
             let left = Left { data: scores, row: 1, term: KEYS };
-            let right = Right { data: Stored::F32(queries), panel: LANES, term: padded };
+            let right = Right { data: Stored::F32(queries), panels: Panels::Every(LANES), term: padded };
             product(isa, part, padded, left, right, keys, padded / LANES, terms);
             add(isa, sums, part);
         }
@@ -192,7 +192,7 @@ impl Scratch {
         let part = &mut self.part[..count * padded];
         part.fill(0.0);
         let left = Left { data: &self.ds, row: KEYS, term: 1 };
-        let right = Right { data: Stored::F32(&self.keys), panel: LANES, term: padded };
+        let right = Right { data: Stored::F32(&self.keys), panels: Panels::Every(LANES), term: padded };
         product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(&self.visible));
         for (row, parts) in rows.zip(part.chunks_exact(group * padded)) {
             // SAFETY: this unit has its heads of its rows for itself.

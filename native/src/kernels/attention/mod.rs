@@ -1,5 +1,6 @@
 //! Attention without a T×T matrix (Dao et al., 2022). `online` attends runs of rows for `forward` (packed segments) and `paged`
-//! (caches); `backward` plans the units whose `gradients` are then worked out. All work in `tiles`, by `product`.
+//! (caches, which `write` fills); `backward` plans the units whose `gradients` are then worked out. All work in `tiles`, by `product`.
+mod ahead;
 mod backward;
 mod forward;
 mod gradients;
@@ -11,10 +12,12 @@ mod product;
 mod softmax;
 mod stored;
 mod tiles;
+mod write;
 
 pub use backward::attention_backward;
 pub use forward::attention_forward;
 pub use gradients::Saved;
-pub use paged::{PagedRows, attention_paged, cache_keys_and_values};
+pub use paged::{PagedRows, attention_paged};
 pub use stored::{Bf16, Cache, Element};
 pub use tiles::Shape;
+pub use write::cache_keys_and_values;

@@ -1,11 +1,12 @@
 //! Attention without a T×T matrix (Dao et al., 2022): keys pass by in tiles, and each query keeps a running maximum, the sum
 //! of its exponentials and its weighted sum of values. The same code serves packed segments and paged caches, so that a row's
 //! result is the same bits in both. Packed segments are copied into tiles; pages lie in the cache as the products read them.
+use super::ahead::{Lines, addresses, ask_to_read};
 use super::paged::Pages;
-use super::product::{LANES, Left, Right, Terms, product};
+use super::product::{LANES, Left, Panels, Right, Terms, product, product_ahead};
 use super::softmax::{correct, exponentiate};
 use super::stored::{Cache, Element, Stored};
-use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries, prefetch};
+use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries};
 use crate::kernels::split::for_units_ahead;
 use crate::pool::SharedMut;
 use crate::simd::Isa;
@@ -13,6 +14,9 @@ use std::ops::Range;
 
 /// Tiles of queries that share one packing of the keys.
 const TILES: usize = 4;
+
+/// With more rows than these, what is read of memory is little beside what is computed.
+const FEW_ROWS: usize = 4;
 
 /// The keys that a run of rows sees.
 #[derive(Clone, Copy)]
@@ -48,16 +52,32 @@ struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    /// Asks for cached keys or values some time before they are read: a few queries would wait for each line of memory.
-    fn fetch<const NEAR: bool>(&self, part: Part, keys: Range<usize>, shape: Shape) {
-        let Context::Paged { pages, cache, .. } = self.context else { return };
-        for first in keys.step_by(pages.block_size) {
-            let head = pages.head(first, self.kv_head, shape);
-            match (cache, part) {
-                (Cache::F32 { k, .. }, Part::Keys) => prefetch::<_, NEAR>(&k[head]),
-                (Cache::F32 { v, .. }, Part::Values) => prefetch::<_, NEAR>(&v[head]),
-                (Cache::Bf16 { k, .. }, Part::Keys) => prefetch::<_, NEAR>(&k[head]),
-                (Cache::Bf16 { v, .. }, Part::Values) => prefetch::<_, NEAR>(&v[head]),
+    /// Where the cached keys or values of `keys` lie, block by block: none if they are not in a cache.
+    fn stretches(&self, part: Part, keys: Range<usize>, shape: Shape) -> impl DoubleEndedIterator<Item = Range<usize>> {
+        let paged = match self.context {
+            Context::Paged { pages, cache, .. } => Some((pages, cache)),
+            Context::Segment { .. } => None,
+        };
+        paged.into_iter().flat_map(move |(pages, cache)| {
+            keys.clone().step_by(pages.block_size).map(move |first| {
+                let head = pages.head(first, self.kv_head, shape);
+                match (cache, part) {
+                    (Cache::F32 { k, .. }, Part::Keys) => addresses(&k[head]),
+                    (Cache::F32 { v, .. }, Part::Values) => addresses(&v[head]),
+                    (Cache::Bf16 { k, .. }, Part::Keys) => addresses(&k[head]),
+                    (Cache::Bf16 { v, .. }, Part::Values) => addresses(&v[head]),
+                }
+            })
+        })
+    }
+
+    /// Adds the unit's cached keys and values to what is to be asked for, in the order in which they are read.
+    fn announce(&self, lines: &mut Lines, shape: Shape) {
+        let longest = self.context.length(self.rows.end - 1);
+        for first in (0..longest.div_ceil(KEYS)).rev().map(|tile| tile * KEYS) {
+            for part in [Part::Values, Part::Keys] {
+                let keys = first..longest.min(first + KEYS);
+                self.stretches(part, keys, shape).rev().for_each(|stretch| lines.add_first(stretch));
             }
         }
     }
@@ -137,6 +157,8 @@ struct Scratch {
     largest: Vec<f32>,
     sums: Vec<f32>,
     weighted: Vec<f32>,
+    /// What the next unit reads.
+    ahead: Lines,
 }
 
 impl Scratch {
@@ -157,6 +179,7 @@ impl Scratch {
             largest: vec![0.0; queries],
             sums: vec![0.0; queries],
             weighted: vec![0.0; queries * shape.padded()],
+            ahead: Lines::default(),
         }
     }
 
@@ -169,19 +192,23 @@ impl Scratch {
         self.sums[..rows * group].fill(0.0);
         self.weighted[..rows * group * padded].fill(0.0);
 
+        self.ahead.clear();
+        let has_few = rows <= FEW_ROWS;
+        if let Some(next) = next.filter(|_| has_few) {
+            next.announce(&mut self.ahead, shape);
+        }
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
         let tile = |first_key: usize| first_key.min(longest)..longest.min(first_key + KEYS);
-        unit.fetch::<true>(Part::Keys, tile(0), shape);
+        let ask = |part, keys| {
+            if !has_few {
+                unit.stretches(part, keys, shape).for_each(ask_to_read);
+            }
+        };
+        ask(Part::Keys, tile(0));
         for first_key in (0..longest).step_by(KEYS) {
             let keys = tile(first_key);
-            unit.fetch::<true>(Part::Values, keys.clone(), shape);
-            unit.fetch::<true>(Part::Keys, tile(first_key + KEYS), shape);
-            if let Some(next) = next {
-                let longest = next.context.length(next.rows.end - 1);
-                let keys = first_key.min(longest)..longest.min(first_key + KEYS);
-                next.fetch::<false>(Part::Keys, keys.clone(), shape);
-                next.fetch::<false>(Part::Values, keys, shape);
-            }
+            ask(Part::Values, keys.clone());
+            ask(Part::Keys, tile(first_key + KEYS));
             let (keys, values) = self.find_keys(isa, unit, keys, shape);
             for first_row in (0..rows).step_by(tile_rows) {
                 let rows = first_row..rows.min(first_row + tile_rows);
@@ -266,14 +293,17 @@ impl Scratch {
         let left = Left { data: &self.queries[queries.start * padded..], row: padded, term: 1 };
         match keys {
             Place::Packed => {
-                let right = Right { data: Stored::F32(&self.keys_transposed), panel: width * LANES, term: LANES };
+                let right = Right {
+                    data: Stored::F32(&self.keys_transposed),
+                    panels: Panels::Every(width * LANES),
+                    term: LANES,
+                };
                 product(isa, scores, KEYS, left, right, count, panels, Terms::All(width));
             }
             Place::Cached { data, term } => {
-                for (panel, start) in self.starts[..panels].iter().enumerate() {
-                    let right = Right { data: data.from(*start), panel: 0, term };
-                    product(isa, &mut scores[panel * LANES..], KEYS, left, right, count, 1, Terms::All(width));
-                }
+                let right = Right { data, panels: Panels::At(&self.starts), term };
+                let terms = Terms::All(width);
+                product_ahead(isa, scores, KEYS, left, right, count, panels, terms, &mut self.ahead);
             }
         }
 
@@ -283,7 +313,7 @@ impl Scratch {
         match values {
             Place::Packed => {
                 let left = Left { data: scores, row: KEYS, term: 1 };
-                let right = Right { data: Stored::F32(&self.values), panel: LANES, term: padded };
+                let right = Right { data: Stored::F32(&self.values), panels: Panels::Every(LANES), term: padded };
                 product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(visible));
             }
             Place::Cached { data, term } => {
@@ -294,8 +324,9 @@ impl Scratch {
                         *end = visible.saturating_sub(panel * LANES).min(LANES);
                     }
                     let left = Left { data: &scores[panel * LANES..], row: KEYS, term: 1 };
-                    let right = Right { data: data.from(*start), panel: LANES, term };
-                    product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(ends));
+                    let right = Right { data: data.from(*start), panels: Panels::Every(LANES), term };
+                    let terms = Terms::Until(ends);
+                    product_ahead(isa, part, padded, left, right, count, padded / LANES, terms, &mut self.ahead);
                 }
             }
         }

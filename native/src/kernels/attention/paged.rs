@@ -6,13 +6,8 @@ use super::online::{Context, Run, attend};
 use super::product::LANES;
 use super::stored::{Cache, Element};
 use super::tiles::Shape;
-use crate::kernels::split::for_units;
-use crate::pool::SharedMut;
 use crate::simd::Isa;
 use std::ops::Range;
-
-/// Fewer rows are written by the calling thread.
-const FEW_ROWS: usize = 16;
 
 /// The blocks of one sequence.
 #[derive(Clone, Copy)]
@@ -22,10 +17,15 @@ pub struct Pages<'a> {
 }
 
 impl Pages<'_> {
+    /// The block that holds `key`.
+    pub fn block(&self, key: usize) -> usize {
+        self.table[key / self.block_size] as usize
+    }
+
     /// The part of the block of `key` that belongs to a key-value head.
     pub fn head(&self, key: usize, kv_head: usize, shape: Shape) -> Range<usize> {
-        let (block, size) = (self.table[key / self.block_size] as usize, self.block_size * shape.width);
-        let start = (block * shape.kv_heads + kv_head) * size;
+        let size = self.block_size * shape.width;
+        let start = (self.block(key) * shape.kv_heads + kv_head) * size;
         start..start + size
     }
 
@@ -88,44 +88,11 @@ impl PagedRows<'_> {
         Ok(())
     }
 
-    fn pages(&self, t: usize) -> Pages<'_> {
+    /// The blocks of row `t`.
+    pub fn pages(&self, t: usize) -> Pages<'_> {
         let start = self.row_sequences[t] as usize * self.max_blocks;
         Pages { table: &self.block_tables[start..start + self.max_blocks], block_size: self.block_size }
     }
-}
-
-/// Writes the key and the value of each row, [G, E], as the last ones that it sees. `rows` must have passed [`PagedRows::check`], and no two
-/// of them may have the same place.
-pub fn cache_keys_and_values<T: Element>(
-    k_cache: &mut [T],
-    v_cache: &mut [T],
-    k: &[f32],
-    v: &[f32],
-    rows: PagedRows,
-    shape: Shape,
-) {
-    let (k_cache, v_cache) = (SharedMut::new(k_cache), SharedMut::new(v_cache));
-    let units: Vec<usize> = (0..rows.row_sequences.len()).filter(|t| rows.context_lengths[*t] > 0).collect();
-    for_units(
-        &units,
-        units.len() < FEW_ROWS,
-        || (),
-        |t, ()| {
-            let (pages, key) = (rows.pages(*t), rows.context_lengths[*t] as usize - 1);
-            for kv_head in 0..shape.kv_heads {
-                let source = shape.key_elements(*t, kv_head);
-                let (key_start, value_start) = (pages.key(key, kv_head, shape), pages.value(key, kv_head, shape));
-                // SAFETY: the cache has the place, and no other row writes to it.
-                unsafe {
-                    for (element, value) in k[source.clone()].iter().enumerate() {
-                        *k_cache.as_ptr().add(key_start + element * rows.block_size) = T::round(*value);
-                    }
-                    let values = v_cache.slice(value_start..value_start + shape.width);
-                    values.iter_mut().zip(&v[source]).for_each(|(cached, value)| *cached = T::round(*value));
-                }
-            }
-        },
-    );
 }
 
 /// Attention over cached keys; rows of one sequence that stand together share its

@@ -1,4 +1,6 @@
 //! A product of small matrices in the first cache: what every sum of attention over elements, keys or queries is made of.
+#![allow(clippy::too_many_arguments)] // Operands are slices and strides.
+use super::ahead::{Ahead, Lines, Nothing};
 use super::stored::{Bf16, Element, Stored};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::simd::Isa;
@@ -15,12 +17,30 @@ pub struct Left<'a> {
     pub term: usize,
 }
 
-/// The right operand of [`product`]: element (k, LANES · p + lane) is `data[p · panel + k · term + lane]`.
+/// The right operand of [`product`]: element (k, LANES · p + lane) is `data[start of panel p + k · term + lane]`.
 #[derive(Clone, Copy)]
-pub struct Right<D> {
+pub struct Right<'a, D> {
     pub data: D,
-    pub panel: usize,
+    pub panels: Panels<'a>,
     pub term: usize,
+}
+
+/// Where panels begin.
+#[derive(Clone, Copy)]
+pub enum Panels<'a> {
+    /// At multiples of a distance.
+    Every(usize),
+    At(&'a [usize]),
+}
+
+impl Panels<'_> {
+    #[inline(always)]
+    fn start(&self, panel: usize) -> usize {
+        match self {
+            Panels::Every(distance) => panel * distance,
+            Panels::At(starts) => starts[panel],
+        }
+    }
 }
 
 /// The terms k of the rows of a [`product`].
@@ -54,20 +74,54 @@ impl Terms<'_> {
 
 /// c[m · c_row + n] += Σ_k left(m, k) · right(k, n), with k rising through `terms` of m, for m in `0..rows` and n in
 /// `0..panels · LANES`. An element is one chain of multiply-adds whatever rows it is worked on with; no other k is read.
-#[allow(clippy::too_many_arguments)]
 pub fn product(
     isa: Isa,
     c: &mut [f32],
     c_row: usize,
     left: Left,
-    Right { data, panel, term }: Right<Stored>,
+    Right { data, panels: places, term }: Right<Stored>,
     rows: usize,
     panels: usize,
     terms: Terms,
 ) {
-    match data {
-        Stored::F32(data) => product_f32(isa, c, c_row, left, Right { data, panel, term }, rows, panels, terms),
-        Stored::Bf16(data) => product_bf16(isa, c, c_row, left, Right { data, panel, term }, rows, panels, terms),
+    product_ahead(
+        isa,
+        c,
+        c_row,
+        left,
+        Right { data, panels: places, term },
+        rows,
+        panels,
+        terms,
+        &mut Lines::default(),
+    );
+}
+
+/// The same, asking for lines `ahead` meanwhile: for as much memory as the right operand takes, while one block of rows meets it.
+pub fn product_ahead(
+    isa: Isa,
+    c: &mut [f32],
+    c_row: usize,
+    left: Left,
+    Right { data, panels: places, term }: Right<Stored>,
+    rows: usize,
+    panels: usize,
+    terms: Terms,
+    ahead: &mut Lines,
+) {
+    match (data, ahead.is_empty()) {
+        (Stored::F32(data), true) => {
+            product_f32(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms)
+        }
+        (Stored::Bf16(data), true) => {
+            product_bf16(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms)
+        }
+        (Stored::F32(data), false) => {
+            product_f32_ahead(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms, ahead)
+        }
+        (Stored::Bf16(data), false) => {
+            product_bf16_ahead(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms, ahead)
+        }
     }
 }
 
@@ -80,7 +134,7 @@ multiversion! {
         rows: usize,
         panels: usize,
         terms: Terms
-    ) = product_body;
+    ) = product_alone;
 
     fn product_bf16(
         c: &mut [f32],
@@ -90,11 +144,47 @@ multiversion! {
         rows: usize,
         panels: usize,
         terms: Terms
+    ) = product_alone;
+
+    fn product_f32_ahead(
+        c: &mut [f32],
+        c_row: usize,
+        left: Left,
+        right: Right<&[f32]>,
+        rows: usize,
+        panels: usize,
+        terms: Terms,
+        ahead: &mut Lines
+    ) = product_body;
+
+    fn product_bf16_ahead(
+        c: &mut [f32],
+        c_row: usize,
+        left: Left,
+        right: Right<&[Bf16]>,
+        rows: usize,
+        panels: usize,
+        terms: Terms,
+        ahead: &mut Lines
     ) = product_body;
 }
 
-/// Rows of a block: 6 rows of 16 columns fill the registers of AVX2.
+#[inline(always)]
+fn product_alone<A: Arithmetic>(
+    c: &mut [f32],
+    c_row: usize,
+    left: Left,
+    right: Right<&[impl Element]>,
+    rows: usize,
+    panels: usize,
+    terms: Terms,
+) {
+    product_body::<A>(c, c_row, left, right, rows, panels, terms, &mut Nothing);
+}
+
+/// Rows of a block: 6 rows of 16 columns fill the registers of AVX2, and so do half as many rows of two panels.
 const BLOCK_ROWS: usize = 6;
+const TWO_PANELS_ROWS: usize = BLOCK_ROWS / 2;
 
 #[inline(always)]
 fn product_body<A: Arithmetic>(
@@ -105,40 +195,72 @@ fn product_body<A: Arithmetic>(
     rows: usize,
     panels: usize,
     terms: Terms,
+    ahead: &mut impl Ahead,
 ) {
     let mut m = 0;
     while m < rows {
         let count = (rows - m).min(BLOCK_ROWS);
         let (mut start, mut end) = (terms.start(m), terms.end(m));
+        let (mut first, mut last) = (start, end);
         for row in m..m + count {
-            start = start.max(terms.start(row));
-            end = end.min(terms.end(row));
+            (first, start) = (first.min(terms.start(row)), start.max(terms.start(row)));
+            (end, last) = (end.min(terms.end(row)), last.max(terms.end(row)));
         }
         end = end.max(start);
-        for panel in 0..panels {
+        let mut panel = 0;
+        while panel < panels {
+            let width = if count <= TWO_PANELS_ROWS { 2.min(panels - panel) } else { 1 };
             // Terms that only some of the rows have come before and after the terms that all have.
-            for row in m..m + count {
-                block::<A, _, 1>(c, c_row, left, right, row, panel, terms.start(row)..terms.end(row).min(start));
+            if first < start {
+                for (row, panel) in (m..m + count).flat_map(|row| (panel..panel + width).map(move |panel| (row, panel)))
+                {
+                    block::<A, _, _, 1, 1>(
+                        c,
+                        c_row,
+                        left,
+                        right,
+                        row,
+                        panel,
+                        terms.start(row)..terms.end(row).min(start),
+                        ahead,
+                    );
+                }
             }
-            match count {
-                1 => block::<A, _, 1>(c, c_row, left, right, m, panel, start..end),
-                2 => block::<A, _, 2>(c, c_row, left, right, m, panel, start..end),
-                3 => block::<A, _, 3>(c, c_row, left, right, m, panel, start..end),
-                4 => block::<A, _, 4>(c, c_row, left, right, m, panel, start..end),
-                5 => block::<A, _, 5>(c, c_row, left, right, m, panel, start..end),
-                _ => block::<A, _, BLOCK_ROWS>(c, c_row, left, right, m, panel, start..end),
+            match (count, width) {
+                (1, 1) => block::<A, _, _, 1, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (1, _) => block::<A, _, _, 1, 2>(c, c_row, left, right, m, panel, start..end, ahead),
+                (2, 1) => block::<A, _, _, 2, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (2, _) => block::<A, _, _, 2, 2>(c, c_row, left, right, m, panel, start..end, ahead),
+                (3, 1) => block::<A, _, _, 3, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (3, _) => block::<A, _, _, 3, 2>(c, c_row, left, right, m, panel, start..end, ahead),
+                (4, _) => block::<A, _, _, 4, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (5, _) => block::<A, _, _, 5, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                _ => block::<A, _, _, BLOCK_ROWS, 1>(c, c_row, left, right, m, panel, start..end, ahead),
             }
-            for row in m..m + count {
-                block::<A, _, 1>(c, c_row, left, right, row, panel, terms.start(row).max(end)..terms.end(row));
+            if end < last {
+                for (row, panel) in (m..m + count).flat_map(|row| (panel..panel + width).map(move |panel| (row, panel)))
+                {
+                    block::<A, _, _, 1, 1>(
+                        c,
+                        c_row,
+                        left,
+                        right,
+                        row,
+                        panel,
+                        terms.start(row).max(end)..terms.end(row),
+                        ahead,
+                    );
+                }
             }
+            panel += width;
         }
         m += count;
     }
 }
 
-/// The part of [`product`] for M rows from `m`, one panel and the same terms for all rows, with the sums in registers.
+/// The part of [`product`] for M rows from `m`, P panels and the same terms for all rows, with the sums in registers.
 #[inline(always)]
-fn block<A: Arithmetic, T: Element, const M: usize>(
+fn block<A: Arithmetic, T: Element, K: Ahead, const M: usize, const P: usize>(
     c: &mut [f32],
     c_row: usize,
     left: Left,
@@ -146,36 +268,51 @@ fn block<A: Arithmetic, T: Element, const M: usize>(
     m: usize,
     panel: usize,
     terms: Range<usize>,
+    ahead: &mut K,
 ) {
     if terms.start >= terms.end {
         return;
     }
     let last = terms.end - 1;
-    assert!((m + M - 1) * c_row + (panel + 1) * LANES <= c.len());
+    assert!((m + M - 1) * c_row + (panel + P) * LANES <= c.len());
     assert!((m + M - 1) * left.row + last * left.term < left.data.len());
-    assert!(panel * right.panel + last * right.term + LANES <= right.data.len());
+    let mut places = [std::ptr::null::<T>(); P];
+    for (i, place) in places.iter_mut().enumerate() {
+        let start = right.panels.start(panel + i);
+        assert!(start + last * right.term + LANES <= right.data.len());
+        *place = right.data.as_ptr().wrapping_add(start + terms.start * right.term);
+    }
     // SAFETY: the largest index into each slice was checked above.
     unsafe {
         let c = c.as_mut_ptr().add(m * c_row + panel * LANES);
         let mut a = left.data.as_ptr().add(m * left.row + terms.start * left.term);
-        let mut b = right.data.as_ptr().add(panel * right.panel + terms.start * right.term);
-        let mut sums = [[0.0; LANES]; M];
+        let mut sums = [[[0.0; LANES]; P]; M];
         for (m, sums) in sums.iter_mut().enumerate() {
-            *sums = c.add(m * c_row).cast::<[f32; LANES]>().read();
+            for (p, sums) in sums.iter_mut().enumerate() {
+                *sums = c.add(m * c_row + p * LANES).cast::<[f32; LANES]>().read();
+            }
         }
-        for _ in terms {
-            let right_lanes = b.cast::<[T; LANES]>().read().map(T::widen);
+        for term in terms {
+            // A panel of bfloat16 is half a line.
+            if size_of::<T>() == size_of::<f32>() || term % 2 == 0 {
+                (0..P).for_each(|_| ahead.ask());
+            }
+            let right_lanes = places.map(|place| place.cast::<[T; LANES]>().read().map(T::widen));
             for (m, sums) in sums.iter_mut().enumerate() {
                 let left_element = *a.add(m * left.row);
-                for (sum, right_element) in sums.iter_mut().zip(right_lanes) {
-                    *sum = A::mul_add(left_element, right_element, *sum);
+                for (sums, right_lanes) in sums.iter_mut().zip(right_lanes) {
+                    for (sum, right_element) in sums.iter_mut().zip(right_lanes) {
+                        *sum = A::mul_add(left_element, right_element, *sum);
+                    }
                 }
             }
             a = a.wrapping_add(left.term);
-            b = b.wrapping_add(right.term);
+            places = places.map(|place| place.wrapping_add(right.term));
         }
         for (m, sums) in sums.iter().enumerate() {
-            c.add(m * c_row).cast::<[f32; LANES]>().write(*sums);
+            for (p, sums) in sums.iter().enumerate() {
+                c.add(m * c_row + p * LANES).cast::<[f32; LANES]>().write(*sums);
+            }
         }
     }
 }
@@ -200,7 +337,7 @@ mod tests {
                     (0..a.len()).for_each(|i| turned[i % DEPTH * rows + i / DEPTH] = a[i]);
                     let by_rows = Left { data: &a, row: DEPTH, term: 1 };
                     let by_terms = Left { data: &turned, row: 1, term: rows };
-                    let right = Right { data: Stored::F32(&b), panel: DEPTH * LANES, term: LANES };
+                    let right = Right { data: Stored::F32(&b), panels: Panels::Every(DEPTH * LANES), term: LANES };
                     let (mut c, mut c_turned) = (before.clone(), before.clone());
                     product(isa, &mut c, 32, by_rows, right, rows, 2, terms);
                     product(isa, &mut c_turned, 32, by_terms, right, rows, 2, terms);

@@ -1,6 +1,8 @@
 //! How a cache keeps keys and values: as they come, or rounded to bfloat16, which halves the memory that a step of decoding reads. What is read is
 //! widened, and all sums are of float32.
+use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::kernels::codec::bf16::round_to_bf16;
+use crate::simd::Isa;
 
 /// A bfloat16, by its bits.
 #[derive(Clone, Copy)]
@@ -10,6 +12,8 @@ pub struct Bf16(u16);
 /// A number of a cache.
 pub trait Element: Copy + Send + Sync {
     fn round(value: f32) -> Self;
+    /// The same of all numbers.
+    fn round_all(isa: Isa, target: &mut [Self], source: &[f32]);
     fn widen(self) -> f32;
     fn stored(numbers: &[Self]) -> Stored<'_>;
 }
@@ -18,6 +22,10 @@ impl Element for f32 {
     #[inline(always)]
     fn round(value: f32) -> Self {
         value
+    }
+
+    fn round_all(_isa: Isa, target: &mut [Self], source: &[f32]) {
+        target.copy_from_slice(source);
     }
 
     #[inline(always)]
@@ -34,6 +42,10 @@ impl Element for Bf16 {
     #[inline(always)]
     fn round(value: f32) -> Self {
         Self(round_to_bf16(value))
+    }
+
+    fn round_all(isa: Isa, target: &mut [Self], source: &[f32]) {
+        round_to_words(isa, target, source);
     }
 
     #[inline(always)]
@@ -56,6 +68,16 @@ impl Bf16 {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(bits.as_mut_ptr().cast(), bits.len()) }
     }
+}
+
+multiversion! {
+    fn round_to_words(target: &mut [Bf16], source: &[f32]) = round_to_words_body;
+}
+
+#[inline(always)]
+fn round_to_words_body<A: Arithmetic>(target: &mut [Bf16], source: &[f32]) {
+    assert_eq!(target.len(), source.len());
+    target.iter_mut().zip(source).for_each(|(target, value)| *target = Bf16::round(*value));
 }
 
 /// Numbers of a cache, or float32 beside it.

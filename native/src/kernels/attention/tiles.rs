@@ -10,8 +10,6 @@ use std::ops::Range;
 
 /// Keys in a tile.
 pub const KEYS: usize = 64;
-#[cfg(target_arch = "x86_64")]
-const LINE_BYTES: usize = 64;
 /// Fewer multiply-adds than this stay on the calling thread.
 pub const LITTLE: usize = 1 << 19;
 
@@ -56,24 +54,6 @@ impl Shape {
         let start = (row * self.kv_heads + kv_head) * self.width;
         start..start + self.width
     }
-}
-
-/// Asks for the cache lines of `values`, without waiting for them: into the first-level cache if they are needed soon.
-pub fn prefetch<T, const NEAR: bool>(values: &[T]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in values.chunks(LINE_BYTES / size_of::<T>()) {
-        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-        // SAFETY: every x86-64 has the instruction, which reads nothing.
-        unsafe {
-            if NEAR {
-                _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-            } else {
-                _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
-            }
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = values;
 }
 
 /// Copies keys (or values) to rows of `shape.padded()` elements. The tile's j-th key begins at element `starts[j]` of `source`.

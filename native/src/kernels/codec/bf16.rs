@@ -46,6 +46,7 @@ impl Encode for Bf16 {
 }
 
 /// The upper half of the nearest float32 with an empty lower half. NaN stays NaN.
+#[inline(always)]
 pub fn round_to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() {
