@@ -103,7 +103,12 @@ export function fail(code: ErrorCode, message: string, details?: ErrorDetails): 
 
 /** For our own invariants only, never for what a user can cause. */
 export function assert(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new EspalierError('INTERNAL', `invariant broken: ${message}`);
+  if (!condition) broken(message);
+}
+
+/** What {@link assert} throws: for a check that runs so often that its sentence must not be made unless it is needed. */
+export function broken(message: string): never {
+  throw new EspalierError('INTERNAL', `invariant broken: ${message}`);
 }
 
 /** Anything that was thrown as one of ours: what is not is our own bug. */

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
-import { assert, errorMessage, fail } from '../base/index.ts';
+import { broken, errorMessage, fail } from '../base/index.ts';
 import type { CachedNumbers, ComputeDtype, WeightFormat } from './kernels.ts';
 
 /** Memory of the addon that JavaScript can only pass back. */
@@ -138,33 +138,35 @@ export function loadAddon(): Addon {
 
 /** `array`, if it is a Float32Array of `length` elements: nothing else may reach the addon. */
 export function floats(name: string, array: CachedNumbers, length: number): Float32Array {
-  assert(array instanceof Float32Array, `${name} is a Float32Array`);
-  assert(array.length === length, `${name} has ${array.length} elements where ${length} are expected`);
+  if (!(array instanceof Float32Array)) broken(`${name} is a Float32Array`);
+  if (array.length !== length) broken(`${name} has ${array.length} elements where ${length} are expected`);
   return array;
 }
 
 /** As {@link floats}, of bfloat16 by their bits. */
 export function words(name: string, array: CachedNumbers, length: number): Uint16Array {
-  assert(array instanceof Uint16Array, `${name} is a Uint16Array`);
-  assert(array.length === length, `${name} has ${array.length} elements where ${length} are expected`);
+  if (!(array instanceof Uint16Array)) broken(`${name} is a Uint16Array`);
+  if (array.length !== length) broken(`${name} has ${array.length} elements where ${length} are expected`);
   return array;
 }
 
 export function integers(name: string, array: Int32Array, length: number): Int32Array {
-  assert(array instanceof Int32Array, `${name} is an Int32Array`);
-  assert(array.length === length, `${name} has ${array.length} elements where ${length} are expected`);
+  if (!(array instanceof Int32Array)) broken(`${name} is an Int32Array`);
+  if (array.length !== length) broken(`${name} has ${array.length} elements where ${length} are expected`);
   return array;
 }
 
 /** As {@link integers}, and every element is in [0, bound). */
 export function indices(name: string, array: Int32Array, length: number, bound: number): Int32Array {
   integers(name, array, length);
-  for (const index of array) assert(index >= 0 && index < bound, `${name} holds ${index}, outside [0, ${bound})`);
+  for (const index of array) {
+    if (index < 0 || index >= bound) broken(`${name} holds ${index}, outside [0, ${bound})`);
+  }
   return array;
 }
 
 /** A dimension: a whole number that fits the addon's 32 bits. */
 export function size(name: string, value: number): number {
-  assert(Number.isInteger(value) && value >= 0 && value < 2 ** 31, `${name} = ${value} is not a size`);
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** 31) broken(`${name} = ${value} is not a size`);
   return value;
 }

@@ -1,4 +1,4 @@
-import { assert, errorMessage, EspalierError } from '../base/index.ts';
+import { assert, broken, errorMessage, EspalierError } from '../base/index.ts';
 import { integers, loadAddon, size, type Addon, type Handle } from './native-addon.ts';
 
 /** What each token of a vocabulary adds to a text, laid end to end. */
@@ -46,7 +46,7 @@ export function loadNativeGrammars({ bytes, ends_V, stopIds }: TokenBytes): Nati
   const V = ends_V.length;
   let before = 0;
   for (const end of ends_V) {
-    assert(end >= before && end <= bytes.length, `the bytes of a token end at ${end} of ${bytes.length}`);
+    if (end < before || end > bytes.length) broken(`the bytes of a token end at ${end} of ${bytes.length}`);
     before = end;
   }
   for (const id of stopIds) assert(size('a stop token', id) < V, `stop token ${id} is in the vocabulary of ${V}`);

@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, broken } from '../base/index.ts';
 import type { BoundRows, Floats, Kernels } from './kernels.ts';
 import { type Addon, floats, type Handle, size } from './native-addon.ts';
 import { AFTER, BEFORE, type ProgramSpan, type RowProgram, SLOT_FIELDS } from './row-program.ts';
@@ -31,10 +31,10 @@ class NativeRows implements BoundRows {
 
   /** The layer's width of input or output must be that of the programs. */
   check(slot: number, field: 'in' | 'out', length: number, T: number): void {
-    assert(this.#programs.length === 0 || this.end <= T, `rows up to ${this.end} are bound in a batch of ${T}`);
+    if (this.#programs.length > 0 && this.end > T) broken(`rows up to ${this.end} are bound in a batch of ${T}`);
     if (this.#usesOf(slot) === 0) return;
     const width = this.#slots[slot * SLOT_FIELDS + (field === 'in' ? 0 : 1)];
-    assert(length === T * width, `slot ${slot} has ${field} = ${width}, not ${length} / ${T}`);
+    if (length !== T * width) broken(`slot ${slot} has ${field} = ${width}, not ${length} / ${T}`);
   }
 
   #usesOf(slot: number): number {
@@ -45,7 +45,7 @@ class NativeRows implements BoundRows {
     for (let i = 0; i < slots.length; i += SLOT_FIELDS) {
       if (slots[i + 2] === 0) continue;
       const isSame = this.#slots[i] === slots[i] && this.#slots[i + 1] === slots[i + 1];
-      assert(this.#slots[i + 2] === 0 || isSame, `programs agree on the shape of slot ${i / SLOT_FIELDS}`);
+      if (this.#slots[i + 2] !== 0 && !isSame) broken(`programs do not agree on the shape of slot ${i / SLOT_FIELDS}`);
       this.#slots[i] = slots[i];
       this.#slots[i + 1] = slots[i + 1];
       this.#slots[i + 2] |= slots[i + 2];
@@ -73,7 +73,7 @@ export function nativePrograms(addon: Addon): Programs {
     return handle;
   };
   const checked = (name: string, array: Floats, T: number): Float32Array => {
-    assert(T > 0 && array.length % size('T', T) === 0, `${name} has ${T} rows`);
+    if (T <= 0 || array.length % size('T', T) !== 0) broken(`${name} has not ${T} rows`);
     return floats(name, array, array.length);
   };
   return {

@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, broken } from '../base/index.ts';
 import type { AttentionShape, CachedNumbers, Floats, Kernels, PagedRows } from './kernels.ts';
 import { type Addon, floats, indices, integers, size, words } from './native-addon.ts';
 
@@ -22,8 +22,10 @@ type Rows = Pick<
 function checkAttention({ T, H, G, E, scale }: AttentionShape): void {
   size('T', T);
   size('E', E);
-  assert(size('H', H) > 0 && size('G', G) > 0 && H % G === 0, `${H} query heads share ${G} key-value heads evenly`);
-  assert(Number.isFinite(scale), `the scale ${scale} is a number`);
+  if (size('H', H) === 0 || size('G', G) === 0 || H % G !== 0) {
+    broken(`${H} query heads do not share ${G} key-value heads evenly`);
+  }
+  if (!Number.isFinite(scale)) broken(`the scale ${scale} is not a number`);
 }
 
 /** Row t's segment begins at a row in [0, t]. */
@@ -31,7 +33,7 @@ function segments(segmentStarts: Int32Array, T: number): Int32Array {
   integers('segmentStarts', segmentStarts, T);
   for (let t = 0; t < T; t++) {
     const start = segmentStarts[t];
-    assert(start >= 0 && start <= t, `the segment of row ${t} begins at row ${start}`);
+    if (start < 0 || start > t) broken(`the segment of row ${t} begins at row ${start}`);
   }
   return segmentStarts;
 }
@@ -67,7 +69,7 @@ function pages(cache: CachedNumbers, rows: PagedRows, { T, G, E }: AttentionShap
     const used = Math.ceil(contextLengths[t] / blockSize);
     for (let i = first; i < first + used; i++) {
       const block = blockTables[i];
-      assert(block >= 0 && block < numBlocks, `row ${t} reads block ${block} of ${numBlocks}`);
+      if (block < 0 || block >= numBlocks) broken(`row ${t} reads block ${block} of ${numBlocks}`);
     }
   }
   return [rowSequences, contextLengths, integers('blockTables', blockTables, blockTables.length), maxBlocks, blockSize];
@@ -90,7 +92,7 @@ export function nativeRows(addon: Addon): Rows {
     },
 
     rope(x_THE, positions_T, cosSin, T, H, E, inverse) {
-      assert(size('E', E) > 0 && E % 2 === 0, `heads of the width ${E} hold pairs`);
+      if (size('E', E) === 0 || E % 2 !== 0) broken(`heads of the width ${E} do not hold pairs`);
       assert(cosSin.length % E === 0, 'cosSin has whole rows');
       const positions = indices('positions', positions_T, size('T', T), cosSin.length / E);
       const table = floats('cosSin', cosSin, cosSin.length);

@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { broken } from '../base/index.ts';
 import type { Floats } from './kernels.ts';
 
 /**
@@ -87,7 +87,7 @@ export function packRowProgram(
   const planned: Planned[] = [];
   let end = 0;
   for (const site of rising) {
-    assert(!named.has(site.slot), `slot ${site.slot} is named once`);
+    if (named.has(site.slot)) broken(`slot ${site.slot} is named twice`);
     named.add(site.slot);
     let uses = 0;
     for (const operation of site.operations) {
@@ -153,7 +153,7 @@ export function usesOf({ slots }: RowProgram, slot: number): number {
 
 function numbersOf({ slot, in: I, out: O }: SlotOperations, operation: RowOperation): Float32Array[] {
   const checked = (name: string, values: Floats, length: number): Float32Array => {
-    assert(values.length === length, `${name} of slot ${slot} has ${values.length} numbers, expected ${length}`);
+    if (values.length !== length) broken(`${name} of slot ${slot} has ${values.length} numbers, expected ${length}`);
     return values instanceof Float32Array ? values : Float32Array.from(values);
   };
   switch (operation.kind) {
@@ -165,7 +165,7 @@ function numbersOf({ slot, in: I, out: O }: SlotOperations, operation: RowOperat
       return [checked('the bias', operation.bias_O, O)];
     case 'low-rank-delta': {
       const { a_RI, b_OR, rank, scale } = operation;
-      assert(rank > 0 && Number.isFinite(scale), `the delta of slot ${slot} has rank ${rank} and scale ${scale}`);
+      if (rank <= 0 || !Number.isFinite(scale)) broken(`the delta of slot ${slot} has rank ${rank} and scale ${scale}`);
       return [checked('A', a_RI, rank * I), checked('B', b_OR, O * rank)];
     }
   }

@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { broken } from '../base/index.ts';
 import type { Floats } from './kernels.ts';
 
 /** A dense row-major array with a shape. `buffer` identity is owned by whoever allocated it (see graph.ts). */
@@ -14,7 +14,7 @@ export function sizeOf(shape: readonly number[]): number {
 }
 
 export function tensor(shape: readonly number[], data: Floats): Tensor {
-  assert(data.length === sizeOf(shape), `${data.length} values for the shape [${shape.join(', ')}]`);
+  if (data.length !== sizeOf(shape)) broken(`${data.length} values for the shape [${shape.join(', ')}]`);
   return { shape, data };
 }
 

@@ -1,4 +1,4 @@
-import { assert } from '../../base/index.ts';
+import { assert, broken } from '../../base/index.ts';
 import type { Graph } from '../graph.ts';
 import type { FrozenMatrix } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor.ts';
 /** y_TO = x_TI · Wᵀ (+ bias_O) with a frozen W: the way back is dy · W, and nothing is saved for it. */
 export function frozenLinear(g: Graph, x: Tensor, weight: FrozenMatrix, bias?: Tensor): Tensor {
   const T = x.shape[0];
-  assert(x.shape[1] === weight.in, `a linear layer of ${weight.in} inputs got ${x.shape[1]}`);
+  if (x.shape[1] !== weight.in) broken(`a linear layer of ${weight.in} inputs got ${x.shape[1]}`);
   const y = g.empty([T, weight.out]);
   if (bias) for (let t = 0; t < T; t++) y.data.set(bias.data, t * weight.out);
   g.kernels.linearForward(y.data, x.data, weight, T, bias !== undefined);
