@@ -72,7 +72,10 @@ function adapterOf(on: BaseModel, seed: number): CompiledAdapter {
         return [name, { shape, data: noise.slice(start, start + length) }];
       }),
   );
-  return packAdapter(compileAdapter({ config: LORA, tensors }, on), on.sites);
+  return packAdapter(compileAdapter({ config: LORA, tensors }, on), {
+    ...on,
+    computeDtype: values.codes === 'bf16' ? on.computeDtype : 'f32',
+  });
 }
 
 const made: CompiledAdapter[] = [];

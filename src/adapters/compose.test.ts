@@ -84,7 +84,7 @@ test('VeRA and LoKr are sums too: a mix of them with LoRA is the weighted sum of
       adapter: of({ kind: 'kronecker-delta', left_AC: tensor(2, 4), right: [tensor(O / 2, I / 4)], scale: 3 }),
       weight: -0.5,
     },
-    { adapter: packAdapter(lora(1, 4, ['q_proj']), sites), weight: 2 },
+    { adapter: packAdapter(lora(1, 4, ['q_proj']), base), weight: 2 },
   ];
   const actual = changes(composeAdapters(parts)).get(path) ?? assert.fail();
   const alone = parts.map(({ adapter, weight }) => ({ weight, changed: changes(adapter).get(path) ?? assert.fail() }));
@@ -160,7 +160,7 @@ test('packed parts mix as the others do', () => {
     { adapter: lora(1, 4, ['q_proj', 'v_proj']), weight: 0.5 },
     { adapter: lora(2, 2, ['v_proj', 'down_proj']), weight: -1.25 },
   ];
-  const packed = parts.map(({ adapter, weight }) => ({ adapter: packAdapter(adapter, sites), weight }));
+  const packed = parts.map(({ adapter, weight }) => ({ adapter: packAdapter(adapter, base), weight }));
   assert.ok(packed.every(({ adapter }) => adapter.program && adapter.sites.size === 0));
   const [expected, actual] = [changes(composeAdapters(parts)), changes(composeAdapters(packed))];
   let numChanged = 0;
@@ -190,7 +190,7 @@ test('a packed bias takes its weight; what is not a sum is refused, packed or no
     shape: [length],
     data: Float32Array.from({ length }, (_, i) => i + 1),
   });
-  const bias = packAdapter(adapterOf({ kind: 'bias', bias_O: vector(out) }), sites);
+  const bias = packAdapter(adapterOf({ kind: 'bias', bias_O: vector(out) }), base);
   const mixed = changes(
     composeAdapters([
       { adapter: bias, weight: 0.5 },
@@ -200,7 +200,7 @@ test('a packed bias takes its weight; what is not a sum is refused, packed or no
   assert.deepEqual([...(mixed.get(path) ?? [])].slice(0, 3), [2.5, 5, 7.5]);
   const tensor = { shape: [1, base.config.hiddenSize], data: new Float32Array(base.config.hiddenSize) };
   for (const adapter of [
-    packAdapter(adapterOf({ kind: 'scale-input', factor_I: vector(inputs) }), sites),
+    packAdapter(adapterOf({ kind: 'scale-input', factor_I: vector(inputs) }), base),
     { ...bias, virtual: { kind: 'embeddings', count: 1, embeddings_ND: tensor } as const },
     { ...bias, tokenRows: { ids: Int32Array.of(1), rows_KD: tensor, isHeadTied: false } },
   ]) {

@@ -25,11 +25,24 @@ export interface ForwardInput extends InputRows {
   readonly attend: Attend;
   /** Changes rows of the embeddings, [T, D], in place: for input that has no token id. Inference only. */
   readonly editInputs?: (inputs: Tensor) => void;
+  /** The rows that are wanted after the last layer, all unless given. */
+  readonly wanted?: WantedRows;
+}
+
+/**
+ * N rows of the packed ones, in their order. Of the others the last layer makes keys and values alone: nothing reads what else it would make of
+ * them. `hooks` and `attend` take these rows as their packed ones, but k and v are those of all.
+ */
+export interface WantedRows {
+  readonly rows_N: Int32Array;
+  readonly positions_N: Int32Array;
+  readonly hooks: SiteHooks;
+  readonly attend: Attend;
 }
 
 /**
  * A pre-norm decoder (Llama and its relatives), T packed rows at a time.
- * @returns the residual stream after the last layer, [T, D]; {@link headRows} prepares rows of it for the head
+ * @returns the residual stream after the last layer, [T, D], or [N, D] of the wanted rows; {@link headRows} prepares rows of it for the head
  */
 export function forward(g: Graph, base: BaseModel, input: ForwardInput, hooks: SiteHooks): Tensor {
   const T = input.tokenIds_T.length;
@@ -41,8 +54,10 @@ export function forward(g: Graph, base: BaseModel, input: ForwardInput, hooks: S
   input.editInputs?.(hidden);
   hooks.embed?.(g, input, hidden);
   const rows: LayerRows = { ...input, cosSin };
-  for (const layer of base.layers.keys())
-    hidden = g.segment(hidden, (x) => decoderLayer(g, base, layer, x, rows, hooks));
+  for (const layer of base.layers.keys()) {
+    const wanted = layer === base.layers.length - 1 ? input.wanted : undefined;
+    hidden = g.segment(hidden, (x) => decoderLayer(g, base, layer, x, rows, hooks, wanted));
+  }
   return hidden;
 }
 
@@ -51,27 +66,38 @@ interface LayerRows extends ForwardInput {
 }
 
 /** One layer: attention and feed-forward, each added to the residual stream x [T, D], which is released. */
-function decoderLayer(g: Graph, base: BaseModel, layer: number, x: Tensor, rows: LayerRows, hooks: SiteHooks): Tensor {
+function decoderLayer(
+  g: Graph,
+  base: BaseModel,
+  layer: number,
+  x: Tensor,
+  rows: LayerRows,
+  hooks: SiteHooks,
+  wanted?: WantedRows,
+): Tensor {
   const { config } = base;
   const weights = base.layers[layer];
+  const own = wanted?.hooks ?? hooks;
+  const choose = (all: Tensor): Tensor => (wanted ? gatherRows(g, all, wanted.rows_N) : all);
   const afterAttention = g.scope(() => {
     const normed = normAt(g, config, `model.layers.${layer}.input_layernorm`, weights.inputNorm, x, hooks);
-    const { q, k, v } = queryKeyValue(g, config, layer, weights, normed, hooks);
-    rotate(g, q, rows.positions_T, rows.cosSin, config.headWidth);
+    const q = queriesOf(g, config, layer, weights, choose(normed), own);
+    const { k, v } = keysAndValuesOf(g, config, layer, weights, normed, hooks);
+    rotate(g, q, wanted?.positions_N ?? rows.positions_T, rows.cosSin, config.headWidth);
     rotate(g, k, rows.positions_T, rows.cosSin, config.headWidth);
     hooks.keyValues?.(g, layer, rows, k, v);
-    const attended = rows.attend(g, layer, q, k, v);
-    const out = linearAt(g, weights.linear.o_proj, attended, hooks);
-    addInPlace(g, out, x);
+    const attended = (wanted?.attend ?? rows.attend)(g, layer, q, k, v);
+    const out = linearAt(g, weights.linear.o_proj, attended, own);
+    addInPlace(g, out, choose(x));
     return out;
   });
   g.release(x);
   const afterFeedForward = g.scope(() => {
     const path = `model.layers.${layer}.post_attention_layernorm`;
-    const normed = normAt(g, config, path, weights.postAttentionNorm, afterAttention, hooks);
-    const gate = linearAt(g, weights.linear.gate_proj, normed, hooks);
-    const up = linearAt(g, weights.linear.up_proj, normed, hooks);
-    const out = linearAt(g, weights.linear.down_proj, swiglu(g, gate, up), hooks);
+    const normed = normAt(g, config, path, weights.postAttentionNorm, afterAttention, own);
+    const gate = linearAt(g, weights.linear.gate_proj, normed, own);
+    const up = linearAt(g, weights.linear.up_proj, normed, own);
+    const out = linearAt(g, weights.linear.down_proj, swiglu(g, gate, up), own);
     addInPlace(g, out, afterAttention);
     return out;
   });
@@ -110,21 +136,29 @@ export function attendPacked(config: ModelConfig, segmentStarts_X: Int32Array, s
       : packedAttention(g, q, k, v, segmentStarts_X, shape);
 }
 
-function queryKeyValue(
+function queriesOf(
   g: Graph,
   config: ModelConfig,
   layer: number,
-  weights: LayerWeights,
+  { linear, queryNorm }: LayerWeights,
   x: Tensor,
   hooks: SiteHooks,
-): { q: Tensor; k: Tensor; v: Tensor } {
-  let q = linearAt(g, weights.linear.q_proj, x, hooks);
-  let k = linearAt(g, weights.linear.k_proj, x, hooks);
-  const v = linearAt(g, weights.linear.v_proj, x, hooks);
-  const path = `model.layers.${layer}.self_attn`;
-  if (weights.queryNorm) q = normAt(g, config, `${path}.q_norm`, weights.queryNorm, q, hooks);
-  if (weights.keyNorm) k = normAt(g, config, `${path}.k_norm`, weights.keyNorm, k, hooks);
-  return { q, k, v };
+): Tensor {
+  const q = linearAt(g, linear.q_proj, x, hooks);
+  return queryNorm ? normAt(g, config, `model.layers.${layer}.self_attn.q_norm`, queryNorm, q, hooks) : q;
+}
+
+function keysAndValuesOf(
+  g: Graph,
+  config: ModelConfig,
+  layer: number,
+  { linear, keyNorm }: LayerWeights,
+  x: Tensor,
+  hooks: SiteHooks,
+): { k: Tensor; v: Tensor } {
+  const k = linearAt(g, linear.k_proj, x, hooks);
+  const v = linearAt(g, linear.v_proj, x, hooks);
+  return { k: keyNorm ? normAt(g, config, `model.layers.${layer}.self_attn.k_norm`, keyNorm, k, hooks) : k, v };
 }
 
 function linearAt(g: Graph, linear: FrozenLinear, x: Tensor, hooks: SiteHooks): Tensor {

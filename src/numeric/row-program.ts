@@ -73,13 +73,17 @@ interface Planned {
   readonly byteOffset: number;
 }
 
-/**
- * Packs the operations of the given layers, each of which is named once. Numbers are rounded to float32.
- * @param allocate makes the program's memory: zeros, at least as many bytes as are asked for
- */
+export interface PackingOptions {
+  /** Whether the numbers of low-rank deltas are rounded to bfloat16 (nearest even), or take half a float only where they lose nothing. */
+  readonly deltas?: 'exact' | 'bf16';
+  /** Makes the program's memory: zeros, at least as many bytes as are asked for. */
+  readonly allocate?: (sizeBytes: number) => SharedArrayBuffer;
+}
+
+/** Packs the operations of the given layers, each of which is named once. Numbers are rounded to float32. */
 export function packRowProgram(
   sites: readonly SlotOperations[],
-  allocate: (sizeBytes: number) => SharedArrayBuffer = (sizeBytes) => new SharedArrayBuffer(sizeBytes),
+  { deltas = 'exact', allocate = (sizeBytes) => new SharedArrayBuffer(sizeBytes) }: PackingOptions = {},
 ): RowProgram {
   const rising = sites.toSorted((a, b) => a.slot - b.slot);
   const slots = new Int32Array(((rising.at(-1)?.slot ?? -1) + 1) * SLOT_FIELDS);
@@ -92,7 +96,8 @@ export function packRowProgram(
     let uses = 0;
     for (const operation of site.operations) {
       const numbers = numbersOf(site, operation);
-      const format = operation.kind === 'low-rank-delta' && numbers.every(isBf16) ? 'bf16' : 'f32';
+      const isHalf = operation.kind === 'low-rank-delta' && (deltas === 'bf16' || numbers.every(isBf16));
+      const format = isHalf ? 'bf16' : 'f32';
       uses |= operation.kind === 'scale-input' ? BEFORE : AFTER;
       planned.push({ site, operation, numbers, format, byteOffset: end });
       const length = numbers.reduce((sum, values) => sum + values.length, 0);
@@ -181,36 +186,52 @@ function isBf16(values: Float32Array): boolean {
   return true;
 }
 
-/** Writes an operation's codes: the bits of its numbers, or their upper halves. */
+/** Writes an operation's codes: the bits of its numbers, or the upper halves of the nearest with an empty lower half. */
 function layOut({ site, operation, numbers, format, byteOffset }: Planned, buffer: SharedArrayBuffer): void {
   if (operation.kind !== 'low-rank-delta') {
     new Float32Array(buffer, byteOffset).set(numbers[0]);
     return;
   }
   const { rank } = operation;
-  const [a, b] = numbers.map(bitsOf);
-  const shift = format === 'bf16' ? 16 : 0;
-  const codes = format === 'bf16' ? new Uint16Array(buffer, byteOffset) : new Uint32Array(buffer, byteOffset);
-  layOutA(codes, a, rank, site.in, shift);
-  layOutB(codes.subarray(a.length), b, rank, site.out, shift);
+  const [a, b] = numbers.map((values) => new Int32Array(values.buffer, values.byteOffset, values.length));
+  if (format === 'bf16') {
+    const codes = new Uint16Array(buffer, byteOffset);
+    layOutA(codes, a, rank, site.in, bf16Code);
+    layOutB(codes.subarray(a.length), b, rank, site.out, bf16Code);
+  } else {
+    const codes = new Int32Array(buffer, byteOffset);
+    layOutA(codes, a, rank, site.in, sameCode);
+    layOutB(codes.subarray(a.length), b, rank, site.out, sameCode);
+  }
 }
 
-/** As {@link forEachOfA}, without a call for each number: every load goes through all of an adapter's. */
-function layOutA(codes: Uint16Array | Uint32Array, bits: Uint32Array, R: number, I: number, shift: number): void {
+/** The nearest bfloat16 of a float that is a number, ties to even. */
+function bf16Code(bits: number): number {
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+function sameCode(bits: number): number {
+  return bits;
+}
+
+type Codes = Uint16Array | Int32Array;
+
+/** As {@link forEachOfA}, without a closure for each number: every load goes through all of an adapter's. */
+function layOutA(codes: Codes, bits: Int32Array, R: number, I: number, codeOf: (bits: number) => number): void {
   let place = 0;
   for (let i = 0; i < I; i++) {
-    for (let element = i; element < R * I; element += I) codes[place++] = bits[element] >>> shift;
+    for (let element = i; element < R * I; element += I) codes[place++] = codeOf(bits[element]);
   }
 }
 
 /** As {@link forEachOfB}. */
-function layOutB(codes: Uint16Array | Uint32Array, bits: Uint32Array, R: number, O: number, shift: number): void {
+function layOutB(codes: Codes, bits: Int32Array, R: number, O: number, codeOf: (bits: number) => number): void {
   for (let first = 0; first < O; first += PANEL) {
     const width = Math.min(O - first, PANEL);
     let element = first * R;
     for (let o = 0; o < width; o++) {
       for (let place = first * R + o; place < (first + width) * R; place += width)
-        codes[place] = bits[element++] >>> shift;
+        codes[place] = codeOf(bits[element++]);
     }
   }
 }

@@ -1,11 +1,12 @@
 import { spanHooks, type RowSpan } from '../adapters/index.ts';
 import { forward, headRows, type Attend, type BaseModel } from '../model/index.ts';
-import type { Floats, Inference, PagedRows } from '../numeric/index.ts';
+import type { AttentionShape, Floats, Inference, PagedRows } from '../numeric/index.ts';
 import { replaceInputRows, replaceTokenLogits, writeGivenKeys, type SequenceRows } from './adapter-rows.ts';
 import type { KvBlocks } from './cache/kv-blocks.ts';
 import { gatherPromptRows, type PromptRow } from './prompt-rows.ts';
 import type { PlannedRows, StepPlan } from './scheduling/step-plan.ts';
 import type { Sequence } from './sequence.ts';
+import { chooseRows } from './wanted-rows.ts';
 import type { Draft } from './speculation/drafts.ts';
 
 /** A row of logits, valid until the graph's step ends. */
@@ -27,24 +28,29 @@ export interface ReachedSequence {
 /** One forward pass over the rows of a plan, whatever adapters they use. Writes their keys and values into the cache. */
 export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: StepPlan): ReachedSequence[] {
   const rows = layOut(base, blocks, plan);
-  const hooks = spanHooks(rows.spans);
+  const all = spanHooks(rows.spans);
+  const wanted = chooseRows(rows);
+  const hooks = wanted ? spanHooks(wanted.spans) : all;
   const hidden = forward(
     g,
     base,
     {
       tokenIds_T: rows.tokenIds_T,
       positions_T: rows.positions_T,
-      attend: attendCached(base, blocks, rows),
+      attend: attendCached(base, blocks, rows.paged),
       ...(rows.ownInputs.length > 0 && { editInputs: (inputs) => replaceInputRows(inputs, rows.ownInputs) }),
+      ...(wanted && { wanted: { ...wanted, hooks, attend: attendCached(base, blocks, rows.paged, wanted.paged) } }),
     },
-    hooks,
+    all,
   );
-  if (rows.promptRows.length > 0) gatherPromptRows(g, base, hidden, rows.promptRows, hooks);
-  if (rows.lastRows.length === 0) return [];
-  const last = headRows(g, base, hidden, Int32Array.from(rows.lastRows), hooks);
+  // From here on, rows are those that the last layer was asked for.
+  const { promptRows, lastRows } = wanted ?? rows;
+  if (promptRows.length > 0) gatherPromptRows(g, base, hidden, promptRows, hooks);
+  if (lastRows.length === 0) return [];
+  const last = headRows(g, base, hidden, Int32Array.from(lastRows), hooks);
   const { vocabSize: V, hiddenSize: D } = base.config;
-  const logits = g.empty([rows.lastRows.length, V]);
-  g.kernels.linearForward(logits.data, last.data, base.head, rows.lastRows.length, false);
+  const logits = g.empty([lastRows.length, V]);
+  g.kernels.linearForward(logits.data, last.data, base.head, lastRows.length, false);
   const rowOf = (n: number): Floats => logits.data.subarray(n * V, (n + 1) * V);
   let begin = 0;
   const reached = rows.finishing.map(({ sequence, draft }) => {
@@ -55,7 +61,7 @@ export function execute(g: Inference, base: BaseModel, blocks: KvBlocks, plan: S
     }
     return range;
   });
-  const best = new Int32Array(rows.lastRows.length);
+  const best = new Int32Array(lastRows.length);
   g.kernels.argmaxRows(best, logits.data, best.length);
   return reached.map(({ sequence, draft, begin: first, end }) => ({
     sequence,
@@ -147,16 +153,16 @@ function joinSpans(spans: readonly RowSpan[]): RowSpan[] {
   return joined;
 }
 
-function attendCached(base: BaseModel, blocks: KvBlocks, rows: StepRows): Attend {
+/** @param queries the rows that attend, all unless given */
+function attendCached(base: BaseModel, blocks: KvBlocks, rows: PagedRows, queries = rows): Attend {
   const { numHeads: H, numKeyValueHeads: G, headWidth: E } = base.config;
-  const T = rows.tokenIds_T.length;
-  const shape = { T, H, G, E, scale: 1 / Math.sqrt(E) };
+  const shapeOf = (T: number): AttentionShape => ({ T, H, G, E, scale: 1 / Math.sqrt(E) });
   return (g, layer, q, k, v) => {
     const keys = blocks.keys[layer];
     const values = blocks.values[layer];
-    g.kernels.cacheKeyValues(keys, values, k.data, v.data, rows.paged, shape);
+    g.kernels.cacheKeyValues(keys, values, k.data, v.data, rows, shapeOf(rows.rowSequences.length));
     const out = g.empty(q.shape);
-    g.kernels.attentionPaged(out.data, q.data, keys, values, rows.paged, shape);
+    g.kernels.attentionPaged(out.data, q.data, keys, values, queries, shapeOf(queries.rowSequences.length));
     return out;
   };
 }

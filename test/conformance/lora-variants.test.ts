@@ -148,7 +148,7 @@ test('an adapter changes the layers whose bias alone is trained', () => {
     ['bias'],
   );
   // Packed for serving: the same bits, and no primitive is left over.
-  const packed = packAdapter(compiled, base.sites);
+  const packed = packAdapter(compiled, base);
   assert.equal(packed.sites.size, 0);
   const ids = [5, 1, 8, 2, 9];
   const [plain, again] = [compiled, packed].map(

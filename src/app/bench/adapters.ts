@@ -57,7 +57,7 @@ export class BenchAdapters {
 
   /** As serving has it: compiled and packed. */
   compile(index: number, base: BaseModel): CompiledAdapter {
-    return packAdapter(compileAdapter(this.make(index), base), base.sites);
+    return packAdapter(compileAdapter(this.make(index), base), base);
   }
 
   /** Writes it as a PEFT folder under `folder`. */

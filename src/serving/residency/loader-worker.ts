@@ -34,7 +34,7 @@ function load({ source: { directory }, files: known }: LoadOrder): LoadedAdapter
   const artefact = readArtefact(directory, base, files);
   const compiled = compileAdapter(artefact, base);
   proveAdapter(base, compiled);
-  const adapter = packAdapter(compiled, base.sites, memory.take);
+  const adapter = packAdapter(compiled, base, memory.take);
   // What was packed is needed no more, and the next load would come long before the garbage collector.
   const kept = new Set(buffersOf(adapter));
   for (const buffer of buffersOf([compiled, artefact.tensors])) if (!kept.has(buffer)) buffer.transfer(0);

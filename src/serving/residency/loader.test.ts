@@ -32,7 +32,7 @@ function sourceOf(seed: number, rank = 4): AdapterSource {
 test('what comes from the thread is what this thread compiles, from disk and from memory', async () => {
   await using loader = new ThreadedLoader(open);
   const source = sourceOf(1);
-  const here = packAdapter(compileAdapter(readArtefact(source.directory, base), base), base.sites);
+  const here = packAdapter(compileAdapter(readArtefact(source.directory, base), base), base);
   const fromDisk = await loader.load(source, undefined);
   assert.deepEqual(fromDisk.adapter, here);
   const { files } = fromDisk;
