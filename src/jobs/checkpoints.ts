@@ -23,6 +23,11 @@ export function hasCheckpoint(database: Database, job: string, step: number): bo
   return database.get(sql, job, step) !== undefined;
 }
 
+/** Whether any job has this version as a checkpoint. */
+export function isCheckpoint(database: Database, reference: string): boolean {
+  return database.get('SELECT 1 FROM job_checkpoints WHERE reference = ?', reference) !== undefined;
+}
+
 /** Inside a transaction. @returns the references of those that went and that no other job's checkpoint has */
 export function addCheckpoint(
   database: Database,
@@ -48,9 +53,7 @@ export function addCheckpoint(
     job.id,
     KEPT_CHECKPOINTS,
   );
-  const isShared = (gone: string): boolean =>
-    database.get('SELECT 1 FROM job_checkpoints WHERE reference = ?', gone) !== undefined;
-  return old.map(({ reference: gone }) => gone).filter((gone) => !isShared(gone));
+  return old.map(({ reference: gone }) => gone).filter((gone) => !isCheckpoint(database, gone));
 }
 
 /** The latest first, behind `after`; an unknown `after` gives undefined. */

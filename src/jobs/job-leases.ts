@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { assert, newId, type Clock, type Digest } from '../base/index.ts';
 import { isProcessAlive, type BlobInfo, type Database } from '../storage/index.ts';
-import { addCheckpoint, hasCheckpoint } from './checkpoints.ts';
+import { addCheckpoint, hasCheckpoint, isCheckpoint } from './checkpoints.ts';
 import { chooseJob, type TenantShare } from './fair-choice.ts';
 import type { FileStore } from './files.ts';
 import type { ResolvedHyperparameters } from './hyperparameters.ts';
@@ -127,6 +127,11 @@ export class JobLeases {
       return true;
     });
     return told ?? false;
+  }
+
+  /** Whether any job has this version as a checkpoint. */
+  isCheckpoint(reference: string): boolean {
+    return isCheckpoint(this.#database, reference);
   }
 
   hasCheckpoint({ job }: JobLease, step: number): boolean {

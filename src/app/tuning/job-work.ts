@@ -95,6 +95,7 @@ export class TuningWork implements JobWork, AsyncDisposable {
     await using validation = job.validation === null ? null : await files.plain(job.validation.digest);
     const data = { training: training.path, validation: validation?.path ?? null };
     const resume = existsSync(join(folder, 'checkpoint.safetensors'));
+    if (resume) await this.#removeForgotten(job);
     const trainJob = trainJobOf(this.#config, folder, data, base, job, resume);
     const reporter: JobReporter = new JobReporter(leases, lease, folder, async (metrics, directory) => {
       if (leases.heartbeat(lease) !== 'running' || leases.hasCheckpoint(lease, metrics.step)) return;
@@ -137,6 +138,15 @@ export class TuningWork implements JobWork, AsyncDisposable {
     const reference = referenceOf(version);
     this.#log.info({ reference }, 'a job was stopped while this was published');
     if (isNew) await this.#remove(job, reference);
+  }
+
+  /** Removes what a killed server had published but not noted as a checkpoint, or had struck off the list but not removed: nothing names it. */
+  async #removeForgotten(job: Job): Promise<void> {
+    const { registry, leases } = this.#platform;
+    const isOwn = ({ task, provenance }: AdapterVersion): boolean =>
+      task === CHECKPOINT_TASK && provenance['job'] === job.id;
+    const references = [...registry.each(job.tenant)].filter(isOwn).map(referenceOf);
+    for (const reference of references) if (!leases.isCheckpoint(reference)) await this.#remove(job, reference);
   }
 
   /** Removes a version of a job's own. */
