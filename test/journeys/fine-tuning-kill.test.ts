@@ -1,6 +1,7 @@
 /** kill -9 of the server, of its trainer and of both at random moments: every job ends once, as if nothing had happened. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
@@ -15,6 +16,8 @@ const TENANTS = ['acme', 'globex'];
 const SEEDS = [1, 2];
 /** Nobody kills its jobs: what they come to is what the others' must come to. */
 const CALM = 'calm';
+/** Its job loses the name of a checkpoint. */
+const FORGETFUL = 'forgetful';
 const KILLS = ['server', 'both', 'trainer', 'server', 'both', 'trainer', 'both', 'server'] as const;
 const MAX_LIFE_MS = 1500;
 
@@ -24,7 +27,7 @@ let keys: ReadonlyMap<string, string>;
 let server: RunningServe;
 
 before(async () => {
-  keys = await makeTuningHome(home, folder.join('tiny'), [...TENANTS, CALM]);
+  keys = await makeTuningHome(home, folder.join('tiny'), [...TENANTS, CALM, FORGETFUL]);
 });
 after(async () => {
   await server?.[Symbol.asyncDispose]();
@@ -37,7 +40,7 @@ const start = async (more: readonly string[] = []): Promise<void> => {
 const clientOf = (tenant: string): OpenAI =>
   new OpenAI({ apiKey: keys.get(tenant), baseURL: `${server.url}/v1`, maxRetries: 0 });
 
-async function createJob(tenant: string, seed: number): Promise<string> {
+async function createJob(tenant: string, seed: number, epochs = 3): Promise<string> {
   const client = clientOf(tenant);
   const upload = async (text: string): Promise<string> =>
     (await client.files.create({ file: await toFile(Buffer.from(text), 'x.jsonl'), purpose: 'fine-tune' })).id;
@@ -47,7 +50,7 @@ async function createJob(tenant: string, seed: number): Promise<string> {
     validation_file: await upload(chatLines(4, 40)),
     suffix: 'parity',
     seed,
-    method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: 3, batch_size: 1 } } },
+    method: { type: 'supervised', supervised: { hyperparameters: { n_epochs: epochs, batch_size: 1 } } },
   });
   return id;
 }
@@ -97,6 +100,33 @@ test('jobs end once and in the same bytes, whatever is killed while they run', {
   await start();
   const left = existsSync(folder.join('home', 'jobs')) ? readdirSync(folder.join('home', 'jobs')) : [];
   assert.deepEqual(left, []);
+});
+
+test('a checkpoint that a kill left without a name goes when its job goes on', { timeout: 300_000 }, async () => {
+  server.program.kill('SIGTERM');
+  await server.program.finished;
+  await start();
+  const jobs = (): OpenAI['fineTuning']['jobs'] => clientOf(FORGETFUL).fineTuning.jobs;
+  const id = await createJob(FORGETFUL, 3, 20);
+  while ((await jobs().checkpoints.list(id)).data.length < 2) await sleep(5);
+  server.program.killAll();
+  await server.program.finished;
+  // As if it had come after the first one was struck off the list and before its version was removed.
+  const database = new DatabaseSync(folder.join('home', 'espalier.db'));
+  const first = 'SELECT min(step) FROM job_checkpoints WHERE job = ?1';
+  const { changes } = database.prepare(`DELETE FROM job_checkpoints WHERE job = ?1 AND step = (${first})`).run(id);
+  database.close();
+  assert.equal(changes, 1);
+  await start();
+  let status: string;
+  do {
+    await sleep(50);
+    status = (await jobs().retrieve(id)).status;
+    assert.notEqual(status, 'failed');
+  } while (status !== 'succeeded');
+  const versions = await runJson<AdapterVersion[]>(['adapters', 'list', FORGETFUL], { home });
+  const tasks = versions.map(({ task }) => task).toSorted();
+  assert.deepEqual(tasks, ['ft-checkpoints', 'ft-checkpoints', 'ft-checkpoints', 'parity']);
 });
 
 async function numInterruptions(tenant: string, id: string): Promise<number> {
