@@ -39,6 +39,7 @@ const { values } = parseArgs({
 const [steps, sequences, context, rank] = [values.steps, values.sequences, values.context, values.rank].map(Number);
 const format = WEIGHT_FORMATS.find((name) => name === values.format);
 if (!format) throw new Error(`--format is one of ${WEIGHT_FORMATS.join(', ')}`);
+const codes = values.codes === 'f32' ? 'f32' : 'bf16';
 const counts = values.adapters.split(',').map(Number);
 
 const kernels = loadNativeKernels(values.threads === undefined ? {} : { threads: Number(values.threads) });
@@ -56,9 +57,7 @@ const noise = noiseOf(2 ** 21);
 
 function noiseOf(length: number): Float32Array {
   const rng = Rng.fromSeed(1, 'noise');
-  const numbers = Float32Array.from({ length }, () => 0.02 * rng.nextNormal());
-  if (values.codes === 'bf16') new Uint32Array(numbers.buffer).forEach((bits, i, all) => (all[i] = bits & 0xffff0000));
-  return numbers;
+  return Float32Array.from({ length }, () => 0.02 * rng.nextNormal());
 }
 
 function adapterOf(on: BaseModel, seed: number): CompiledAdapter {
@@ -72,10 +71,7 @@ function adapterOf(on: BaseModel, seed: number): CompiledAdapter {
         return [name, { shape, data: noise.slice(start, start + length) }];
       }),
   );
-  return packAdapter(compileAdapter({ config: LORA, tensors }, on), {
-    ...on,
-    computeDtype: values.codes === 'bf16' ? on.computeDtype : 'f32',
-  });
+  return packAdapter(compileAdapter({ config: LORA, tensors }, on), { sites: on.sites, computeDtype: codes });
 }
 
 const made: CompiledAdapter[] = [];

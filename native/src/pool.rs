@@ -201,6 +201,12 @@ impl<T> SharedMut<T> {
         self.pointer
     }
 
+    /// Where the elements of `range` lie, for what must not read or write them.
+    pub fn addresses(&self, range: Range<usize>) -> Range<usize> {
+        let start = self.pointer.addr();
+        start + range.start * size_of::<T>()..start + range.end * size_of::<T>()
+    }
+
     /// # Safety
     /// No two live slices may overlap; `range` must lie inside the original slice.
     #[allow(clippy::mut_from_ref)]

@@ -19,7 +19,11 @@ const scratch = new DataView(new ArrayBuffer(4));
 /** The nearest bfloat16 (ties to even) of `value`, as its 16 bits. NaN stays NaN. */
 export function bf16FromFloat(value: number): number {
   scratch.setFloat32(0, value);
-  const bits = scratch.getUint32(0);
+  return bf16FromBits(scratch.getInt32(0));
+}
+
+/** The same of a float32 by its bits. */
+export function bf16FromBits(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }

@@ -65,7 +65,7 @@ interface LayerRows extends ForwardInput {
   readonly cosSin: Floats;
 }
 
-/** One layer: attention and feed-forward, each added to the residual stream x [T, D], which is released. */
+/** One layer: attention and feed-forward, each added to the residual stream x [T, D] (to its wanted rows alone, if they are given), which is released. */
 function decoderLayer(
   g: Graph,
   base: BaseModel,

@@ -1,4 +1,4 @@
-import { broken } from '../base/index.ts';
+import { bf16FromBits, broken } from '../base/index.ts';
 import type { Floats } from './kernels.ts';
 
 /**
@@ -196,18 +196,13 @@ function layOut({ site, operation, numbers, format, byteOffset }: Planned, buffe
   const [a, b] = numbers.map((values) => new Int32Array(values.buffer, values.byteOffset, values.length));
   if (format === 'bf16') {
     const codes = new Uint16Array(buffer, byteOffset);
-    layOutA(codes, a, rank, site.in, bf16Code);
-    layOutB(codes.subarray(a.length), b, rank, site.out, bf16Code);
+    layOutA(codes, a, rank, site.in, bf16FromBits);
+    layOutB(codes.subarray(a.length), b, rank, site.out, bf16FromBits);
   } else {
     const codes = new Int32Array(buffer, byteOffset);
     layOutA(codes, a, rank, site.in, sameCode);
     layOutB(codes.subarray(a.length), b, rank, site.out, sameCode);
   }
-}
-
-/** The nearest bfloat16 of a float that is a number, ties to even. */
-function bf16Code(bits: number): number {
-  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
 function sameCode(bits: number): number {

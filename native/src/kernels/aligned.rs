@@ -1,4 +1,5 @@
-//! Memory that begins at a cache line, zero at first.
+//! Memory that begins at a cache line, zero at first; and where memory lies.
+use std::ops::Range;
 
 #[repr(align(64))]
 #[derive(Clone, Copy)]
@@ -32,4 +33,10 @@ impl Aligned {
         // SAFETY: a line is 16 floats without padding, and all bits are a float.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * 16) }
     }
+}
+
+/// Where the elements lie, to compare or to ask for: nobody may read by it.
+pub fn addresses<T>(slice: &[T]) -> Range<usize> {
+    let start = slice.as_ptr().addr();
+    start..start + size_of_val(slice)
 }

@@ -1,4 +1,5 @@
 //! What every function of the surface does with its arguments.
+pub use crate::kernels::aligned::addresses;
 use crate::simd::{Isa, isa};
 use napi::{Error, Result, Status};
 use std::ops::Range;
@@ -21,11 +22,6 @@ pub fn check_lengths(arrays: &[(&str, usize, &[usize])]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-pub fn addresses<T>(slice: &[T]) -> Range<usize> {
-    let range = slice.as_ptr_range();
-    range.start as usize..range.end as usize
 }
 
 /// Fails if an output shares memory with another output or with an input.

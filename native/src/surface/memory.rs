@@ -15,7 +15,7 @@ pub fn prefer_large_pages(memory: Bytes) -> Result<()> {
     // of what they contain.
     unsafe {
         let page = usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)).unwrap_or(4096);
-        // The allocator's own words before the memory are in its first page, which is half of what makes its first large page whole.
+        // From the first page on, where the allocator has some words of its own: without it the first large page would not be whole.
         let (begin, end) = (range.start / page * page, range.end / page * page);
         if begin < end {
             libc::madvise(std::ptr::with_exposed_provenance_mut(begin), end - begin, libc::MADV_HUGEPAGE);

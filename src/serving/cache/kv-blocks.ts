@@ -5,7 +5,7 @@ import { largeMemory, type ComputeDtype } from '../../numeric/index.ts';
 /** Of float32, or of bfloat16 by their bits. */
 type CacheArray = Float32Array | Uint16Array;
 
-/** The arrays of many layers lie in one buffer, so that large pages span them; larger buffers than this are not asked for. */
+/** The arrays of many layers lie in one buffer, so that large pages span them: as many as this holds, at least one. */
 const MAX_BUFFER_BYTES = 2 ** 30;
 
 /**

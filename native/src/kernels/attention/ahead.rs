@@ -4,18 +4,6 @@ use std::ops::Range;
 
 const LINE_BYTES: usize = 64;
 
-/// What a computation asks of memory now and then.
-pub trait Ahead {
-    fn ask(&mut self);
-}
-
-pub struct Nothing;
-
-impl Ahead for Nothing {
-    #[inline(always)]
-    fn ask(&mut self) {}
-}
-
 /// Stretches of memory that will be read soon, of which [`Lines::ask`] asks for one line at a time. Never reads through an address.
 #[derive(Default)]
 pub struct Lines {
@@ -32,11 +20,6 @@ impl Lines {
         self.stretches.clear();
     }
 
-    /// Whether nothing is left to be asked for.
-    pub fn is_empty(&self) -> bool {
-        self.next >= self.end
-    }
-
     /// Adds what comes before all that was added until now.
     pub fn add_first(&mut self, stretch: Range<usize>) {
         if self.next < self.end {
@@ -45,17 +28,9 @@ impl Lines {
         (self.next, self.end) = (stretch.start, stretch.end);
     }
 
-    fn turn(&mut self) {
-        if let Some(Range { start, end }) = self.stretches.pop() {
-            (self.next, self.end) = (start, end);
-        }
-    }
-}
-
-impl Ahead for Lines {
     /// Asks for the next line, into the second-level cache.
     #[inline(always)]
-    fn ask(&mut self) {
+    pub fn ask(&mut self) {
         if self.next < self.end {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: every x86-64 has the instruction, which reads nothing and cannot fault.
@@ -69,12 +44,12 @@ impl Ahead for Lines {
             }
         }
     }
-}
 
-/// Where values lie.
-pub fn addresses<T>(values: &[T]) -> Range<usize> {
-    let start = values.as_ptr().addr();
-    start..start + size_of_val(values)
+    fn turn(&mut self) {
+        if let Some(Range { start, end }) = self.stretches.pop() {
+            (self.next, self.end) = (start, end);
+        }
+    }
 }
 
 /// Asks for all lines of a stretch, into the first-level cache.
@@ -104,6 +79,7 @@ pub fn ask_to_write(stretch: Range<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::aligned::addresses;
 
     #[test]
     fn every_line_is_asked_for_once_and_then_none() {
@@ -119,10 +95,10 @@ mod tests {
             assert_eq!(lines.next, address);
             lines.ask();
         }
-        assert!(lines.is_empty());
+        assert!(lines.next >= lines.end);
         lines.ask();
         lines.add_first(addresses(&first));
         lines.clear();
-        assert!(lines.is_empty() && lines.stretches.is_empty());
+        assert!(lines.next >= lines.end && lines.stretches.is_empty());
     }
 }

@@ -1,12 +1,13 @@
 //! Attention without a T×T matrix (Dao et al., 2022): keys pass by in tiles, and each query keeps a running maximum, the sum
 //! of its exponentials and its weighted sum of values. The same code serves packed segments and paged caches, so that a row's
 //! result is the same bits in both. Packed segments are copied into tiles; pages lie in the cache as the products read them.
-use super::ahead::{Lines, addresses, ask_to_read};
+use super::ahead::{Lines, ask_to_read};
 use super::paged::Pages;
 use super::product::{LANES, Left, Panels, Right, Terms, product, product_ahead};
 use super::softmax::{correct, exponentiate};
 use super::stored::{Cache, Element, Stored};
 use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries};
+use crate::kernels::aligned::addresses;
 use crate::kernels::split::for_units_ahead;
 use crate::pool::SharedMut;
 use crate::simd::Isa;

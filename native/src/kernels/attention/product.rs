@@ -1,6 +1,6 @@
 //! A product of small matrices in the first cache: what every sum of attention over elements, keys or queries is made of.
 #![allow(clippy::too_many_arguments)] // Operands are slices and strides.
-use super::ahead::{Ahead, Lines, Nothing};
+use super::ahead::Lines;
 use super::stored::{Bf16, Element, Stored};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::simd::Isa;
@@ -23,6 +23,12 @@ pub struct Right<'a, D> {
     pub data: D,
     pub panels: Panels<'a>,
     pub term: usize,
+}
+
+impl<'a, D> Right<'a, D> {
+    fn holding<E>(&self, data: E) -> Right<'a, E> {
+        Right { data, panels: self.panels, term: self.term }
+    }
 }
 
 /// Where panels begin.
@@ -79,22 +85,12 @@ pub fn product(
     c: &mut [f32],
     c_row: usize,
     left: Left,
-    Right { data, panels: places, term }: Right<Stored>,
+    right: Right<Stored>,
     rows: usize,
     panels: usize,
     terms: Terms,
 ) {
-    product_ahead(
-        isa,
-        c,
-        c_row,
-        left,
-        Right { data, panels: places, term },
-        rows,
-        panels,
-        terms,
-        &mut Lines::default(),
-    );
+    product_ahead(isa, c, c_row, left, right, rows, panels, terms, &mut Lines::default());
 }
 
 /// The same, asking for lines `ahead` meanwhile: for as much memory as the right operand takes, while one block of rows meets it.
@@ -103,25 +99,15 @@ pub fn product_ahead(
     c: &mut [f32],
     c_row: usize,
     left: Left,
-    Right { data, panels: places, term }: Right<Stored>,
+    right: Right<Stored>,
     rows: usize,
     panels: usize,
     terms: Terms,
     ahead: &mut Lines,
 ) {
-    match (data, ahead.is_empty()) {
-        (Stored::F32(data), true) => {
-            product_f32(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms)
-        }
-        (Stored::Bf16(data), true) => {
-            product_bf16(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms)
-        }
-        (Stored::F32(data), false) => {
-            product_f32_ahead(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms, ahead)
-        }
-        (Stored::Bf16(data), false) => {
-            product_bf16_ahead(isa, c, c_row, left, Right { data, panels: places, term }, rows, panels, terms, ahead)
-        }
+    match right.data {
+        Stored::F32(data) => product_f32(isa, c, c_row, left, right.holding(data), rows, panels, terms, ahead),
+        Stored::Bf16(data) => product_bf16(isa, c, c_row, left, right.holding(data), rows, panels, terms, ahead),
     }
 }
 
@@ -133,8 +119,9 @@ multiversion! {
         right: Right<&[f32]>,
         rows: usize,
         panels: usize,
-        terms: Terms
-    ) = product_alone;
+        terms: Terms,
+        ahead: &mut Lines
+    ) = product_body;
 
     fn product_bf16(
         c: &mut [f32],
@@ -143,43 +130,9 @@ multiversion! {
         right: Right<&[Bf16]>,
         rows: usize,
         panels: usize,
-        terms: Terms
-    ) = product_alone;
-
-    fn product_f32_ahead(
-        c: &mut [f32],
-        c_row: usize,
-        left: Left,
-        right: Right<&[f32]>,
-        rows: usize,
-        panels: usize,
         terms: Terms,
         ahead: &mut Lines
     ) = product_body;
-
-    fn product_bf16_ahead(
-        c: &mut [f32],
-        c_row: usize,
-        left: Left,
-        right: Right<&[Bf16]>,
-        rows: usize,
-        panels: usize,
-        terms: Terms,
-        ahead: &mut Lines
-    ) = product_body;
-}
-
-#[inline(always)]
-fn product_alone<A: Arithmetic>(
-    c: &mut [f32],
-    c_row: usize,
-    left: Left,
-    right: Right<&[impl Element]>,
-    rows: usize,
-    panels: usize,
-    terms: Terms,
-) {
-    product_body::<A>(c, c_row, left, right, rows, panels, terms, &mut Nothing);
 }
 
 /// Rows of a block: 6 rows of 16 columns fill the registers of AVX2, and so do half as many rows of two panels.
@@ -195,7 +148,7 @@ fn product_body<A: Arithmetic>(
     rows: usize,
     panels: usize,
     terms: Terms,
-    ahead: &mut impl Ahead,
+    ahead: &mut Lines,
 ) {
     let mut m = 0;
     while m < rows {
@@ -210,46 +163,29 @@ fn product_body<A: Arithmetic>(
         let mut panel = 0;
         while panel < panels {
             let width = if count <= TWO_PANELS_ROWS { 2.min(panels - panel) } else { 1 };
+            let blocks = (m..m + count).flat_map(|row| (panel..panel + width).map(move |panel| (row, panel)));
             // Terms that only some of the rows have come before and after the terms that all have.
             if first < start {
-                for (row, panel) in (m..m + count).flat_map(|row| (panel..panel + width).map(move |panel| (row, panel)))
-                {
-                    block::<A, _, _, 1, 1>(
-                        c,
-                        c_row,
-                        left,
-                        right,
-                        row,
-                        panel,
-                        terms.start(row)..terms.end(row).min(start),
-                        ahead,
-                    );
+                for (row, panel) in blocks.clone() {
+                    let terms = terms.start(row)..terms.end(row).min(start);
+                    block::<A, _, 1, 1>(c, c_row, left, right, row, panel, terms, ahead);
                 }
             }
             match (count, width) {
-                (1, 1) => block::<A, _, _, 1, 1>(c, c_row, left, right, m, panel, start..end, ahead),
-                (1, _) => block::<A, _, _, 1, 2>(c, c_row, left, right, m, panel, start..end, ahead),
-                (2, 1) => block::<A, _, _, 2, 1>(c, c_row, left, right, m, panel, start..end, ahead),
-                (2, _) => block::<A, _, _, 2, 2>(c, c_row, left, right, m, panel, start..end, ahead),
-                (3, 1) => block::<A, _, _, 3, 1>(c, c_row, left, right, m, panel, start..end, ahead),
-                (3, _) => block::<A, _, _, 3, 2>(c, c_row, left, right, m, panel, start..end, ahead),
-                (4, _) => block::<A, _, _, 4, 1>(c, c_row, left, right, m, panel, start..end, ahead),
-                (5, _) => block::<A, _, _, 5, 1>(c, c_row, left, right, m, panel, start..end, ahead),
-                _ => block::<A, _, _, BLOCK_ROWS, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (1, 1) => block::<A, _, 1, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (1, _) => block::<A, _, 1, 2>(c, c_row, left, right, m, panel, start..end, ahead),
+                (2, 1) => block::<A, _, 2, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (2, _) => block::<A, _, 2, 2>(c, c_row, left, right, m, panel, start..end, ahead),
+                (3, 1) => block::<A, _, 3, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (3, _) => block::<A, _, 3, 2>(c, c_row, left, right, m, panel, start..end, ahead),
+                (4, _) => block::<A, _, 4, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                (5, _) => block::<A, _, 5, 1>(c, c_row, left, right, m, panel, start..end, ahead),
+                _ => block::<A, _, BLOCK_ROWS, 1>(c, c_row, left, right, m, panel, start..end, ahead),
             }
             if end < last {
-                for (row, panel) in (m..m + count).flat_map(|row| (panel..panel + width).map(move |panel| (row, panel)))
-                {
-                    block::<A, _, _, 1, 1>(
-                        c,
-                        c_row,
-                        left,
-                        right,
-                        row,
-                        panel,
-                        terms.start(row).max(end)..terms.end(row),
-                        ahead,
-                    );
+                for (row, panel) in blocks {
+                    let terms = terms.start(row).max(end)..terms.end(row);
+                    block::<A, _, 1, 1>(c, c_row, left, right, row, panel, terms, ahead);
                 }
             }
             panel += width;
@@ -260,7 +196,7 @@ fn product_body<A: Arithmetic>(
 
 /// The part of [`product`] for M rows from `m`, P panels and the same terms for all rows, with the sums in registers.
 #[inline(always)]
-fn block<A: Arithmetic, T: Element, K: Ahead, const M: usize, const P: usize>(
+fn block<A: Arithmetic, T: Element, const M: usize, const P: usize>(
     c: &mut [f32],
     c_row: usize,
     left: Left,
@@ -268,7 +204,7 @@ fn block<A: Arithmetic, T: Element, K: Ahead, const M: usize, const P: usize>(
     m: usize,
     panel: usize,
     terms: Range<usize>,
-    ahead: &mut K,
+    ahead: &mut Lines,
 ) {
     if terms.start >= terms.end {
         return;

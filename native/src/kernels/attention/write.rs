@@ -1,5 +1,5 @@
 //! New keys and values go to their places in a paged cache.
-use super::ahead::{addresses, ask_to_write};
+use super::ahead::ask_to_write;
 use super::paged::PagedRows;
 use super::stored::Element;
 use super::tiles::Shape;
@@ -37,11 +37,9 @@ pub fn cache_keys_and_values<T: Element>(
             {
                 for kv_head in 0..shape.kv_heads {
                     let value = next_pages.value(next_key, kv_head, shape);
-                    // SAFETY: as below, and nothing is read or written. A key lies in all lines of its head.
-                    unsafe {
-                        ask_to_write(addresses(k_cache.slice(next_pages.head(next_key, kv_head, shape))));
-                        ask_to_write(addresses(v_cache.slice(value..value + shape.width)));
-                    }
+                    // A key lies in all lines of its head.
+                    ask_to_write(k_cache.addresses(next_pages.head(next_key, kv_head, shape)));
+                    ask_to_write(v_cache.addresses(value..value + shape.width));
                 }
             }
             T::round_all(isa, keys, &k[t * row..(t + 1) * row]);
@@ -69,7 +67,7 @@ mod tests {
     use crate::kernels::attention::stored::Bf16;
     use crate::kernels::testing::{each_setting, random};
 
-    /// Three sequences of some length whose rows are written in any order, many enough for several threads.
+    /// The caches after the rows of three sequences, enough of them for several threads.
     fn written<T: Element>(isa: Isa, shape: Shape, block_size: usize) -> [Vec<T>; 2] {
         let (lengths, max_blocks) = ([40, 1, 23], 40_usize.div_ceil(block_size));
         let of_sequences = (0..).zip(lengths).flat_map(|(sequence, n)| std::iter::repeat_n(sequence, n));
