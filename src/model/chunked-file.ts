@@ -5,7 +5,8 @@ const CHUNK_BYTES = 8 * 2 ** 20;
 
 /**
  * Writes a file from its beginning in chunks that begin at multiples of their size. A file system with large folios (Linux's ext4, xfs and btrfs)
- * then keeps it in large pages, which a mapping of it shares: products that read it at many places are faster by up to a tenth.
+ * then keeps it in large pages, which a mapping of it shares; written in small pieces it lies in small pages, of which the processor knows fewer
+ * places (docs/decisions/0019 has the figures).
  */
 export class ChunkedFile {
   readonly #file: number;
