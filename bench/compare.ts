@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { readConfig, resolveBase } from '../src/app/index.ts';
 import { systemClock } from '../src/base/index.ts';
 import { openBase } from '../src/model/index.ts';
-import { loadNativeKernels } from '../src/numeric/index.ts';
+import { canComputeIn, loadNativeKernels, type ComputeDtype, type WeightFormat } from '../src/numeric/index.ts';
 import { jsonOf } from '../test/peers/json-child.ts';
 import { peerBase, peerJson, peerPython } from '../test/peers/python.ts';
 
@@ -20,8 +20,10 @@ export type Format = 'f32' | 'bf16' | 'nf4';
 /** Which of our formats meets which of the peer's. */
 export interface Pairing {
   readonly label: string;
-  readonly ours: Format;
+  readonly ours: WeightFormat;
   readonly peer: Format;
+  /** What our products round to, unless that is `auto`. */
+  readonly compute?: ComputeDtype;
   /** The peer takes many times as long as it would on a CPU with bf16 instructions: one round, few repetitions. */
   readonly isSlow: boolean;
 }
@@ -106,6 +108,14 @@ export function pairings({ peerHasBf16 }: BenchSettings): Pairing[] {
 /** QLoRA: both sides in NF4, the peer by bitsandbytes, which quantises a float32 folder as it loads it. */
 export const QLORA: Pairing = { label: 'nf4', ours: 'nf4', peer: 'nf4', isSlow: false };
 
+/** What `--compute int8` gives, beside the peer at its fastest. Where the processor has such products. */
+export const IN_INT8: readonly Pairing[] = canComputeIn('int8')
+  ? [
+      { label: 'int8 in int8, peer bf16', ours: 'int8', peer: 'bf16', compute: 'int8', isSlow: false },
+      { ...QLORA, label: 'nf4 in int8', compute: 'int8' },
+    ]
+  : [];
+
 /** A base that both sides open without any work left to do on it. */
 export interface PreparedBase {
   /** Our GGUF file or folder. */
@@ -123,13 +133,18 @@ export async function prepareBase({ base, python }: BenchSettings, pairing: Pair
   };
 }
 
-/** Runs our command line with `--json`. @param flags of Node, where the command stands for a process that has them */
+/**
+ * Runs our command line with `--json`.
+ * @param flags of Node, where the command stands for a process that has them
+ * @param compute what products round to, if not as this process was told
+ */
 export function runOurs<T>(
   args: readonly string[],
   { threads }: BenchSettings,
   flags: readonly string[] = [],
+  compute?: ComputeDtype,
 ): Promise<T> {
-  const env = { ESPALIER_THREADS: String(threads) };
+  const env = { ESPALIER_THREADS: String(threads), ...(compute && { ESPALIER_COMPUTE: compute }) };
   return jsonOf<T>(process.execPath, [...flags, join(ROOT, 'src', 'cli', 'main.ts'), ...args, '--json'], { env });
 }
 

@@ -7,7 +7,9 @@
  * e2e_nlg (generation), extract_snips (extraction), sms_spam and support_banking77 (classification), headline_pref_upworthy (preference, DPO).
  *
  *   node bench/quality.ts DATA [--only=TASK,…] [--seeds=0,1,2] [--scale=1] [--test-scale=1] [--results=FILE] [--base=NAME] [--threads=N]
+ *                              [--compute=f32|bf16|int8] [--sides=ours,peer]
  *
+ * Both train in float32; --compute trains ours with products in bf16 or int8, on weights in bf16. All are scored on the base in float32.
  * --scale multiplies the examples of every task, --test-scale those of its score. --results keeps each finished run, one JSON line, and goes on from what is there. TRL is needed
  * for the preference task alone: ESPALIER_TRL_PYTHON names an interpreter that has bench/peers/trl-requirements.txt (without it, the peers' own).
  */
@@ -20,7 +22,7 @@ import { evaluateFile, readConfig, resolveBase, type EvaluateOptions } from '../
 import { Rng, systemClock } from '../src/base/index.ts';
 import { defaultLoraConfig } from '../src/formats/index.ts';
 import { openBase } from '../src/model/index.ts';
-import { loadNativeKernels } from '../src/numeric/index.ts';
+import { COMPUTE_DTYPES, loadNativeKernels, type ComputeDtype } from '../src/numeric/index.ts';
 import { openChatRenderer } from '../src/text/index.ts';
 import { DEFAULT_OPTIMIZER, loadExamples, TrainingRun, type TokenExample } from '../src/training/index.ts';
 import { peerBase, peerJson, peerPython } from '../test/peers/python.ts';
@@ -61,6 +63,8 @@ type Scores = Readonly<Record<string, number>>;
 interface Result {
   readonly task: string;
   readonly side: Side;
+  /** Of ours. */
+  readonly compute: ComputeDtype;
   readonly seed: number;
   readonly numTrain: number;
   readonly numTest: number;
@@ -79,6 +83,8 @@ const { values, positionals } = parseArgs({
     results: { type: 'string' },
     base: { type: 'string', default: 'smollm2-135m-instruct' },
     threads: { type: 'string' },
+    compute: { type: 'string', default: 'f32' },
+    sides: { type: 'string', default: 'ours,peer' },
   },
 });
 const [dataFolder] = positionals;
@@ -89,7 +95,10 @@ const seeds = values.seeds.split(',').map(Number);
 const scratch = mkdtempSync(join(tmpdir(), 'espalier-quality-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const { open, digest } = await resolveBase(config, values.base, undefined, 'f32');
-const base = openBase({ ...open, format: 'f32', computeDtype: 'f32' }, loadNativeKernels({ threads }));
+const compute = COMPUTE_DTYPES.find((dtype) => dtype === values.compute);
+if (!compute) throw new Error(`--compute is one of ${COMPUTE_DTYPES.join(', ')}`);
+const format = compute === 'f32' ? 'f32' : 'bf16';
+const base = openBase({ ...open, format, computeDtype: compute }, loadNativeKernels({ threads }));
 const renderer = openChatRenderer(open.path);
 const python = peerPython();
 const peerFolder = peerBase(python, { path: open.path, digest }, 'f32');
@@ -104,8 +113,14 @@ report();
 async function compareTask(task: Task, seed: number): Promise<void> {
   const numTrain = Math.max(1, Math.round(task.numTrain * Number(values.scale)));
   const has = (side: Side): boolean =>
+    !values.sides.split(',').includes(side) ||
     results.some(
-      (one) => one.task === task.name && one.seed === seed && one.side === side && one.numTrain === numTrain,
+      (one) =>
+        one.task === task.name &&
+        one.seed === seed &&
+        one.numTrain === numTrain &&
+        one.side === side &&
+        (side === 'peer' || one.compute === compute),
     );
   if (has('ours') && has('peer')) return;
   const numTest = Math.max(1, Math.round(task.numTest * Number(values['test-scale'])));
@@ -117,7 +132,17 @@ async function compareTask(task: Task, seed: number): Promise<void> {
   const batches = batchesOf(run);
   const keep = async (side: Side, folder: string, lastLoss: number): Promise<void> => {
     const scores = await score(task, folder, test);
-    const result = { task: task.name, side, seed, numTrain, numTest, steps: batches.length, lastLoss, scores };
+    const result: Result = {
+      task: task.name,
+      side,
+      compute: compute ?? 'f32',
+      seed,
+      numTrain,
+      numTest,
+      steps: batches.length,
+      lastLoss,
+      scores,
+    };
     results.push(result);
     if (values.results !== undefined) appendFileSync(values.results, `${JSON.stringify(result)}\n`);
     console.error(JSON.stringify(result));
@@ -222,14 +247,15 @@ function readResults(): Result[] {
 /** A row for each task and metric: means over the seeds, and the noise of both sides together. */
 function report(): void {
   const date = new Date(systemClock.epochMs()).toISOString().slice(0, 10);
-  console.log(`Scores after the same examples; ${threads} threads; ${date}\n`);
+  console.log(`Scores after the same examples; ours in ${compute}; ${threads} threads; ${date}\n`);
   console.log(
     '| task | metric | examples, steps, scored on | seeds | ours | peer | noise | ours - peer | within noise |',
   );
   console.log('| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |');
   for (const { name, metrics } of TASKS) {
     for (const metric of metrics) {
-      const of = (side: Side): Result[] => results.filter((one) => one.task === name && one.side === side);
+      const of = (side: Side): Result[] =>
+        results.filter((one) => one.task === name && one.side === side && (side === 'peer' || one.compute === compute));
       const [ours, peer] = [of('ours'), of('peer')];
       if (ours.length === 0 || peer.length === 0) continue;
       const [a, b] = [ours, peer].map((side) => side.map(({ scores }) => scores[metric]));

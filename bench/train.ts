@@ -5,7 +5,7 @@
  * chats   8 short chats of the demo's tasks a step, loss on the answers; the same token ids and weights for both. PEFT pads a step's
  *         chats to the longest and computes the loss of every position; we pack. The rate counts real tokens on both sides
  *
- * Each in f32 and bf16, and as QLoRA: `--only=nf4` measures that alone. Peak memory of the peer's QLoRA includes loading the float32 weights.
+ * Each in f32 and bf16, and as QLoRA: `--only=nf4` measures that alone; and with our products in int8 (`--only="in int8"`), beside the peer's bf16 and NF4. Peak memory of the peer's QLoRA includes loading the float32 weights.
  *
  *   node bench/train.ts [--rounds=3] [--threads=N] [--base=NAME] [--only=PART] [--quick] [--json]
  */
@@ -17,6 +17,7 @@ import { loadDemoTasks, type DemoTask } from '../src/demo/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../src/text/index.ts';
 import {
   alternate,
+  IN_INT8,
   isWanted,
   pairings,
   QLORA,
@@ -51,7 +52,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'espalier-bench-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 let lastPeer: PeftReport | undefined;
 const comparisons: Comparison[] = [];
-for (const pairing of [...pairings(settings), QLORA]) comparisons.push(...(await comparePair(pairing)));
+for (const pairing of [...pairings(settings), QLORA, ...IN_INT8]) comparisons.push(...(await comparePair(pairing)));
 if (!lastPeer) throw new Error('the peer did not run');
 report('LoRA training steps', comparisons, settings, lastPeer);
 
@@ -69,7 +70,7 @@ async function comparePair(pairing: Pairing): Promise<Comparison[]> {
       const shared = ['--base', settings.base, '--format', pairing.ours, '--rank', RANK, '--repetitions', steps];
       // `bench train` trains in its own process; `train` would fork one with these.
       const command = ['bench', 'train', ...ours, ...shared.map(String)];
-      const [one] = await runOurs<BenchCase[]>(command, settings, TRAINER_FLAGS);
+      const [one] = await runOurs<BenchCase[]>(command, settings, TRAINER_FLAGS, pairing.compute);
       return new Map([[label, { rate: one.tokensPerSecond, peakMemoryBytes: one.peakMemoryBytes }]]);
     };
     const runPeerOnce = async () => {

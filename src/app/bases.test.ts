@@ -36,16 +36,18 @@ test(
 );
 
 test(
-  'int8 weights answer in int8 where that is asked, and are never trained on so',
+  'int8 is for answers with int8 weights and for training, where it is asked',
   { skip: !canComputeIn('int8') },
   () => {
     assert.equal(computeDtypeFor(withCompute('int8'), 'int8', 'inference'), 'int8');
-    assert.equal(computeDtypeFor(withCompute('auto'), 'int8', 'inference'), 'f32');
-    for (const compute of ['auto', 'int8'] as const) {
-      assert.notEqual(computeDtypeFor(withCompute(compute), 'int8', 'training'), 'int8');
-      assert.notEqual(computeDtypeFor(withCompute(compute), 'bf16', 'inference'), 'int8');
+    for (const format of ['bf16', 'int8', 'nf4'] as const) {
+      assert.equal(computeDtypeFor(withCompute('int8'), format, 'training'), 'int8');
+      for (const use of ['training', 'inference'] as const) {
+        assert.notEqual(computeDtypeFor(withCompute('auto'), format, use), 'int8');
+        if (format !== 'int8') assert.notEqual(computeDtypeFor(withCompute('int8'), format, 'inference'), 'int8');
+        assert.equal(computeDtypeFor(withCompute('int8'), 'f32', use), 'f32');
+      }
     }
-    assert.equal(computeDtypeFor(withCompute('int8'), 'f32', 'inference'), 'f32');
     assert.equal(computeDtypeFor(withCompute('f32'), 'int8', 'inference'), 'f32');
   },
 );

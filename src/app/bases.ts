@@ -27,7 +27,8 @@ export type Use = 'inference' | 'training';
 /**
  * What products with a base's weights round to. `auto` is bfloat16 where the processor multiplies it and the weights are no more exact
  * than that; but answering with int8 or NF4 weights stays in float32, which reads them once for a few rows without rewriting them. `int8` is
- * for answers with int8 weights alone, faster and less exact (docs/decisions/0018-products-in-int8.md): all else is then as with `auto`.
+ * for training, and for answers with int8 weights, faster and less exact (docs/decisions/0018-products-in-int8.md): all else is then as with
+ * `auto`.
  * @throws CONFIG_INVALID bf16 or int8 is asked of a processor that has no such products
  */
 export function computeDtypeFor({ compute = 'auto' }: AppConfig, format: WeightFormat, use: Use): ComputeDtype {
@@ -37,7 +38,8 @@ export function computeDtypeFor({ compute = 'auto' }: AppConfig, format: WeightF
   }
   if (compute === 'f32' || format === 'f32') return 'f32';
   if (compute === 'bf16') return 'bf16';
-  if (use === 'inference' && format !== 'bf16') return compute === 'int8' && format === 'int8' ? 'int8' : 'f32';
+  if (compute === 'int8' && (use === 'training' || format === 'int8')) return 'int8';
+  if (use === 'inference' && format !== 'bf16') return 'f32';
   return canComputeIn('bf16') ? 'bf16' : 'f32';
 }
 

@@ -61,7 +61,7 @@ export function weightsOption(): Option {
 
 /** `--compute`: what products with the base's weights round to; undefined leaves it to ESPALIER_COMPUTE. */
 export function computeOption(): Option {
-  const what = `products with the base's weights: ${COMPUTES.join(', ')} (default: ESPALIER_COMPUTE, or auto: bf16 where the processor has it; int8 to answer with int8 weights, faster and less exactly)`;
+  const what = `products with the base's weights: ${COMPUTES.join(', ')} (default: ESPALIER_COMPUTE, or auto: bf16 where the processor has it; int8 to train, or to answer with int8 weights, faster and less exactly)`;
   return new Option('--compute <dtype>', what).argParser(oneOf(COMPUTES));
 }
 

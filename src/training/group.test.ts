@@ -6,8 +6,15 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Rng } from '../base/index.ts';
 import { defaultLoraConfig, parsePeftConfig, type PeftConfig } from '../formats/index.ts';
-import { openBase } from '../model/index.ts';
-import { BufferPool, loadNativeKernels, Tape } from '../numeric/index.ts';
+import { openBase, type BaseModel } from '../model/index.ts';
+import {
+  BufferPool,
+  canComputeIn,
+  loadNativeKernels,
+  Tape,
+  type ComputeDtype,
+  type WeightFormat,
+} from '../numeric/index.ts';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import { TrainingGroup, type GroupEvent } from './group.ts';
@@ -23,10 +30,19 @@ const folder = mkdtempSync(join(tmpdir(), 'espalier-group-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 writeTinyBase(join(folder, 'base'));
 const kernels = loadNativeKernels();
-const base = openBase(
-  { name: 'tiny', path: join(folder, 'base'), digest: 'tiny', packedDirectory: join(folder, 'packed'), format: 'f32' },
-  kernels,
-);
+const openAs = (format: WeightFormat, computeDtype: ComputeDtype): BaseModel =>
+  openBase(
+    {
+      name: 'tiny',
+      path: join(folder, 'base'),
+      digest: 'tiny',
+      packedDirectory: join(folder, 'packed'),
+      format,
+      computeDtype,
+    },
+    kernels,
+  );
+const base = openAs('f32', 'f32');
 const VOCABULARY = 1280;
 const TARGETS = [
   ['q_proj', 'v_proj'],
@@ -138,16 +154,16 @@ function bytesOf(run: TrainingRun): Buffer {
   return readFileSync(path);
 }
 
-function alone({ config, data }: Case, steps = Infinity): TrainingRun {
-  const run = new TrainingRun(base, data, config);
-  while (!run.isDone && run.state.step < steps) run.step();
+function alone({ config, data }: Case, on = base): TrainingRun {
+  const run = new TrainingRun(on, data, config);
+  while (!run.isDone) run.step();
   return run;
 }
 
-function together(cases: readonly Case[], maxTokens: number): { runs: TrainingRun[]; events: GroupEvent[] } {
+function together(cases: readonly Case[], maxTokens: number, on = base): { runs: TrainingRun[]; events: GroupEvent[] } {
   const pool = new BufferPool();
-  const group = new TrainingGroup(base, pool, maxTokens);
-  const runs = cases.map(({ config, data }) => new TrainingRun(base, data, config, pool));
+  const group = new TrainingGroup(on, pool, maxTokens);
+  const runs = cases.map(({ config, data }) => new TrainingRun(on, data, config, pool));
   const events: GroupEvent[] = [];
   for (let pass = 0; pass <= 4 || group.size > 0; pass++) {
     for (const [index, { joinsAt }] of cases.entries()) if (joinsAt === pass) group.add(`${index}`, runs[index]);
@@ -156,18 +172,32 @@ function together(cases: readonly Case[], maxTokens: number): { runs: TrainingRu
   return { runs, events };
 }
 
-test('random groups: values, moments, losses and generators are those of each run alone, byte for byte', () => {
-  for (let seed = 1; seed <= 12; seed++) {
-    const rng = Rng.fromSeed(seed, 'groups');
-    const cases = Array.from({ length: 2 + rng.nextBelow(7) }, () => randomCase(rng));
-    const { runs, events } = together(cases, 30 + rng.nextBelow(600));
-    assert.equal(events.filter(({ type }) => type === 'finished').length, cases.length, `seed ${seed}`);
-    for (const [index, one] of cases.entries()) {
-      const [mine, expected] = [runs[index], alone(one)];
-      assert.ok(bytesOf(mine).equals(bytesOf(expected)), `seed ${seed}, run ${index} of ${cases.length}`);
-    }
-  }
-});
+const PRODUCTS: readonly (readonly [WeightFormat, ComputeDtype, seeds: number])[] = [
+  ['f32', 'f32', 12],
+  ['bf16', 'bf16', 4],
+  ['bf16', 'int8', 3],
+  ['int8', 'int8', 3],
+  ['nf4', 'int8', 3],
+];
+for (const [format, compute, seeds] of PRODUCTS) {
+  test(
+    `random groups on ${format} with products in ${compute}: values, moments, losses and generators are those of each run alone, byte for byte`,
+    { skip: !canComputeIn(compute) },
+    () => {
+      const on = openAs(format, compute);
+      for (let seed = 1; seed <= seeds; seed++) {
+        const rng = Rng.fromSeed(seed, 'groups');
+        const cases = Array.from({ length: 2 + rng.nextBelow(7) }, () => randomCase(rng));
+        const { runs, events } = together(cases, 30 + rng.nextBelow(600), on);
+        assert.equal(events.filter(({ type }) => type === 'finished').length, cases.length, `seed ${seed}`);
+        for (const [index, one] of cases.entries()) {
+          const [mine, expected] = [runs[index], alone(one, on)];
+          assert.ok(bytesOf(mine).equals(bytesOf(expected)), `seed ${seed}, run ${index} of ${cases.length}`);
+        }
+      }
+    },
+  );
+}
 
 test('a pass holds no more tokens than its budget, and every run has its turn', () => {
   const rng = Rng.fromSeed(7, 'turns');

@@ -10,11 +10,17 @@ mod bf16_words;
 mod blocks;
 #[cfg(target_arch = "x86_64")]
 mod int8_dot;
+#[cfg(target_arch = "x86_64")]
+mod int8_rows;
+#[cfg(target_arch = "x86_64")]
+mod int8_words;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use super::codec::Codec;
+#[cfg(target_arch = "x86_64")]
+use super::codec::{Bf16, Int8, Nf4};
 use super::lanes::{WIDTH, with_lanes};
 use super::operands::RowMajor;
 use super::packed::{Format, Packed, with_codec};
@@ -29,7 +35,8 @@ pub enum Activations {
     F32,
     /// Both operands, unless the weight is float32: only with [`Isa::Avx512Bf16`].
     Bf16,
-    /// Of x · Wᵀ where the weight is int8, in blocks of k; dy is never rounded so. Only with AVX-512 VNNI.
+    /// Both operands, unless the weight is float32: the left one in blocks of k, the weight with a scale for each output row. Only with
+    /// AVX-512 VNNI.
     Int8,
 }
 
@@ -65,13 +72,26 @@ impl Activations {
     }
 }
 
-/// Runs `$bf16` where a product is to be made in bfloat16, with `$C` bound to the weight's codec; else goes on.
-macro_rules! in_bf16 {
-    ($isa:expr, $activations:expr, $weight:expr, $C:ident => $bf16:expr) => {
-        if $activations == Activations::Bf16 && $weight.format != Format::F32 {
-            assert!($activations.is_available($isa));
-            #[cfg(target_arch = "x86_64")]
-            return with_codec!($weight.format, $C => $bf16);
+/// Runs `$bf16` or `$int8` where a product is to be made so, with `$C` bound to the weight's codec; else goes on.
+macro_rules! in_few_bits {
+    ($isa:expr, $activations:expr, $weight:expr, $C:ident => $bf16:expr, $int8:expr) => {
+        assert!($activations.is_available($isa));
+        #[cfg(target_arch = "x86_64")]
+        match ($activations, $weight.format) {
+            (Activations::F32, _) | (_, Format::F32) => {}
+            (Activations::Bf16, format) => return with_codec!(format, $C => $bf16),
+            (Activations::Int8, Format::Bf16) => {
+                type $C = Bf16;
+                return $int8;
+            }
+            (Activations::Int8, Format::Int8) => {
+                type $C = Int8;
+                return $int8;
+            }
+            (Activations::Int8, Format::Nf4) => {
+                type $C = Nf4;
+                return $int8;
+            }
         }
     };
 }
@@ -97,12 +117,7 @@ pub fn forward(
         accumulate,
         join: Finish::Continue,
     };
-    if activations == Activations::Int8 && weight.format == Format::Int8 {
-        assert!(activations.is_available(isa));
-        #[cfg(target_arch = "x86_64")]
-        return product.forward_in_int8(weight);
-    }
-    in_bf16!(isa, activations, weight, C => product.forward_in_bf16::<C>(weight));
+    in_few_bits!(isa, activations, weight, C => product.forward_in_bf16::<C>(weight), product.forward_in_int8::<C>(weight));
     with_lanes!(isa, L => with_codec!(weight.format, C => {
         if rows <= C::FEW_ROWS {
             product.stream::<L, C>(weight)
@@ -134,7 +149,7 @@ pub fn backward(
         accumulate,
         join: Finish::AddScaled(1.0),
     };
-    in_bf16!(isa, activations, weight, C => product.backward_in_bf16::<C>(weight));
+    in_few_bits!(isa, activations, weight, C => product.backward_in_bf16::<C>(weight), product.backward_in_int8::<C>(weight));
     with_lanes!(isa, L => with_codec!(weight.format, C => product.in_blocks::<L, _>(&Transposed::<C>::new(weight))));
 }
 

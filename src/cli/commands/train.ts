@@ -125,6 +125,7 @@ Examples:
     --labels billing,shipping,other
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-adapter --dry-run
   espalier train --base smollm2-135m-instruct --data train.jsonl --output my-vectors --method ia3 --learning-rate 3e-3
+  espalier train --base smollm2-135m-instruct --data train.jsonl --output sooner --format int8 --compute int8
   espalier train --from-run my-adapter/run/run.json --output again`,
     )
     .action(async (flags: TrainOptions & OutputOptions & TrainFlags, command: Command) => {

@@ -23,8 +23,7 @@ impl Codec for Int8 {
     }
 
     fn decode_row(panel: PanelBytes<'_>, row: usize, target: &mut [f32]) {
-        let bytes = &panel.rows[4 * row..4 * row + 4];
-        let scale = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let scale = Self::scale(panel, row);
         for (target, codes) in target.chunks_mut(QUAD).zip(panel.codes.chunks_exact(QUAD * WIDTH)) {
             for (target, code) in target.iter_mut().zip(&codes[QUAD * row..]) {
                 *target = f32::from(*code as i8) * scale;
@@ -37,6 +36,14 @@ impl Codec for Int8 {
         debug_assert!(first_pair.is_multiple_of(2));
         let codes = panel.codes.as_ptr().wrapping_add(first_pair * Self::PAIR_BYTES).cast();
         Int8Panel { codes, scales: panel.rows.as_ptr().cast() }
+    }
+}
+
+impl Int8 {
+    /// The scale of output row `row` (0 to 15) of a panel.
+    pub fn scale(panel: PanelBytes<'_>, row: usize) -> f32 {
+        let bytes = &panel.rows[4 * row..4 * row + 4];
+        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 }
 

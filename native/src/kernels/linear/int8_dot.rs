@@ -1,9 +1,9 @@
-//! Products of int8 weights with activations rounded to int8, by AVX-512's dot products of four bytes: four times the
-//! multiplications of a fused multiply-add in float32, and weights are read as they lie. Each row is rounded in blocks of 32 k
-//! with one scale each, as llama.cpp does, so that one large activation costs its own block digits and no other.
-//! A block's sum is of whole numbers and exact; blocks are added in float32 in rising order, whatever the rows beside a row.
+//! Products in int8, of activations and weights that are rounded to it, by AVX-512's dot products of four bytes: four times the
+//! multiplications of a fused multiply-add in float32, twice those of bfloat16 pairs. A block's sum is of whole numbers and exact; blocks are
+//! added in float32 in rising order, whatever the rows beside a row.
 use super::Product;
-use crate::kernels::codec::int8::QUAD;
+use super::int8_rows::{BLOCK, OFFSET, QUADS, RoundedRows};
+use super::int8_words::{ByteCodec, TransposedWords, WidenedWords, Words};
 use crate::kernels::lanes::WIDTH;
 use crate::kernels::packed::Packed;
 use crate::kernels::scratch::{Scratch, with_scratch};
@@ -11,77 +11,94 @@ use crate::kernels::split::for_blocks;
 use crate::kernels::tile::{Finish, for_tiles};
 use std::arch::x86_64::*;
 
-/// k that share a scale.
-const BLOCK: usize = 32;
-const QUADS: usize = BLOCK / QUAD;
 /// Sums of whole numbers and of floats of a tile, and what they are made from, fill the registers.
 const ROWS: usize = 4;
 const PANELS: usize = 3;
-/// Rows that are rounded before their products: their codes stay in a second-level cache.
-const BLOCK_ROWS: usize = 240;
+/// k of a block of products, a multiple of `BLOCK`.
+const BLOCK_DEPTH: usize = 1536;
+/// Of a block's rows, rounded: they and a tile's panels take half of a second-level cache of 1 MiB.
+const BLOCK_BYTES: usize = 416 << 10;
 /// How far ahead of its use a panel that is read once is asked for: half a page.
 const PREFETCH_BYTES: usize = 2048;
-/// Added to a weight's code, as the instruction takes one operand without a sign; see [`Rounded::corrections`].
-const OFFSET: i32 = 128;
 
 pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512vnni")
 }
 
 impl Product<'_> {
-    /// y (+)= x · Wᵀ, W in int8. The processor has AVX-512 VNNI.
-    pub(super) fn forward_in_int8(&self, weight: &Packed) {
-        thread_local!(static CODES: Scratch = const { Scratch::new() });
-        let blocks = self.depth.div_ceil(BLOCK);
+    /// y (+)= x · Wᵀ. The processor has AVX-512 VNNI.
+    pub(super) fn forward_in_int8<C: ByteCodec>(&self, weight: &Packed) {
+        self.int8_dot(&WidenedWords::<C>::new(weight));
+    }
+
+    /// dx (+)= dy · W. The processor has AVX-512 VNNI.
+    pub(super) fn backward_in_int8<C: ByteCodec>(&self, weight: &Packed) {
+        self.int8_dot(&TransposedWords::<C>::new(weight));
+    }
+
+    fn int8_dot<W: Words>(&self, source: &W) {
+        thread_local!(static ROW_CODES: Scratch = const { Scratch::new() });
+        thread_local!(static PANEL_CODES: Scratch = const { Scratch::new() });
+        let parts = self.depth.div_ceil(BLOCK_DEPTH).max(1);
+        let part_depth = self.depth.div_ceil(parts).next_multiple_of(BLOCK).max(BLOCK);
+        let panel_size = part_depth / BLOCK * QUADS * WIDTH;
+        let block_rows = BLOCK_BYTES / 4 / RoundedRows::size(1, part_depth / BLOCK) / ROWS * ROWS;
         for_blocks(self.rows, self.columns, self.depth, WIDTH * PANELS, |rows, columns| {
-            for_tiles(rows, BLOCK_ROWS, |first, count| {
-                with_scratch(&CODES, count * blocks * Rounded::WORDS, |words| {
-                    let stride = blocks * Rounded::WORDS;
-                    for (row, words) in words.chunks_exact_mut(stride.max(1)).enumerate() {
-                        let source = &self.a[(first + row) * self.depth..][..self.depth];
-                        // SAFETY: the instruction set was found; there is room for every block.
-                        unsafe { round_row(source, Rounded { words: words.as_mut_ptr(), blocks }) };
+            with_scratch(&PANEL_CODES, PANELS * panel_size, |panels| {
+                for_tiles(rows, block_rows, |first, count| {
+                    // A sum without terms is written too.
+                    for k in (0..self.depth.max(1)).step_by(part_depth) {
+                        let depth = k..self.depth.min(k + part_depth);
+                        let blocks = depth.len().div_ceil(BLOCK);
+                        with_scratch(&ROW_CODES, RoundedRows::size(count, blocks), |codes| {
+                            let rows = (first..first + count).map(|row| &self.a[row * self.depth..][depth.clone()]);
+                            let factors = source.factors();
+                            let factors = if factors.is_empty() { factors } else { &factors[depth.clone()] };
+                            let rounded = RoundedRows::round(rows, factors, blocks, codes);
+                            let block = Block { rounded, first, count, columns: columns.clone(), depth, panels };
+                            self.int8_block(source, block);
+                        });
                     }
-                    let rounded = Rounded { words: words.as_mut_ptr(), blocks };
-                    self.int8_block(weight, rounded, first..first + count, columns.clone());
                 });
             });
         });
     }
 
-    fn int8_block(
-        &self,
-        weight: &Packed,
-        rounded: Rounded,
-        rows: std::ops::Range<usize>,
-        columns: std::ops::Range<usize>,
-    ) {
-        let last = columns.end.div_ceil(WIDTH);
-        let codes = |panel: usize| weight.panel(panel).codes.as_ptr();
+    fn int8_block<W: Words>(&self, source: &W, block: Block<'_>) {
+        let Block { rounded, first, count, columns, depth, panels } = block;
+        let (size, last) = (panels.len() / PANELS, columns.end.div_ceil(WIDTH));
+        let are_in_place = source.are_in_place();
         for panel in (columns.start / WIDTH..last).step_by(PANELS) {
             // A panel that does not exist repeats the last one, and its sums are not written.
-            let panels = std::array::from_fn(|i| codes((panel + i).min(last - 1)));
-            let scales = std::array::from_fn(|i| weight.panel((panel + i).min(last - 1)).rows.as_ptr().cast());
+            let mut prepared = [std::ptr::null(); PANELS];
+            let mut scales = [&[0.0; WIDTH]; PANELS];
+            for (i, (words, scales)) in prepared.iter_mut().zip(&mut scales).enumerate() {
+                let panel = (panel + i).min(last - 1);
+                // SAFETY: the instruction set was found; the buffer holds a panel of this depth.
+                *words = unsafe { source.words(panel, &depth, panels[i * size..][..size].as_mut_ptr().cast()) };
+                *scales = source.column_scales(panel);
+            }
             // While tiles of rows meet these panels, the next ones come from memory: a tile asks for one.
-            let mut upcoming = panel + PANELS..last.min(panel + 2 * PANELS);
-            for_tiles(rows.clone(), ROWS, |row, num_rows| {
+            let mut upcoming = panel + PANELS..if are_in_place { last.min(panel + 2 * PANELS) } else { 0 };
+            for_tiles(0..count, ROWS, |row, rows| {
+                // SAFETY: the panel exists, and nothing is written where words are in place.
+                let ahead = |panel| unsafe { source.words(panel, &depth, std::ptr::null_mut()) };
                 let tile = Tile {
-                    x: rounded.skip_rows(row - rows.start),
-                    quads: weight.layout.pairs / 2,
-                    next: upcoming.next().map_or(panels[0], codes),
-                    panels,
+                    x: rounded.skip_rows(row),
+                    next: upcoming.next().map_or(prepared[0], ahead),
+                    panels: prepared,
                     scales,
                     columns: self.columns - panel * WIDTH,
-                    target: self.target(row, panel).data,
+                    target: self.target(first + row, panel).data,
                     stride: self.columns,
-                    finish: self.finish(0),
+                    finish: self.finish(depth.start),
                 };
                 // SAFETY: rows and panels are inside the operands; the instruction set was found.
                 unsafe {
-                    if rows.len() <= ROWS {
-                        tile.multiply_rows::<true>(num_rows);
-                    } else {
-                        tile.multiply_rows::<false>(num_rows);
+                    match (are_in_place, count <= ROWS) {
+                        (true, true) => tile.multiply_rows::<true, true>(rows),
+                        (true, false) => tile.multiply_rows::<true, false>(rows),
+                        (false, _) => tile.multiply_rows::<false, false>(rows),
                     }
                 }
             });
@@ -89,118 +106,71 @@ impl Product<'_> {
     }
 }
 
-/// Rows in int8. Of each row first the codes of its blocks, then a scale for each, then a correction.
-#[derive(Clone, Copy)]
-struct Rounded {
-    words: *mut f32,
-    blocks: usize,
+/// A block of the left operand, rounded, and the part of the right one that it meets.
+struct Block<'a> {
+    rounded: RoundedRows,
+    first: usize,
+    count: usize,
+    columns: std::ops::Range<usize>,
+    depth: std::ops::Range<usize>,
+    /// Room for a tile's panels.
+    panels: &'a mut [f32],
 }
 
-impl Rounded {
-    /// Words of a block.
-    const WORDS: usize = QUADS + 2;
-
-    fn skip_rows(self, rows: usize) -> Self {
-        Self { words: self.words.wrapping_add(rows * self.blocks * Self::WORDS), ..self }
-    }
-
-    /// Four codes a word.
-    fn codes(self) -> *mut i32 {
-        self.words.cast()
-    }
-
-    fn scales(self) -> *mut f32 {
-        self.words.wrapping_add(self.blocks * QUADS)
-    }
-
-    /// What a block's sum begins with: −`OFFSET` times the sum of its codes.
-    fn corrections(self) -> *mut i32 {
-        self.words.wrapping_add(self.blocks * (QUADS + 1)).cast()
-    }
-}
-
-/// Code = x / scale to the nearest, ties to even, with scale = max|x| / 127 of the block. A block without a normal scale is zero;
-/// one with an infinity or a NaN has the scale NaN, so that every sum of the row is NaN too.
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn round_row(source: &[f32], target: Rounded) {
-    for (block, values) in source.chunks(BLOCK).enumerate() {
-        let mut lanes = [_mm512_setzero_ps(); BLOCK / WIDTH];
-        let mut largest = _mm512_setzero_si512();
-        for (lanes, values) in lanes.iter_mut().zip(values.chunks(WIDTH)) {
-            *lanes = unsafe { _mm512_maskz_loadu_ps((u32::MAX >> (32 - values.len())) as u16, values.as_ptr()) };
-            // Magnitudes rise with their bits, through infinity to NaN.
-            largest =
-                _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(*lanes), _mm512_set1_epi32(i32::MAX)));
-        }
-        let largest = f32::from_bits(_mm512_reduce_max_epu32(largest));
-        let scale = if largest.is_finite() { largest / 127.0 } else { f32::NAN };
-        let inverse = if scale.is_normal() { 1.0 / scale } else { 0.0 };
-        let mut sum = _mm512_setzero_si512();
-        for (i, lanes) in lanes.into_iter().enumerate() {
-            let whole = _mm512_cvtps_epi32(_mm512_mul_ps(lanes, _mm512_set1_ps(inverse)));
-            sum = _mm512_add_epi32(sum, whole);
-            let place = target.codes().wrapping_add(block * QUADS + i * WIDTH / QUAD);
-            // SAFETY: the target has every block.
-            unsafe { _mm_storeu_si128(place.cast(), _mm512_cvtsepi32_epi8(whole)) };
-        }
-        // SAFETY: as above.
-        unsafe {
-            *target.scales().add(block) = if scale.is_normal() || scale.is_nan() { scale } else { 0.0 };
-            *target.corrections().add(block) = -OFFSET * _mm512_reduce_add_epi32(sum);
-        }
-    }
-}
-
-struct Tile {
-    x: Rounded,
-    /// Fours of k.
-    quads: usize,
-    panels: [*const u8; PANELS],
-    /// Of the weights' rows.
-    scales: [*const f32; PANELS],
-    next: *const u8,
+struct Tile<'a> {
+    x: RoundedRows,
+    panels: [*const i32; PANELS],
+    scales: [&'a [f32; WIDTH]; PANELS],
+    /// A panel to ask for in passing.
+    next: *const i32,
     columns: usize,
     target: *mut f32,
     stride: usize,
     finish: Finish,
 }
 
-impl Tile {
+impl Tile<'_> {
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn multiply_rows<const STREAMS: bool>(self, rows: usize) {
+    unsafe fn multiply_rows<const IS_IN_PLACE: bool, const STREAMS: bool>(self, rows: usize) {
         unsafe {
             match rows {
-                1 => self.multiply::<1, STREAMS>(),
-                2 => self.multiply::<2, STREAMS>(),
-                3 => self.multiply::<3, STREAMS>(),
-                _ => self.multiply::<ROWS, STREAMS>(),
+                1 => self.multiply::<1, IS_IN_PLACE, STREAMS>(),
+                2 => self.multiply::<2, IS_IN_PLACE, STREAMS>(),
+                3 => self.multiply::<3, IS_IN_PLACE, STREAMS>(),
+                _ => self.multiply::<ROWS, IS_IN_PLACE, STREAMS>(),
             }
         }
     }
 
     #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     #[allow(clippy::needless_range_loop)] // As in kernels::tile.
-    unsafe fn multiply<const R: usize, const STREAMS: bool>(self) {
-        let rows: [Rounded; R] = std::array::from_fn(|row| self.x.skip_rows(row));
-        let without_sign = _mm512_set1_epi8(OFFSET as u8 as i8);
+    unsafe fn multiply<const R: usize, const IS_IN_PLACE: bool, const STREAMS: bool>(self) {
+        let mut rows = [self.x; R];
+        for row in 0..R {
+            rows[row] = self.x.skip_rows(row);
+        }
+        let offset = _mm512_set1_epi8(OFFSET as i8);
         let mut sums = [[_mm512_setzero_ps(); PANELS]; R];
         for block in 0..self.x.blocks {
             let mut dots = [[_mm512_setzero_si512(); PANELS]; R];
             for row in 0..R {
-                dots[row] = [_mm512_set1_epi32(unsafe { *rows[row].corrections().add(block) }); PANELS];
+                dots[row] = [_mm512_set1_epi32(unsafe { *rows[row].starts().add(block) }); PANELS];
             }
-            for quad in block * QUADS..self.quads.min((block + 1) * QUADS) {
-                let at = quad * QUAD * WIDTH;
-                if !STREAMS {
+            for quad in block * QUADS..(block + 1) * QUADS {
+                let at = quad * WIDTH;
+                if IS_IN_PLACE && !STREAMS {
                     _mm_prefetch::<_MM_HINT_T1>(self.next.wrapping_add(at).cast());
                 }
                 let mut weights = [_mm512_setzero_si512(); PANELS];
                 for panel in 0..PANELS {
-                    let codes = self.panels[panel].wrapping_add(at);
+                    let words = self.panels[panel].wrapping_add(at);
                     if STREAMS {
-                        _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(PREFETCH_BYTES).cast());
+                        _mm_prefetch::<_MM_HINT_T0>(words.wrapping_byte_add(PREFETCH_BYTES).cast());
                     }
-                    weights[panel] = _mm512_xor_si512(unsafe { _mm512_loadu_si512(codes.cast()) }, without_sign);
+                    weights[panel] = unsafe { _mm512_loadu_si512(words.cast()) };
+                    if IS_IN_PLACE {
+                        weights[panel] = _mm512_xor_si512(weights[panel], offset);
+                    }
                 }
                 for row in 0..R {
                     let x = _mm512_set1_epi32(unsafe { *rows[row].codes().add(quad) });
@@ -222,12 +192,13 @@ impl Tile {
             for row in 0..R {
                 let target = self.target.wrapping_add(row * self.stride + panel * WIDTH);
                 unsafe {
-                    let scales = _mm512_loadu_ps(self.scales[panel]);
                     let before = match self.finish {
                         Finish::Store => _mm512_setzero_ps(),
                         _ => _mm512_maskz_loadu_ps(mask, target),
                     };
-                    _mm512_mask_storeu_ps(target, mask, _mm512_fmadd_ps(scales, sums[row][panel], before));
+                    let scales = _mm512_loadu_ps(self.scales[panel].as_ptr());
+                    let sum = _mm512_fmadd_ps(scales, sums[row][panel], before);
+                    _mm512_mask_storeu_ps(target, mask, sum);
                 }
             }
         }

@@ -42,24 +42,65 @@ fn naive(c: &[f32], a: &[f32], rows: usize, columns: usize, depth: usize, b: imp
     (0..rows * columns).map(element).collect()
 }
 
-/// In bfloat16 the operands are rounded once; the sums are float32 all the same.
-fn rounded(values: &[f32], format: Format, activations: Activations) -> Vec<f32> {
-    if activations != Activations::Bf16 || format == Format::F32 {
-        return values.to_vec();
+/// What the operands of a product are rounded to; their sums are float32 all the same.
+#[derive(PartialEq)]
+enum Rounding {
+    None,
+    Bf16,
+    Int8,
+}
+
+fn rounding(format: Format, activations: Activations) -> Rounding {
+    match (activations, format) {
+        (Activations::F32, _) | (_, Format::F32) => Rounding::None,
+        (Activations::Bf16, _) => Rounding::Bf16,
+        (Activations::Int8, _) => Rounding::Int8,
     }
+}
+
+fn in_bf16(values: &[f32]) -> Vec<f32> {
     values.iter().map(|value| f32::from_bits(u32::from(round_to_bf16(*value)) << 16)).collect()
 }
 
-/// What rows of x are multiplied as: in int8, codes of -127 to 127 times a scale for each 32 of a row.
-fn rounded_rows(x: &[f32], inputs: usize, format: Format, activations: Activations) -> Vec<f32> {
-    if activations != Activations::Int8 || format != Format::Int8 {
-        return rounded(x, format, activations);
-    }
-    let block = |values: &[f32]| {
+/// The kernels multiply by 1 / scale, which matters on the edge between two codes.
+fn code(value: f32, scale: f32) -> f32 {
+    if scale > 0.0 { (value * (1.0 / scale)).round_ties_even() } else { 0.0 }
+}
+
+/// Codes of -127 to 127 times a scale for each 32 of a row.
+fn in_int8(rows: &[f32], depth: usize) -> Vec<f32> {
+    let rounded = |values: &[f32]| {
         let scale = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())) / 127.0;
-        values.iter().map(|value| (value / scale).round_ties_even() * scale).collect::<Vec<_>>()
+        values.iter().map(|value| code(*value, scale) * scale).collect::<Vec<_>>()
     };
-    x.chunks(inputs.max(1)).flat_map(|row| row.chunks(32)).flat_map(block).collect()
+    rows.chunks(depth.max(1)).flat_map(|row| row.chunks(32)).flat_map(rounded).collect()
+}
+
+/// The largest magnitude of each row of W, / 127.
+fn row_scales(dense: &[f32], inputs: usize) -> Vec<f32> {
+    let largest = |row: &[f32]| row.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs())) / 127.0;
+    dense.chunks(inputs.max(1)).map(largest).collect()
+}
+
+/// What both products are made of: x and W of x · Wᵀ, dy and W of dy · W.
+fn operands(
+    (x, dy, w): (&[f32], &[f32], &[f32]),
+    scales: &[f32],
+    (out, inputs): (usize, usize),
+    rounding: Rounding,
+) -> [[Vec<f32>; 2]; 2] {
+    match rounding {
+        Rounding::None => [[x.to_vec(), w.to_vec()], [dy.to_vec(), w.to_vec()]],
+        Rounding::Bf16 => [[in_bf16(x), in_bf16(w)], [in_bf16(dy), in_bf16(w)]],
+        Rounding::Int8 => {
+            let codes: Vec<f32> = w.iter().enumerate().map(|(i, weight)| code(*weight, scales[i / inputs])).collect();
+            let weights = codes.iter().enumerate().map(|(i, code)| code * scales[i / inputs]).collect();
+            // The scales of W's rows are taken into dy before it is rounded.
+            let scale = |row: usize| scales.get(row).copied().unwrap_or(0.0);
+            let scaled: Vec<f32> = dy.iter().enumerate().map(|(i, dy)| dy * scale(i % out)).collect();
+            [[in_int8(x, inputs), weights], [in_int8(&scaled, out), codes]]
+        }
+    }
 }
 
 #[test]
@@ -68,16 +109,11 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
         for (rows, out, inputs) in SHAPES {
             let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
             let dense = thawed(&weight);
+            let scales = row_scales(&dense, inputs);
             let (x, dy) = (random(2, rows * inputs), random(3, rows * out));
             for accumulate in [false, true] {
                 let before = |count| if accumulate { random(4, count) } else { vec![0.0; count] };
                 let (y0, dx0) = (before(rows * out), before(rows * inputs));
-                let expected = Activations::ALL.map(|activations| {
-                    let [w, dy] = [&dense, &dy].map(|values| rounded(values, format, activations));
-                    let x = rounded_rows(&x, inputs, format, activations);
-                    let y = naive(&y0, &x, rows, out, inputs, |k, column| w[column * inputs + k]);
-                    (y, naive(&dx0, &dy, rows, inputs, out, |k, column| w[k * inputs + column]))
-                });
                 each_product(|isa, activations| {
                     // What is not accumulated must not be read.
                     let start =
@@ -85,11 +121,13 @@ fn both_directions_equal_naive_loops_over_the_thawed_weight() {
                     let (mut y, mut dx) = (start(&y0), start(&dx0));
                     forward(isa, activations, &mut y, &x, &weight, rows, accumulate);
                     backward(isa, activations, &mut dx, &dy, &weight, rows, accumulate);
-                    let place = Activations::ALL.iter().position(|one| *one == activations);
-                    let (y_expected, dx_expected) = &expected[place.expect("one of all")];
+                    let rounding = rounding(format, activations);
+                    let [[x, w], [dy, w_back]] = operands((&x, &dy, &dense), &scales, (out, inputs), rounding);
+                    let y_expected = naive(&y0, &x, rows, out, inputs, |k, column| w[column * inputs + k]);
+                    let dx_expected = naive(&dx0, &dy, rows, inputs, out, |k, column| w_back[k * inputs + column]);
                     for (actual, expected) in [(y, y_expected), (dx, dx_expected)] {
                         if expected.iter().any(|value| *value != 0.0) {
-                            assert_close(&actual, expected, 1e-6);
+                            assert_close(&actual, &expected, 1e-6);
                         } else {
                             assert!(actual.iter().all(|value| *value == 0.0));
                         }
@@ -172,19 +210,23 @@ fn a_sum_over_a_whole_vocabulary_keeps_its_digits() {
 
 #[test]
 fn an_activation_that_is_not_finite_is_seen_in_its_row_alone_and_a_tiny_one_is_none() {
-    let (out, inputs) = (40, 130);
-    let weight = Packed::new(&random(1, out * inputs), out, inputs, Format::Int8);
-    each_product(|isa, activations| {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let mut x = random(2, 3 * inputs);
-            x[inputs + 129] = bad;
-            let mut y = vec![0.0; 3 * out];
-            forward(isa, activations, &mut y, &x, &weight, 3, false);
-            assert!(y[..out].iter().chain(&y[2 * out..]).all(|value| value.is_finite()));
-            assert!(y[out..2 * out].iter().all(|value| !value.is_finite()));
-        }
-        let mut y = vec![f32::NAN; out];
-        forward(isa, activations, &mut y, &vec![1e-42; inputs], &weight, 1, false);
-        assert!(y.iter().all(|value| value.abs() < 1e-38));
-    });
+    for format in [Format::Bf16, Format::Int8, Format::Nf4] {
+        let (out, inputs) = (130, 130);
+        let weight = Packed::new(&random(1, out * inputs), out, inputs, format);
+        each_product(|isa, activations| {
+            for product in [forward, backward] {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut x = random(2, 3 * inputs);
+                    x[inputs + 129] = bad;
+                    let mut y = vec![0.0; 3 * out];
+                    product(isa, activations, &mut y, &x, &weight, 3, false);
+                    assert!(y[..out].iter().chain(&y[2 * out..]).all(|value| value.is_finite()));
+                    assert!(y[out..2 * out].iter().all(|value| !value.is_finite()));
+                }
+                let mut y = vec![f32::NAN; out];
+                product(isa, activations, &mut y, &vec![1e-42; inputs], &weight, 1, false);
+                assert!(y.iter().all(|value| value.abs() < 1e-38));
+            }
+        });
+    }
 }
