@@ -1,5 +1,5 @@
 import type { Graph } from '../graph.ts';
-import type { AttentionShape } from '../kernels.ts';
+import type { AttentionShape, Kernels } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
 import { wholeGradient } from './contribution.ts';
 
@@ -66,8 +66,8 @@ export function sharedAttention(
           shape,
         );
         copyRows({ shape: q.shape, data: wholeGradient(g, q) }, dq_X, places_T);
-        addRows({ shape: k.shape, data: wholeGradient(g, k) }, dk_X, rows_X);
-        addRows({ shape: v.shape, data: wholeGradient(g, v) }, dv_X, rows_X);
+        addRows(g.kernels, { shape: k.shape, data: wholeGradient(g, k) }, dk_X, rows_X);
+        addRows(g.kernels, { shape: v.shape, data: wholeGradient(g, v) }, dv_X, rows_X);
       });
     });
   });
@@ -77,24 +77,30 @@ export function sharedAttention(
 /** Row n of `target` becomes row rows[n] of `source`. */
 function copyRows(target: Tensor, source: Tensor, rows: Int32Array): Tensor {
   const D = source.shape[1];
-  for (let n = 0; n < rows.length; n++) {
-    target.data.set(source.data.subarray(rows[n] * D, (rows[n] + 1) * D), n * D);
-  }
+  eachRun(rows, (n, row, count) => target.data.set(source.data.subarray(row * D, (row + count) * D), n * D));
   return target;
 }
 
 /** Row rows[n] of `target` becomes row n of `source`. */
 function placeRows(target: Tensor, source: Tensor, rows: Int32Array): void {
   const D = source.shape[1];
-  for (let n = 0; n < rows.length; n++) target.data.set(source.data.subarray(n * D, (n + 1) * D), rows[n] * D);
+  eachRun(rows, (n, row, count) => target.data.set(source.data.subarray(n * D, (n + count) * D), row * D));
 }
 
 /** Row rows[n] of `target` becomes the sum of all such rows n of `source`. */
-function addRows(target: Tensor, source: Tensor, rows: Int32Array): void {
+function addRows(kernels: Kernels, target: Tensor, source: Tensor, rows: Int32Array): void {
   const D = source.shape[1];
   target.data.fill(0);
-  for (let n = 0; n < rows.length; n++) {
-    const [from, to] = [n * D, rows[n] * D];
-    for (let d = 0; d < D; d++) target.data[to + d] = target.data[to + d] + source.data[from + d];
+  eachRun(rows, (n, row, count) => {
+    const sums = target.data.subarray(row * D, (row + count) * D);
+    kernels.axpy(sums, source.data.subarray(n * D, (n + count) * D), 1);
+  });
+}
+
+/** Rows that follow one another do so in both: a run of `count` from place `n` and from `row` on. */
+function eachRun(rows: Int32Array, body: (n: number, row: number, count: number) => void): void {
+  for (let begin = 0, end = 1; begin < rows.length; begin = end++) {
+    while (end < rows.length && rows[end] === rows[end - 1] + 1) end++;
+    body(begin, rows[begin], end - begin);
   }
 }

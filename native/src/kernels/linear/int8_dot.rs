@@ -9,6 +9,7 @@ use crate::kernels::packed::Packed;
 use crate::kernels::scratch::{Scratch, with_scratch};
 use crate::kernels::split::for_blocks;
 use crate::kernels::tile::{Finish, for_tiles};
+use crate::pool::threads;
 use std::arch::x86_64::*;
 
 /// Sums of whole numbers and of floats of a tile, and what they are made from, fill the registers.
@@ -18,6 +19,8 @@ const PANELS: usize = 3;
 const BLOCK_DEPTH: usize = 1536;
 /// Of a block's rows, rounded: they and a tile's panels take half of a second-level cache of 1 MiB.
 const BLOCK_BYTES: usize = 416 << 10;
+/// With so many rows for each thread, threads share the rows: rounding them twice takes longer than reading the weight twice.
+const MANY_ROWS: usize = 128;
 /// How far ahead of its use a panel that is read once is asked for: half a page.
 const PREFETCH_BYTES: usize = 2048;
 
@@ -43,7 +46,9 @@ impl Product<'_> {
         let part_depth = self.depth.div_ceil(parts).next_multiple_of(BLOCK).max(BLOCK);
         let panel_size = part_depth / BLOCK * QUADS * WIDTH;
         let block_rows = BLOCK_BYTES / 4 / RoundedRows::size(1, part_depth / BLOCK) / ROWS * ROWS;
-        for_blocks(self.rows, self.columns, self.depth, WIDTH * PANELS, |rows, columns| {
+        let has_many_rows = self.rows >= MANY_ROWS * threads();
+        let grain = if has_many_rows { self.columns.next_multiple_of(WIDTH).max(WIDTH) } else { WIDTH * PANELS };
+        for_blocks(self.rows, self.columns, self.depth, grain, |rows, columns| {
             with_scratch(&PANEL_CODES, PANELS * panel_size, |panels| {
                 for_tiles(rows, block_rows, |first, count| {
                     // A sum without terms is written too.
