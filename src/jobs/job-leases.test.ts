@@ -139,6 +139,20 @@ test('the lease of a process that is gone is free at once', () => {
   assert.ok([other.job.id, lease.job.id].includes(takeAny(restarted)?.job.id ?? ''));
 });
 
+test('a job has ended when nobody works on it any more, also if whoever did was killed', () => {
+  const lease = running();
+  const { id } = lease.job;
+  assert.deepEqual(leases.ended([id, 'job-unknown']), [{ id: 'job-unknown', job: null }]);
+  queue.command('acme', id, 'cancel');
+  assert.deepEqual(leases.ended([id]), [], 'its runner has not noticed yet');
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  database.run('UPDATE jobs SET lease_pid = ?', pid);
+  assert.deepEqual(
+    leases.ended([id]).map(({ job }) => job?.id),
+    [id],
+  );
+});
+
 test('files that an unfinished job needs stay when they are deleted, and go when it ends', async () => {
   const blob = await files.stage([Buffer.from('{}')], 10, (staged) => {
     const verdict = { form: 'chat', examples: 1, problem: null };

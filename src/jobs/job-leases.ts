@@ -207,11 +207,15 @@ export class JobLeases {
     return this.#database.all<JobRow>(sql, tenant).some((row) => !this.#isOver(row, now));
   }
 
-  /** Of these jobs, those whose working folder nobody needs any more: ended, unknown, and in nobody's hands. */
-  finished(ids: readonly string[]): string[] {
-    return ids.filter((id) => {
+  /** Of these jobs, those whose working folder nobody needs any more: ended, in nobody's hands that still works, or (null) unknown. */
+  ended(ids: readonly string[]): { readonly id: string; readonly job: Job | null }[] {
+    const now = Math.floor(this.#clock.epochMs());
+    return ids.flatMap((id): { id: string; job: Job | null }[] => {
       const row = this.#database.get<JobRow>('SELECT * FROM jobs WHERE id = ?', id);
-      return row === undefined || (isFinal(row.status) && row.lease_token === null);
+      if (!row) return [{ id, job: null }];
+      // Whoever was killed while it had the job has not given it back.
+      const isFree = row.lease_token === null || this.#isOver(row, now);
+      return isFinal(row.status) && isFree ? [{ id, job: jobOf(row) }] : [];
     });
   }
 

@@ -102,31 +102,50 @@ test('jobs end once and in the same bytes, whatever is killed while they run', {
   assert.deepEqual(left, []);
 });
 
-test('a checkpoint that a kill left without a name goes when its job goes on', { timeout: 300_000 }, async () => {
+/** Kills a job's server as if that came after its first checkpoint was struck off the list and before the version was removed. */
+async function killForgetful(): Promise<{ readonly id: string; readonly database: DatabaseSync }> {
   server.program.kill('SIGTERM');
   await server.program.finished;
   await start();
-  const jobs = (): OpenAI['fineTuning']['jobs'] => clientOf(FORGETFUL).fineTuning.jobs;
   const id = await createJob(FORGETFUL, 3, 20);
-  while ((await jobs().checkpoints.list(id)).data.length < 2) await sleep(5);
+  while ((await clientOf(FORGETFUL).fineTuning.jobs.checkpoints.list(id)).data.length < 2) await sleep(5);
   server.program.killAll();
   await server.program.finished;
-  // As if it had come after the first one was struck off the list and before its version was removed.
   const database = new DatabaseSync(folder.join('home', 'espalier.db'));
   const first = 'SELECT min(step) FROM job_checkpoints WHERE job = ?1';
   const { changes } = database.prepare(`DELETE FROM job_checkpoints WHERE job = ?1 AND step = (${first})`).run(id);
-  database.close();
   assert.equal(changes, 1);
+  return { id, database };
+}
+
+async function tasksOf(tenant: string): Promise<string[]> {
+  const versions = await runJson<AdapterVersion[]>(['adapters', 'list', tenant], { home });
+  return versions.map(({ task }) => task).toSorted();
+}
+
+test('a checkpoint that a kill left without a name goes when its job goes on', { timeout: 300_000 }, async () => {
+  const { id, database } = await killForgetful();
+  database.close();
   await start();
   let status: string;
   do {
     await sleep(50);
-    status = (await jobs().retrieve(id)).status;
+    status = (await clientOf(FORGETFUL).fineTuning.jobs.retrieve(id)).status;
     assert.notEqual(status, 'failed');
   } while (status !== 'succeeded');
-  const versions = await runJson<AdapterVersion[]>(['adapters', 'list', FORGETFUL], { home });
-  const tasks = versions.map(({ task }) => task).toSorted();
-  assert.deepEqual(tasks, ['ft-checkpoints', 'ft-checkpoints', 'ft-checkpoints', 'parity']);
+  assert.deepEqual(await tasksOf(FORGETFUL), ['ft-checkpoints', 'ft-checkpoints', 'ft-checkpoints', 'parity']);
+});
+
+test('and when its job is cancelled before it could go on, with the working folder', { timeout: 300_000 }, async () => {
+  const before = await tasksOf(FORGETFUL);
+  const { id, database } = await killForgetful();
+  const numNamed = database.prepare('SELECT count(*) AS n FROM job_checkpoints WHERE job = ?').get(id)?.['n'];
+  database.prepare("UPDATE jobs SET status = 'cancelled', finished_at = created_at WHERE id = ?").run(id);
+  database.close();
+  await start();
+  const kept = Array.from({ length: Number(numNamed) }, () => 'ft-checkpoints');
+  assert.deepEqual(await tasksOf(FORGETFUL), [...before, ...kept].toSorted());
+  assert.equal(existsSync(folder.join('home', 'jobs', id)), false);
 });
 
 async function numInterruptions(tenant: string, id: string): Promise<number> {

@@ -157,11 +157,14 @@ export class TuningWork implements JobWork, AsyncDisposable {
     await registry.remove(job.tenant, reference, note);
   }
 
-  /** Removes the working folders of jobs that have ended. */
+  /** Removes the working folders of jobs that have ended, and what a killed server left of them in the registry. */
   async cleanUp(): Promise<void> {
     const root = join(this.#platform.work, 'jobs');
     const ids = existsSync(root) ? await readdir(root) : [];
-    for (const id of this.#platform.leases.finished(ids)) await rm(join(root, id), { recursive: true, force: true });
+    for (const { id, job } of this.#platform.leases.ended(ids)) {
+      if (job) await this.#removeForgotten(job);
+      await rm(join(root, id), { recursive: true, force: true });
+    }
   }
 
   async #run(
