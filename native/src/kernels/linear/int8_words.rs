@@ -56,8 +56,8 @@ pub(super) trait Words: Sync {
     /// Whether `words` finds them in the weight itself.
     fn are_in_place(&self) -> bool;
 
-    /// The words of k in `depth` (which begins at a multiple of 32), rounded up to whole blocks: where they lie, or with `OFFSET` added to each
-    /// code in `buffer`.
+    /// The words of k in `depth` (which begins at a multiple of 32), where they lie, or with `OFFSET` added to each code in `buffer`. What of
+    /// the last block lies behind them is anything: the left operand's codes are zero there.
     ///
     /// # Safety
     /// The processor has AVX-512 VNNI; panel and depth exist, the buffer holds them.
@@ -93,7 +93,7 @@ impl<C: ByteCodec> Words for WidenedWords<'_, C> {
         if self.are_in_place() {
             return self.weight.panel(panel).codes.as_ptr().wrapping_add(first * QUAD * WIDTH).cast();
         }
-        let count = depth.len().next_multiple_of(BLOCK) / QUAD;
+        let count = depth.len().div_ceil(QUAD);
         unsafe {
             let reader = Reader::<C>::new(self.weight, panel, self.column_scales(panel), first);
             widen(&reader, count, buffer);

@@ -4,7 +4,7 @@ use crate::kernels::packed::Format;
 use crate::kernels::testing::{assert_close, each_setting, random};
 
 /// (rows, out, in): 0, 1, primes, whole tiles, and both sides of every block size.
-const SHAPES: [(usize, usize, usize); 14] = [
+const SHAPES: [(usize, usize, usize); 17] = [
     (0, 5, 3),
     (1, 1, 1),
     (3, 16, 2),
@@ -19,6 +19,9 @@ const SHAPES: [(usize, usize, usize); 14] = [
     (6, 331, 33),
     (31, 130, 641),
     (241, 35, 37),
+    (391, 21, 35),
+    (3, 5, 1601),
+    (3, 1601, 5),
 ];
 
 fn thawed(weight: &Packed) -> Vec<f32> {
