@@ -15,13 +15,21 @@ export interface PlanRequest extends Omit<PlanOptions, 'model' | 'gigaflopsPerSe
  * @param config where this machine's figures are, if it was measured; without, the plan is for two AVX2 cores
  * @throws USAGE_INVALID names the option; MODEL_INVALID the field of the config; CONFIG_INVALID for figures that cannot be read
  */
-export function makePlan({ model, gigaflops, ...options }: PlanRequest, config?: Pick<AppConfig, 'home'>): Plan {
+export function makePlan(
+  { model, gigaflops, ...options }: PlanRequest,
+  config?: Pick<AppConfig, 'home' | 'compute'>,
+): Plan {
   const planned = existsSync(model) ? configuredModel(readJsonFile(model), model) : presetModel(model);
-  return planFrom({
+  const machine = config && readMachine(config.home);
+  const plan = planFrom({
     ...options,
     microBatchTokens: options.microBatchTokens ?? DEFAULT_MICRO_BATCH_TOKENS,
     model: planned,
-    machine: config && readMachine(config.home),
+    machine,
     ...(gigaflops === undefined ? {} : { gigaflopsPerSecond: gigaflops }),
   });
+  const [measured, now] = [machine?.compute ?? 'auto', config?.compute ?? 'auto'];
+  if (!plan.time.isMeasured || measured === now) return plan;
+  const doubt = `this machine was measured with products in ${measured}, ESPALIER_COMPUTE is ${now} now: measure it again, with espalier bench train --calibrate`;
+  return { ...plan, assumptions: [...plan.assumptions, doubt] };
 }

@@ -30,7 +30,7 @@ const PLAIN = ['lora', 'qlora'];
  */
 export function fitMachine(
   measured: readonly TrainingMeasurement[],
-  about: Pick<MachineFigures, 'measuredAt' | 'instructionSet' | 'threads' | 'base'>,
+  about: Pick<MachineFigures, 'measuredAt' | 'instructionSet' | 'compute' | 'threads' | 'base'>,
 ): MachineFigures {
   assert(measured.length > 0, 'a machine is known by what it did');
   const prices = fitTimes(measured);

@@ -122,7 +122,9 @@ test('a plan holds a micro-batch, and says what its time and memory come from', 
   const calibrated = planFrom({ ...options, machine: INVENTED });
   assert.equal(part(calibrated, 'program'), INVENTED.processBytes);
   assert.equal(part(calibrated, 'activations'), Math.round(part(micro, 'activations') * INVENTED.bufferFactor));
-  assert.ok(calibrated.assumptions.some((text) => text.includes('measured to do on smollm2')));
+  assert.ok(calibrated.assumptions.some((text) => /measured to do on smollm2 .*products in auto/.test(text)));
+  const inInt8 = planFrom({ ...options, machine: { ...INVENTED, compute: 'int8' } });
+  assert.ok(inInt8.assumptions.some((text) => text.includes('products in int8')));
   const unknown = planFrom({ ...options, machine: INVENTED, method: 'loha' });
   assert.ok(unknown.assumptions.some((text) => text.includes('loha itself was not measured')));
   const given = planFrom({ ...options, machine: INVENTED, gigaflopsPerSecond: 100 });

@@ -28,6 +28,8 @@ export interface MachineFigures {
   /** ISO 8601. */
   readonly measuredAt: string;
   readonly instructionSet: string;
+  /** What products rounded to (`ESPALIER_COMPUTE`); `auto` where it is not said. */
+  readonly compute?: string | undefined;
   readonly threads: number;
   /** The base that it was measured on. */
   readonly base: string;
@@ -86,6 +88,7 @@ export function parseMachine(value: unknown, where: string): MachineFigures {
   for (const name of ['measuredAt', 'instructionSet', 'base']) {
     if (typeof value[name] !== 'string') invalid(`${name} must be text`);
   }
+  if (value['compute'] !== undefined && typeof value['compute'] !== 'string') invalid('compute must be text');
   for (const [group, records, names] of [
     ['formats', formats, ['perFlop', 'perWeight']],
     ['methods', methods, ['perWeight', 'perValue']],

@@ -250,7 +250,8 @@ function timeSource(isCalibrated: boolean, { machine, gigaflopsPerSecond, method
   if (isCalibrated && machine) {
     const known = ['lora', 'qlora', ...Object.keys(machine.methods)].includes(method ?? 'lora');
     return (
-      `as this machine was measured to do on ${machine.base} (${machine.instructionSet}, ${machine.threads} threads, ` +
+      `as this machine was measured to do on ${machine.base} (${machine.instructionSet}, products in ${machine.compute ?? 'auto'}, ` +
+      `${machine.threads} threads, ` +
       `${machine.measuredAt.slice(0, 10)})${known ? '' : `; ${method} itself was not measured`}`
     );
   }

@@ -34,6 +34,12 @@ test('bench train --calibrate measures the machine, and plan goes by what it mea
   if (after.time.isMeasured) assert.notEqual(after.time.seconds, before.time.seconds);
   const program = after.training.parts.find(({ part }) => part === 'program');
   assert.equal(program?.bytes, figures.processBytes);
+  const inF32 = await runJson<Plan>(args, { ...options, env: { ESPALIER_COMPUTE: 'f32' } });
+  assert.equal(
+    inF32.assumptions.some((text) => /measured with products in auto, ESPALIER_COMPUTE is f32 now/.test(text)),
+    after.time.isMeasured,
+  );
+  assert.ok(!after.assumptions.some((text) => text.includes('ESPALIER_COMPUTE')));
   const given = await runJson<Plan>([...args, '--gigaflops', '100'], options);
   assert.equal(given.time.gigaflopsPerSecond, 100);
 

@@ -84,6 +84,7 @@ export async function calibrate(
     const figures = fitMachine(measured, {
       measuredAt: new Date(systemClock.epochMs()).toISOString(),
       instructionSet: kernels.name,
+      compute: config.compute ?? 'auto',
       threads: config.threads ?? availableParallelism(),
       base: baseName,
     });
