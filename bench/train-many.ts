@@ -49,7 +49,7 @@ else process.stdout.write(`${JSON.stringify(await measure(Number(values.side), N
 async function measure(count: number, tokens: number): Promise<Side> {
   const config = readConfig();
   const threads = values.threads === undefined ? config.threads : Number(values.threads);
-  const { open } = await resolveBase(config, values.base);
+  const { open } = await resolveBase(config, values.base, undefined, 'bf16', 'training');
   const base = openBase(open, loadNativeKernels(threads === undefined ? {} : { threads }));
   const pool = new BufferPool();
   const group = new TrainingGroup(base, pool, DEFAULT_MICRO_BATCH_TOKENS);
