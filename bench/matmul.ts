@@ -4,8 +4,8 @@
  *
  *   node bench/matmul.ts [--json] [--threads=N] [--formats=f32,bf16] [--rows=1,2048] [--compute=f32,int8]
  *
- * --compute allows what products may round to (default: all); the fastest that the processor has is taken: int8 with int8 weights (x · Wᵀ alone),
- * bf16 with all but f32.
+ * --compute allows what products may round to (default: all), never those with f32 weights; taken is the first that the processor has, of int8, bf16 and
+ * f32 for int8 weights, of bf16, int8 and f32 for the others.
  */
 import { parseArgs } from 'node:util';
 import { Rng, systemClock } from '../src/base/index.ts';
@@ -72,10 +72,8 @@ const allowed = COMPUTE_DTYPES.filter((dtype) => values.compute.split(',').inclu
 const rows = values.rows.split(',').map(Number);
 
 function measure(out: number, inputs: number, format: WeightFormat): Measurement[] {
-  const fastest = (['int8', 'bf16'] as const).filter(
-    (dtype) => format !== 'f32' && (dtype === 'bf16' || format === dtype),
-  );
-  const computeDtype = fastest.find((dtype) => allowed.includes(dtype)) ?? 'f32';
+  const wanted = format === 'int8' ? (['int8', 'bf16'] as const) : (['bf16', 'int8'] as const);
+  const computeDtype = format === 'f32' ? 'f32' : (wanted.find((dtype) => allowed.includes(dtype)) ?? 'f32');
   const weight = kernels.freeze(random(out * inputs), out, inputs, format, computeDtype);
   const bytes = kernels.packedBytes(out, inputs, format);
   return rows.flatMap((T) => {

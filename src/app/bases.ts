@@ -33,7 +33,7 @@ export type Use = 'inference' | 'training';
  */
 export function computeDtypeFor({ compute = 'auto' }: AppConfig, format: WeightFormat, use: Use): ComputeDtype {
   if (compute !== 'auto' && !canComputeIn(compute)) {
-    const message = `this processor has no products in ${compute}: compute in f32 (ESPALIER_COMPUTE)`;
+    const message = `this processor has no products in ${compute}: compute in f32 (--compute, ESPALIER_COMPUTE)`;
     fail('CONFIG_INVALID', message, { param: 'compute' });
   }
   if (compute === 'f32' || format === 'f32') return 'f32';
