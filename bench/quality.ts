@@ -63,8 +63,8 @@ type Scores = Readonly<Record<string, number>>;
 interface Result {
   readonly task: string;
   readonly side: Side;
-  /** Of ours. */
-  readonly compute: ComputeDtype;
+  /** What our products rounded to, float32 where it is not said; not of a peer. */
+  readonly compute?: ComputeDtype;
   readonly seed: number;
   readonly numTrain: number;
   readonly numTest: number;
@@ -95,8 +95,7 @@ const seeds = values.seeds.split(',').map(Number);
 const scratch = mkdtempSync(join(tmpdir(), 'espalier-quality-'));
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const { open, digest } = await resolveBase(config, values.base, undefined, 'f32');
-const compute = COMPUTE_DTYPES.find((dtype) => dtype === values.compute);
-if (!compute) throw new Error(`--compute is one of ${COMPUTE_DTYPES.join(', ')}`);
+const compute = readCompute(values.compute);
 const format = compute === 'f32' ? 'f32' : 'bf16';
 const base = openBase({ ...open, format, computeDtype: compute }, loadNativeKernels({ threads }));
 const renderer = openChatRenderer(open.path);
@@ -114,14 +113,7 @@ async function compareTask(task: Task, seed: number): Promise<void> {
   const numTrain = Math.max(1, Math.round(task.numTrain * Number(values.scale)));
   const has = (side: Side): boolean =>
     !values.sides.split(',').includes(side) ||
-    results.some(
-      (one) =>
-        one.task === task.name &&
-        one.seed === seed &&
-        one.numTrain === numTrain &&
-        one.side === side &&
-        (side === 'peer' || one.compute === compute),
-    );
+    resultsOf(task.name, side).some((one) => one.seed === seed && one.numTrain === numTrain);
   if (has('ours') && has('peer')) return;
   const numTest = Math.max(1, Math.round(task.numTest * Number(values['test-scale'])));
   const test = someLines(join(dataFolder, task.name, 'test.jsonl'), numTest, `${task.name}-test.jsonl`);
@@ -135,7 +127,7 @@ async function compareTask(task: Task, seed: number): Promise<void> {
     const result: Result = {
       task: task.name,
       side,
-      compute: compute ?? 'f32',
+      ...(side === 'ours' && { compute }),
       seed,
       numTrain,
       numTest,
@@ -244,6 +236,18 @@ function readResults(): Result[] {
   return lines.map((line) => JSON.parse(line) as Result);
 }
 
+/** What a side has of a task; of ours in the dtype of this run. */
+function resultsOf(task: string, side: Side): Result[] {
+  const isThis = ({ compute: ofIt = 'f32' }: Result): boolean => side === 'peer' || ofIt === compute;
+  return results.filter((one) => one.task === task && one.side === side && isThis(one));
+}
+
+function readCompute(text: string): ComputeDtype {
+  const compute = COMPUTE_DTYPES.find((dtype) => dtype === text);
+  if (!compute) throw new Error(`--compute is one of ${COMPUTE_DTYPES.join(', ')}`);
+  return compute;
+}
+
 /** A row for each task and metric: means over the seeds, and the noise of both sides together. */
 function report(): void {
   const date = new Date(systemClock.epochMs()).toISOString().slice(0, 10);
@@ -252,12 +256,15 @@ function report(): void {
     '| task | metric | examples, steps, scored on | seeds | ours | peer | noise | ours - peer | within noise |',
   );
   console.log('| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- |');
+  const alone: string[] = [];
   for (const { name, metrics } of TASKS) {
     for (const metric of metrics) {
-      const of = (side: Side): Result[] =>
-        results.filter((one) => one.task === name && one.side === side && (side === 'peer' || one.compute === compute));
-      const [ours, peer] = [of('ours'), of('peer')];
-      if (ours.length === 0 || peer.length === 0) continue;
+      const [ours, peer] = [resultsOf(name, 'ours'), resultsOf(name, 'peer')];
+      if (ours.length === 0 || peer.length === 0) {
+        for (const { side, seed, scores } of [...ours, ...peer])
+          alone.push(`${name}, ${metric}, ${side}, seed ${seed}: ${scores[metric]}`);
+        continue;
+      }
       const [a, b] = [ours, peer].map((side) => side.map(({ scores }) => scores[metric]));
       const noise = Math.sqrt((deviation(a) ** 2 + deviation(b) ** 2) / 2);
       const difference = mean(a) - mean(b);
@@ -282,6 +289,7 @@ function report(): void {
       console.log(`| ${cells.join(' | ')} |`);
     }
   }
+  if (alone.length > 0) console.log(['', 'one side alone', ...alone].join('\n'));
 }
 
 function mean(numbers: readonly number[]): number {

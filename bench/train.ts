@@ -5,7 +5,8 @@
  * chats   8 short chats of the demo's tasks a step, loss on the answers; the same token ids and weights for both. PEFT pads a step's
  *         chats to the longest and computes the loss of every position; we pack. The rate counts real tokens on both sides
  *
- * Each in f32 and bf16, and as QLoRA: `--only=nf4` measures that alone; and with our products in int8 (`--only="in int8"`), beside the peer's bf16 and NF4. Peak memory of the peer's QLoRA includes loading the float32 weights.
+ * Each in f32 and bf16, and as QLoRA: `--only=nf4` measures that alone; and with our products in int8
+ * (`--only="in int8"`), beside the peer's bf16 and NF4. Peak memory of the peer's QLoRA includes loading the float32 weights.
  *
  *   node bench/train.ts [--rounds=3] [--threads=N] [--base=NAME] [--only=PART] [--quick] [--json]
  */

@@ -5,7 +5,7 @@ import { DEFAULT_MICRO_BATCH_TOKENS } from '../training/index.ts';
 import { readMachine } from './bench/machine.ts';
 import type { AppConfig } from './config.ts';
 
-export interface PlanRequest extends Omit<PlanOptions, 'model' | 'gigaflopsPerSecond' | 'machine'> {
+export interface PlanRequest extends Omit<PlanOptions, 'model' | 'gigaflopsPerSecond' | 'machine' | 'compute'> {
   /** A preset's name or the path of a config.json. */
   readonly model: string;
   readonly gigaflops?: number | undefined;
@@ -20,16 +20,12 @@ export function makePlan(
   config?: Pick<AppConfig, 'home' | 'compute'>,
 ): Plan {
   const planned = existsSync(model) ? configuredModel(readJsonFile(model), model) : presetModel(model);
-  const machine = config && readMachine(config.home);
-  const plan = planFrom({
+  return planFrom({
     ...options,
     microBatchTokens: options.microBatchTokens ?? DEFAULT_MICRO_BATCH_TOKENS,
     model: planned,
-    machine,
+    machine: config && readMachine(config.home),
+    compute: config?.compute,
     ...(gigaflops === undefined ? {} : { gigaflopsPerSecond: gigaflops }),
   });
-  const [measured, now] = [machine?.compute ?? 'auto', config?.compute ?? 'auto'];
-  if (!plan.time.isMeasured || measured === now) return plan;
-  const doubt = `this machine was measured with products in ${measured}, ESPALIER_COMPUTE is ${now} now: measure it again, with espalier bench train --calibrate`;
-  return { ...plan, assumptions: [...plan.assumptions, doubt] };
 }

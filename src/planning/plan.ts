@@ -59,6 +59,8 @@ export interface PlanOptions {
   readonly microBatchTokens?: number | undefined;
   /** What the machine was measured to do; decides time and memory where `gigaflopsPerSecond` is not given. */
   readonly machine?: MachineFigures | undefined;
+  /** What products are to round to (`ESPALIER_COMPUTE`); `auto` unless given. */
+  readonly compute?: string | undefined;
 }
 
 /** The bill of a run and of a server, as plain JSON: bytes, seconds and counts, nothing rounded. */
@@ -222,6 +224,7 @@ export function planFrom(options: PlanOptions): Plan {
       'storage holds the base in 16 bit',
       `time is for ${trainTokens} tokens with loss at every position, ${timeSource(calibrated !== undefined, options)}`,
       ...doubtLines(machine),
+      ...(calibrated ? otherCompute(machine, options) : []),
     ],
   };
 }
@@ -242,6 +245,15 @@ function doubtLines(machine: MachineFigures | undefined): string[] {
   if (doubts.length === 0) return [];
   return [
     `the measurement of this machine is doubtful (${doubts.join('; ')}): measure it again while nothing else runs, with espalier bench train --calibrate`,
+  ];
+}
+
+/** That the machine was measured with other products than those that are planned for. */
+function otherCompute(machine: MachineFigures | undefined, { compute = 'auto' }: PlanOptions): string[] {
+  const measured = machine?.compute ?? 'auto';
+  if (measured === compute) return [];
+  return [
+    `this machine was measured with products in ${measured}, ESPALIER_COMPUTE is ${compute} now: measure it again, with espalier bench train --calibrate`,
   ];
 }
 

@@ -19,8 +19,6 @@ mod stream;
 mod tests;
 
 use super::codec::Codec;
-#[cfg(target_arch = "x86_64")]
-use super::codec::{Bf16, Int8, Nf4};
 use super::lanes::{WIDTH, with_lanes};
 use super::operands::RowMajor;
 use super::packed::{Format, Packed, with_codec};
@@ -80,18 +78,7 @@ macro_rules! in_few_bits {
         match ($activations, $weight.format) {
             (Activations::F32, _) | (_, Format::F32) => {}
             (Activations::Bf16, format) => return with_codec!(format, $C => $bf16),
-            (Activations::Int8, Format::Bf16) => {
-                type $C = Bf16;
-                return $int8;
-            }
-            (Activations::Int8, Format::Int8) => {
-                type $C = Int8;
-                return $int8;
-            }
-            (Activations::Int8, Format::Nf4) => {
-                type $C = Nf4;
-                return $int8;
-            }
+            (Activations::Int8, format) => return with_codec!(format, $C => $int8),
         }
     };
 }

@@ -1,6 +1,7 @@
 import { assert, type Rng } from '../../base/index.ts';
 import type { Graph } from '../graph.ts';
 import type { Tensor } from '../tensor.ts';
+import { addRows, copyRows } from './rows.ts';
 import { wholeGradient } from './contribution.ts';
 
 /** y += x, in place on y: the residual connection. */
@@ -27,17 +28,11 @@ export function swiglu(g: Graph, gate: Tensor, up: Tensor): Tensor {
 
 /** The rows `rows` of x [T, D], in that order; no row twice. */
 export function gatherRows(g: Graph, x: Tensor, rows: Int32Array): Tensor {
-  const D = x.shape[1];
-  const y = g.empty([rows.length, D]);
-  for (const [n, row] of rows.entries()) y.data.set(x.data.subarray(row * D, (row + 1) * D), n * D);
+  const y = copyRows(g.empty([rows.length, x.shape[1]]), x, rows);
   g.record(y, [x], [], (dy) => {
     const dx = g.gradient(x);
     if (!dx.accumulate) dx.tensor.data.fill(0);
-    for (const [n, row] of rows.entries()) {
-      const target = dx.tensor.data.subarray(row * D, (row + 1) * D);
-      const source = dy.data.subarray(n * D, (n + 1) * D);
-      for (let d = 0; d < D; d++) target[d] = target[d] + source[d];
-    }
+    addRows(g.kernels, dx.tensor, dy, rows);
   });
   return y;
 }

@@ -1,7 +1,8 @@
 import type { Graph } from '../graph.ts';
-import type { AttentionShape, Kernels } from '../kernels.ts';
+import type { AttentionShape } from '../kernels.ts';
 import type { Tensor } from '../tensor.ts';
 import { wholeGradient } from './contribution.ts';
+import { addRows, copyRows, placeRows } from './rows.ts';
 
 /**
  * Rows that stand in several segments, such as a beginning that sequences have in common: computed once, and laid out for attention as if
@@ -66,41 +67,17 @@ export function sharedAttention(
           shape,
         );
         copyRows({ shape: q.shape, data: wholeGradient(g, q) }, dq_X, places_T);
-        addRows(g.kernels, { shape: k.shape, data: wholeGradient(g, k) }, dk_X, rows_X);
-        addRows(g.kernels, { shape: v.shape, data: wholeGradient(g, v) }, dv_X, rows_X);
+        sumRows(g, k, dk_X, rows_X);
+        sumRows(g, v, dv_X, rows_X);
       });
     });
   });
   return out;
 }
 
-/** Row n of `target` becomes row rows[n] of `source`. */
-function copyRows(target: Tensor, source: Tensor, rows: Int32Array): Tensor {
-  const D = source.shape[1];
-  eachRun(rows, (n, row, count) => target.data.set(source.data.subarray(row * D, (row + count) * D), n * D));
-  return target;
-}
-
-/** Row rows[n] of `target` becomes row n of `source`. */
-function placeRows(target: Tensor, source: Tensor, rows: Int32Array): void {
-  const D = source.shape[1];
-  eachRun(rows, (n, row, count) => target.data.set(source.data.subarray(n * D, (n + count) * D), row * D));
-}
-
-/** Row rows[n] of `target` becomes the sum of all such rows n of `source`. */
-function addRows(kernels: Kernels, target: Tensor, source: Tensor, rows: Int32Array): void {
-  const D = source.shape[1];
-  target.data.fill(0);
-  eachRun(rows, (n, row, count) => {
-    const sums = target.data.subarray(row * D, (row + count) * D);
-    kernels.axpy(sums, source.data.subarray(n * D, (n + count) * D), 1);
-  });
-}
-
-/** Rows that follow one another do so in both: a run of `count` from place `n` and from `row` on. */
-function eachRun(rows: Int32Array, body: (n: number, row: number, count: number) => void): void {
-  for (let begin = 0, end = 1; begin < rows.length; begin = end++) {
-    while (end < rows.length && rows[end] === rows[end - 1] + 1) end++;
-    body(begin, rows[begin], end - begin);
-  }
+/** The gradient of x becomes the sum over the places of each of its rows. */
+function sumRows(g: Graph, x: Tensor, gradient_X: Tensor, rows_X: Int32Array): void {
+  const data = wholeGradient(g, x);
+  data.fill(0);
+  addRows(g.kernels, { shape: x.shape, data }, gradient_X, rows_X);
 }

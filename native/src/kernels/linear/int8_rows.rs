@@ -1,12 +1,11 @@
 //! The left operand of the products in int8: rows rounded in blocks of 32 k with one scale each, as llama.cpp does, so that one large
 //! value costs its own block digits and no other.
+use crate::kernels::codec::int8::QUAD;
 use crate::kernels::lanes::WIDTH;
 use std::arch::x86_64::*;
 
 /// k that share a scale.
 pub(super) const BLOCK: usize = 32;
-/// Codes of one word.
-pub(super) const QUAD: usize = 4;
 /// Words of a block.
 pub(super) const QUADS: usize = BLOCK / QUAD;
 /// Added to the codes of the right operand, as the instruction takes one without a sign; see [`RoundedRows::starts`].
@@ -25,16 +24,17 @@ impl RoundedRows {
         rows * blocks * (QUADS + 2)
     }
 
-    /// Rounds the rows `source`, each multiplied by `factors` (none if empty) k by k, into `memory`, which has [`Self::size`].
+    /// Rounds `rows`, each multiplied by `factors` (none if empty) k by k, into `memory`, which has [`Self::size`].
     /// The processor has AVX-512 VNNI.
     pub fn round<'a>(
-        rows: impl Iterator<Item = &'a [f32]>,
+        rows: impl ExactSizeIterator<Item = &'a [f32]>,
         factors: &[f32],
         blocks: usize,
         memory: &mut [f32],
     ) -> Self {
+        assert_eq!(memory.len(), Self::size(rows.len(), blocks));
         let rounded = Self { words: memory.as_mut_ptr(), blocks };
-        for ((index, row), _) in rows.enumerate().zip(memory.chunks_exact(Self::size(1, blocks).max(1))) {
+        for (index, row) in rows.enumerate() {
             assert!(row.len().div_ceil(BLOCK) <= blocks && (factors.is_empty() || factors.len() == row.len()));
             // SAFETY: the instruction set was found; the memory has this row and all of its blocks.
             unsafe { round_row(row, factors, rounded.skip_rows(index)) };

@@ -1,8 +1,9 @@
 //! The right operand of the products in int8: panels of sixteen columns as words of four k, [k / 4][16][4], and a scale for each
 //! output row of the weight. int8 weights are multiplied as they lie; those in another format are rounded to int8, with the scale that
 //! their row would have if it were held so.
-use super::int8_rows::{BLOCK, OFFSET, QUAD};
-use crate::kernels::codec::{Bf16, Codec, Int8, Nf4};
+use super::int8_rows::{BLOCK, OFFSET};
+use crate::kernels::codec::int8::QUAD;
+use crate::kernels::codec::{Bf16, Codec, F32, Int8, Nf4};
 use crate::kernels::lanes::WIDTH;
 use crate::kernels::lanes_x86::Avx512;
 use crate::kernels::operands::Panel;
@@ -12,7 +13,7 @@ use std::arch::x86_64::*;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// A format that products in int8 take.
+/// A format that can be rounded to int8. Nobody asks it of float32.
 pub(super) trait ByteCodec: Codec {
     /// Whether its codes are the words that the products read.
     const ARE_WORDS: bool = false;
@@ -24,6 +25,7 @@ pub(super) trait ByteCodec: Codec {
     }
 }
 
+impl ByteCodec for F32 {}
 impl ByteCodec for Bf16 {}
 impl ByteCodec for Nf4 {}
 
@@ -130,20 +132,10 @@ impl<C: ByteCodec> Words for TransposedWords<'_, C> {
 
     unsafe fn words(&self, panel: usize, depth: &Range<usize>, buffer: *mut i32) -> *const i32 {
         let first = panel * WIDTH / QUAD;
-        let end = depth.start + depth.len().next_multiple_of(BLOCK);
-        for (i, k) in (depth.start..end).step_by(WIDTH).enumerate() {
-            let target = buffer.wrapping_add(i * WIDTH * WIDTH / QUAD);
-            unsafe {
-                if k < depth.end {
-                    let row_panel = k / WIDTH;
-                    transpose(
-                        &Reader::<C>::new(self.weight, row_panel, sixteen(self.scales, row_panel), first),
-                        target,
-                    );
-                } else {
-                    target.cast::<u8>().write_bytes(OFFSET, WIDTH * WIDTH);
-                }
-            }
+        for (i, k) in depth.clone().step_by(WIDTH).enumerate() {
+            let (row_panel, target) = (k / WIDTH, buffer.wrapping_add(i * WIDTH * WIDTH / QUAD));
+            let scales = sixteen(self.scales, row_panel);
+            unsafe { transpose(&Reader::<C>::new(self.weight, row_panel, scales, first), target) };
         }
         buffer
     }
