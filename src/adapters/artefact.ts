@@ -6,7 +6,7 @@ import {
   EMBEDDING_PATH,
   HEAD_PATH,
   readPeftFolder,
-  SCORE_NAME,
+  scoreName,
   writePeftFolder,
   type AdapterBase,
   type AdapterSite,
@@ -85,6 +85,6 @@ export function compileAdapter(adapter: Adapter, base: BaseModel): CompiledAdapt
   const { config, tensors, labels } = adapter;
   const compiled = methodOf(config).compile(config, base, tensors);
   if (!labels) return compiled;
-  const head = { kind: 'classes', score_CD: requireTensor(tensors, SCORE_NAME), labels } as const;
+  const head = { kind: 'classes', score_CD: requireTensor(tensors, scoreName(config)), labels } as const;
   return assembleAdapter({ ...compiled, head });
 }

@@ -44,7 +44,7 @@ export {
   type PromptConfig,
   numVirtualTokens,
 } from './peft/peft-config.ts';
-export { CLASSIFICATION, CLASSIFIER_MODULES, isClassifier, labelsProblem, SCORE_NAME } from './peft/classifier.ts';
+export { CLASSIFICATION, CLASSIFIER_MODULES, isClassifier, labelsProblem, scoreName } from './peft/classifier.ts';
 export type { LabelledExample } from './data/labelled-jsonl.ts';
 export { PEFT_VERSION } from './peft/configs/config-fields.ts';
 export { adaloraRank, rankPatternKey, type AdaloraConfig } from './peft/configs/adalora-config.ts';

@@ -32,8 +32,8 @@ export interface PartCounts {
   readonly labels?: number | undefined;
 }
 
-/** Those that a classification head can be trained beside. */
-const CLASSIFIER_METHODS = ['lora', 'qlora', 'dora'];
+/** Those that a classification head cannot be trained beside. */
+const WITHOUT_HEAD: readonly string[] = ['prefix-tuning', 'trainable-tokens', 'full'];
 
 const NO_SITE = () => 0;
 const virtualRows = ({ hiddenSize }: ModelConfig, { virtualTokens }: PartCounts): number => virtualTokens * hiddenSize;
@@ -157,8 +157,8 @@ export function countTrainable(
   const head = headParameters(method, counts, config);
   if (perSite === null) return { parameters: total, share: 1, roles: [], numSites: 0, isFull: true };
   if (ofModel) {
-    const parameters = ofModel(config, counts);
-    const inFile = stored && { stored: stored(config, counts) };
+    const parameters = ofModel(config, counts) + head;
+    const inFile = stored && { stored: stored(config, counts) + head };
     return { parameters, share: parameters / total, roles: [], numSites: 0, ...inFile };
   }
   const chosen = resolveTargets(
@@ -182,12 +182,8 @@ export function countTrainable(
 
 /** @throws USAGE_INVALID for a method that has no head beside it */
 function headParameters(method: string, { labels = 0 }: PartCounts, { hiddenSize }: ModelConfig): number {
-  if (labels === 0 || CLASSIFIER_METHODS.includes(method)) return labels * hiddenSize;
-  return fail(
-    'USAGE_INVALID',
-    `labels are of a classification, which trains ${CLASSIFIER_METHODS.join(', ')}, not ${method}`,
-    {
-      param: 'labels',
-    },
-  );
+  if (labels === 0 || !WITHOUT_HEAD.includes(method)) return labels * hiddenSize;
+  return fail('USAGE_INVALID', `labels are of a classification, which trains no head beside ${method}`, {
+    param: 'labels',
+  });
 }

@@ -110,7 +110,13 @@ test('a classification head has a row for each label', () => {
   const { trainable } = planFrom({ model: smol, method: 'lora', labels: 77 });
   assert.equal(trainable.parameters - without.parameters, 77 * smol.config.hiddenSize);
   assert.equal(trainable.adapterBytes - without.adapterBytes, 4 * 77 * smol.config.hiddenSize);
-  for (const method of ['ia3', 'full', 'prompt-tuning']) {
+  const ofPrompt = (labels?: number) =>
+    planFrom({ model: smol, method: 'p-tuning', ...(labels && { labels }) }).trainable;
+  for (const count of ['parameters', 'adapterBytes'] as const) {
+    const each = count === 'parameters' ? 1 : 4;
+    assert.equal(ofPrompt(9)[count] - ofPrompt()[count], each * 9 * smol.config.hiddenSize);
+  }
+  for (const method of ['prefix-tuning', 'full', 'trainable-tokens']) {
     assert.throws(() => planFrom({ model: smol, method, labels: 2 }), { code: 'USAGE_INVALID', param: 'labels' });
   }
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { compileAdapter, readArtefact } from '../adapters/index.ts';
 import { Rng } from '../base/index.ts';
-import { CLASSIFICATION, CLASSIFIER_MODULES, defaultLoraConfig, SCORE_NAME } from '../formats/index.ts';
+import { CLASSIFICATION, CLASSIFIER_MODULES, defaultLoraConfig, scoreName } from '../formats/index.ts';
 import { loadBase } from '../model/index.ts';
 import { BufferPool, loadNativeKernels } from '../numeric/index.ts';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
@@ -64,7 +64,7 @@ function write(run: TrainingRun, name: string): string {
 
 test('the labels are learned, and a run that was cut off ends in the same bytes', () => {
   const whole = new TrainingRun(base, data, config);
-  const score = whole.parameters.find(({ name }) => name === SCORE_NAME);
+  const score = whole.parameters.find(({ name }) => name === scoreName(config.adapter));
   assert.deepEqual(score?.value.shape, [3, base.config.hiddenSize]);
   const first = Float32Array.from(score?.value.data ?? []);
   const spread = Math.sqrt(first.reduce((sum, value) => sum + value * value, 0) / first.length);

@@ -1,6 +1,6 @@
 import { assert, fail, Rng } from '../base/index.ts';
 import { withoutStart, type AdapterTensors, type LoraStart, type StepRule } from '../adapters/index.ts';
-import { SCORE_NAME, tensorName } from '../formats/index.ts';
+import { scoreName, tensorName } from '../formats/index.ts';
 import type { BaseModel, SiteHooks } from '../model/index.ts';
 import { BufferPool, Inference, sizeOf, Tape, type Parameter, type Tensor } from '../numeric/index.ts';
 import { trainedMethodOf, type TrainedConfig, type TrainedMethod } from './full-model.ts';
@@ -67,7 +67,7 @@ export class TrainingRun {
       const { name, shape } = parameter;
       const value = { shape, data: new Float32Array(sizeOf(shape)) };
       const rng = Rng.fromSeed(config.seed, parameter.drawnAs ?? name);
-      if (name === SCORE_NAME) initialiseHead(value.data, rng);
+      if (name === scoreName(config.adapter)) initialiseHead(value.data, rng);
       else method.initialise(parameter, value.data, rng, base, config.initialTokenIds);
       const isFrozen = parameter.isFrozen ?? (config.lora?.freezeA === true && name.endsWith('.lora_A.weight'));
       if (!isFrozen) return [{ name, value, gradient: { shape, data: new Float32Array(sizeOf(shape)) } }];
@@ -242,7 +242,11 @@ export class TrainingRun {
       return [name, { shape, data: data ?? fail('INTERNAL', `no value for ${name}`) }];
     });
     const tensors = new Map([...this.frozen, ...trained]);
-    return this.#method.fold?.(this.#base, tensors) ?? tensors;
+    const folded = this.#method.fold?.(this.#base, tensors);
+    if (!folded) return tensors;
+    const name = scoreName(this.adapter);
+    const head = tensors.get(name);
+    return head ? new Map([...folded, [name, head]]) : folded;
   }
 
   /** Every tensor by its name, as it is now. */
@@ -257,7 +261,7 @@ export class TrainingRun {
 
   #hooks(dropoutRng: Rng | undefined): SiteHooks {
     const tensors = this.#tensors;
-    const hooks = withHead(this.#method.bind(this.#base, tensors, { dropoutRng }), tensors);
+    const hooks = withHead(this.#method.bind(this.#base, tensors, { dropoutRng }), this.adapter, tensors);
     const { adapter, takenOff } = this;
     return takenOff && adapter.peft_type === 'LORA' ? withoutStart(adapter, hooks, takenOff) : hooks;
   }

@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { artefactDigest, compileAdapter, readArtefact, writeArtefact } from '../../src/adapters/index.ts';
 import { probeRows } from '../../src/app/adapters/row-probe.ts';
-import { CLASSIFIER_MODULES, openSafetensors, SCORE_NAME } from '../../src/formats/index.ts';
+import { CLASSIFIER_MODULES, openSafetensors, scoreName } from '../../src/formats/index.ts';
 import { loadBase } from '../../src/model/index.ts';
 import { assertClose } from '../../src/numeric/compare.ts';
 import { loadNativeKernels } from '../../src/numeric/index.ts';
-import { DEFAULT_ENGINE, Engine, GREEDY } from '../../src/serving/index.ts';
+import { Engine, GREEDY } from '../../src/serving/index.ts';
 import { packExamples, type TokenExample } from '../../src/training/pack.ts';
+import { servedClasses } from '../support/served-classes.ts';
 import { randomAdapter } from '../support/tiny-adapters.ts';
 import { replayTraining, type Replay } from '../support/replay-training.ts';
 import { assertLosses, assertTrainedAlike, type TrainedGolden } from '../support/training-golden.ts';
@@ -28,7 +29,7 @@ const base = loadBase(join(GOLDEN, 'models', 'tiny-llama'), 'tiny-llama', loadNa
 const folder = mkdtempSync(join(tmpdir(), 'espalier-test-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-for (const name of ['classifier-lora', 'classifier-dora']) {
+for (const name of ['lora', 'dora', 'ia3', 'ln', 'prompt'].map((method) => `classifier-${method}`)) {
   describe(name, () => {
     const golden = readGolden<ClassifierGolden>('peft', name, 'golden.json');
     const final = readArtefact(join(GOLDEN, 'peft', name, 'final'), base);
@@ -44,11 +45,12 @@ for (const name of ['classifier-lora', 'classifier-dora']) {
 
     test('served in a batch with another adapter and the base, the labels have PEFT’s logits; alone the same bits', () => {
       const adapter = compileAdapter(final, base);
-      const together = classify(golden, [adapter, otherAdapter()]);
+      const prompts = golden.sequences.map(({ tokenIds }) => Int32Array.from(tokenIds));
+      const together = servedClasses(base, prompts, adapter, otherAdapter());
       for (const [index, { logits }] of golden.sequences.entries()) {
         assertClose(together[index], floatsOf(logits), 'goldenF32', `sequence ${index}`);
       }
-      assert.deepEqual(together, classify(golden, [adapter]));
+      assert.deepEqual(together, servedClasses(base, prompts, adapter));
       assert.ok((probeRows(base, adapter)?.error ?? 1) < 1e-4);
     });
 
@@ -57,7 +59,7 @@ for (const name of ['classifier-lora', 'classifier-dora']) {
         final.labels,
         final.labels?.map((_, number) => `LABEL_${number}`),
       );
-      const labels = ['ham', 'spam', 'neither'].slice(0, final.labels?.length);
+      const labels = ['ham', 'spam', 'neither', 'both'].slice(0, final.labels?.length);
       const path = join(folder, name);
       const named = { ...final, labels };
       const { digest } = writeArtefact(path, named, base.digest);
@@ -70,7 +72,7 @@ for (const name of ['classifier-lora', 'classifier-dora']) {
       assert.deepEqual([ours['task_type'], ours['modules_to_save']], ['SEQ_CLS', CLASSIFIER_MODULES]);
       assert.deepEqual(Object.keys(ours), Object.keys(peft));
       using weights = openSafetensors(join(path, 'adapter_model.safetensors'));
-      assert.ok(weights.tensors.has(SCORE_NAME));
+      assert.ok(weights.tensors.has(scoreName(final.config)));
       assert.deepEqual(JSON.parse(weights.metadata['id2label'] ?? ''), Object.fromEntries(labels.entries()));
     });
   });
@@ -93,27 +95,6 @@ test('a classifier has no next token, and no other adapter has labels', () => {
 
 function otherAdapter() {
   return compileAdapter(randomAdapter(base.sites, { seed: 5, rank: 3, targets: ['q_proj', 'up_proj'] }), base);
-}
-
-/** The logits of the golden's sequences by the first adapter, with rows of the others and of the base in the same steps. */
-function classify({ sequences }: ClassifierGolden, [adapter, ...others]: readonly ReturnType<typeof otherAdapter>[]) {
-  const engine = new Engine(base, { ...DEFAULT_ENGINE, maxStepTokens: 16 });
-  const found: Float32Array[] = [];
-  for (const [index, { tokenIds }] of sequences.entries()) {
-    const request = { promptTokenIds: Int32Array.from(tokenIds), stopTokenIds: [], sampling: GREEDY };
-    engine.submit({ ...request, id: String(index), adapter: 'own', maxTokens: 0, classify: true }, adapter);
-    for (const other of others) {
-      engine.submit({ ...request, id: `other ${index}`, adapter: 'other', maxTokens: 3 }, other);
-      engine.submit({ ...request, id: `base ${index}`, adapter: null, maxTokens: 2 });
-    }
-  }
-  while (engine.hasWork) {
-    const { events, failures } = engine.step();
-    for (const { error } of failures) throw error;
-    for (const { id, classes } of events) if (classes) found[Number(id)] = classes.logits_C;
-  }
-  assert.equal(found.length, sequences.length);
-  return found;
 }
 
 function replay(

@@ -68,7 +68,7 @@ export function replayTraining(
     if (isFrozen.get(name) === false && !replay.isFrozen?.(name))
       parameters.push({ name, value, gradient: { shape, data: new Float32Array(data.length) } });
   }
-  const own = withHead(method.bind(config, base, tensors, { dropoutRng: undefined }), tensors);
+  const own = withHead(method.bind(config, base, tensors, { dropoutRng: undefined }), config, tensors);
   const hooks = replay.hooks?.(own) ?? own;
   const tape = new Tape(base.kernels, new BufferPool(), parameters);
   const rule = method.stepRule?.(config, parameters, base.config);

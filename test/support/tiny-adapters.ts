@@ -4,7 +4,7 @@ import {
   CLASSIFICATION,
   CLASSIFIER_MODULES,
   defaultLoraConfig,
-  SCORE_NAME,
+  scoreName,
   type LoraConfig,
 } from '../../src/formats/index.ts';
 import type { LinearSite } from '../../src/model/index.ts';
@@ -33,7 +33,7 @@ export function randomAdapter(
   const hiddenSize = sites.find(({ role }) => role === 'q_proj')?.in ?? 0;
   const parameters = [
     ...loraParameters(config, sites),
-    ...(labels ? [{ name: SCORE_NAME, shape: [labels.length, hiddenSize] }] : []),
+    ...(labels ? [{ name: scoreName(config), shape: [labels.length, hiddenSize] }] : []),
   ];
   const tensors = new Map(
     parameters.map(({ name, shape }) => {

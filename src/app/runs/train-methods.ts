@@ -193,8 +193,12 @@ export type TrainMethod = keyof typeof FORMS | typeof FULL;
 
 export const TRAINING_METHODS = [...Object.keys(FORMS), FULL] as readonly TrainMethod[];
 
-/** Those that a classification head can be trained beside. */
-const CLASSIFIER_METHODS: readonly TrainMethod[] = ['lora', 'qlora', 'dora'];
+/** Those that a classification head cannot be trained beside, and why. */
+const WITHOUT_HEAD: Readonly<Partial<Record<TrainMethod, string>>> = {
+  'prefix-tuning': 'of which Hugging Face models that classify take none',
+  'trainable-tokens': 'beside which PEFT saves no head',
+  full: 'which trains a model that gives tokens',
+};
 
 /** The options of a method, with their defaults. */
 export function methodDefaults(method: TrainMethod): MethodForm['defaults'] {
@@ -224,11 +228,10 @@ export function methodConfig(
   model: ModelConfig,
   isClassifier = false,
 ): TrainedConfig {
-  if (isClassifier && !CLASSIFIER_METHODS.includes(method)) {
-    const known = CLASSIFIER_METHODS.join(' or ');
-    fail('USAGE_INVALID', `--objective classification trains a head beside --method ${known}, not ${method} yet`, {
-      param: '--method',
-    });
+  const why = WITHOUT_HEAD[method];
+  if (isClassifier && why !== undefined) {
+    const message = `--objective classification trains no head beside --method ${method}, ${why}: choose another method`;
+    fail('USAGE_INVALID', message, { param: '--method' });
   }
   if (method === FULL) {
     for (const name of foreignOptions(options, [])) {

@@ -17,7 +17,7 @@ export function planCommand(config: AppConfig): Command {
     .option('--targets <which>', 'attention, attention-qv, mlp, all-linear, or module names', 'attention')
     .option('--virtual-tokens <n>', 'of prompt-tuning, p-tuning and prefix-tuning (default: 20)', positiveInteger)
     .option('--trained-tokens <n>', 'tokens whose embeddings trainable-tokens trains (default: 1)', positiveInteger)
-    .option('--labels <n>', 'of a classification: its head is trained beside lora, qlora or dora', positiveInteger)
+    .option('--labels <n>', 'of a classification, whose head is trained beside the adapter', positiveInteger)
     .option('--base-format <format>', 'weights of the base: f32, bf16, int8, nf4 (default: bf16, nf4 for qlora)')
     .option('--adapter-format <format>', 'numbers in an adapter file: f32 or bf16')
     .option(

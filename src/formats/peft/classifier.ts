@@ -8,8 +8,13 @@ import { shapeText, tensorName, type AdapterBase, type Shapes, type TensorLayout
 export const CLASSIFICATION = 'SEQ_CLS';
 
 /** The head [labels, D] without a bias of Hugging Face's `…ForSequenceClassification`. */
-export const SCORE_PATH = 'score';
-export const SCORE_NAME = tensorName(SCORE_PATH, 'weight');
+const SCORE_PATH = 'score';
+
+/** The head's name in the file of an adapter with this config: PEFT wraps the layers of a model once more where a method changes some. */
+export function scoreName({ peft_type: type }: { readonly peft_type: string }): string {
+  const hasVirtualTokens = type === 'PROMPT_TUNING' || type === 'P_TUNING';
+  return hasVirtualTokens ? `base_model.${SCORE_PATH}.weight` : tensorName(SCORE_PATH, 'weight');
+}
 
 /** What PEFT adds to `modules_to_save` for this task type, whatever the model calls its head. */
 export const CLASSIFIER_MODULES: readonly string[] = ['classifier', SCORE_PATH];
@@ -43,12 +48,13 @@ export function labelsMetadata(labels: readonly string[]): Readonly<Record<strin
   return { format: 'pt', [ID2LABEL]: JSON.stringify(Object.fromEntries(labels.entries())) };
 }
 
-/** The labels of a file with these metadata; Hugging Face's `LABEL_0`, `LABEL_1`… where it names none, as PEFT's own files do not. */
+/** The labels of a file with these metadata and the head `score`; Hugging Face's `LABEL_0`, `LABEL_1`… where it names none, as PEFT's own files do not. */
 export function labelsOf(
   metadata: Readonly<Record<string, string>>,
+  score: string,
   tensors: Shapes,
 ): { readonly labels: readonly string[] } | { readonly problem: Problem } {
-  const count = tensors.get(SCORE_NAME)?.shape[0] ?? 0;
+  const count = tensors.get(score)?.shape[0] ?? 0;
   const text = metadata[ID2LABEL];
   if (text === undefined) return { labels: Array.from({ length: count }, (_, index) => `LABEL_${index}`) };
   const refuse = (what: string) => ({
@@ -65,30 +71,30 @@ export function labelsOf(
   const problem = labelsProblem(labels);
   if (problem !== undefined) return refuse(`the labels ${problem}`);
   if (labels.length === count) return { labels };
-  return refuse(`has ${labels.length} labels, but ${SCORE_NAME} has ${count} rows`);
+  return refuse(`has ${labels.length} labels, but ${score} has ${count} rows`);
 }
 
-/** A method's layout with the head beside its own tensors. Its number of rows is the head's own. */
-export function withScore(layout: TensorLayout): TensorLayout {
+/** A method's layout with the head `score` beside its own tensors. Its number of rows is the head's own. */
+export function withScore(layout: TensorLayout, score: string): TensorLayout {
   return {
     ...layout,
-    moduleOf: (name) => (name === SCORE_NAME ? SCORE_PATH : layout.moduleOf(name)),
+    moduleOf: (name) => (name === score ? SCORE_PATH : layout.moduleOf(name)),
     expected: (targets, base) => [
       ...layout.expected(targets, base),
       {
-        name: SCORE_NAME,
+        name: score,
         shape: ['labels', base.config.hiddenSize],
         whose: `hidden size, which the head of a ${CLASSIFICATION} has a row of for each label`,
       },
     ],
-    problems: (tensors) => [...(layout.problems?.(tensors) ?? []), ...scoreProblems(tensors)],
+    problems: (tensors) => [...(layout.problems?.(tensors) ?? []), ...scoreProblems(score, tensors)],
     misfits: (base: AdapterBase) => layout.misfits?.(base) ?? [],
   };
 }
 
-function scoreProblems(tensors: Shapes): Problem[] {
-  const shape = tensors.get(SCORE_NAME)?.shape;
-  const refuse = (what: string): Problem[] => [{ where: SCORE_NAME, message: `tensor ${SCORE_NAME} ${what}` }];
+function scoreProblems(score: string, tensors: Shapes): Problem[] {
+  const shape = tensors.get(score)?.shape;
+  const refuse = (what: string): Problem[] => [{ where: score, message: `tensor ${score} ${what}` }];
   if (!shape) return refuse(`is missing: adapter_config.json has the task_type ${CLASSIFICATION}`);
   if (shape.length !== 2) return refuse(`is ${shapeText(shape)}, expected [labels, hidden size]`);
   if (shape[0] < 2) return refuse(`is ${shapeText(shape)}: expected at least two labels`);

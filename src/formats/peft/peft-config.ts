@@ -1,5 +1,6 @@
 import { fail } from '../../base/index.ts';
 import { isRecord, show } from '../json.ts';
+import { CLASSIFICATION, isClassifier } from './classifier.ts';
 import { PEFT_VERSION } from './configs/config-fields.ts';
 import { adaloraIdentity, parseAdaloraConfig, type AdaloraConfig } from './configs/adalora-config.ts';
 import { boftIdentity, parseBoftConfig, type BoftConfig } from './configs/boft-config.ts';
@@ -132,7 +133,8 @@ export function peftConfigText(config: PeftConfig): string {
  * what only training uses. Equal for a config and for what {@link parsePeftConfig} makes of its text.
  */
 export function configIdentity(config: PeftConfig): Readonly<Record<string, unknown>> {
-  return FORMS[config.peft_type].identity(config);
+  const own = FORMS[config.peft_type].identity(config);
+  return isClassifier(config) ? { ...own, task_type: CLASSIFICATION } : own;
 }
 
 /** Places of the context that an adapter's virtual tokens take, of every sequence. */

@@ -5,7 +5,7 @@ import { fileInside } from '../folder.ts';
 import { readWholeFile } from '../byte-source.ts';
 import { parseJson, readJsonFile } from '../json.ts';
 import { MAX_ADAPTER_BYTES, MAX_CONFIG_BYTES } from '../limits.ts';
-import { isClassifier, labelsMetadata, labelsOf } from './classifier.ts';
+import { isClassifier, labelsMetadata, labelsOf, scoreName } from './classifier.ts';
 import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
 import { layoutOf } from './layouts/layout-of.ts';
 import {
@@ -84,7 +84,7 @@ export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder
   refuseAll(directory, valueProblems);
   refuseAll(directory, dropCopies(layoutOf(config), tensors));
   if (!isClassifier(config)) return { config, tensors };
-  const named = labelsOf(file.metadata, tensors);
+  const named = labelsOf(file.metadata, scoreName(config), tensors);
   if ('problem' in named) return refuseAll(directory, [named.problem]);
   return { config, tensors, labels: named.labels };
 }

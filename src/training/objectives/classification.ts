@@ -1,6 +1,6 @@
 import { fail, type Rng } from '../../base/index.ts';
 import type { ParameterSpec } from '../../adapters/index.ts';
-import { CLASSIFICATION, isClassifier, SCORE_NAME } from '../../formats/index.ts';
+import { CLASSIFICATION, isClassifier, scoreName } from '../../formats/index.ts';
 import type { BaseModel, ModelConfig, SiteHooks } from '../../model/index.ts';
 import { denseLinear, type Floats, type Tensor } from '../../numeric/index.ts';
 import { trainedMethodOf, type TrainedConfig } from '../full-model.ts';
@@ -18,19 +18,22 @@ export const classification: Objective = { ...supervised, name: 'classification'
 const INITIAL_SPREAD = 0.02;
 
 /** The parameters that an objective trains beside the adapter's: PEFT's `modules_to_save` of a SEQ_CLS. */
-function headParameters(objective: ObjectiveConfig | undefined, { hiddenSize }: ModelConfig): ParameterSpec[] {
+function headParameters(
+  { adapter, objective }: Pick<RunConfig, 'adapter' | 'objective'>,
+  { hiddenSize }: ModelConfig,
+): ParameterSpec[] {
   return objective?.name === 'classification'
-    ? [{ name: SCORE_NAME, shape: [objective.labels.length, hiddenSize] }]
+    ? [{ name: scoreName(adapter), shape: [objective.labels.length, hiddenSize] }]
     : [];
 }
 
 /** Every tensor that a run of this configuration has. @throws TARGET_UNMATCHED CONFIG_INVALID */
 export function parametersOf(
-  { adapter, objective }: Pick<RunConfig, 'adapter' | 'objective'>,
+  run: Pick<RunConfig, 'adapter' | 'objective'>,
   base: Pick<BaseModel, 'sites' | 'config'>,
 ): ParameterSpec[] {
-  const own = trainedMethodOf(adapter).parameters(base.sites, base.config);
-  return [...own, ...headParameters(objective, base.config)];
+  const own = trainedMethodOf(run.adapter).parameters(base.sites, base.config);
+  return [...own, ...headParameters(run, base.config)];
 }
 
 /** N(0, 0.02). */
@@ -39,8 +42,8 @@ export function initialiseHead(values: Floats, rng: Rng): void {
 }
 
 /** The hooks with the head in place of the base's, where the tensors have one. */
-export function withHead(hooks: SiteHooks, tensors: ReadonlyMap<string, Tensor>): SiteHooks {
-  const score_CD = tensors.get(SCORE_NAME);
+export function withHead(hooks: SiteHooks, adapter: TrainedConfig, tensors: ReadonlyMap<string, Tensor>): SiteHooks {
+  const score_CD = tensors.get(scoreName(adapter));
   return score_CD ? { ...hooks, head: { logits: (g, x) => denseLinear(g, x, score_CD) } } : hooks;
 }
 

@@ -131,7 +131,11 @@ test('a field that changes the maths and is not supported is refused by name', (
     ['oft', { bias: 'oft_only' }, 'bias', 'not supported yet'],
     ['prompt', { num_transformer_submodules: 2 }, 'num_transformer_submodules', 'not supported yet'],
     ['prompt', { modules_to_save: ['lm_head'] }, 'modules_to_save', 'not supported yet'],
-    ['prefix', { task_type: 'SEQ_CLS' }, 'task_type', 'not supported yet'],
+    ['prefix', { task_type: 'SEQ_CLS' }, 'task_type', 'takes no keys and values'],
+    ['tokens', { task_type: 'SEQ_CLS' }, 'task_type', 'no head beside trained tokens'],
+    ['ia3', { task_type: 'SEQ_CLS', modules_to_save: ['score', 'norm'] }, 'modules_to_save', 'not supported yet'],
+    ['ia3', { modules_to_save: ['score'] }, 'modules_to_save has score', 'task_type'],
+    ['vera', { task_type: 'SEQ_2_SEQ_LM' }, 'task_type', 'not supported yet'],
     ['tokens', { target_modules: ['lm_head'] }, 'target_modules', 'not supported yet'],
   ];
   for (const [name, changed, ...texts] of fields) {

@@ -1,10 +1,11 @@
 """Trains classification heads with Hugging Face PEFT, task_type SEQ_CLS, on test/golden/models/tiny-llama.
 
-    python test/golden/peft/make_classifier.py
+    python test/golden/peft/make_classifier.py [CASE ...]
 
 Each folder of `CASES` holds `initial/` and `final/` as PEFT saves them, `golden.json` with batches, losses, gradient norms, gradients
 of two steps, and the logits of the labels with the final adapter. The model is `AutoModelForSequenceClassification`: `score` is PEFT's
-own choice of a module to save. The mean cross-entropy is torch's, over a padded batch.
+own choice of a module to save. The mean cross-entropy is torch's, over a padded batch; before virtual tokens, which a model does not see
+padding behind, over sequences one by one.
 """
 
 import shutil
@@ -13,14 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LNTuningConfig, LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "peers"))
 
-from make import BASE, golden_sequences, save_adapter  # noqa: E402
+from golden_runs import MODELS, golden_sequences, save_adapter, saved_name  # noqa: E402
 from peer_io import encode_array, made_by, sha256_of, use_single_thread, write_json  # noqa: E402
 from reference_training import TrainingSettings, trainable  # noqa: E402
 
@@ -31,14 +32,17 @@ GRADIENT_STEPS = (1, 5)
 LENGTHS = (3, 9, 14, 20, 1)
 PAD = 0
 CASES = {
-    "classifier-lora": (3, {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj", "down_proj"]}),
-    "classifier-dora": (2, {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "o_proj"], "use_dora": True}),
+    "classifier-lora": (3, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])),
+    "classifier-dora": (2, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj"], use_dora=True)),
+    "classifier-ia3": (3, IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"])),
+    "classifier-ln": (2, LNTuningConfig(target_modules=["input_layernorm", "norm"])),
+    "classifier-prompt": (4, PromptTuningConfig(num_virtual_tokens=3)),
 }
 
 
 def open_base(num_labels: int) -> PreTrainedModel:
     model = AutoModelForSequenceClassification.from_pretrained(
-        BASE, num_labels=num_labels, attn_implementation="eager", dtype=torch.float32
+        MODELS / "tiny-llama", num_labels=num_labels, attn_implementation="eager", dtype=torch.float32
     ).eval()
     # Of a padded batch the head reads the last token that is not this one: no sequence here has it.
     model.config.pad_token_id = PAD
@@ -58,15 +62,18 @@ def random_batches(vocab_size: int, num_labels: int, seed: int) -> list[list[dic
 
 
 def loss_of(model: torch.nn.Module, batch: list[dict]) -> torch.Tensor:
+    targets = torch.tensor([row["label"] for row in batch])
+    if model.active_peft_config.is_prompt_learning:
+        return functional.cross_entropy(torch.cat([logits_of(model, row["tokenIds"]) for row in batch]), targets)
     longest = max(len(row["tokenIds"]) for row in batch)
     ids = torch.tensor([row["tokenIds"] + [PAD] * (longest - len(row["tokenIds"])) for row in batch])
     positions = torch.arange(longest).expand_as(ids)
     logits = model(input_ids=ids, attention_mask=(ids != PAD).long(), position_ids=positions).logits
-    return functional.cross_entropy(logits, torch.tensor([row["label"] for row in batch]))
+    return functional.cross_entropy(logits, targets)
 
 
-def saved_name(name: str) -> str:
-    return name.replace("modules_to_save.", "").replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+def logits_of(model: torch.nn.Module, ids: list[int]) -> torch.Tensor:
+    return model(input_ids=torch.tensor([ids])).logits
 
 
 def train(model: PeftModel, batches: list[list[dict]]) -> list[dict]:
@@ -92,10 +99,11 @@ def train(model: PeftModel, batches: list[list[dict]]) -> list[dict]:
 
 def make_case(name: str, seed: int) -> None:
     num_labels, config = CASES[name]
+    config.task_type = "SEQ_CLS"
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(seed)
-    model = get_peft_model(open_base(num_labels), LoraConfig(task_type="SEQ_CLS", **config)).eval()
+    model = get_peft_model(open_base(num_labels), config).eval()
     # B starts at zero, and A would get no gradient: something to compare from the first step on.
     with torch.no_grad():
         for key, value in trainable(model).items():
@@ -107,7 +115,7 @@ def make_case(name: str, seed: int) -> None:
     save_adapter(model, folder / "final")
     sequences = golden_sequences()
     with torch.no_grad():
-        logits = [model(input_ids=torch.tensor([ids])).logits[0] for ids in sequences]
+        logits = [logits_of(model, ids)[0] for ids in sequences]
     print(f"{name:16} loss {steps[0]['loss']:.4f} -> {steps[-1]['loss']:.4f}")
     write_json(
         folder / "golden.json",
@@ -130,7 +138,8 @@ def make_case(name: str, seed: int) -> None:
 def main() -> None:
     use_single_thread()
     for index, name in enumerate(CASES):
-        make_case(name, SEED + 10 * index)
+        if name in (sys.argv[1:] or CASES):
+            make_case(name, SEED + 10 * index)
 
 
 if __name__ == "__main__":

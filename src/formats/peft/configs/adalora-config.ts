@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { MAX_PATTERN_ENTRIES, MAX_RANK } from '../../limits.ts';
 import {
-  commonFields,
   decidingFields,
   finite,
   layerConflicts,
@@ -15,6 +14,7 @@ import {
   wholeNumber,
   type FieldMessage,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 import { loraFields } from './lora-config.ts';
 
 const steps = wholeNumber('must be', 0, Number.MAX_SAFE_INTEGER).default(0);
@@ -25,7 +25,7 @@ const MASKS = { error: 'must be an object of lists of true and false, or null' }
 const schema = z.strictObject({
   ...loraFields,
   peft_type: z.literal('ADALORA'),
-  task_type: commonFields.task_type,
+  modules_to_save: headModules,
   target_r: wholeNumber('must be', 0, MAX_RANK).default(8),
   init_r: rank.default(12),
   tinit: steps,

@@ -10,12 +10,12 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   parseFields,
   targetModules,
   wholeNumber,
   type FieldMessage,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const schema = z.strictObject({
   peft_type: z.literal('BOFT'),
@@ -30,7 +30,7 @@ const schema = z.strictObject({
   boft_dropout: dropoutShare,
   fan_in_fan_out: fanInFanOut,
   bias: noBias('boft_only'),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
   init_weights: flag.default(true),
   ...layerFields,
 });

@@ -2,10 +2,10 @@
 import { z } from 'zod';
 import { fail, type Problem } from '../../../base/index.ts';
 import { compareText } from '../../digest.ts';
-import { CLASSIFICATION, CLASSIFIER_MODULES } from '../classifier.ts';
 import { isPlainRelative } from '../../folder.ts';
 import { show } from '../../json.ts';
 import { MAX_MODULE_NAMES, MAX_PATTERN_ENTRIES, MAX_RANK } from '../../limits.ts';
+import { headConflicts, taskType } from './head-fields.ts';
 
 /** The PEFT release whose fields and defaults these are. */
 export const PEFT_VERSION = '0.21.2';
@@ -87,28 +87,6 @@ export const patternFields = { rank_pattern: numberPattern(rank), alpha_pattern:
 /** Settings of an initialisation that leaves ordinary weights behind: of no effect once these are there. */
 export const spent = z.record(z.string(), z.unknown(), { error: 'must be an object or null' }).nullable().default(null);
 
-export const noModulesToSave = z
-  .array(z.string())
-  .max(0, { error: 'is not supported yet (fully trained modules): expected null' })
-  .nullable()
-  .default(null)
-  .transform(() => null);
-
-const SAVED = ['lm_head', 'embed_tokens', 'model.embed_tokens', 'norm', 'model.norm'];
-const SAVED_NORMS = ['input_layernorm', 'post_attention_layernorm', 'q_norm', 'k_norm'];
-const SAVED_NAMES: readonly string[] = [...SAVED, ...SAVED_NORMS, ...CLASSIFIER_MODULES];
-const SAVED_ERROR = { error: `is not supported yet for other modules than ${SAVED_NAMES.join(', ')}` };
-
-/** Modules of the base that an adapter has whole, trained copies of. An empty list is PEFT's null. */
-export const modulesToSave = z
-  .array(
-    z.string(SAVED_ERROR).refine((name) => SAVED_NAMES.includes(name), SAVED_ERROR),
-    SAVED_ERROR,
-  )
-  .nullable()
-  .default(null)
-  .transform((names) => (names === null || names.length === 0 ? null : names));
-
 /** Trained biases of the base's layers, of a method that does not train them yet. @param own PEFT's name for those of adapted layers only */
 export const noBias = (own: string) =>
   z
@@ -143,14 +121,6 @@ const baseName = z
   .nullable()
   .default(null);
 
-/** Of the methods that can have a classification head. */
-export const taskType = z
-  .enum(['CAUSAL_LM', CLASSIFICATION], {
-    error: `is not supported yet: expected "CAUSAL_LM", "${CLASSIFICATION}" or null`,
-  })
-  .nullable()
-  .default(null);
-
 /** The fields of every config. */
 export const commonFields = {
   auto_mapping: spent,
@@ -158,10 +128,7 @@ export const commonFields = {
   inference_mode: flag.default(false),
   peft_version: text,
   revision: text,
-  task_type: z
-    .literal('CAUSAL_LM', { error: 'is not supported yet: expected "CAUSAL_LM" or null' })
-    .nullable()
-    .default(null),
+  task_type: taskType,
 };
 
 /** A field that is wrong, and why. */
@@ -176,7 +143,7 @@ export interface FieldMessage {
  * @param conflicts settings that cannot go together
  * @throws ADAPTER_INVALID with one problem for each field that is wrong
  */
-export function parseFields<Config>(
+export function parseFields<Config extends object>(
   schema: z.ZodType<Config>,
   json: Record<string, unknown>,
   { where, method }: { readonly where: string; readonly method: string },
@@ -184,7 +151,7 @@ export function parseFields<Config>(
 ): Config {
   const parsed = schema.safeParse(json);
   const messages = parsed.success
-    ? conflicts(parsed.data)
+    ? [...headConflicts(parsed.data), ...conflicts(parsed.data)]
     : parsed.error.issues.flatMap((issue) => describe(issue, json, method));
   const [first] = messages;
   if (parsed.success && first === undefined) return parsed.data;

@@ -9,12 +9,12 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   numberPattern,
   parseFields,
   targetModules,
   wholeNumber,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 /** More than the largest layer that is known has numbers would be needed for. */
 const MAX_FREQUENCIES = 2 ** 24;
@@ -31,7 +31,7 @@ const schema = z.strictObject({
   target_modules: targetModules,
   exclude_modules: excludeModules,
   bias: noBias('fourier_only'),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
   ...layerFields,
   n_frequency_pattern: numberPattern(frequencies),
   init_weights: flag.default(false),

@@ -7,11 +7,11 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   parseFields,
   rank,
   targetModules,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const schema = z.strictObject({
   peft_type: z.literal('HRA'),
@@ -23,7 +23,7 @@ const schema = z.strictObject({
   init_weights: flag.default(true),
   ...layerFields,
   bias: noBias('hra_only'),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
 });
 
 /** PEFT's HRAConfig. */

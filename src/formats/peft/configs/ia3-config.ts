@@ -6,11 +6,11 @@ import {
   fanInFanOut,
   feedforwardModules,
   flag,
-  noModulesToSave,
   parseFields,
   targetModules,
   type FieldMessage,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const schema = z.strictObject({
   peft_type: z.literal('IA3'),
@@ -19,7 +19,7 @@ const schema = z.strictObject({
   exclude_modules: excludeModules,
   feedforward_modules: feedforwardModules,
   fan_in_fan_out: fanInFanOut,
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
   init_ia3_weights: flag.default(true),
 });
 

@@ -1,19 +1,13 @@
 import { z } from 'zod';
-import {
-  commonFields,
-  decidingFields,
-  excludeModules,
-  noModulesToSave,
-  parseFields,
-  targetModules,
-} from './config-fields.ts';
+import { commonFields, decidingFields, excludeModules, parseFields, targetModules } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const schema = z.strictObject({
   peft_type: z.literal('LN_TUNING'),
   ...commonFields,
   target_modules: targetModules,
   exclude_modules: excludeModules,
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
 });
 
 /** PEFT's LNTuningConfig: norms whose gains are replaced by trained ones. */

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { show } from '../../json.ts';
 import { CLASSIFICATION, CLASSIFIER_MODULES } from '../classifier.ts';
 import {
   commonFields,
@@ -12,7 +11,6 @@ import {
   layerConflicts,
   layerFields,
   loraBiases,
-  modulesToSave,
   none,
   off,
   parseFields,
@@ -21,10 +19,10 @@ import {
   someTargetModules,
   spent,
   targetParameters,
-  taskType,
   text,
   type FieldMessage,
 } from './config-fields.ts';
+import { modulesToSave } from './head-fields.ts';
 import { tokenIndices } from './token-indices.ts';
 
 const plainInit = z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal', 'mica'])], {
@@ -37,7 +35,6 @@ const plainInit = z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal',
 /** The fields of LoRA's config but its type: AdaLoRA has them too. */
 export const loraFields = {
   ...commonFields,
-  task_type: taskType,
   r: rank.default(8),
   lora_alpha: finite.default(8),
   lora_dropout: dropoutShare,
@@ -92,7 +89,6 @@ export function parseLoraConfig(json: Record<string, unknown>, where: string): L
     ...layerConflicts(config),
     ...biasConflicts(config),
     ...parameterConflicts(config),
-    ...classifierConflicts(config),
   ]);
 }
 
@@ -119,16 +115,6 @@ function parameterConflicts(config: LoraConfig): FieldMessage[] {
   );
 }
 
-/** A classifier has its own head and none of the base's; who is none has no `score`. */
-function classifierConflicts({ task_type, modules_to_save: saved }: LoraConfig): FieldMessage[] {
-  const wrong = (name: string): boolean =>
-    task_type === CLASSIFICATION ? name.endsWith('lm_head') : CLASSIFIER_MODULES.includes(name);
-  const found = saved?.find(wrong);
-  if (found === undefined) return [];
-  const message = `modules_to_save has ${found}, which a model of the task_type ${show(task_type)} does not have`;
-  return [{ param: 'modules_to_save', message }];
-}
-
 /** The modules that are saved whole beside a classifier's head, which its task type says. */
 function savedBesideHead({ task_type, modules_to_save: saved }: LoraConfig): LoraConfig['modules_to_save'] {
   if (task_type !== CLASSIFICATION || saved === null) return saved;
@@ -141,7 +127,7 @@ function savedBesideHead({ task_type, modules_to_save: saved }: LoraConfig): Lor
  * when we learn to read more.
  */
 export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknown>> {
-  const { use_dora, lora_bias, trainable_token_indices, task_type } = config;
+  const { use_dora, lora_bias, trainable_token_indices } = config;
   const modules_to_save = savedBesideHead(config);
   return {
     ...decidingFields(config, [
@@ -160,7 +146,6 @@ export function loraIdentity(config: LoraConfig): Readonly<Record<string, unknow
     ...(modules_to_save !== null && decidingFields({ modules_to_save }, ['modules_to_save'])),
     ...(config.bias !== 'none' && { bias: config.bias }),
     ...(config.target_parameters !== null && decidingFields(config, ['target_parameters'])),
-    ...(task_type === CLASSIFICATION && { task_type }),
     ...(use_dora && { use_dora }),
     ...(lora_bias && { lora_bias }),
     ...(trainable_token_indices !== null && { trainable_token_indices }),

@@ -8,12 +8,12 @@ import {
   flag,
   layerConflicts,
   layerFields,
-  noModulesToSave,
   parseFields,
   patternFields,
   rank,
   targetModules,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 /** The fields that LoHa and LoKr share. `use_effective_conv2d` means nothing to a linear layer. */
 const lycorisFields = {
@@ -27,7 +27,7 @@ const lycorisFields = {
   exclude_modules: excludeModules,
   ...layerFields,
   ...patternFields,
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
 };
 
 const lohaSchema = z.strictObject({

@@ -7,11 +7,11 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   parseFields,
   rank,
   targetModules,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const schema = z.strictObject({
   peft_type: z.literal('MISS'),
@@ -27,7 +27,7 @@ const schema = z.strictObject({
     .default(true),
   ...layerFields,
   bias: noBias('MiSS_only'),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
 });
 
 /** PEFT's MissConfig. */

@@ -11,12 +11,12 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   parseFields,
   targetModules,
   wholeNumber,
   type FieldMessage,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 /** A skew matrix of norm 1 has terms below 2⁻²⁴ long before that. */
 const MAX_NEUMANN_TERMS = 64;
@@ -34,7 +34,7 @@ const schema = z.strictObject({
   exclude_modules: excludeModules,
   init_weights: flag.default(true),
   ...layerFields,
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
   coft: flag.default(false),
   eps: finite.default(6e-5),
   block_share: flag.default(false),

@@ -6,12 +6,12 @@ import {
   decidingFields,
   dropoutShare,
   flag,
-  noModulesToSave,
   parseFields,
   spent,
   text,
   wholeNumber,
 } from './config-fields.ts';
+import { causalTask, headModules } from './head-fields.ts';
 
 const MAX_SIZE = 2 ** 20;
 const size = wholeNumber('must be', 1, MAX_SIZE);
@@ -28,7 +28,7 @@ const promptFields = {
     .default(null),
   num_attention_heads: size.nullable().default(null),
   num_layers: size.nullable().default(null),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
 };
 
 const promptSchema = z.strictObject({
@@ -54,6 +54,7 @@ const pTuningSchema = z.strictObject({
 const prefixSchema = z.strictObject({
   peft_type: z.literal('PREFIX_TUNING'),
   ...promptFields,
+  task_type: causalTask('a model of PEFT that classifies takes no keys and values'),
   num_attention_heads: size,
   num_layers: size,
   init_weights: z.literal('zero', { error: 'must be "zero" or null' }).nullable().default(null),

@@ -9,12 +9,12 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   parseFields,
   rank,
   savedProjection,
   targetModules,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const schema = z.strictObject({
   peft_type: z.literal('RANDLORA'),
@@ -28,7 +28,7 @@ const schema = z.strictObject({
   fan_in_fan_out: fanInFanOut,
   randlora_alpha: finite.default(640),
   bias: noBias('randlora_only'),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
   init_weights: flag.default(true),
   ...layerFields,
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { commonFields, decidingFields, flag, parseFields } from './config-fields.ts';
+import { causalTask } from './head-fields.ts';
 import { EMBEDDING_NAMES, tokenIds } from './token-indices.ts';
 
 const EMBEDDING = { error: `must be one of ${EMBEDDING_NAMES.join('|')}: other modules are not supported yet` };
@@ -8,6 +9,7 @@ const embeddingName = z.string(EMBEDDING).refine((name) => EMBEDDING_NAMES.inclu
 const schema = z.strictObject({
   peft_type: z.literal('TRAINABLE_TOKENS'),
   ...commonFields,
+  task_type: causalTask('PEFT saves no head beside trained tokens'),
   token_indices: tokenIds,
   target_modules: z
     .union([embeddingName, z.array(embeddingName).length(1, EMBEDDING)], EMBEDDING)

@@ -9,7 +9,6 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   off,
   parseFields,
   rank,
@@ -17,6 +16,7 @@ import {
   wholeNumber,
   type FieldMessage,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const MAX_BANK_SIDE = 2 ** 16;
 const side = wholeNumber('must be', 1, MAX_BANK_SIDE);
@@ -34,7 +34,7 @@ const schema = z.strictObject({
   vblora_dropout: dropoutShare,
   fan_in_fan_out: fanInFanOut,
   bias: noBias('vblora_only'),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
   init_vector_bank_bound: finite.default(0.02),
   init_logits_std: finite.default(0.1),
   ...layerFields,

@@ -9,12 +9,12 @@ import {
   layerConflicts,
   layerFields,
   noBias,
-  noModulesToSave,
   parseFields,
   rank,
   savedProjection,
   targetModules,
 } from './config-fields.ts';
+import { headModules } from './head-fields.ts';
 
 const schema = z.strictObject({
   peft_type: z.literal('VERA'),
@@ -26,7 +26,7 @@ const schema = z.strictObject({
   d_initial: finite.default(0.1),
   fan_in_fan_out: fanInFanOut,
   bias: noBias('vera_only'),
-  modules_to_save: noModulesToSave,
+  modules_to_save: headModules,
   init_weights: flag.default(true),
   ...layerFields,
 });

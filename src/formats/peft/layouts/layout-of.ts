@@ -1,4 +1,4 @@
-import { isClassifier, withScore } from '../classifier.ts';
+import { isClassifier, scoreName, withScore } from '../classifier.ts';
 import type { PeftConfig } from '../peft-config.ts';
 import { adaloraLayout } from './adalora-layout.ts';
 import { boftLayout, fourierftLayout, hraLayout, missLayout } from './delta-layouts.ts';
@@ -12,7 +12,7 @@ import { tokenLayout } from './token-layout.ts';
 /** How the tensors of an adapter with this config are named and shaped. @throws CONFIG_INVALID for a pattern that is no regular expression */
 export function layoutOf(config: PeftConfig): TensorLayout {
   const layout = methodLayout(config);
-  return isClassifier(config) ? withScore(layout) : layout;
+  return isClassifier(config) ? withScore(layout, scoreName(config)) : layout;
 }
 
 function methodLayout(config: PeftConfig): TensorLayout {
