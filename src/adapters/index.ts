@@ -73,5 +73,4 @@ export {
   type CombineOptions,
   type CombinePart,
 } from './combining/combine.ts';
-export { nonLinearPart } from './combining/site-delta.ts';
 export type { MajoritySign } from './combining/merge-rules.ts';

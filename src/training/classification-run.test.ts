@@ -8,10 +8,9 @@ import { compileAdapter, readArtefact } from '../adapters/index.ts';
 import { Rng } from '../base/index.ts';
 import { CLASSIFICATION, CLASSIFIER_MODULES, defaultLoraConfig, scoreName } from '../formats/index.ts';
 import { loadBase } from '../model/index.ts';
-import { BufferPool, loadNativeKernels } from '../numeric/index.ts';
+import { loadNativeKernels } from '../numeric/index.ts';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
-import { TrainingGroup } from './group.ts';
 import { writeAdapter } from './write-adapter.ts';
 import { DEFAULT_OPTIMIZER } from './optimizer.ts';
 import type { TokenExample } from './pack.ts';
@@ -110,9 +109,4 @@ test('objective and adapter must agree, and what a head cannot be trained with i
   const pissa = new TrainingRun(base, data, { ...config, maxSteps: 2, lora: { start: 'pissa' } });
   while (!pissa.isDone) pissa.step();
   assert.deepEqual(readArtefact(write(pissa, 'pissa'), base).labels, LABELS);
-  const group = new TrainingGroup(base, new BufferPool(), 400);
-  assert.throws(
-    () => group.add('a', new TrainingRun(base, data, config)),
-    /have the objective sft, this one has classification/,
-  );
 });

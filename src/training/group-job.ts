@@ -5,6 +5,7 @@ import { openChatRenderer } from '../text/index.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import { TrainingGroup, type GroupEvent } from './group.ts';
 import { leaveEnd, leaveStep, prepareRun, type PreparedRun } from './job.ts';
+import { openTeacher } from './teacher.ts';
 import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob } from './messages.ts';
 
 /** Messages that came while a pass ran; they are read between passes. */
@@ -68,7 +69,8 @@ export async function runGroup(
   };
 
   const add = (id: string, job: TrainJob): void => {
-    const prepared = prepareRun(job, base, renderer, pool);
+    const teacher = job.teacher && openTeacher(job.teacher, { open, base, tokenizer: renderer.tokenizer }, kernels);
+    const prepared = prepareRun(job, base, renderer, pool, teacher);
     const { step, trainedTokens: tokens } = prepared.run.state;
     runs.set(id, { job, prepared, startedMs: clock.nowMs(), start: { step, tokens } });
     group.add(id, prepared.run);

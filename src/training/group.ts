@@ -1,13 +1,14 @@
-import { asEspalierError, assert, fail, type EspalierError } from '../base/index.ts';
+import { asEspalierError, assert, type EspalierError } from '../base/index.ts';
 import type { BaseModel } from '../model/index.ts';
 import { Tape, type BufferPool } from '../numeric/index.ts';
 import { trainedMethodOf } from './full-model.ts';
+import { groupStep } from './group-step.ts';
 import { joinBatches } from './join-batches.ts';
 import type { PackedBatch } from './pack.ts';
 import type { OpenStep, TrainingRun } from './run.ts';
 import type { StepReport } from './run-state.ts';
 import { spanHooks, type RunSpan } from './span-hooks.ts';
-import { groupStep, rowsOf, type BatchLoss } from './step.ts';
+import { rowsOf, type BatchLoss } from './step.ts';
 
 /** What a pass did to a run. A run that is finished or has failed has left the group. */
 export type GroupEvent =
@@ -26,12 +27,14 @@ interface Member {
 interface Taken {
   readonly member: Member;
   readonly open: OpenStep;
+  readonly batch: PackedBatch;
+  /** The rows that it is computed in. */
   readonly rows: PackedBatch;
 }
 
 /**
- * Runs that are trained together over one base: a pass packs the next micro-batch of each of them into one forward and backward
- * pass. Runs join and leave between passes. No sum crosses a run's rows, so each ends in the bytes that it has alone.
+ * Runs that are trained together over one base, whatever their methods and objectives: a pass packs the next micro-batch of each of them
+ * into one forward and backward pass. Runs join and leave between passes. No sum crosses a run's rows, so each ends in the bytes that it has alone.
  */
 export class TrainingGroup {
   readonly #base: BaseModel;
@@ -54,23 +57,8 @@ export class TrainingGroup {
     return this.#members.length;
   }
 
-  /** @throws CONFIG_INVALID for a run with another objective than sft, and for one whose adapter has a part in the head */
+  /** Takes a run in, with the next pass. */
   add(id: string, run: TrainingRun): void {
-    const { name } = run.objective;
-    if (name !== 'sft') {
-      fail(
-        'CONFIG_INVALID',
-        `runs that are trained together have the objective sft, this one has ${name}: train it alone, with espalier train`,
-        { param: 'objective' },
-      );
-    }
-    if (run.changesHead) {
-      fail(
-        'CONFIG_INVALID',
-        'runs that are trained together share the head, of which this adapter trains a part: train it alone, with espalier train',
-        { param: 'adapter' },
-      );
-    }
     assert(!this.#members.some((member) => member.id === id), `the group has one run ${id}`);
     this.#members.push({ id, run, open: undefined, losses: [] });
   }
@@ -120,7 +108,7 @@ export class TrainingGroup {
         mustWait = true;
         continue;
       }
-      taken.push({ member, open, rows });
+      taken.push({ member, open, batch, rows });
       tokens += length;
     }
     this.#members = [...waiting, ...taken.map(({ member }) => member)];
@@ -134,12 +122,15 @@ export class TrainingGroup {
       const sharesProduct = trainedMethodOf(member.run.config.adapter).sharesProduct ?? false;
       spans.push({ begin, end: begin + rows.tokenIds_T.length, hooks: open.hooks, sharesProduct });
     }
-    const batches = taken.map(({ rows }) => rows);
+    const parts = taken.map(({ member: { run }, batch, open: { hooks } }) => {
+      return { batch, hooks, objective: run.objective };
+    });
+    const joined = joinBatches(taken.map(({ rows }) => rows));
     const parameters = taken.flatMap(({ member }) => member.run.parameters);
     // It changes no bit of anybody's gradients.
     const recompute = taken.some(({ member }) => member.run.config.recompute);
     const tape = new Tape(this.#base.kernels, this.#pool, parameters, { recompute });
-    const losses = groupStep(tape, this.#base, spanHooks(spans), joinBatches(batches), batches);
+    const losses = groupStep(tape, this.#base, spanHooks(spans), joined, parts);
     for (const [index, { member }] of taken.entries()) member.losses.push(losses[index]);
   }
 

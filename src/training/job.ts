@@ -52,7 +52,9 @@ export function prepareRun(
     objective: objective?.name ?? 'sft',
     labels: labelsIn(objective),
   };
-  const data = loadRunData(sources, renderer, base.config.contextLength - numVirtualTokens(job.config.adapter));
+  const own = base.config.contextLength - numVirtualTokens(job.config.adapter);
+  const taught = teacher ? teacher.base.config.contextLength - (teacher.hooks.numVirtual ?? 0) : own;
+  const data = loadRunData(sources, renderer, Math.min(own, taught));
   const warnings = runWarnings(job.config.adapter, base, data, renderer.tokenizer);
   const { train, valid } = data;
   const examples = { train: train.examples, valid: valid?.examples ?? [] };

@@ -195,11 +195,6 @@ export class TrainingRun {
     return !hasDropout(this.config.adapter);
   }
 
-  /** Whether its logits are not those of the base's head. */
-  get changesHead(): boolean {
-    return this.#hooks(undefined).head !== undefined;
-  }
-
   /** The numbers of the labels that the adapter as it is now finds most likely, one for each example. */
   classify(examples: readonly TokenExample[]): number[] {
     const hooks = this.#hooks(undefined);

@@ -1,4 +1,3 @@
-import { assert } from '../base/index.ts';
 import type { InputRows, LinearSite, SiteHooks } from '../model/index.ts';
 import { joinRows, type Graph, type Tensor } from '../numeric/index.ts';
 
@@ -13,7 +12,8 @@ export interface RunSpan {
 
 /**
  * The hooks of several runs over the rows of one pass: each run sees its own rows as if they were the whole batch, so that values
- * and gradients are, bit for bit, what they are when it trains alone. Neighbours that share the frozen product get it in one call.
+ * and gradients are, bit for bit, what they are when it trains alone. Neighbours that share the frozen product get it in one call. Heads are
+ * left out: the rows of different runs have different ones.
  * @param spans rise, and cover every row
  */
 export function spanHooks(spans: readonly RunSpan[]): SiteHooks {
@@ -29,10 +29,6 @@ export function spanHooks(spans: readonly RunSpan[]): SiteHooks {
 
 /** What runs change outside of linear layers: each its own rows. */
 function partHooks(spans: readonly RunSpan[]): Pick<SiteHooks, 'embed' | 'keyValues' | 'norm'> {
-  assert(
-    spans.every(({ hooks }) => !hooks.head),
-    'runs of a group share the head',
-  );
   const rowsOf = ({ tokenIds_T, positions_T }: InputRows, { begin, end }: RunSpan): InputRows => ({
     tokenIds_T: tokenIds_T.subarray(begin, end),
     positions_T: positions_T.subarray(begin, end),

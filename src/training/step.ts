@@ -1,5 +1,5 @@
 import { attendPacked, forward, headOf, headRows, logitsAt, type BaseModel, type SiteHooks } from '../model/index.ts';
-import { linearCrossEntropy, type Graph, type Inference, type Tape, type Tensor } from '../numeric/index.ts';
+import type { Graph, Inference, Tape, Tensor } from '../numeric/index.ts';
 import type { Objective, ObjectiveLoss } from './objectives/objective.ts';
 import { supervised } from './objectives/supervised.ts';
 import type { PackedBatch } from './pack.ts';
@@ -28,40 +28,6 @@ export function trainStep(
     const value = loss.lossSum.data[0];
     tape.backward(loss.lossSum);
     return { ...loss, lossSum: value };
-  } finally {
-    tape.reset();
-  }
-}
-
-/**
- * {@link trainStep} with the supervised loss and the base's head, for batches that were joined into one.
- * @param joined the `batches` in their order, each in its run's {@link rowsOf}
- * @returns the loss of each, to the bit what it is alone
- */
-export function groupStep(
-  tape: Tape,
-  base: BaseModel,
-  hooks: SiteHooks,
-  joined: PackedBatch,
-  batches: readonly PackedBatch[],
-): BatchLoss[] {
-  try {
-    const rows = lossRows(tape, base, hooks, joined);
-    const targets = { tokenIds_N: joined.targets_N, weights_N: joined.weights_N };
-    const { lossSum, losses, isTop_N } = linearCrossEntropy(tape, rows, base.head, targets);
-    let n = 0;
-    const each = batches.map(({ weights_N, weightSum }): BatchLoss => {
-      const numTargets = weights_N.length;
-      let [sum, numTop] = [0, 0];
-      for (let i = 0; i < numTargets; i++, n++) {
-        sum += losses.data[n] * weights_N[i];
-        numTop += isTop_N[n];
-      }
-      // Alone, the sum is a tensor's one value.
-      return { lossSum: Math.fround(sum), weightSum, numTop, numTargets, metrics: {} };
-    });
-    tape.backward(lossSum);
-    return each;
   } finally {
     tape.reset();
   }
@@ -120,7 +86,7 @@ export function rowsOf(batch: PackedBatch, { numVirtual = 0 }: SiteHooks, shares
 }
 
 /** The head's input at the batch's `lossRows_N`, [N, D]. */
-function lossRows(g: Graph, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): Tensor {
+export function lossRows(g: Graph, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): Tensor {
   const { tokenIds_T, positions_T } = batch;
   const attend = attendPacked(base.config, batch.segmentStarts_X, batch.shared);
   const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);

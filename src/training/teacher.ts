@@ -1,4 +1,4 @@
-import { compileAdapter, nonLinearPart, readArtefact, spanHooks } from '../adapters/index.ts';
+import { compileAdapter, passHooks, readArtefact } from '../adapters/index.ts';
 import { fail } from '../base/index.ts';
 import { baseHooks, openBase, type BaseModel, type OpenBaseOptions, type SiteHooks } from '../model/index.ts';
 import type { PackingKernels } from '../numeric/index.ts';
@@ -14,7 +14,7 @@ export interface TeacherSource {
 
 /**
  * Opens a teacher; one on the student's base shares it.
- * @throws CONFIG_INVALID for another tokenizer, or an adapter that is more than changes of linear layers
+ * @throws CONFIG_INVALID for another tokenizer, or an adapter that classifies
  */
 export function openTeacher(
   source: TeacherSource,
@@ -31,18 +31,12 @@ export function openTeacher(
 
 function adapterHooks(folder: string, base: BaseModel): SiteHooks {
   const adapter = compileAdapter(readArtefact(folder, base), base);
-  const other = nonLinearPart(adapter);
-  if (other !== undefined) {
-    fail('CONFIG_INVALID', `${folder}: a teacher with ${other} is not supported yet`, {
+  if (adapter.head?.kind === 'classes') {
+    fail('CONFIG_INVALID', `${folder} gives labels, not tokens: a teacher is an adapter that generates`, {
       param: 'teacher',
     });
   }
-  return {
-    linear: (g, site, x, layer) => {
-      const hooks = spanHooks([{ begin: 0, end: x.shape[0], adapter }]);
-      return hooks.linear(g, site, x, layer);
-    },
-  };
+  return passHooks(adapter, base);
 }
 
 /** Distributions are compared token by token: an id must mean the same to both. */

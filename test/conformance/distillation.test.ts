@@ -1,12 +1,16 @@
 /** Distillation against torch's autograd through Hugging Face PEFT, and from the command line. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
-import { compileAdapter, readArtefact, spanHooks } from '../../src/adapters/index.ts';
+import { after, test } from 'node:test';
+import { compileAdapter, passHooks, readArtefact, spanHooks } from '../../src/adapters/index.ts';
 import { baseHooks, loadBase, type SiteHooks } from '../../src/model/index.ts';
 import { assertClose } from '../../src/numeric/compare.ts';
-import { loadNativeKernels } from '../../src/numeric/index.ts';
-import type { TrainResult } from '../../src/training/index.ts';
+import { BufferPool, Inference, loadNativeKernels } from '../../src/numeric/index.ts';
+import { openTokenizer } from '../../src/text/index.ts';
+import { evaluateStep, type TrainResult } from '../../src/training/index.ts';
+import { distillationObjective } from '../../src/training/objectives/distillation.ts';
+import { openTeacher } from '../../src/training/teacher.ts';
+import { loadPeftBases, loadPeftCases } from '../support/peft-cases.ts';
 import { run, runJson, TemporaryFolder } from '../support/processes.ts';
 import { replayTraining, type ReplaySettings } from '../support/replay-training.ts';
 import { writeRandomAdapter } from '../support/tiny-adapters.ts';
@@ -80,6 +84,39 @@ for (const [name, expected] of Object.entries(golden.runs)) {
     }
   });
 }
+
+const bases = loadPeftBases();
+const tokens = new TemporaryFolder();
+after(() => tokens[Symbol.dispose]());
+writeTinyBase(tokens.join('tiny'));
+/** Any one: a teacher on the base that learns reads the same ids. */
+const tokenizer = openTokenizer(tokens.join('tiny'));
+for (const { name, base: own, compiled } of loadPeftCases(bases)) {
+  test(`a teacher by ${name}: no different from itself, and from the base it is`, () => {
+    const adapter = join(GOLDEN, 'peft', 'methods', name);
+    const open = { name: own.name, path: '', digest: 'own', packedDirectory: '', format: own.format };
+    const teacher = openTeacher({ base: open, adapter }, { open, base: own, tokenizer }, loadNativeKernels());
+    const g = new Inference(own.kernels, new BufferPool());
+    const config = { name: 'distillation', teacher: 'own', temperature: 2, teacherShare: 1 } as const;
+    const objective = distillationObjective(config, teacher, g);
+    const batch = objective.pack(
+      golden.batches[0].map(({ tokenIds, lossWeights }) => {
+        return { tokenIds: Int32Array.from(tokenIds), lossWeights: Float32Array.from(lossWeights) };
+      }),
+    );
+    const divergence = (hooks: SiteHooks): number =>
+      evaluateStep(g, own, hooks, batch, objective).metrics['divergence'].sum / batch.weightSum;
+    assert.ok(Math.abs(divergence(passHooks(compiled, own))) < 1e-6, 'itself');
+    assert.ok(divergence(baseHooks) > 1e-5, 'the base');
+  });
+}
+
+test('a classifier is no teacher', () => {
+  const open = { name: 'tiny', path: '', digest: 'own', packedDirectory: '', format: base.format };
+  const source = { base: open, adapter: join(GOLDEN, 'peft', 'classifier-ia3', 'final') };
+  const refused = { code: 'CONFIG_INVALID', param: 'teacher', message: /gives labels, not tokens/ };
+  assert.throws(() => openTeacher(source, { open, base, tokenizer }, loadNativeKernels()), refused);
+});
 
 test(
   'train --objective distillation learns from an adapter, and from another base with the same tokens',

@@ -100,8 +100,8 @@ test('what does not go together is refused before anything is computed', async (
     [['--labels', 'pome'], /--labels are 1, expected at least two/],
     [['--labels', 'pome,pome'], /have "pome" twice/],
     [['--labels', 'pome,berry'], /label "stone" is none of "pome", "berry"/],
-    [['--method', 'prefix-tuning'], /no head beside --method prefix-tuning, of which Hugging Face models/],
-    [['--method', 'full'], /no head beside --method full/],
+    [['--method', 'prefix-tuning'], /no head beside prefix-tuning, of which Hugging Face models/],
+    [['--method', 'full'], /no head beside full/],
     [['--targets', 'q_proj,lm_head'], /lm_head, which a model that classifies does not have/],
     [['--start', 'eva'], /which a classification has none of/],
   ] as const) {

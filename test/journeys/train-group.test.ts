@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { readConfig, TRAIN_DEFAULTS, trainGroup, type SweepReport, type TrainOptions } from '../../src/app/index.ts';
+import {
+  readConfig,
+  TRAIN_DEFAULTS,
+  trainAdapter,
+  trainGroup,
+  type SweepReport,
+  type TrainOptions,
+} from '../../src/app/index.ts';
 import { digestOfFile } from '../../src/formats/index.ts';
 import { run as runProgram, runJson, TemporaryFolder } from '../support/processes.ts';
 import { writeTinyBase } from '../support/tiny-base.ts';
@@ -92,18 +99,50 @@ test('a sweep over methods leaves rank and rate to each of them; methods that ne
   assert.match(stderr, /qlora trains on a base in nf4.*--format nf4/);
 });
 
-test('a group refuses a run that is not supervised, by the name of its objective; the others go on', async () => {
+test('runs of several objectives share a group, a distillation among them; each has its bytes alone', async () => {
   const group = await trainGroup({ ...readConfig(), home }, { base: 'tiny', maxTokens: 400 });
   const pairs = folder.join('pairs.jsonl');
-  const pair = { prompt: 'Say yes.', chosen: 'yes', rejected: 'no' };
-  writeFileSync(pairs, `${JSON.stringify(pair)}\n`.repeat(4));
-  const one = group.add({ name: 'one', options: optionsFor('supervised', { maxSteps: 2 }) });
-  const other = group.add({ name: 'other', options: optionsFor('pairs', { data: pairs, objective: 'simpo' }) });
-  assert.equal((await one).error, undefined);
-  const { error } = await other;
-  assert.equal(error?.code, 'CONFIG_INVALID');
-  assert.match(error.message, /simpo.*espalier train/);
+  const labelled = folder.join('labelled.jsonl');
+  const write = (path: string, row: (n: number) => object): void =>
+    writeFileSync(path, Array.from({ length: 12 }, (_, n) => `${JSON.stringify(row(n))}\n`).join(''));
+  write(pairs, (n) => ({ prompt: `Say yes ${n} times.`, chosen: 'yes '.repeat(n + 1), rejected: 'no' }));
+  write(labelled, (n) => ({ text: `${n} ${n % 2 ? 'plum' : 'pear'}`, label: n % 2 ? 'stone' : 'pome' }));
+  const objectives: Record<string, Partial<TrainOptions>> = {
+    supervised: {},
+    pairs: { data: pairs, objective: 'dpo' },
+    labels: { data: labelled, objective: 'classification', method: 'ia3' },
+    taught: { objective: 'distillation', teacher: 'tiny' },
+  };
+  const outcomes = Object.entries(objectives).map(([name, options]) =>
+    group.add({ name, options: optionsFor(name, { ...options, maxSteps: 4 }) }),
+  );
+  assert.throws(() => group.add({ name: 'taught', options: optionsFor('again') }), { code: 'REQUEST_INVALID' });
   await group.end();
+  for (const { name, error } of await Promise.all(outcomes)) assert.equal(error, undefined, name);
+  for (const [name, options] of Object.entries(objectives)) {
+    const output = folder.join(`${name} alone`);
+    await trainAdapter(
+      { ...readConfig(), home },
+      { ...optionsFor(name, { ...options, maxSteps: 4, output }), base: 'tiny' },
+    );
+    assert.equal(adapterDigest(folder.join(name)), adapterDigest(output), name);
+  }
+});
+
+test('a sweep over methods of a classification has its table', async () => {
+  const output = folder.join('labels-sweep');
+  const args = ['--base', 'tiny', '--data', folder.join('labelled.jsonl'), '--objective', 'classification'];
+  const axes = ['--method', 'lora,ia3,prefix-tuning', '--max-steps', '3', '--output', output];
+  const { rows, best } = await runJson<SweepReport>(['sweep', ...args, ...axes], { home });
+  assert.deepEqual(
+    rows.map(({ name, error }) => [name, error?.code]),
+    [
+      ['lora', undefined],
+      ['ia3', undefined],
+      ['prefix-tuning', 'USAGE_INVALID'],
+    ],
+  );
+  assert.ok(best === 'lora' || best === 'ia3');
 });
 
 test('runs of several data files join and leave a group; each has its bytes alone; a cancelled one leaves its checkpoint', async () => {

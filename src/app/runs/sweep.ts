@@ -6,6 +6,7 @@ import { resolveBase } from '../bases.ts';
 import { trainGroup, type GroupOutcome } from './train-group.ts';
 import { baseFormat } from './run-settings.ts';
 import { publishTarget, publishTrained, trainJob, type TrainEvents, type TrainOutcome } from './train.ts';
+import { teacherOf } from './teacher.ts';
 import type { TrainOptions } from './train-options.ts';
 
 /** What `espalier sweep` takes: training options, with lists where a grid has an axis. */
@@ -98,7 +99,8 @@ export async function sweep(
   if (!target || winner < 0 || !result) return { rows, best };
   const { name: _name, ...axes } = points[winner];
   const base = await resolveBase(config, options.base, undefined, format, 'training');
-  const job = trainJob(config, { ...options, ...axes, output: result.output }, base);
+  const teacher = await teacherOf(config, options, base);
+  const job = trainJob(config, { ...options, ...axes, output: result.output }, base, undefined, teacher);
   const published = await publishTrained(config, base, job, result, { target, method: axes.method });
   return { rows: rows.map((row, index) => (index === winner ? { ...row, result: published } : row)), best };
 }

@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { artefactDigest, readArtefact } from '../../adapters/index.ts';
 import { ADAPTER_CONFIG } from '../../formats/index.ts';
-import type { WeightFormat } from '../../numeric/index.ts';
 import type { TeacherSource } from '../../training/index.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
@@ -13,18 +12,28 @@ export interface FoundTeacher extends TeacherSource {
   readonly digest: string;
 }
 
+/** The teacher of a run that names one. @throws as {@link findTeacher} */
+export async function teacherOf(
+  config: AppConfig,
+  { teacher }: { readonly teacher?: string | undefined },
+  student: Base,
+  onProgress?: ModelProgress,
+): Promise<FoundTeacher | undefined> {
+  return teacher === undefined ? undefined : findTeacher(config, teacher, student, onProgress);
+}
+
 /**
  * What `--teacher` names: a PEFT folder (on the student's base), `TENANT/TASK[@VERSION]` (on the base that it was published for), or a base by
  * name or path.
  * @throws ADAPTER_NOT_FOUND ADAPTER_INVALID MODEL_NOT_FOUND
  */
-export async function findTeacher(
+async function findTeacher(
   config: AppConfig,
   name: string,
   student: Base,
-  format: WeightFormat,
   onProgress?: ModelProgress,
 ): Promise<FoundTeacher> {
+  const { format } = student.open;
   if (existsSync(join(name, ADAPTER_CONFIG))) {
     const digest = artefactDigest(readArtefact(name, describeBase(student)), student.digest);
     return { base: student.open, adapter: name, digest };

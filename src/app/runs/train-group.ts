@@ -14,6 +14,7 @@ import {
   type TrainEvents,
   type TrainOutcome,
 } from './train.ts';
+import { teacherOf, type FoundTeacher } from './teacher.ts';
 import type { TrainOptions } from './train-options.ts';
 
 /** One run of a group, by a name that is the group's own. Base and format are the group's, and so is what bounds the memory. */
@@ -60,12 +61,15 @@ export async function trainGroup(
   const { threads } = config;
   const group = new GroupProcess({ base: base.open, threads, maxTokens: options.maxTokens, signal });
   let publishing: Promise<unknown> = Promise.resolve();
+  /** Runs whose teachers are being looked for. */
+  const joining = new Map<string, Promise<FoundTeacher | undefined>>();
 
   const train = async (name: string, runOptions: TrainOptions, events: TrainEvents): Promise<GroupOutcome> => {
     try {
       baseFormat(runOptions);
       const target = publishTarget(runOptions.publish);
-      const job = trainJob(config, runOptions, base);
+      const teacher = runOptions.teacher === undefined ? undefined : await joining.get(name);
+      const job = trainJob(config, runOptions, base, undefined, teacher);
       using journal = new RunJournal(base, job, { tensorboard: runOptions.tensorboard, clock: systemClock });
       const result = await group.run(name, job, journalled(journal, events));
       assert(result, 'a run that nobody stops comes to its end');
@@ -84,10 +88,19 @@ export async function trainGroup(
 
   return {
     add({ name, options: runOptions }, events = {}) {
-      if (group.has(name)) fail('REQUEST_INVALID', `the group already has a run ${name}: give each its own name`);
+      if (group.has(name) || joining.has(name)) {
+        fail('REQUEST_INVALID', `the group already has a run ${name}: give each its own name`);
+      }
+      if (runOptions.teacher !== undefined) {
+        const found = teacherOf(config, runOptions, base).finally(() => joining.delete(name));
+        joining.set(name, found);
+      }
       return train(name, { ...runOptions, base: options.base, format }, events);
     },
     cancel: (name) => group.cancel(name),
-    end: () => group.end(),
+    async end() {
+      await Promise.allSettled(joining.values());
+      await group.end();
+    },
   };
 }

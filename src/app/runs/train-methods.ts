@@ -230,7 +230,7 @@ export function methodConfig(
 ): TrainedConfig {
   const why = WITHOUT_HEAD[method];
   if (isClassifier && why !== undefined) {
-    const message = `--objective classification trains no head beside --method ${method}, ${why}: choose another method`;
+    const message = `a classification trains no head beside ${method}, ${why}: choose another method`;
     fail('USAGE_INVALID', message, { param: '--method' });
   }
   if (method === FULL) {

@@ -12,7 +12,7 @@ import { RunJournal, type RunFiles } from './journal.ts';
 import { keptFiles } from './kept-files.ts';
 import { objectiveConfig } from './objective-options.ts';
 import { baseFormat, fitOf, runConfig } from './run-settings.ts';
-import { findTeacher, type FoundTeacher } from './teacher.ts';
+import { teacherOf, type FoundTeacher } from './teacher.ts';
 import { FULL } from './train-methods.ts';
 import type { TrainOptions } from './train-options.ts';
 import { runTrainer, type TrainerEvents } from './trainer-process.ts';
@@ -59,10 +59,7 @@ export async function trainAdapter(
     options.memory === undefined ? undefined : fitOf(base, options, format, options.memory, readMachine(config.home));
   if (fit) events.onFit?.(fit);
   const extras = { target, tensorboard: options.tensorboard, method: options.method };
-  const teacher =
-    options.teacher === undefined
-      ? undefined
-      : await findTeacher(config, options.teacher, base, format, events.onModelProgress);
+  const teacher = await teacherOf(config, options, base, events.onModelProgress);
   return runJob(config, trainJob(config, options, base, fit, teacher), base, extras, events, signal);
 }
 

@@ -13,6 +13,7 @@ import {
 import { computeOption, listOf, numbersOf, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
+import { objectiveOptions } from '../objective-options.ts';
 
 /** Tokens of one pass over all runs: more take memory and gain no speed. */
 const GROUP_TOKENS = DEFAULT_MICRO_BATCH_TOKENS;
@@ -26,7 +27,7 @@ interface SweepFlags extends Omit<SweepOptions, 'methods' | 'ranks' | 'learningR
 }
 
 export function sweepCommand(config: AppConfig): Command {
-  return new Command('sweep')
+  const command = new Command('sweep')
     .description(
       'train a grid of methods, ranks and learning rates together over one base; prints a table, the best marked',
     )
@@ -59,7 +60,9 @@ export function sweepCommand(config: AppConfig): Command {
       positiveInteger,
     )
     .option('--publish <tenant/task>', 'publish the best in the registry')
-    .option('--json', 'print one JSON document')
+    .option('--json', 'print one JSON document');
+  for (const option of objectiveOptions()) command.addOption(option);
+  return command
     .addHelpText(
       'after',
       `
@@ -69,6 +72,8 @@ Each run ends in the bytes that \`espalier train\` makes with the same options
 Examples:
   espalier sweep --base smollm2-135m-instruct --data train.jsonl --valid valid.jsonl --rank 4,8,16 \\
     --learning-rate 1e-4,3e-4 --max-steps 100 --output sweep
+  espalier sweep --base smollm2-135m-instruct --data labelled.jsonl --objective classification --method lora,ia3 \\
+    --output sweep
   espalier sweep --base smollm2-135m-instruct --data train.jsonl --rank 4,8 --output sweep --publish acme/triage`,
     )
     .action(async (flags: SweepFlags) => {

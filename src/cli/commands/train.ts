@@ -4,7 +4,6 @@ import {
   DEFAULT_VALID_SHARE,
   dryRun,
   LORA_STARTS,
-  OBJECTIVES,
   repeatRun,
   SCHEDULE_NAMES,
   trainAdapter,
@@ -25,12 +24,12 @@ import {
   oneOf,
   positiveInteger,
   positiveNumber,
-  share,
   wholeNumber,
 } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 import { modelProgress } from '../model-progress.ts';
 import { methodOptions } from '../method-options.ts';
+import { objectiveOptions } from '../objective-options.ts';
 import { dryRunText, outcomeText, trainEvents } from '../train-report.ts';
 
 /** What may be said beside --from-run, which says everything else. */
@@ -64,16 +63,6 @@ export function trainCommand(baseConfig: AppConfig): Command {
     .option('--start <name>', `first values of LoRA's A and B: ${LORA_STARTS.join(', ')}`, oneOf(LORA_STARTS))
     .option('--rate-ratio <x>', "LoRA+: B's learning rate over A's, for example 16", positiveNumber)
     .option('--freeze-a', 'LoRA-FA: train B alone, and keep no inputs of layers for A')
-    .option('--objective <name>', `what is made small: ${OBJECTIVES.join(', ')} (default: sft)`, oneOf(OBJECTIVES))
-    .option('--beta <x>', 'preference objectives: how strongly (default: 0.1; simpo: 2)', positiveNumber)
-    .option('--gamma <x>', 'simpo: the margin between the rewards (default: 1)', nonNegativeNumber)
-    .option('--label-smoothing <p>', 'dpo: the share of labels that are wrong (default: 0)', fraction)
-    .option('--desirable-weight <x>', 'kto: weight of good answers (default: 1)', positiveNumber)
-    .option('--undesirable-weight <x>', 'kto: weight of bad answers (default: 1)', positiveNumber)
-    .option('--teacher <ref>', 'distillation: TENANT/TASK[@VERSION], a PEFT folder of the base, or a base')
-    .option('--temperature <x>', 'distillation: softens both distributions (default: 2)', positiveNumber)
-    .option('--teacher-share <share>', 'distillation: of the teacher, against the targets (default: 0.5)', share)
-    .option('--labels <names>', 'classification: all labels, with commas between (default: those of the data, sorted)')
     .option('--epochs <n>', 'passes over the data', positiveInteger, DEFAULTS.epochs)
     .option('--max-steps <n>', 'optimizer steps, instead of --epochs', positiveInteger)
     .option('--batch-tokens <n>', 'tokens of one optimizer step', positiveInteger, DEFAULTS.batchTokens)
@@ -111,7 +100,7 @@ export function trainCommand(baseConfig: AppConfig): Command {
     .option('--from-run <file>', 'repeat the run of a record (run/run.json), to the same bytes')
     .option('--dry-run', 'check data and settings, show what would be learned, and train nothing', false)
     .option('--json', 'print one JSON document');
-  for (const option of methodOptions()) command.addOption(option);
+  for (const option of [...objectiveOptions(), ...methodOptions()]) command.addOption(option);
   return command
     .addHelpText(
       'after',

@@ -16,6 +16,19 @@ export function addInPlace(g: Graph, y: Tensor, x: Tensor): void {
   });
 }
 
+/** [1]: the sum of scalars. */
+export function sumOfScalars(g: Graph, terms: readonly Tensor[]): Tensor {
+  const sum = g.empty([1]);
+  sum.data[0] = terms.reduce((total, { data }) => total + data[0], 0);
+  g.record(sum, terms, [], (dSum) => {
+    for (const term of terms) {
+      const { tensor, accumulate } = g.gradient(term);
+      tensor.data[0] = (accumulate ? tensor.data[0] : 0) + dSum.data[0];
+    }
+  });
+  return sum;
+}
+
 /** y = silu(gate) · up (Shazeer, 2020). */
 export function swiglu(g: Graph, gate: Tensor, up: Tensor): Tensor {
   const y = g.empty(gate.shape);

@@ -1,7 +1,17 @@
 import { assert } from '../../base/index.ts';
-import { attendPacked, forward, headOf, headRows, type BaseModel, type SiteHooks } from '../../model/index.ts';
-import { distillationLoss, isLogitsHead, type Floats, type Inference } from '../../numeric/index.ts';
+import { headOf, type BaseModel, type SiteHooks } from '../../model/index.ts';
+import {
+  BufferPool,
+  distillationLoss,
+  Inference,
+  isLogitsHead,
+  type Floats,
+  type Head,
+  type Kernels,
+} from '../../numeric/index.ts';
 import { packExamples, type PackedBatch } from '../pack.ts';
+import { lossRows } from '../step.ts';
+import { withVirtualRows } from '../virtual-rows.ts';
 import type { Objective, ObjectiveConfig } from './objective.ts';
 
 /** A model that a run learns from: a base, with an adapter's hooks or none. It reads the same token ids as the run. */
@@ -21,18 +31,15 @@ export function distillationObjective(
   g: Inference,
 ): Objective {
   const rowsOf = new WeakMap<PackedBatch, Floats>();
-  const head = headOf(teacher.base, teacher.hooks);
-  assert(!isLogitsHead(head), 'a teacher has the head of its base');
-  const { hiddenSize: D } = teacher.base.config;
+  const { base, hooks } = teacher;
+  const { hiddenSize: D } = base.config;
+  const teacherLogits = logitsOf(headOf(base, hooks), base.kernels, D);
 
   return {
     name: 'distillation',
     pack(examples) {
       const batch = packExamples(examples);
-      const { tokenIds_T, positions_T, lossRows_N } = batch;
-      const attend = attendPacked(teacher.base.config, batch.segmentStarts_X);
-      const hidden = forward(g, teacher.base, { tokenIds_T, positions_T, attend }, teacher.hooks);
-      rowsOf.set(batch, headRows(g, teacher.base, hidden, lossRows_N, teacher.hooks).data.slice());
+      rowsOf.set(batch, lossRows(g, base, hooks, withVirtualRows(batch, hooks.numVirtual ?? 0)).data.slice());
       g.endStep();
       return batch;
     },
@@ -48,7 +55,7 @@ export function distillationObjective(
           temperature,
           share: teacherShare,
           teacherLogits: (begin, end, logits) =>
-            teacher.base.kernels.linearForward(logits, taught.subarray(begin * D, end * D), head, end - begin, false),
+            teacherLogits(logits, taught.subarray(begin * D, end * D), end - begin),
         },
       );
       return {
@@ -59,5 +66,17 @@ export function distillationObjective(
         metrics: { divergence: { sum: divergenceSum, count: batch.weightSum } },
       };
     },
+  };
+}
+
+/** Writes the logits of `count` rows of the head's input. */
+type WriteLogits = (logits: Floats, rows: Floats, count: number) => void;
+
+function logitsOf(head: Head, kernels: Kernels, D: number): WriteLogits {
+  if (!isLogitsHead(head)) return (logits, rows, count) => kernels.linearForward(logits, rows, head, count, false);
+  const g = new Inference(kernels, new BufferPool());
+  return (logits, rows, count) => {
+    logits.set(head.logits(g, { shape: [count, D], data: rows }).data);
+    g.endStep();
   };
 }
