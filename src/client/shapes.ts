@@ -8,7 +8,7 @@ export type ChatContent = string | ChatTextPart[];
  *
  */
 export type TextInputs = string | string[] | number[] | number[][];
-export type FineTuneMethod = FineTuneSupervisedMethod | FineTuneDPOMethod;
+export type FineTuneMethod = FineTuneSupervisedMethod | FineTuneDPOMethod | FineTuneClassificationMethod;
 export type AdapterWithHistory = Adapter & {
   /** What the alias latest of the task pointed at, oldest first. */
   history: {
@@ -716,6 +716,16 @@ export interface FineTuneDPOHyperparameters {
   n_epochs?: 'auto' | number;
   beta?: 'auto' | number;
 }
+/**
+ * Ours: labelled texts or conversations; the labels are those of the training file.
+ *
+ */
+export interface FineTuneClassificationMethod {
+  type: 'classification';
+  classification?: {
+    hyperparameters?: FineTuneSupervisedHyperparameters;
+  };
+}
 export interface FineTuningPeftRequest {
   /** lora unless told. */
   method?:
@@ -761,11 +771,11 @@ export interface DataProblem {
   message: string;
 }
 export interface DataSummary {
-  /** chat, completion or preference. */
+  /** chat, completion, preference, rated or labelled. */
   form: string;
   examples: number;
   tokens: number;
-  /** The tokens that are learned from. */
+  /** The tokens that are learned from; of labelled examples the labels. */
   learned_tokens: number;
   /** The longest example that the base takes, in tokens. */
   context_length: number;
@@ -775,6 +785,11 @@ export interface DataSummary {
     p95: number;
     max: number;
   };
+  /** Of labelled examples: how many have each label. */
+  labels?: {
+    label: string;
+    examples: number;
+  }[];
   preview: {
     line: number;
     spans: {
@@ -841,11 +856,14 @@ export interface FineTuningJob {
   status: 'validating_files' | 'queued' | 'running' | 'paused' | 'succeeded' | 'failed' | 'cancelled';
   hyperparameters: FineTuningJobHyperparameters;
   method: {
-    type: 'supervised' | 'dpo';
+    type: 'supervised' | 'dpo' | 'classification';
     supervised?: {
       hyperparameters: FineTuningJobHyperparameters;
     };
     dpo?: {
+      hyperparameters: FineTuningJobHyperparameters;
+    };
+    classification?: {
       hyperparameters: FineTuningJobHyperparameters;
     };
   };

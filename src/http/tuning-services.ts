@@ -103,6 +103,8 @@ export interface DataContent {
   readonly learnedTokens: number;
   readonly contextLength: number;
   readonly lengths: { readonly p50: number; readonly p95: number; readonly max: number };
+  /** Of labelled examples: how many have each label. */
+  readonly labels?: readonly { readonly label: string; readonly examples: number }[];
   /** The first examples, cut where learned and given tokens meet; weight 0 is given. */
   readonly preview: readonly {
     readonly line: number;

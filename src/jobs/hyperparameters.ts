@@ -26,6 +26,8 @@ export const ALL_AUTO: RequestedHyperparameters = {
 export interface DataSize {
   readonly examples: number;
   readonly tokens: number;
+  /** Of labelled examples: how many different labels they have. */
+  readonly labels?: number;
 }
 
 /** The run that a job asks for. */

@@ -2,7 +2,8 @@ import type { Digest } from '../base/index.ts';
 import type { RequestedHyperparameters, ResolvedHyperparameters } from './hyperparameters.ts';
 import type { JobStatus } from './job-status.ts';
 
-export type JobMethod = 'supervised' | 'dpo';
+/** What a job's adapter learns: answers, which of two answers is better, or which label a text has. */
+export type JobMethod = 'supervised' | 'dpo' | 'classification';
 
 export interface JobError {
   readonly code: string;

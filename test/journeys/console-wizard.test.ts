@@ -100,3 +100,43 @@ test('from a file to an answer', async () => {
   await page.getByRole('heading', { level: 1, name: 'Fine-tuning job' }).waitFor();
   tab.assertClean('the wizard');
 });
+
+test('from labelled lines to labels', async () => {
+  await using tab = await journey.open({ key: journey.server.keyOf('acme', 'writer') });
+  const { page } = tab;
+  await tab.go('/train');
+  await page.getByText('Labels', { exact: true }).click();
+  await page.getByText('"label": "billing"').waitFor();
+  const lines = Array.from({ length: 16 }, (_, n) => {
+    const label = n % 4 === 0 ? 'odd one' : 'plain';
+    return `${JSON.stringify({ text: `${n} of the wall, ${label}`, label })}\n`;
+  });
+  await page.locator('input[type=file]').setInputFiles(jsonl('labels.jsonl', lines.join('')));
+  await page.getByText('Every line can be trained on').waitFor();
+  await page.locator('.figure', { hasText: 'Labels' }).getByText('plain 12 … odd one 4').waitFor();
+  assert.deepEqual(await tab.barriers(), []);
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await page.getByRole('switch', { name: 'Epochs: auto' }).click();
+  await page.getByLabel('Epochs', { exact: true }).fill('1');
+  await page.getByRole('button', { name: 'Start training' }).click();
+  await page.getByText('succeeded', { exact: true }).waitFor({ timeout: 240_000 });
+  await page.getByText('classification, lora of rank 8').waitFor();
+  await page.getByRole('link', { name: 'Ask it' }).first().click();
+
+  // The base answers, the classifier gives its label.
+  await page.getByRole('heading', { level: 1, name: 'Playground' }).waitFor();
+  await page.getByLabel('Tokens of an answer, at most').fill('4');
+  await page.getByLabel('Question').fill('99 of the wall, plain');
+  await page.keyboard.press('Enter');
+  const label = page.getByText(/^(plain|odd one) \(\d+\.\d %; the next of 2 has \d+\.\d %\)$/);
+  await label.waitFor({ timeout: 120_000 });
+  assert.equal(
+    await page
+      .getByRole('region', { name: /^Model/ })
+      .getByRole('alert')
+      .count(),
+    0,
+  );
+  assert.deepEqual(await tab.barriers(), []);
+  tab.assertClean('the wizard of labels');
+});

@@ -1,6 +1,7 @@
 /** The shapes of the HTTP API, by the server's own schemas: a change there that the console does not know does not compile here. */
 import type { z } from '@hono/zod-openapi';
 import type { adapterList, adapterObject, adapterWithHistory } from '../../../src/http/wire/adapters.ts';
+import type { classificationList } from '../../../src/http/wire/classification.ts';
 import type { dataCheck } from '../../../src/http/wire/data-check.ts';
 import type {
   canary,
@@ -57,6 +58,7 @@ export type Price = z.output<typeof priceObject>;
 export type PriceList = z.output<typeof priceList>;
 export type PriceChange = z.input<typeof priceChange>;
 export type TenantErasure = z.output<typeof erasedTenant>;
+export type ClassificationList = z.output<typeof classificationList>;
 export type ModelList = z.output<typeof modelList>;
 export type StoredFile = z.output<typeof fileObject>;
 export type FileList = z.output<typeof fileList>;

@@ -13,6 +13,7 @@ import { Page, Panel } from '../parts/page.tsx';
 import { Tag } from '../parts/status.tsx';
 import { useSession } from '../session/session.tsx';
 import { Lineage } from './lineage.tsx';
+import { playgroundOf } from './playground/subject.ts';
 
 export default function AdapterPage({ reference }: { readonly reference: string }) {
   const adapter = useAnswer<AdapterWithHistory>(`/api/adapters/${reference}`);
@@ -57,7 +58,7 @@ function Actions({ adapter }: { readonly adapter: AdapterWithHistory }) {
   });
   return (
     <>
-      <Button component={Link} href={`/playground?model=${encodeURIComponent(id)}`} variant="default">
+      <Button component={Link} href={playgroundOf(id)} variant="default">
         Ask it
       </Button>
       {may.route && !aliases.includes('latest') && (

@@ -12,6 +12,7 @@ import { Page, Panel } from '../parts/page.tsx';
 import { Status, Toned } from '../parts/status.tsx';
 import { useSession } from '../session/session.tsx';
 import { isOver, useJobEvents } from './job-events.ts';
+import { playgroundOf } from './playground/subject.ts';
 import { LossCurves } from './loss-curves.tsx';
 
 const EVERY_MS = 1_500;
@@ -70,7 +71,7 @@ function JobDetails({ job }: { readonly job: Job }) {
           </Text>
         </Panel>
       )}
-      {job.fine_tuned_model !== null && <Result model={job.fine_tuned_model} />}
+      {job.fine_tuned_model !== null && <Result model={job.fine_tuned_model} method={job.method.type} />}
       <Panel title="Loss" about="by step, as it is trained">
         {isPending ? (
           <Skeleton height={260} aria-busy="true" />
@@ -94,7 +95,7 @@ function timeOf({ created_at: begun, finished_at: finished, estimated_finish: es
   return duration(Math.max(1, estimated - Date.now() / 1000));
 }
 
-function Result({ model }: { readonly model: string }) {
+function Result({ model, method }: { readonly model: string; readonly method: string }) {
   return (
     <Panel title="The model" about="A request may name it at once">
       <Group gap="sm">
@@ -108,7 +109,7 @@ function Result({ model }: { readonly model: string }) {
             </Button>
           )}
         </CopyButton>
-        <Button component={Link} href={`/playground?model=${encodeURIComponent(model)}`} size="xs">
+        <Button component={Link} href={playgroundOf(model, method)} size="xs">
           Ask it
         </Button>
       </Group>
@@ -198,7 +199,7 @@ function Checkpoints({ job }: { readonly job: Job }) {
                   cell: (one) => (
                     <Button
                       component={Link}
-                      href={`/playground?model=${encodeURIComponent(one.fine_tuned_model_checkpoint)}`}
+                      href={playgroundOf(one.fine_tuned_model_checkpoint, job.method.type)}
                       variant="default"
                       size="compact-xs"
                     >

@@ -8,7 +8,12 @@ export interface CheckRequest {
   /** Names it in errors. */
   readonly name: string;
   /** With it, the examples are also rendered and their lengths held against what the base takes. */
-  readonly base: { readonly path: string; readonly contextLength: number } | null;
+  readonly base: {
+    readonly path: string;
+    readonly contextLength: number;
+    /** All that labelled examples may have; the file's own when missing. */
+    readonly labels?: readonly string[] | undefined;
+  } | null;
   /** With it and a base, what is in the file is described with so many of its examples. */
   readonly preview?: number | undefined;
 }
@@ -23,6 +28,8 @@ export interface CheckedData {
   readonly form: string;
   readonly examples: number;
   readonly tokens: number;
+  /** Of labelled examples: the names of their labels, where a base was given. */
+  readonly labels?: readonly string[] | undefined;
   /** Where it was asked for. */
   readonly described?: DescribedData | undefined;
 }

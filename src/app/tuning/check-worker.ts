@@ -28,13 +28,13 @@ function check({ path, name, base, preview }: CheckRequest): CheckedData {
   const counted = { form: file.form, examples: file.examples.length, tokens: 0 };
   if (!base) return counted;
   const renderer = openChatRenderer(base.path);
-  const loaded = examplesOf(file, renderer, base.contextLength);
-  if (preview === undefined) return { ...counted, tokens: loaded.numTokens };
+  const loaded = examplesOf(file, renderer, base.contextLength, undefined, base.labels);
+  const found = { ...counted, tokens: loaded.numTokens, labels: loaded.labels };
+  if (preview === undefined) return found;
   const repeated = describeOverlaps(findOverlaps(loaded, undefined, renderer.tokenizer));
   const warnings = [...loaded.warnings, ...repeated.map((message) => ({ where: name, message }))];
   return {
-    ...counted,
-    tokens: loaded.numTokens,
+    ...found,
     described: { ...describeExamples(loaded, renderer, preview), warnings },
   };
 }

@@ -1,9 +1,10 @@
 import { EspalierError, fail, type Log, type Problem } from '../../base/index.ts';
 import type { DataServices, FileProblem } from '../../http/index.ts';
-import { resolveHyperparameters } from '../../jobs/index.ts';
+import { resolveHyperparameters, type DataSize } from '../../jobs/index.ts';
 import { describeBase, resolveBase } from '../bases.ts';
 import { machineForEstimates } from '../bench/machine.ts';
 import type { AppConfig } from '../config.ts';
+import type { DescribedExamples } from '../data-preview.ts';
 import type { Platform } from '../platform.ts';
 import type { DataChecker } from './data-checker.ts';
 import { estimateRun } from './estimate.ts';
@@ -31,7 +32,7 @@ export function makeDataServices(
       }
       const base = await resolveBase(config, requireSupported(job, bases).name);
       const { config: model } = describeBase(base);
-      const peft = resolvePeft(job.peft, model);
+      const peft = resolvePeft(job.peft, model, job.method);
       const contextLength = usableContext(peft, model);
       await using plain = await files.plain(file.digest);
       const request = { path: plain.path, name: file.filename, preview };
@@ -48,7 +49,7 @@ export function makeDataServices(
           estimate: estimateRun({
             config: model,
             peft,
-            resolved: resolveHyperparameters(job.hyperparameters, job.method, content),
+            resolved: resolveHyperparameters(job.hyperparameters, job.method, sizeOf(content)),
             machine: machineForEstimates(config.home, log),
           }),
         };
@@ -59,6 +60,10 @@ export function makeDataServices(
       }
     },
   };
+}
+
+function sizeOf({ examples, tokens, labels }: DescribedExamples): DataSize {
+  return { examples, tokens, ...(labels && { labels: labels.length }) };
 }
 
 function refused(problems: readonly FileProblem[]) {

@@ -55,6 +55,7 @@ function planOf({ config, peft, resolved: { size, batchSize, batchTokens, numEpo
     seq: Math.max(1, Math.round(size.tokens / size.examples)),
     microBatchTokens: Math.min(DEFAULT_MICRO_BATCH_TOKENS, batchTokens),
     trainTokens: Math.max(1, size.tokens * numEpochs),
+    ...(size.labels !== undefined && { labels: size.labels }),
     machine,
   });
 }

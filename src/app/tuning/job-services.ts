@@ -8,7 +8,14 @@ import { ownTenant } from './file-services.ts';
 import { resolvePeft } from './peft.ts';
 
 /** The methods that the trainer has. */
-const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo'];
+const TUNING_METHODS: readonly JobMethod[] = ['supervised', 'dpo', 'classification'];
+
+/** The forms of data that a method learns from. */
+const FORMS: Readonly<Record<JobMethod, readonly string[]>> = {
+  supervised: ['chat', 'completion'],
+  dpo: ['preference'],
+  classification: ['labelled'],
+};
 
 /** Fine-tuning jobs of tenants, on the bases of this server. @param wake is told of work */
 export function makeJobServices(
@@ -27,7 +34,7 @@ export function makeJobServices(
         base: { name: base.name, digest: base.digest },
         method: request.method,
         hyperparameters: request.hyperparameters,
-        peft: resolvePeft(request.peft, describeBase(base).config),
+        peft: resolvePeft(request.peft, describeBase(base).config, request.method),
         suffix: request.suffix,
         seed: request.seed ?? drawSeed(),
         training: fileOf(request.trainingFile, 'training_file'),
@@ -94,8 +101,8 @@ function trainableFile(
 
 /** What speaks against examples of a form for a method; null: nothing. */
 export function formMismatch(method: JobMethod, form: string | null): string | null {
-  const forms = method === 'dpo' ? ['preference'] : ['chat', 'completion'];
-  if (forms.some((one) => one === form)) return null;
+  const forms = FORMS[method];
+  if (form !== null && forms.includes(form)) return null;
   return `has ${form} examples: ${method} takes ${forms.join(' or ')} examples`;
 }
 

@@ -7,7 +7,6 @@ import {
   DEFAULT_TASK,
   resolveHyperparameters,
   type CheckpointMetrics,
-  type DataSize,
   type Job,
   type JobLease,
   type JobWork,
@@ -29,6 +28,7 @@ import { actorOfJob, adapterEntry, publication } from '../governance/entries.ts'
 import type { Platform } from '../platform.ts';
 import { metricsOf } from '../runs/train.ts';
 import { VERSION } from '../version.ts';
+import type { CheckedData } from './check-messages.ts';
 import type { DataChecker } from './data-checker.ts';
 import { estimateSeconds } from './estimate.ts';
 import { JobReporter } from './job-reporter.ts';
@@ -64,17 +64,18 @@ export class TuningWork implements JobWork, AsyncDisposable {
     const base = await this.#base(job);
     const { config } = describeBase(base);
     const contextLength = usableContext(job.peft, config);
-    const size = await this.#check(base, contextLength, job.training, 'training_file');
-    if (job.validation) await this.#check(base, contextLength, job.validation, 'validation_file');
+    const { examples, tokens, labels } = await this.#check(base, contextLength, job.training, 'training_file');
+    if (job.validation) await this.#check(base, contextLength, job.validation, 'validation_file', labels);
+    const size = { examples, tokens, ...(labels && { labels: labels.length }) };
     const resolved = resolveHyperparameters(job.hyperparameters, job.method, size);
     const machine = machineForEstimates(this.#config.home, this.#log);
     const seconds = estimateSeconds({ config, peft: job.peft, resolved, machine });
     this.#platform.leases.validated(lease, resolved, systemClock.epochMs() + 1000 * seconds);
   }
 
-  /** Supervised jobs of one base in one format: preferences are learned by passes of their own. */
-  shareKey({ method, base, peft }: Job): string | null {
-    return method === 'supervised' ? `${base.digest} in ${formatOf(peft)}` : null;
+  /** Jobs of one base in one format, whatever they learn. */
+  shareKey({ base, peft }: Job): string {
+    return `${base.digest} in ${formatOf(peft)}`;
   }
 
   vacate(place: Place): void {
@@ -198,13 +199,20 @@ export class TuningWork implements JobWork, AsyncDisposable {
     return fail('MODEL_INVALID', `the base ${base.name} is no longer the one that the job was made for: make it anew`);
   }
 
-  async #check(base: Base, contextLength: number, file: Job['training'], param: string): Promise<DataSize> {
+  /** @param labels of the training file, which a held-out one has too */
+  async #check(
+    base: Base,
+    contextLength: number,
+    file: Job['training'],
+    param: string,
+    labels?: readonly string[],
+  ): Promise<CheckedData> {
     try {
       await using plain = await this.#platform.files.plain(file.digest);
       return await this.#checker.check({
         path: plain.path,
         name: file.id,
-        base: { path: base.open.path, contextLength },
+        base: { path: base.open.path, contextLength, labels },
       });
     } catch (error) {
       if (!(error instanceof EspalierError && error.code === 'DATA_INVALID')) throw error;
@@ -222,7 +230,7 @@ export class TuningWork implements JobWork, AsyncDisposable {
     metrics: Readonly<Record<string, number>>,
     kept?: Kept,
   ): Promise<PublishResult> {
-    const adapter = adapterOf(job.peft, describeBase(base).config);
+    const adapter = adapterOf(job.peft, describeBase(base).config, job.method);
     const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
     const { registry, audit } = this.#platform;
     return registry.publish(job.tenant, task, folder, {

@@ -2,7 +2,7 @@ import { trainableMethodOf } from '../../adapters/index.ts';
 import { asEspalierError, fail } from '../../base/index.ts';
 import { numVirtualTokens, type PeftConfig } from '../../formats/index.ts';
 import type { RequestedPeft } from '../../http/index.ts';
-import { DEFAULT_PEFT, type JobPeft } from '../../jobs/index.ts';
+import { DEFAULT_PEFT, type JobMethod, type JobPeft } from '../../jobs/index.ts';
 import { linearSites, type ModelConfig } from '../../model/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
 import { baseFormat } from '../runs/run-settings.ts';
@@ -15,7 +15,7 @@ export const TUNING_PEFT_METHODS: readonly JobPeftMethod[] = TRAINING_METHODS.fi
   (method) => method !== FULL && method !== 'trainable-tokens',
 );
 
-/** Modules that no plan counts, and of which no two runs could share a pass. */
+/** Modules that no plan counts. */
 const OUTER_MODULES = ['lm_head', 'embed_tokens'];
 
 function peftMethodOf(name: string): JobPeftMethod {
@@ -37,17 +37,17 @@ export function peftOptions({ method, rank, targets }: JobPeft): MethodOptions &
   };
 }
 
-/** The config of the adapter that a job makes. */
-export function adapterOf(peft: JobPeft, model: ModelConfig): PeftConfig {
-  const { method, ...options } = peftOptions(peft);
-  return methodConfig(method, options, model);
+/** The config of the adapter that a job makes. @throws USAGE_INVALID for a method beside which no head is trained */
+export function adapterOf(peft: JobPeft, model: ModelConfig, method: JobMethod = 'supervised'): PeftConfig {
+  const { method: own, ...options } = peftOptions(peft);
+  return methodConfig(own, options, model, method === 'classification');
 }
 
 /**
  * What was asked, with the method's defaults.
  * @throws REQUEST_INVALID names the setting that the method has not, or that fits no adapter of this base
  */
-export function resolvePeft(asked: RequestedPeft, model: ModelConfig): JobPeft {
+export function resolvePeft(asked: RequestedPeft, model: ModelConfig, learned: JobMethod = 'supervised'): JobPeft {
   const method = peftMethodOf(asked.method ?? DEFAULT_PEFT.method);
   const defaults = methodDefaults(method);
   const own = <T extends string | number>(field: 'rank' | 'targets', name: string, given: T | null): T | null => {
@@ -69,16 +69,22 @@ export function resolvePeft(asked: RequestedPeft, model: ModelConfig): JobPeft {
     });
   }
   try {
-    const config = adapterOf(peft, model);
+    const config = adapterOf(peft, model, learned);
     trainableMethodOf(config).parameters(config, linearSites(model), model);
   } catch (thrown) {
     const error = asEspalierError(thrown);
     if (error.kind !== 'invalid') throw error;
-    const param = error.code === 'TARGET_UNMATCHED' ? 'peft.target_modules' : 'peft';
+    const param = PARAMS[error.code] ?? 'peft';
     fail('REQUEST_INVALID', `peft: ${error.message}`, { param, cause: error });
   }
   return peft;
 }
+
+/** The field of the request that is wrong, by what was found. */
+const PARAMS: Readonly<Record<string, string>> = {
+  TARGET_UNMATCHED: 'peft.target_modules',
+  USAGE_INVALID: 'peft.method',
+};
 
 /** How the base's weights are held while the job is trained. */
 export function formatOf({ method }: JobPeft): WeightFormat {

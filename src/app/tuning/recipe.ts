@@ -34,6 +34,7 @@ export function trainJobOf(
     ...peftOptions(peft),
     ...(peft.learningRate !== null && { learningRate: peft.learningRate }),
     ...(method === 'dpo' && { objective: 'dpo', beta: resolved.beta ?? undefined }),
+    ...(method === 'classification' && { objective: 'classification' }),
     epochs: numEpochs,
     batchTokens,
     seed,

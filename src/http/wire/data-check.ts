@@ -27,12 +27,18 @@ const problem = z
 
 const found = z
   .object({
-    form: z.string().openapi({ description: 'chat, completion or preference.' }),
+    form: z.string().openapi({ description: 'chat, completion, preference, rated or labelled.' }),
     examples: count,
     tokens: count,
-    learned_tokens: count.openapi({ description: 'The tokens that are learned from.' }),
+    learned_tokens: count.openapi({
+      description: 'The tokens that are learned from; of labelled examples the labels.',
+    }),
     context_length: count.openapi({ description: 'The longest example that the base takes, in tokens.' }),
     lengths: z.object({ p50: count, p95: count, max: count }).openapi({ description: 'Tokens of an example.' }),
+    labels: z
+      .array(z.object({ label: z.string(), examples: count }))
+      .optional()
+      .openapi({ description: 'Of labelled examples: how many have each label.' }),
     preview: z.array(
       z.object({
         line: count,
@@ -90,6 +96,7 @@ export function dataCheckOf(
       learned_tokens: data.learnedTokens,
       context_length: data.contextLength,
       lengths: { ...data.lengths },
+      ...(data.labels && { labels: data.labels.map((one) => ({ ...one })) }),
       preview: data.preview.map(({ line, spans }) => ({ line, spans: spans.map((span) => ({ ...span })) })),
     },
     estimate: run && {

@@ -41,6 +41,14 @@ const method = z
         dpo: z.strictObject({ hyperparameters: dpoHyperparameters.optional() }).optional(),
       })
       .openapi('FineTuneDPOMethod'),
+    z
+      .strictObject({
+        type: z.literal('classification'),
+        classification: z.strictObject({ hyperparameters: supervisedHyperparameters.optional() }).optional(),
+      })
+      .openapi('FineTuneClassificationMethod', {
+        description: 'Ours: labelled texts or conversations; the labels are those of the training file.',
+      }),
   ])
   .openapi('FineTuneMethod');
 
@@ -48,7 +56,7 @@ const metadata = z
   .record(z.string().max(64), z.string().max(512))
   .refine((entries) => Object.keys(entries).length <= MAX_METADATA, `must have at most ${MAX_METADATA} keys`);
 
-/** OpenAI's request, field for field, and `peft`. */
+/** OpenAI's request, field for field, and `peft` and the method `classification`. */
 export const createJobRequest = z
   .strictObject({
     model: z.string().openapi({ description: 'The base of this server.' }),
@@ -80,8 +88,7 @@ export function jobRequestOf(body: z.output<typeof createJobRequest>): JobReques
   if (body.method && body.hyperparameters) return { problem: 'hyperparameters is the older form of method: give one' };
   const type: JobMethod = body.method?.type ?? 'supervised';
   const ofDpo = body.method?.type === 'dpo' ? body.method.dpo?.hyperparameters : undefined;
-  const ofSupervised = body.method?.type === 'supervised' ? body.method.supervised?.hyperparameters : undefined;
-  const given = ofDpo ?? ofSupervised ?? body.hyperparameters;
+  const given = methodHyperparameters(body.method) ?? body.hyperparameters;
   const hyperparameters: RequestedHyperparameters = {
     batchSize: given?.batch_size ?? 'auto',
     learningRateMultiplier: given?.learning_rate_multiplier ?? 'auto',
@@ -99,6 +106,17 @@ export function jobRequestOf(body: z.output<typeof createJobRequest>): JobReques
     seed: body.seed ?? null,
     metadata: body.metadata ?? {},
   };
+}
+
+function methodHyperparameters(asked: z.output<typeof method> | undefined) {
+  switch (asked?.type) {
+    case 'dpo':
+      return asked.dpo?.hyperparameters;
+    case 'classification':
+      return asked.classification?.hyperparameters;
+    default:
+      return asked?.supervised?.hyperparameters;
+  }
 }
 
 const number = z.union([z.literal('auto'), z.number()]);
@@ -121,9 +139,10 @@ export const jobObject = z
       .openapi({ description: '`paused` is ours: OpenAI has the command and no name for the state.' }),
     hyperparameters,
     method: z.object({
-      type: z.enum(['supervised', 'dpo']),
+      type: z.enum(['supervised', 'dpo', 'classification']),
       supervised: z.object({ hyperparameters }).optional(),
       dpo: z.object({ hyperparameters }).optional(),
+      classification: z.object({ hyperparameters }).optional(),
     }),
     training_file: z.string(),
     validation_file: z.string().nullable(),

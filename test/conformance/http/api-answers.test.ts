@@ -100,7 +100,7 @@ test('what is promised is what the types of the official client take', () => {
     isTaken<OpenAI.FileDeleted, DeleteFileResponse>(),
     isTaken<OpenAI.Upload, Upload>(),
     isTaken<OpenAI.Uploads.UploadPart, UploadPart>(),
-    isTaken<Omit<Jobs, 'status'>, Omit<FineTuningJob, 'status'>>(),
+    isTaken<Omit<Jobs, 'status' | 'method'>, Omit<FineTuningJob, 'status' | 'method'>>(),
     isTaken<OpenAI.FineTuning.FineTuningJobEvent, FineTuningJobEvent>(),
     isTaken<OpenAI.FineTuning.Jobs.FineTuningJobCheckpoint, FineTuningJobCheckpoint>(),
     // Of the documented differences: null where an echoed prompt begins, and in the chunks before the last.
@@ -110,6 +110,8 @@ test('what is promised is what the types of the official client take', () => {
     isTaken<OpenAI.FileObject, ChatCompletion>(),
     // @ts-expect-error a field that the client reads must be there
     isTaken<Chat, Omit<ChatCompletion, 'choices'>>(),
+    // @ts-expect-error the method classification, which OpenAI does not have
+    isTaken<Jobs['method'], FineTuningJob['method']>(),
     // @ts-expect-error the one status that OpenAI has no name for
     isTaken<Jobs['status'], Operations['retrieveFineTuningJob']['answer']['status']>(),
   ];

@@ -1,6 +1,8 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import type { ChatMessage, ChatProgress } from '../../api/chat-stream.ts';
-import { streamChat } from '../../api/chat-stream.ts';
+import { streamChat, type ChatOptions } from '../../api/chat-stream.ts';
+import type { ApiClient } from '../../api/client.ts';
+import { classifyText, isForClassifier } from '../../api/labels.ts';
 import { useSession } from '../../session/session.tsx';
 import type { Subject } from './subject.ts';
 
@@ -48,13 +50,13 @@ export function useComparison(subjects: readonly Subject[]) {
       const fresh = { question, answer: null, error: null, isRunning: true, firstTokenMs: null, tookMs: null };
       setTurns(before.map((own, column) => [...own, { ...fresh, isScored: subjects[column]?.isScored === true }]));
       await Promise.all(
-        subjects.map(async ({ model, task }, column) => {
+        subjects.map(async ({ model, task, givesLabels }, column) => {
           const begun = performance.now();
           const passed = (): number => performance.now() - begun;
           try {
             const messages = messagesOf(settings.system, before[column], question);
             const asked = { ...settings, model, task, sessionId: sessionId.current, messages };
-            for await (const answer of streamChat(api, asked, abort.signal)) {
+            for await (const answer of answersOf(api, { ...asked, givesLabels, question }, abort.signal)) {
               change(column, (turn) => ({
                 ...turn,
                 answer,
@@ -82,6 +84,21 @@ export function useComparison(subjects: readonly Subject[]) {
   const drop = useCallback((column: number) => setTurns((before) => before.filter((_, n) => n !== column)), []);
   const isRunning = turns.some((own) => own.at(-1)?.isRunning === true);
   return { turns, isRunning, ask, stop, clear, drop };
+}
+
+/** What a chat answers, word by word; of a model that gives labels, the question's. */
+async function* answersOf(
+  api: ApiClient,
+  asked: ChatOptions & { readonly givesLabels: boolean; readonly question: string },
+  signal: AbortSignal,
+): AsyncGenerator<ChatProgress> {
+  if (asked.givesLabels) return yield await classifyText(api, asked, asked.question, signal);
+  try {
+    yield* streamChat(api, asked, signal);
+  } catch (error) {
+    if (!isForClassifier(error)) throw error;
+    yield await classifyText(api, asked, asked.question, signal);
+  }
 }
 
 /** A conversation stays with one version of a split task; the next may come to another. */

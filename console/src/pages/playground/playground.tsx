@@ -36,15 +36,17 @@ function Comparison({ models: known }: { readonly models: ModelList['data'] }) {
   });
   const firstBase = api.session.bases[0]?.name;
   const names = known.map(({ id }) => id);
-  const asked = new URLSearchParams(useSearch()).get('model');
+  const search = new URLSearchParams(useSearch());
+  const asked = search.get('model');
+  const subjectOf = (name: string): Subject => subjectOfModel(name, name === asked && search.get('gives') === 'labels');
   const [models, setModels] = useState<readonly string[]>(() => firstModels(firstBase, names, asked));
   const [settings, setSettings] = useState<Settings>({ system: '', temperature: 0, maxTokens: 128 });
   const tasks = (routes.data?.data ?? []).flatMap((route) => subjectOfTask(route, known, firstBase) ?? []);
   const choices: readonly Subject[] = [
-    ...(asked === null || names.includes(asked) ? names : [asked, ...names]).map(subjectOfModel),
+    ...(asked === null || names.includes(asked) ? names : [asked, ...names]).map(subjectOf),
     ...tasks,
   ];
-  const chosen = models.map((value) => choices.find((one) => one.value === value) ?? subjectOfModel(value));
+  const chosen = models.map((value) => choices.find((one) => one.value === value) ?? subjectOf(value));
   const { turns, isRunning, ask, stop, clear, drop } = useComparison(chosen);
   const next = (choices.find(({ value }) => !models.includes(value)) ?? choices[0])?.value;
   return (

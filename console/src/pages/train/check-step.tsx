@@ -32,6 +32,12 @@ export function CheckStep({ file, check }: Props) {
   );
 }
 
+/** `billing 120, other 4` */
+function mostAndLeast(labels: NonNullable<NonNullable<DataCheck['data']>['labels']>): string {
+  const sorted = labels.toSorted((a, b) => b.examples - a.examples);
+  return [sorted[0], sorted.at(-1)].map((one) => one && `${one.label} ${count(one.examples)}`).join(' … ');
+}
+
 function Found({ check: { data, problems, warnings } }: { readonly check: DataCheck }) {
   return (
     <>
@@ -44,8 +50,9 @@ function Found({ check: { data, problems, warnings } }: { readonly check: DataCh
           <Figure
             name="Tokens"
             value={count(data.tokens)}
-            note={`${percent(data.learned_tokens / data.tokens)} are learned`}
+            note={data.labels ? '' : `${percent(data.learned_tokens / data.tokens)} are learned`}
           />
+          {data.labels && <Figure name="Labels" value={count(data.labels.length)} note={mostAndLeast(data.labels)} />}
           <Figure
             name="Longest example"
             value={count(data.lengths.max)}

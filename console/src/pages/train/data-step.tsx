@@ -19,10 +19,12 @@ interface Props {
 const METHODS = [
   { value: 'supervised', label: 'Answers to give' },
   { value: 'dpo', label: 'Answers to prefer' },
-];
+  { value: 'classification', label: 'Labels' },
+] as const satisfies { value: Recipe['method']; label: string }[];
 const LINES = {
   supervised: '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
   dpo: '{"input": {"messages": […]}, "preferred_output": […], "non_preferred_output": […]}',
+  classification: '{"text": "…", "label": "billing"}',
 } as const;
 
 export function DataStep({ recipe, onChange, onFile }: Props) {
@@ -51,9 +53,9 @@ export function DataStep({ recipe, onChange, onFile }: Props) {
             </Text>
             <SegmentedControl
               fullWidth
-              data={METHODS}
+              data={[...METHODS]}
               value={recipe.method}
-              onChange={(method) => onChange({ method: method === 'dpo' ? 'dpo' : 'supervised' })}
+              onChange={(method) => onChange({ method })}
               aria-labelledby="method-label"
             />
           </div>

@@ -3,7 +3,7 @@ import type { JobRequest } from '../../api/types.ts';
 /** What the wizard has been told. `auto` leaves it to the server. */
 export interface Recipe {
   readonly model: string;
-  readonly method: 'supervised' | 'dpo';
+  readonly method: 'supervised' | 'dpo' | 'classification';
   readonly epochs: number | 'auto';
   readonly batchSize: number | 'auto';
   readonly rate: number | 'auto';
@@ -52,9 +52,14 @@ export const SUFFIX = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 export function methodOf({ method, epochs, batchSize, rate }: Recipe): NonNullable<JobRequest['method']> {
   const hyperparameters = { n_epochs: epochs, batch_size: batchSize, learning_rate_multiplier: rate };
-  return method === 'dpo'
-    ? { type: 'dpo', dpo: { hyperparameters } }
-    : { type: 'supervised', supervised: { hyperparameters } };
+  switch (method) {
+    case 'dpo':
+      return { type: 'dpo', dpo: { hyperparameters } };
+    case 'classification':
+      return { type: 'classification', classification: { hyperparameters } };
+    default:
+      return { type: 'supervised', supervised: { hyperparameters } };
+  }
 }
 
 export function peftOf({ peft, rank, targets }: Recipe): Peft {

@@ -1,0 +1,38 @@
+import type { ChatProgress } from './chat-stream.ts';
+import { ApiError, type ApiClient } from './client.ts';
+import type { ClassificationList } from './types.ts';
+
+/** Whether a chat was refused because what answers by this name gives labels: the server then names the way to ask for them. */
+export function isForClassifier(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 400 && error.message.includes('/v1/classify');
+}
+
+/** A text's labels in place of an answer, the most probable first. @throws ApiError */
+export async function classifyText(
+  api: ApiClient,
+  { model, task, sessionId }: { readonly model: string; readonly task: string | null; readonly sessionId: string },
+  input: string,
+  signal: AbortSignal,
+): Promise<ChatProgress> {
+  const response = await api.send('/v1/classify', {
+    method: 'POST',
+    signal,
+    body: { model, ...(task !== null && { metadata: { task }, user: sessionId }), input },
+  });
+  const { model: answered, data, usage } = (await response.json()) as ClassificationList;
+  const [{ label, probs }] = data;
+  const others = probs.toSorted((a, b) => b - a);
+  return {
+    text: `${label} (${percentOf(others[0])}; the next of ${probs.length} has ${percentOf(others[1])})`,
+    model: answered,
+    digest: response.headers.get('x-adapter-digest'),
+    requestId: response.headers.get('x-request-id'),
+    finishReason: 'label',
+    promptTokens: usage.prompt_tokens,
+    completionTokens: null,
+  };
+}
+
+function percentOf(share: number | undefined): string {
+  return `${(100 * (share ?? 0)).toFixed(1)} %`;
+}
