@@ -5,12 +5,10 @@ import {
   packedAttention,
   rmsNorm,
   rotate,
-  sharedAttention,
   swiglu,
   type Floats,
   type Graph,
   type Head,
-  type SharedRows,
   type Tensor,
 } from '../numeric/index.ts';
 import type { BaseModel, FrozenLinear, LayerWeights } from './base-model.ts';
@@ -126,14 +124,16 @@ export function logitsAt(g: Graph, base: BaseModel, rows: Tensor, hooks: SiteHoo
   return hooks.head ? hooks.head.logits(g, rows) : frozenLinear(g, rows, base.head);
 }
 
-/** Attention over segments of packed rows, without a cache: for training, evaluation and parity checks. X rows, T unless some are shared. */
-export function attendPacked(config: ModelConfig, segmentStarts_X: Int32Array, shared?: SharedRows): Attend {
+/**
+ * Attention over segments of packed rows, without a cache: for training, evaluation and parity checks.
+ * @param rows_X the row of each place, where segments begin with rows of earlier ones
+ */
+export function attendPacked(config: ModelConfig, segmentStarts_X: Int32Array, rows_X?: Int32Array): Attend {
   const { numHeads: H, numKeyValueHeads: G, headWidth: E } = config;
-  const shape = { T: segmentStarts_X.length, H, G, E, scale: 1 / Math.sqrt(E) };
-  return (g, _layer, q, k, v) =>
-    shared
-      ? sharedAttention(g, q, k, v, segmentStarts_X, shared, shape)
-      : packedAttention(g, q, k, v, segmentStarts_X, shape);
+  return (g, _layer, q, k, v) => {
+    const shape = { T: q.shape[0], H, G, E, scale: 1 / Math.sqrt(E) };
+    return packedAttention(g, q, k, v, segmentStarts_X, shape, rows_X);
+  };
 }
 
 function queriesOf(

@@ -23,7 +23,6 @@ export { Tape, type Parameter, type TapeOptions } from './tape.ts';
 export { frozenLinear, addLowRankDelta, observeGradient } from './ops/linear.ts';
 export { rmsNorm } from './ops/norm.ts';
 export { rotate, packedAttention } from './ops/attention.ts';
-export { sharedAttention, type SharedRows } from './ops/shared-attention.ts';
 export { addInPlace, swiglu, gatherRows, joinRows, dropout, sumOfScalars } from './ops/elementwise.ts';
 export { multiplyColumns, scaleAround, addColumns } from './ops/columns.ts';
 export { matmul, multiply, kronecker, denseLinear, addDenseDelta } from './ops/matrix.ts';

@@ -178,7 +178,9 @@ export interface Kernels {
   swigluBackward(dgate: Floats, dup: Floats, dy: Floats, gate: Floats, up: Floats): void;
 
   /**
-   * Causal attention inside segments: row t sees rows segmentStarts[t]..t. Query head h reads key-value head floor(h·G/H).
+   * Causal attention inside segments of X places: a place sees those from segmentStarts_X[x] on up to itself. Each place is a row, or row
+   * rows_X[x] where rows stand in several segments: a segment then begins with rows of earlier ones, and goes on with the next new ones; a
+   * row attends from its first place. Query head h reads key-value head floor(h·G/H).
    * lse_TH gets log Σ exp(score), the backward's only extra memory: there is no T×T matrix (Dao et al., 2022).
    */
   attentionForward(
@@ -187,10 +189,11 @@ export interface Kernels {
     q_THE: Floats,
     k_TGE: Floats,
     v_TGE: Floats,
-    segmentStarts_T: Int32Array,
+    segmentStarts_X: Int32Array,
     shape: AttentionShape,
+    rows_X?: Int32Array,
   ): void;
-  /** Writes (not accumulates) dq, dk and dv. */
+  /** Writes (not accumulates) dq, dk and dv. Those of a shared key are summed over the segments, in their order. */
   attentionBackward(
     dq_THE: Floats,
     dk_TGE: Floats,
@@ -201,8 +204,9 @@ export interface Kernels {
     q_THE: Floats,
     k_TGE: Floats,
     v_TGE: Floats,
-    segmentStarts_T: Int32Array,
+    segmentStarts_X: Int32Array,
     shape: AttentionShape,
+    rows_X?: Int32Array,
   ): void;
   /** Writes each row's key and value into the cache, as the last ones that the row sees; no two rows may have the same place. */
   cacheKeyValues(

@@ -54,9 +54,9 @@ export interface Addon {
   swigluForward(y: F32, gate: F32, up: F32): void;
   swigluBackward(dgate: F32, dup: F32, dy: F32, gate: F32, up: F32): void;
   // prettier-ignore
-  attentionForward(out: F32, lse: F32, q: F32, k: F32, v: F32, segmentStarts: I32, T: number, H: number, G: number, E: number, scale: number): void;
+  attentionForward(out: F32, lse: F32, q: F32, k: F32, v: F32, segmentStarts: I32, rows: I32, T: number, H: number, G: number, E: number, scale: number): void;
   // prettier-ignore
-  attentionBackward(dq: F32, dk: F32, dv: F32, dout: F32, out: F32, lse: F32, q: F32, k: F32, v: F32, segmentStarts: I32, T: number, H: number, G: number, E: number, scale: number): void;
+  attentionBackward(dq: F32, dk: F32, dv: F32, dout: F32, out: F32, lse: F32, q: F32, k: F32, v: F32, segmentStarts: I32, rows: I32, T: number, H: number, G: number, E: number, scale: number): void;
   // prettier-ignore
   cacheKeyValues(kCache: F32, vCache: F32, k: F32, v: F32, rowSequences: I32, contextLengths: I32, blockTables: I32, maxBlocks: number, blockSize: number, T: number, G: number, E: number): void;
   cacheKeyValuesBf16(

@@ -28,14 +28,17 @@ function checkAttention({ T, H, G, E, scale }: AttentionShape): void {
   if (!Number.isFinite(scale)) broken(`the scale ${scale} is not a number`);
 }
 
-/** Row t's segment begins at a row in [0, t]. */
-function segments(segmentStarts: Int32Array, T: number): Int32Array {
-  integers('segmentStarts', segmentStarts, T);
-  for (let t = 0; t < T; t++) {
-    const start = segmentStarts[t];
-    if (start < 0 || start > t) broken(`the segment of row ${t} begins at row ${start}`);
+const NO_ROWS = new Int32Array(0);
+
+/** A place's segment begins at a place in [0, x]. @returns the addon's arguments: no rows where every place is one */
+function segments(starts_X: Int32Array, rows_X: Int32Array | undefined, T: number): [Int32Array, Int32Array] {
+  const X = rows_X?.length ?? T;
+  integers('segmentStarts', starts_X, X);
+  for (let x = 0; x < X; x++) {
+    const start = starts_X[x];
+    if (start < 0 || start > x) broken(`the segment of place ${x} begins at place ${start}`);
   }
-  return segmentStarts;
+  return [starts_X, rows_X ? indices('rows', rows_X, X, T) : NO_ROWS];
 }
 
 /** An output may be the same array as dy, but nothing may share memory otherwise. */
@@ -119,16 +122,29 @@ export function nativeRows(addon: Addon): Rows {
       );
     },
 
-    attentionForward(out_THE, lse_TH, q_THE, k_TGE, v_TGE, segmentStarts_T, shape) {
+    attentionForward(out_THE, lse_TH, q_THE, k_TGE, v_TGE, segmentStarts_X, shape, rows_X) {
       checkAttention(shape);
       const { T, H, G, E, scale } = shape;
       const [out, lse] = [floats('out', out_THE, T * H * E), floats('lse', lse_TH, T * H)];
       const q = floats('q', q_THE, T * H * E);
       const [k, v] = [floats('k', k_TGE, T * G * E), floats('v', v_TGE, T * G * E)];
-      addon.attentionForward(out, lse, q, k, v, segments(segmentStarts_T, T), T, H, G, E, scale);
+      addon.attentionForward(out, lse, q, k, v, ...segments(segmentStarts_X, rows_X, T), T, H, G, E, scale);
     },
 
-    attentionBackward(dq_THE, dk_TGE, dv_TGE, dout_THE, out_THE, lse_TH, q_THE, k_TGE, v_TGE, segmentStarts_T, shape) {
+    attentionBackward(
+      dq_THE,
+      dk_TGE,
+      dv_TGE,
+      dout_THE,
+      out_THE,
+      lse_TH,
+      q_THE,
+      k_TGE,
+      v_TGE,
+      segmentStarts_X,
+      shape,
+      rows_X,
+    ) {
       checkAttention(shape);
       const { T, H, G, E, scale } = shape;
       const wide = (name: string, array: Floats): Float32Array => floats(name, array, T * H * E);
@@ -143,7 +159,7 @@ export function nativeRows(addon: Addon): Rows {
         wide('q', q_THE),
         narrow('k', k_TGE),
         narrow('v', v_TGE),
-        segments(segmentStarts_T, T),
+        ...segments(segmentStarts_X, rows_X, T),
         T,
         H,
         G,

@@ -1,4 +1,3 @@
-import type { SharedRows } from '../numeric/index.ts';
 import type { PackedBatch } from './pack.ts';
 
 /** Batches one after another as one, rows and targets in their order. */
@@ -20,15 +19,13 @@ export function joinBatches(batches: readonly PackedBatch[]): PackedBatch {
   }
   const ints = (of: (batch: PackedBatch, firstRow: number, firstPlace: number) => Int32Array): Int32Array =>
     Int32Array.from(batches.flatMap((batch, index) => [...of(batch, firstRows[index], firstPlaces[index])]));
-  const shared = batches.some((batch) => batch.shared) && {
-    rows_X: ints((batch, firstRow) => rowsOf(batch).rows_X.map((row) => row + firstRow)),
-    places_T: ints((batch, _, firstPlace) => rowsOf(batch).places_T.map((place) => place + firstPlace)),
-  };
+  const rows_X =
+    batches.some((batch) => batch.rows_X) && ints((batch, firstRow) => rowsOf(batch).map((row) => row + firstRow));
   return {
     tokenIds_T: ints((batch) => batch.tokenIds_T),
     positions_T: ints((batch) => batch.positions_T),
     segmentStarts_X: ints((batch, _, firstPlace) => batch.segmentStarts_X.map((start) => start + firstPlace)),
-    ...(shared && { shared }),
+    ...(rows_X && { rows_X }),
     lossRows_N: ints((batch, firstRow) => batch.lossRows_N.map((row) => row + firstRow)),
     targets_N: ints((batch) => batch.targets_N),
     weights_N: Float32Array.from(batches.flatMap(({ weights_N }) => [...weights_N])),
@@ -39,9 +36,7 @@ export function joinBatches(batches: readonly PackedBatch[]): PackedBatch {
   };
 }
 
-/** Each row in its own place, where none is shared. */
-function rowsOf({ shared, tokenIds_T }: PackedBatch): SharedRows {
-  if (shared) return shared;
-  const rows = Int32Array.from(tokenIds_T.keys());
-  return { rows_X: rows, places_T: rows };
+/** Each place is a row, where none is shared. */
+function rowsOf({ rows_X, tokenIds_T }: PackedBatch): Int32Array {
+  return rows_X ?? Int32Array.from(tokenIds_T.keys());
 }

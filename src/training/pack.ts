@@ -1,5 +1,4 @@
 import { assert } from '../base/index.ts';
-import type { SharedRows } from '../numeric/index.ts';
 
 /** Enough rows for the products' full speed: more only take memory. */
 export const DEFAULT_MICRO_BATCH_TOKENS = 512;
@@ -21,15 +20,15 @@ export interface TokenExample {
 
 /**
  * Whole examples laid end to end, without padding. Rows attend only inside their own segment, so packing changes no value.
- * T rows in S segments (the examples' sequences), N rows with a target. Attention sees X rows: T, unless rows are shared.
+ * T rows in S segments (the examples' sequences), N rows with a target. Attention sees X places: T, unless rows are shared.
  */
 export interface PackedBatch {
   readonly tokenIds_T: Int32Array;
   readonly positions_T: Int32Array;
-  /** The first row of each row's segment, in attention. */
+  /** The first place of each place's segment, in attention. */
   readonly segmentStarts_X: Int32Array;
-  /** Where a row stands in several segments: see `withSharedPrefix`. */
-  readonly shared?: SharedRows | undefined;
+  /** The row of each place in attention, where rows stand in several segments: see `withSharedPrefix`. */
+  readonly rows_X?: Int32Array | undefined;
   /** Rows whose next token has a weight; of an example with a label, its last one. */
   readonly lossRows_N: Int32Array;
   /** Their next tokens; labels of a classification. */

@@ -1,94 +1,84 @@
 import type { PackedBatch, TokenExample } from './pack.ts';
 
 /**
- * The examples of a task often begin alike: a system message, an instruction, the frame of the chat template. Such rows are the same in every
- * layer whatever follows them, since attention is causal; so a micro-batch computes them once, and its other rows attend to
- * them as to their own (`sharedAttention`). No value changes by a bit; sums of gradients run in another order.
+ * Sequences often begin alike: the examples of a task by a system message, an instruction, the frame of the chat template; two answers by
+ * their prompt. Such rows are the same in every layer whatever follows them, since attention is causal; so a micro-batch computes them
+ * once, and its other rows attend to them as to their own (`Kernels.attentionForward`). No value changes by a bit; sums of gradients run
+ * in another order.
  */
 
-/** A shorter beginning saves less than laying it out costs. */
-const LEAST_PREFIX = 8;
-/** Laid out for attention, a micro-batch may have so many times the rows that it holds. */
-const MOST_LAID_OUT = 4;
-
-/** The batch with the beginning that all of its segments have in common as rows of the first one alone. */
+/** The batch where each sequence has rows of its own only from where it differs from every earlier one. */
 export function withSharedPrefix(batch: PackedBatch): PackedBatch {
   const { tokenIds_T, positions_T, segmentStarts_X } = batch;
   const starts = [...new Set(segmentStarts_X)];
-  const first = tokenIds_T.subarray(0, starts[1] ?? 0);
-  let prefix = first.length;
-  for (const [index, start] of starts.entries()) {
-    prefix = commonLength(first, tokenIds_T.subarray(start, starts[index + 1]), prefix);
-  }
-  if (prefix < LEAST_PREFIX) return batch;
+  const beginnings = new Beginnings();
   const rows_X = new Int32Array(tokenIds_T.length);
   const places: number[] = [];
-  for (let place = 0; place < rows_X.length; place++) {
-    const isCopy = segmentStarts_X[place] > 0 && positions_T[place] < prefix;
-    rows_X[place] = isCopy ? positions_T[place] : places.length;
-    if (!isCopy) places.push(place);
+  for (const [index, start] of starts.entries()) {
+    const sequence = tokenIds_T.subarray(start, starts[index + 1]);
+    const { length, of } = beginnings.add(sequence);
+    rows_X.copyWithin(start, starts[of], starts[of] + length);
+    for (let place = start + length; place < start + sequence.length; place++) {
+      rows_X[place] = places.length;
+      places.push(place);
+    }
   }
+  if (places.length === rows_X.length) return batch;
   const places_T = Int32Array.from(places);
   return {
     ...batch,
     tokenIds_T: places_T.map((place) => tokenIds_T[place]),
     positions_T: places_T.map((place) => positions_T[place]),
     lossRows_N: batch.lossRows_N.map((row) => rows_X[row]),
-    shared: { rows_X, places_T },
+    rows_X,
   };
 }
 
 /**
- * As `groupByTokens`, where each group is to share the beginning that its sequences have in common: at most `maxRows` rows are left of it.
+ * As `groupByTokens`, where sequences of a group share their beginnings: at most `maxRows` rows are left of it.
  * @returns index ranges [begin, end)
  */
 export function groupBySharedRows(examples: readonly TokenExample[], maxRows: number): (readonly [number, number])[] {
   const groups: (readonly [number, number])[] = [];
   let begin = 0;
-  let group = new SharedGroup();
+  let beginnings = new Beginnings();
   for (const [index, example] of examples.entries()) {
-    let larger = group.with(example);
-    if (index > begin && (larger.numRows > maxRows || larger.numPlaces > MOST_LAID_OUT * maxRows)) {
-      groups.push([begin, index]);
-      begin = index;
-      larger = new SharedGroup().with(example);
-    }
-    group = larger;
+    addExample(beginnings, example);
+    if (index === begin || beginnings.numRows <= maxRows) continue;
+    groups.push([begin, index]);
+    begin = index;
+    beginnings = new Beginnings();
+    addExample(beginnings, example);
   }
   if (begin < examples.length) groups.push([begin, examples.length]);
   return groups;
 }
 
-/** What examples laid end to end take, and have in common. */
-class SharedGroup {
-  readonly numPlaces: number;
-  readonly #first: Int32Array;
-  readonly #prefix: number;
-  readonly #numSequences: number;
+function addExample(beginnings: Beginnings, { tokenIds, ends = [tokenIds.length] }: TokenExample): void {
+  for (const [index, end] of ends.entries()) beginnings.add(tokenIds.subarray(ends[index - 1] ?? 0, end));
+}
 
-  constructor(first: Int32Array = new Int32Array(0), prefix = Infinity, numSequences = 0, numPlaces = 0) {
-    this.#first = first;
-    this.#prefix = prefix;
-    this.#numSequences = numSequences;
-    this.numPlaces = numPlaces;
-  }
+/** Sequences, and the rows that are left of them where beginnings are shared. */
+class Beginnings {
+  readonly #sequences: Int32Array[] = [];
+  numRows = 0;
 
-  get numRows(): number {
-    const copies = this.#prefix < LEAST_PREFIX ? 0 : (this.#numSequences - 1) * this.#prefix;
-    return this.numPlaces - copies;
-  }
-
-  with({ tokenIds, ends = [tokenIds.length] }: TokenExample): SharedGroup {
-    const sequences = ends.map((end, index) => tokenIds.subarray(ends[index - 1] ?? 0, end));
-    const first = this.#numSequences === 0 ? sequences[0] : this.#first;
-    const prefix = sequences.reduce((least, one) => commonLength(first, one, least), this.#prefix);
-    return new SharedGroup(first, prefix, this.#numSequences + sequences.length, this.numPlaces + tokenIds.length);
+  /** @returns the longest beginning that it has in common with an earlier sequence, and the number of the first that has it */
+  add(sequence: Int32Array): { readonly length: number; readonly of: number } {
+    let [length, of] = [0, 0];
+    for (const [index, other] of this.#sequences.entries()) {
+      const common = commonLength(sequence, other);
+      if (common > length) [length, of] = [common, index];
+    }
+    this.#sequences.push(sequence);
+    this.numRows += sequence.length - length;
+    return { length, of };
   }
 }
 
-/** How many tokens two sequences begin with alike, at most `most`. */
-function commonLength(a: Int32Array, b: Int32Array, most: number): number {
-  const end = Math.min(a.length, b.length, most);
+/** How many tokens two sequences begin with alike. */
+function commonLength(a: Int32Array, b: Int32Array): number {
+  const end = Math.min(a.length, b.length);
   let length = 0;
   while (length < end && a[length] === b[length]) length++;
   return length;

@@ -88,7 +88,7 @@ export function rowsOf(batch: PackedBatch, { numVirtual = 0 }: SiteHooks, shares
 /** The head's input at the batch's `lossRows_N`, [N, D]. */
 export function lossRows(g: Graph, base: BaseModel, hooks: SiteHooks, batch: PackedBatch): Tensor {
   const { tokenIds_T, positions_T } = batch;
-  const attend = attendPacked(base.config, batch.segmentStarts_X, batch.shared);
+  const attend = attendPacked(base.config, batch.segmentStarts_X, batch.rows_X);
   const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, hooks);
   return headRows(g, base, hidden, batch.lossRows_N, hooks);
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::too_many_arguments)] // JavaScript calls with flat arguments cost least.
 use super::arguments::{addresses, check_apart, check_lengths, chosen_isa, invalid};
 use crate::kernels::adamw::{AdamW, adamw};
-use crate::kernels::attention::{self, Saved, Shape};
+use crate::kernels::attention::{self, Saved, Segment, Shape};
 use crate::kernels::swiglu::SwigluGradients;
 use crate::kernels::{elementwise, rms_norm, rope as rotary, swiglu};
 use napi::Result;
@@ -123,18 +123,17 @@ pub fn attention_shape(heads: u32, kv_heads: u32, width: u32, scale: f64) -> Res
     Ok(Shape { heads: heads as usize, kv_heads: kv_heads as usize, width: width as usize, scale: scale as f32 })
 }
 
-/// Fails unless every row's segment starts at that row or is that of the row before.
-fn check_segments(starts: &[i32]) -> Result<()> {
-    let mut previous = None;
-    for (t, start) in starts.iter().enumerate() {
-        if *start != t as i32 && previous != Some(*start) {
-            return Err(invalid(format!(
-                "segmentStarts[{t}] = {start} is neither {t} nor the start of the row before"
-            )));
-        }
-        previous = Some(*start);
+/// The segments of `rows` rows. `places` says which row stands at each place; where it is empty, every place is a row.
+fn attention_segments<'a>(starts: &[i32], places: &'a [i32], rows: usize) -> Result<Vec<Segment<'a>>> {
+    let places = Some(places).filter(|places| !places.is_empty());
+    if let Some(places) = places {
+        check_lengths(&[("places", places.len(), &[starts.len()])])?;
     }
-    Ok(())
+    let segments = attention::segments(starts, places).map_err(invalid)?;
+    match attention::num_rows(&segments) {
+        found if found == rows => Ok(segments),
+        found => Err(invalid(format!("the segments have {found} rows, expected {rows}"))),
+    }
 }
 
 #[napi(catch_unwind)]
@@ -145,6 +144,7 @@ pub fn attention_forward(
     k: Floats,
     v: Floats,
     segment_starts: Integers,
+    places: Integers,
     rows: u32,
     heads: u32,
     kv_heads: u32,
@@ -159,14 +159,13 @@ pub fn attention_forward(
         ("q", q.len(), &[t, h, e]),
         ("k", k.len(), &[t, g, e]),
         ("v", v.len(), &[t, g, e]),
-        ("segmentStarts", segment_starts.len(), &[t]),
     ])?;
-    check_segments(&segment_starts)?;
-    let inputs = [addresses(&q), addresses(&k), addresses(&v), addresses(&segment_starts)];
+    let segments = attention_segments(&segment_starts, &places, t)?;
+    let inputs = [addresses(&q), addresses(&k), addresses(&v), addresses(&segment_starts), addresses(&places)];
     check_apart(&[addresses(&out), addresses(&lse)], &inputs)?;
     // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
     let (out, lse) = unsafe { (out.as_mut(), lse.as_mut()) };
-    attention::attention_forward(chosen_isa()?, out, lse, &q, &k, &v, &segment_starts, shape);
+    attention::attention_forward(chosen_isa()?, out, lse, &q, &k, &v, &segments, shape);
     Ok(())
 }
 
@@ -182,6 +181,7 @@ pub fn attention_backward(
     k: Floats,
     v: Floats,
     segment_starts: Integers,
+    places: Integers,
     rows: u32,
     heads: u32,
     kv_heads: u32,
@@ -200,16 +200,15 @@ pub fn attention_backward(
         ("q", q.len(), &[t, h, e]),
         ("k", k.len(), &[t, g, e]),
         ("v", v.len(), &[t, g, e]),
-        ("segmentStarts", segment_starts.len(), &[t]),
     ])?;
-    check_segments(&segment_starts)?;
+    let segments = attention_segments(&segment_starts, &places, t)?;
     let outputs = [addresses(&dq), addresses(&dk), addresses(&dv)];
     check_apart(&outputs, &[&dout, &out, &lse, &q, &k, &v].map(|input| addresses(input)))?;
-    check_apart(&outputs, &[addresses(&segment_starts)])?;
+    check_apart(&outputs, &[addresses(&segment_starts), addresses(&places)])?;
     // SAFETY: the outputs overlap nothing, and JavaScript waits for this call.
     let (dq, dk, dv) = unsafe { (dq.as_mut(), dk.as_mut(), dv.as_mut()) };
     let saved = Saved { dout: &dout, out: &out, lse: &lse, q: &q, k: &k, v: &v };
-    attention::attention_backward(chosen_isa()?, dq, dk, dv, saved, &segment_starts, shape);
+    attention::attention_backward(chosen_isa()?, dq, dk, dv, saved, &segments, shape);
     Ok(())
 }
 

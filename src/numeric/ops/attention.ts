@@ -11,18 +11,22 @@ export function rotate(g: Graph, x: Tensor, positions_T: Int32Array, cosSin: Flo
   g.record(x, [x], [], (dx) => g.kernels.rope(dx.data, positions_T, cosSin, T, heads, headWidth, true));
 }
 
-/** Causal attention of packed segments. q is [T, H·E], k and v are [T, G·E]. Keeps q, k, v, the output and one number a row and head. */
+/**
+ * Causal attention of packed segments. q is [T, H·E], k and v are [T, G·E]. Keeps q, k, v, the output and one number a row and head.
+ * @param rows_X the row of each place, where segments begin with rows of earlier ones: see `Kernels.attentionForward`
+ */
 export function packedAttention(
   g: Graph,
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  segmentStarts_T: Int32Array,
+  segmentStarts_X: Int32Array,
   shape: AttentionShape,
+  rows_X?: Int32Array,
 ): Tensor {
   const out = g.empty(q.shape);
   const lse = g.empty([shape.T, shape.H]);
-  g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_T, shape);
+  g.kernels.attentionForward(out.data, lse.data, q.data, k.data, v.data, segmentStarts_X, shape, rows_X);
   g.record(out, [q, k, v], [q, k, v, out, lse], (dout) => {
     g.kernels.attentionBackward(
       wholeGradient(g, q),
@@ -34,8 +38,9 @@ export function packedAttention(
       q.data,
       k.data,
       v.data,
-      segmentStarts_T,
+      segmentStarts_X,
       shape,
+      rows_X,
     );
   });
   return out;

@@ -39,7 +39,7 @@ export function swiglu(g: Graph, gate: Tensor, up: Tensor): Tensor {
   return y;
 }
 
-/** The rows `rows` of x [T, D], in that order; no row twice. */
+/** The rows `rows` of x [T, D], in that order. */
 export function gatherRows(g: Graph, x: Tensor, rows: Int32Array): Tensor {
   const y = copyRows(g.empty([rows.length, x.shape[1]]), x, rows);
   g.record(y, [x], [], (dy) => {

@@ -8,12 +8,6 @@ export function copyRows(target: Tensor, source: Tensor, rows: Int32Array): Tens
   return target;
 }
 
-/** Row rows[n] of `target` becomes row n of `source`. */
-export function placeRows(target: Tensor, source: Tensor, rows: Int32Array): void {
-  const D = source.shape[1];
-  eachRun(rows, (n, row, count) => target.data.set(source.data.subarray(n * D, (n + count) * D), row * D));
-}
-
 /** Row rows[n] of `target` += row n of `source`, in the order of n. */
 export function addRows(kernels: Kernels, target: Tensor, source: Tensor, rows: Int32Array): void {
   const D = source.shape[1];

@@ -3,15 +3,33 @@ import { bf16FromFloat, floatFromBf16 } from '../../base/index.ts';
 import type { AttentionShape, CachedNumbers, Floats, PagedRows } from '../kernels.ts';
 import { requireLength } from './lengths.ts';
 
-/** Row t sees rows segmentStarts[t]..t; query head h reads key-value head floor(h·G/H). lse_TH gets log Σ exp(score). */
+/** The rows that each row sees, up to itself: those of the places of its segment, from its first place on back. */
+function* keyRowsOf(
+  segmentStarts_X: Int32Array,
+  rows_X: Int32Array | undefined,
+  T: number,
+): Generator<[row: number, keyRows: number[]]> {
+  const X = rows_X?.length ?? T;
+  requireLength('segmentStarts', segmentStarts_X, X);
+  let next = 0;
+  for (let x = 0; x < X; x++) {
+    const rowOf = (place: number): number => rows_X?.[place] ?? place;
+    if (rowOf(x) < next) continue;
+    next++;
+    yield [rowOf(x), Array.from({ length: x + 1 - segmentStarts_X[x] }, (_, n) => rowOf(segmentStarts_X[x] + n))];
+  }
+}
+
+/** See `Kernels.attentionForward`. lse_TH gets log Σ exp(score). */
 export function attentionForward(
   out_THE: Floats,
   lse_TH: Floats,
   q_THE: Floats,
   k_TGE: Floats,
   v_TGE: Floats,
-  segmentStarts_T: Int32Array,
+  segmentStarts_X: Int32Array,
   shape: AttentionShape,
+  rows_X?: Int32Array,
 ): void {
   const { T, H, G, E } = shape;
   requireLength('out', out_THE, T * H * E);
@@ -19,10 +37,7 @@ export function attentionForward(
   requireLength('q', q_THE, T * H * E);
   requireLength('k', k_TGE, T * G * E);
   requireLength('v', v_TGE, T * G * E);
-  requireLength('segmentStarts', segmentStarts_T, T);
-  for (let t = 0; t < T; t++) {
-    const keyRows: number[] = [];
-    for (let j = segmentStarts_T[t]; j <= t; j++) keyRows.push(j);
+  for (const [t, keyRows] of keyRowsOf(segmentStarts_X, rows_X, T)) {
     for (let h = 0; h < H; h++) {
       lse_TH[t * H + h] = attendHead(out_THE, q_THE, k_TGE, v_TGE, t, h, keyRows, shape);
     }
@@ -43,8 +58,9 @@ export function attentionBackward(
   q_THE: Floats,
   k_TGE: Floats,
   v_TGE: Floats,
-  segmentStarts_T: Int32Array,
+  segmentStarts_X: Int32Array,
   shape: AttentionShape,
+  rows_X?: Int32Array,
 ): void {
   const { T, H, G, E, scale } = shape;
   requireLength('dq', dq_THE, T * H * E);
@@ -56,11 +72,11 @@ export function attentionBackward(
   const dq = new Float64Array(dq_THE.length);
   const dk = new Float64Array(dk_TGE.length);
   const dv = new Float64Array(dv_TGE.length);
-  for (let t = 0; t < T; t++) {
+  for (const [t, keyRows] of keyRowsOf(segmentStarts_X, rows_X, T)) {
     for (let h = 0; h < H; h++) {
       const row = (t * H + h) * E;
       const delta = dot(dout_THE, row, out_THE, row, E);
-      for (let j = segmentStarts_T[t]; j <= t; j++) {
+      for (const j of keyRows) {
         const key = (j * G + Math.floor((h * G) / H)) * E;
         const p = Math.exp(scale * dot(q_THE, row, k_TGE, key, E) - lse_TH[t * H + h]);
         const ds = p * (dot(dout_THE, row, v_TGE, key, E) - delta) * scale;

@@ -75,6 +75,54 @@ const packedCases: readonly KernelCase[] = examples.map((example) => ({
   compute: (kernels, arrays) => joinGradients(attend(kernels, arrays, example), example.lengths),
 }));
 
+/** Segments by what they share and how many rows of their own they have. */
+const SHARING: readonly (readonly (readonly [shared: readonly number[], own: number])[])[] = [
+  [
+    [[], 3],
+    [[0, 1], 2],
+    [[0, 1, 2], 0],
+  ],
+  [
+    [[], 1],
+    [[0], 1],
+    [[0, 1], 1],
+    [[], 4],
+    [[3, 4], 70],
+  ],
+];
+
+const sharedCases: readonly KernelCase[] = SHARING.flatMap((segments) =>
+  [
+    [1, 1, 1],
+    [6, 2, 24],
+  ].map(([H, G, E]): KernelCase => {
+    const starts: number[] = [];
+    const places: number[] = [];
+    let T = 0;
+    for (const [shared, own] of segments) {
+      const start = starts.length;
+      places.push(...shared, ...Array.from({ length: own }, (_, n) => T + n));
+      while (starts.length < places.length) starts.push(start);
+      T += own;
+    }
+    const shape = { T, H, G, E, scale: 1 / Math.sqrt(E) };
+    const label = `rows that ${segments.length} segments share, H=${H} G=${G} E=${E}`;
+    return {
+      label,
+      tolerance: 'f32Kernel',
+      compute(kernels, arrays) {
+        const { q, k, v, dout } = inputs(arrays, { label, lengths: [T], shape });
+        const [out, lse, dq] = [T * H * E, T * H, T * H * E].map((length) => arrays.output(length));
+        const [dk, dv] = [arrays.output(T * G * E), arrays.output(T * G * E)];
+        const [starts_X, rows_X] = [Int32Array.from(starts), Int32Array.from(places)];
+        kernels.attentionForward(out, lse, q, k, v, starts_X, shape, rows_X);
+        kernels.attentionBackward(dq, dk, dv, dout, out, lse, q, k, v, starts_X, shape, rows_X);
+        return { out, lse, dq, dk, dv };
+      },
+    };
+  }),
+);
+
 const segmentAlone: KernelCheck = {
   name: 'attention: a segment alone has the bits of the segment among others, forward and backward',
   methods: ['attentionForward', 'attentionBackward'],
@@ -256,6 +304,7 @@ const noKeys: KernelCheck = {
 
 export const attentionChecks: readonly KernelCheck[] = [
   agreesWithReference(['attentionForward', 'attentionBackward'], packedCases),
+  agreesWithReference(['attentionForward', 'attentionBackward'], sharedCases, 'attention: shared rows'),
   agreesWithReference(['attentionForward'], [largeScores], 'attentionForward: large scores'),
   segmentAlone,
   agreesWithReference(['cacheKeyValues'], cacheCases),

@@ -7,23 +7,21 @@ const shiftRight = (starts: Int32Array): Int32Array => starts.map((start, t) => 
 export const attentionFaults: readonly Fault[] = [
   ...(['attentionForward', 'attentionBackward'] as const).map((method) =>
     fault(method, 'does not see the first key of its segment', ORACLE, (k) => ({
-      [method]: (...args: unknown[]): unknown =>
-        Reflect.apply(Reflect.get(k, method), k, [
-          ...args.slice(0, -2),
-          shiftRight(args.at(-2) as Int32Array),
-          args.at(-1),
-        ]),
+      [method]: (...args: unknown[]): unknown => {
+        const starts = args.findIndex((arg) => arg instanceof Int32Array);
+        return Reflect.apply(Reflect.get(k, method), k, args.with(starts, shiftRight(args[starts] as Int32Array)));
+      },
     })),
   ),
   fault('attentionForward', 'does not see its own key', ORACLE, (k) => ({
-    attentionForward: (out, lse, q, keys, v, starts, shape) => {
+    attentionForward: (out, lse, q, keys, v, starts, shape, rows) => {
       const [width, late] = [shape.G * shape.E, v.slice()];
       late.set(v.subarray(0, Math.max(0, v.length - width)), Math.min(width, v.length));
-      k.attentionForward(out, lse, q, keys, late, starts, shape);
+      k.attentionForward(out, lse, q, keys, late, starts, shape, rows);
     },
   })),
   fault('attentionForward', 'sees other segments', ORACLE, (k) => ({
-    attentionForward: (out, lse, q, keys, v, starts, shape) =>
+    attentionForward: (out, lse, q, keys, v, starts, shape, rows) =>
       k.attentionForward(
         out,
         lse,
@@ -32,27 +30,40 @@ export const attentionFaults: readonly Fault[] = [
         v,
         starts.map(() => 0),
         shape,
+        rows,
       ),
   })),
+  fault('attentionForward', 'disturbs a row that others share', /shared rows/, (k) => ({
+    attentionForward(out, lse, q, keys, v, starts, shape, rows) {
+      k.attentionForward(out, lse, q, keys, v, starts, shape, rows);
+      if (rows) out[0] *= 1.01;
+    },
+  })),
+  fault('attentionBackward', 'forgets the shares of later segments', /shared rows/, (k) => ({
+    attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape, rows) {
+      k.attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape, rows);
+      if (rows) dk[0] *= 0.5;
+    },
+  })),
   fault('attentionForward', 'leaves out the scale', ORACLE, (k) => ({
-    attentionForward: (out, lse, q, keys, v, starts, shape) =>
-      k.attentionForward(out, lse, q, keys, v, starts, { ...shape, scale: 1 }),
+    attentionForward: (out, lse, q, keys, v, starts, shape, rows) =>
+      k.attentionForward(out, lse, q, keys, v, starts, { ...shape, scale: 1 }, rows),
   })),
   fault('attentionForward', 'overflows for large scores', /large scores/, (k) => ({
-    attentionForward(out, lse, q, keys, v, starts, shape) {
-      k.attentionForward(out, lse, q, keys, v, starts, shape);
+    attentionForward(out, lse, q, keys, v, starts, shape, rows) {
+      k.attentionForward(out, lse, q, keys, v, starts, shape, rows);
       for (let i = 0; i < lse.length; i++) if (lse[i] > 88) out.fill(NaN);
     },
   })),
   fault('attentionForward', 'depends on the segment before', ALONE, (k) => ({
-    attentionForward(out, lse, q, keys, v, starts, shape) {
-      k.attentionForward(out, lse, q, keys, v, starts, shape);
+    attentionForward(out, lse, q, keys, v, starts, shape, rows) {
+      k.attentionForward(out, lse, q, keys, v, starts, shape, rows);
       if ((starts.at(-1) ?? 0) > 0) nudge(out, out.length - 1);
     },
   })),
   fault('attentionBackward', 'leaves out the scale', ORACLE, (k) => ({
-    attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape) {
-      k.attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape);
+    attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape, rows) {
+      k.attentionBackward(dq, dk, dv, dout, out, lse, q, keys, v, starts, shape, rows);
       for (let i = 0; i < dk.length; i++) dk[i] /= shape.scale;
     },
   })),

@@ -1,10 +1,11 @@
 //! The vjp of causal attention inside segments. Probabilities are worked out again from the forward's lse (Dao et al., 2022):
 //! with D = dout·out, p = exp(score − lse) and ds = p · (dout·v − D).
-use super::forward::segments;
-use super::gradients::{Gradients, Inputs, Saved, Scratch, Unit};
+use super::gradients::{Gradients, Inputs, Saved, Tiles, Unit, add};
+use super::segments::Segment;
 use super::tiles::{KEYS, LITTLE, Shape};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
 use crate::kernels::math::dot;
+use crate::kernels::scratch::{Scratch, with_scratch};
 use crate::kernels::split::for_units;
 use crate::pool::{SharedMut, for_rows, threads};
 use crate::simd::Isa;
@@ -13,18 +14,19 @@ use std::ops::Range;
 /// Writes dq, dk and dv.
 ///
 /// A segment is one unit per key-value head if these are many enough to keep the threads busy; otherwise dq is done by rows and
-/// dk and dv by keys, which costs two products of seven more. The sums' order is the same: dq's runs over tiles of keys, those
-/// of dk and dv over tiles of queries, both from the segment's start.
+/// dk and dv by keys, which costs two products of seven more. The sums' order is the same: dq's runs over tiles of keys from the
+/// segment's start, those of dk and dv over tiles of queries from its first own row; a shared row's are summed over the segments last.
 pub fn attention_backward(
     isa: Isa,
     dq: &mut [f32],
     dk: &mut [f32],
     dv: &mut [f32],
     saved: Saved,
-    segment_starts: &[i32],
+    segments: &[Segment],
     shape: Shape,
 ) {
-    let units = plan(&segments(segment_starts), shape, threads());
+    thread_local!(static SHARED: Scratch = const { Scratch::new() });
+    let units = plan(segments, shape, threads());
     let work = units.iter().map(Unit::cost).sum::<usize>() * shape.group() * shape.width;
     let mut means = vec![0.0; saved.lse.len()];
     let shared = SharedMut::new(&mut means);
@@ -35,16 +37,39 @@ pub fn attention_backward(
         mean_rows(isa, means, &saved.dout[elements.clone()], &saved.out[elements], shape.width);
     });
     let inputs = Inputs { saved, means: &means };
-    let gradients = Gradients { dq: SharedMut::new(dq), dk: SharedMut::new(dk), dv: SharedMut::new(dv) };
-    for_units(
-        &units,
-        work < LITTLE,
-        || Scratch::new(shape),
-        |unit, scratch| scratch.differentiate(isa, unit, &gradients, inputs, shape),
-    );
+    let row = shape.kv_heads * shape.width;
+    let num_shared = segments.last().map_or(0, |last| last.shared_before + last.shared.len());
+    with_scratch(&SHARED, 2 * num_shared * row, |shared| {
+        let (shared_dk, shared_dv) = shared.split_at_mut(num_shared * row);
+        let gradients = Gradients {
+            dq: SharedMut::new(dq),
+            dk: SharedMut::new(dk),
+            dv: SharedMut::new(dv),
+            shared_dk: SharedMut::new(shared_dk),
+            shared_dv: SharedMut::new(shared_dv),
+        };
+        for_units(
+            &units,
+            work < LITTLE,
+            || Tiles::new(shape),
+            |unit, tiles| tiles.differentiate(isa, unit, &gradients, inputs, shape),
+        );
+        add_shared(isa, dk, shared_dk, segments, row);
+        add_shared(isa, dv, shared_dv, segments, row);
+    });
 }
 
-impl Unit {
+/// Adds what segments have for the rows that they share, in the order of the segments.
+fn add_shared(isa: Isa, gradient: &mut [f32], parts: &[f32], segments: &[Segment], width: usize) {
+    // Of a segment without rows of its own nothing was written.
+    for Segment { shared, shared_before, .. } in segments.iter().filter(|segment| !segment.rows.is_empty()) {
+        for (row, part) in shared.iter().zip(parts[shared_before * width..].chunks_exact(width)) {
+            add(isa, &mut gradient[*row as usize * width..][..width], part);
+        }
+    }
+}
+
+impl Unit<'_> {
     /// Pairs of a row and a key, about, times the products for each.
     fn cost(&self) -> usize {
         let seen = |end: usize| end.saturating_sub(self.keys.start).min(self.keys.len());
@@ -53,15 +78,16 @@ impl Unit {
     }
 }
 
-fn plan(segments: &[Range<usize>], shape: Shape, threads: usize) -> Vec<Unit> {
-    let squares: usize = segments.iter().map(|segment| segment.len() * segment.len()).sum();
+fn plan<'a>(segments: &'a [Segment<'a>], shape: Shape, threads: usize) -> Vec<Unit<'a>> {
+    let square = |segment: &Segment| segment.rows.len() * segment.num_keys();
+    let squares: usize = segments.iter().map(square).sum();
     let mut units = Vec::new();
-    for segment in segments {
-        let length = segment.len();
-        let is_small = 2 * threads * length * length <= squares * shape.kv_heads;
+    for segment in segments.iter().filter(|segment| !segment.rows.is_empty()) {
+        let (shared, length) = (segment.shared.len(), segment.num_keys());
+        let is_small = 2 * threads * square(segment) <= squares * shape.kv_heads;
         for kv_head in 0..shape.kv_heads {
             let unit = |rows: Range<usize>, keys: Range<usize>, writes_dq, writes_dkv| Unit {
-                segment: segment.clone(),
+                segment,
                 kv_head,
                 rows,
                 keys,
@@ -69,17 +95,16 @@ fn plan(segments: &[Range<usize>], shape: Shape, threads: usize) -> Vec<Unit> {
                 writes_dkv,
             };
             if threads == 1 || is_small {
-                units.push(unit(0..length, 0..length, true, true));
+                units.push(unit(shared..length, 0..length, true, true));
                 continue;
             }
             let step = 4 * shape.tile_rows();
-            let row_blocks = (0..length).step_by(step).map(|start| start..length.min(start + step));
+            let row_blocks = (shared..length).step_by(step).map(|start| start..length.min(start + step));
             units.extend(row_blocks.map(|rows| unit(rows.clone(), 0..rows.end, true, false)));
             let key_blocks = (0..length).step_by(KEYS).map(|start| start..length.min(start + KEYS));
-            units.extend(key_blocks.map(|keys| {
-                let first_row = keys.start / shape.tile_rows() * shape.tile_rows();
-                unit(first_row..length, keys, false, true)
-            }));
+            units.extend(
+                key_blocks.map(|keys| unit(Unit::first_row(segment, keys.start, shape)..length, keys, false, true)),
+            );
         }
     }
     units.sort_by_key(|unit| std::cmp::Reverse(unit.cost()));
@@ -104,14 +129,16 @@ mod tests {
     use crate::kernels::attention::attention_forward;
     use crate::kernels::attention::oracle::Example;
     use crate::kernels::testing::{assert_close, each_setting};
+    use std::cell::RefCell;
+    use std::collections::HashMap;
 
     fn backward(isa: Isa, example: &Example) -> [Vec<f32>; 3] {
-        let Example { q, k, v, dout, segment_starts, shape } = example;
+        let Example { q, k, v, dout, segments, shape } = example;
         let (mut out, mut lse) = (vec![f32::NAN; q.len()], vec![f32::NAN; example.rows() * shape.heads]);
-        attention_forward(isa, &mut out, &mut lse, q, k, v, segment_starts, *shape);
+        attention_forward(isa, &mut out, &mut lse, q, k, v, segments, *shape);
         let [mut dq, mut dk, mut dv] = [q, k, v].map(|values| vec![f32::NAN; values.len()]);
         let saved = Saved { dout, out: &out, lse: &lse, q, k, v };
-        attention_backward(isa, &mut dq, &mut dk, &mut dv, saved, segment_starts, *shape);
+        attention_backward(isa, &mut dq, &mut dk, &mut dv, saved, segments, *shape);
         [dq, dk, dv]
     }
 
@@ -139,6 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn gradients_of_shared_rows_are_sums_over_the_segments() {
+        for (heads, kv_heads, width) in [(6, 2, 20), (14, 2, 64), (3, 3, 8)] {
+            let example = Example::sharing(heads, kv_heads, width);
+            let exact = example.exact();
+            let first: RefCell<HashMap<&str, [Vec<f32>; 3]>> = RefCell::default();
+            each_setting(|isa| {
+                let found = backward(isa, &example);
+                assert_close(&found[0], &exact.dq, 5e-6);
+                assert_close(&found[1], &exact.dk, 5e-6);
+                assert_close(&found[2], &exact.dv, 5e-6);
+                // However many threads there are.
+                let mut first = first.borrow_mut();
+                assert!(first.entry(isa.name()).or_insert_with(|| found.clone()) == &found);
+            });
+        }
+    }
+
+    #[test]
     fn gradients_of_a_segment_are_the_same_alone_and_however_the_work_is_split() {
         // Seven queries a row make tiles of six rows, which tiles of 64 keys do not line up with.
         let lengths = [150, 1, 33, 260, 64];
@@ -148,14 +193,14 @@ mod tests {
             let rows = start..start + length;
             let of = |values: &[f32], row: usize| values[rows.start * row..rows.end * row].to_vec();
             let alone = Example {
-                segment_starts: vec![0; length],
+                segments: Example::alone(length),
                 q: of(&example.q, 280),
                 k: of(&example.k, 40),
                 v: of(&example.v, 40),
                 dout: of(&example.dout, 280),
                 ..example
             };
-            let split = plan(&segments(&alone.segment_starts), alone.shape, 8);
+            let split = plan(&alone.segments, alone.shape, 8);
             assert!(split.iter().all(|unit| !(unit.writes_dq && unit.writes_dkv)), "this compares both ways");
             each_setting(|isa| {
                 let [dq, dk, dv] = backward(isa, &example);
@@ -173,10 +218,10 @@ mod tests {
                 let example = Example::new(lengths, 21, 3, 4);
                 let rows = example.rows();
                 let (mut dq, mut dkv) = (vec![0; rows * 3], vec![0; rows * 3]);
-                for unit in plan(&segments(&example.segment_starts), shape, threads) {
-                    let length = unit.segment.len();
+                for unit in plan(&example.segments, shape, threads) {
+                    let length = unit.segment.num_keys();
                     assert!(unit.rows.start.is_multiple_of(shape.tile_rows()) && unit.keys.start.is_multiple_of(KEYS));
-                    let at = |local: usize| (unit.segment.start + local) * 3 + unit.kv_head;
+                    let at = |key: usize| unit.segment.row(key) * 3 + unit.kv_head;
                     if unit.writes_dq {
                         assert!(unit.keys.start == 0 && unit.keys.end >= unit.rows.end);
                         unit.rows.clone().for_each(|row| dq[at(row)] += 1);

@@ -1,23 +1,10 @@
 //! Causal attention inside the segments of packed rows.
 use super::online::{Context, Run, attend};
+use super::segments::Segment;
 use super::tiles::Shape;
 use crate::simd::Isa;
-use std::ops::Range;
 
-/// The segments of packed rows: maximal runs of one start.
-pub fn segments(segment_starts: &[i32]) -> Vec<Range<usize>> {
-    let mut begin = 0;
-    segment_starts
-        .chunk_by(|a, b| a == b)
-        .map(|rows| {
-            let range = begin..begin + rows.len();
-            begin = range.end;
-            range
-        })
-        .collect()
-}
-
-/// Causal attention inside segments. `segment_starts[t]` is the first row of the segment of row t.
+/// Writes each row's attention over its segment's shared rows and over its own up to itself.
 #[allow(clippy::too_many_arguments)]
 pub fn attention_forward(
     isa: Isa,
@@ -26,13 +13,11 @@ pub fn attention_forward(
     q: &[f32],
     k: &[f32],
     v: &[f32],
-    segment_starts: &[i32],
+    segments: &[Segment],
     shape: Shape,
 ) {
-    let runs = segments(segment_starts).into_iter().map(|rows| {
-        let context = Context::Segment { start: rows.start, k, v };
-        Run { rows, context }
-    });
+    let runs =
+        segments.iter().map(|segment| Run { rows: segment.rows.clone(), context: Context::Segment { segment, k, v } });
     attend(isa, out, Some(lse), q, runs, shape);
 }
 
@@ -43,9 +28,9 @@ mod tests {
     use crate::kernels::testing::{assert_close, each_setting};
 
     fn forward(isa: Isa, example: &Example) -> (Vec<f32>, Vec<f32>) {
-        let Example { q, k, v, segment_starts, shape, .. } = example;
+        let Example { q, k, v, segments, shape, .. } = example;
         let (mut out, mut lse) = (vec![f32::NAN; q.len()], vec![f32::NAN; example.rows() * shape.heads]);
-        attention_forward(isa, &mut out, &mut lse, q, k, v, segment_starts, *shape);
+        attention_forward(isa, &mut out, &mut lse, q, k, v, segments, *shape);
         (out, lse)
     }
 
@@ -85,7 +70,7 @@ mod tests {
                     let rows = start..start + kept;
                     let of = |values: &[f32], row: usize| values[rows.start * row..rows.end * row].to_vec();
                     let alone = Example {
-                        segment_starts: vec![0; kept],
+                        segments: Example::alone(kept),
                         q: of(&example.q, q_row),
                         k: of(&example.k, kv_row),
                         v: of(&example.v, kv_row),
@@ -97,6 +82,40 @@ mod tests {
                 start += length;
             }
         });
+    }
+
+    #[test]
+    fn shared_rows_are_seen_as_ones_own_are() {
+        for (heads, kv_heads, width) in [(6, 2, 20), (14, 2, 64), (3, 3, 8)] {
+            let example = Example::sharing(heads, kv_heads, width);
+            let exact = example.exact();
+            let (q_row, kv_row) = (heads * width, kv_heads * width);
+            each_setting(|isa| {
+                let (out, lse) = forward(isa, &example);
+                assert_close(&out, &exact.out, 2e-6);
+                assert_close(&lse, &exact.lse, 2e-6);
+                for segment in &example.segments {
+                    let of = |values: &[f32], row: usize| -> Vec<f32> {
+                        (0..segment.num_keys())
+                            .flat_map(|key| &values[segment.row(key) * row..][..row])
+                            .copied()
+                            .collect()
+                    };
+                    let alone = Example {
+                        segments: Example::alone(segment.num_keys()),
+                        q: of(&example.q, q_row),
+                        k: of(&example.k, kv_row),
+                        v: of(&example.v, kv_row),
+                        dout: Vec::new(),
+                        ..example
+                    };
+                    let (own_out, own_lse) = forward(isa, &alone);
+                    let shared = segment.shared.len();
+                    assert_eq!(own_out[shared * q_row..], out[segment.rows.start * q_row..segment.rows.end * q_row]);
+                    assert_eq!(own_lse[shared * heads..], lse[segment.rows.start * heads..segment.rows.end * heads]);
+                }
+            });
+        }
     }
 
     #[test]

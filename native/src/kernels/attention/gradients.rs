@@ -1,5 +1,6 @@
 //! The gradients of one unit of attention: a rectangle of queries and keys, tile by tile.
 use super::product::{LANES, Left, Panels, Right, Terms, product};
+use super::segments::Segment;
 use super::stored::Stored;
 use super::tiles::{KEYS, Shape, pack_keys, pack_keys_transposed, pack_queries};
 use crate::kernels::arithmetic::{Arithmetic, multiversion};
@@ -27,17 +28,39 @@ pub struct Inputs<'a> {
     pub means: &'a [f32],
 }
 
-/// Where the units write.
+/// Where the units write. A shared row gets its own segment's part in `dk` and `dv`, and each other one's in `shared_dk` and `shared_dv`
+/// [all segments' shared rows, G, E].
 pub struct Gradients {
     pub dq: SharedMut<f32>,
     pub dk: SharedMut<f32>,
     pub dv: SharedMut<f32>,
+    pub shared_dk: SharedMut<f32>,
+    pub shared_dv: SharedMut<f32>,
 }
 
-/// A rectangle of a segment's queries and keys, for one key-value head. Rows and keys count from the segment's start and begin
-/// at whole tiles. A unit that writes dq has all keys that its rows see; one that writes dk and dv, all rows that see its keys.
-pub struct Unit {
-    pub segment: Range<usize>,
+impl Gradients {
+    /// Writes a segment's part of the gradients of a key and its value.
+    ///
+    /// # Safety
+    /// Nobody else may use this head of the segment's key.
+    unsafe fn write(&self, segment: &Segment, key: usize, kv_head: usize, [dk, dv]: [&[f32]; 2], shape: Shape) {
+        let (row, targets) = if key < segment.shared.len() {
+            (segment.shared_before + key, [&self.shared_dk, &self.shared_dv])
+        } else {
+            (segment.row(key), [&self.dk, &self.dv])
+        };
+        let elements = shape.key_elements(row, kv_head);
+        for (target, part) in targets.into_iter().zip([dk, dv]) {
+            unsafe { target.slice(elements.clone()) }.copy_from_slice(&part[..shape.width]);
+        }
+    }
+}
+
+/// A rectangle of a segment's queries and keys, for one key-value head. Both count as the segment's keys do; queries begin at whole tiles
+/// after those of shared rows, keys at whole tiles. A unit that writes dq has all keys that its rows see; one that writes dk and dv, all
+/// rows that see its keys.
+pub struct Unit<'a> {
+    pub segment: &'a Segment<'a>,
     pub kv_head: usize,
     pub rows: Range<usize>,
     pub keys: Range<usize>,
@@ -45,8 +68,16 @@ pub struct Unit {
     pub writes_dkv: bool,
 }
 
+impl Unit<'_> {
+    /// The first query of the tile of queries in which the first that sees `key` is.
+    pub fn first_row(segment: &Segment, key: usize, shape: Shape) -> usize {
+        let (shared, step) = (segment.shared.len(), shape.tile_rows());
+        shared + key.saturating_sub(shared) / step * step
+    }
+}
+
 /// One thread's memory: tiles as in `tiles`.
-pub struct Scratch {
+pub struct Tiles {
     /// Where each key of the tile begins in k and v, and packed copies.
     starts: Vec<usize>,
     keys: Vec<f32>,
@@ -68,7 +99,7 @@ pub struct Scratch {
     dv: Vec<f32>,
 }
 
-impl Scratch {
+impl Tiles {
     pub fn new(shape: Shape) -> Self {
         let (queries, width, padded) = (shape.tile_queries(), shape.width, shape.padded());
         let zeros = |length| vec![0.0; length];
@@ -96,7 +127,7 @@ impl Scratch {
         let tile_rows = shape.tile_rows();
         for first_key in unit.keys.clone().step_by(KEYS) {
             let keys = first_key..unit.keys.end.min(first_key + KEYS);
-            let first_row = unit.rows.start.max(first_key / tile_rows * tile_rows);
+            let first_row = unit.rows.start.max(Unit::first_row(unit.segment, first_key, shape));
             self.load_keys(isa, unit, keys.clone(), inputs.saved, shape);
             self.dk.fill(0.0);
             self.dv.fill(0.0);
@@ -113,13 +144,9 @@ impl Scratch {
             }
             if unit.writes_dkv {
                 let packed = self.dk.chunks_exact(shape.padded()).zip(self.dv.chunks_exact(shape.padded()));
-                for (start, (dk, dv)) in self.starts.iter().zip(packed) {
-                    let elements = *start..start + shape.width;
+                for (key, (dk, dv)) in keys.zip(packed) {
                     // SAFETY: this unit has its head of its keys for itself.
-                    unsafe {
-                        gradients.dk.slice(elements.clone()).copy_from_slice(&dk[..shape.width]);
-                        gradients.dv.slice(elements).copy_from_slice(&dv[..shape.width]);
-                    }
+                    unsafe { gradients.write(unit.segment, key, unit.kv_head, [dk, dv], shape) };
                 }
             }
         }
@@ -127,7 +154,7 @@ impl Scratch {
 
     fn load_keys(&mut self, isa: Isa, unit: &Unit, keys: Range<usize>, saved: Saved, shape: Shape) {
         self.starts.clear();
-        self.starts.extend(keys.map(|key| shape.key_elements(unit.segment.start + key, unit.kv_head).start));
+        self.starts.extend(keys.map(|key| shape.key_elements(unit.segment.row(key), unit.kv_head).start));
         pack_keys_transposed(isa, &mut self.keys_transposed, saved.k, &self.starts, shape.width);
         pack_keys_transposed(isa, &mut self.values_transposed, saved.v, &self.starts, shape.width);
         pack_keys(&mut self.keys, saved.k, &self.starts, shape);
@@ -135,8 +162,9 @@ impl Scratch {
 
     fn load_queries(&mut self, isa: Isa, unit: &Unit, rows: Range<usize>, inputs: Inputs, shape: Shape) {
         let Inputs { saved, means: all_means } = inputs;
-        let (group, start) = (shape.group(), unit.segment.start);
-        let rows = start + rows.start..start + rows.end;
+        let group = shape.group();
+        let first = unit.segment.row(rows.start);
+        let rows = first..first + rows.len();
         pack_queries(isa, &mut self.queries, saved.q, rows.clone(), unit.kv_head, shape, shape.scale);
         pack_queries(isa, &mut self.douts, saved.dout, rows.clone(), unit.kv_head, shape, 1.0);
         let targets = self.lse.chunks_exact_mut(group).zip(self.means.chunks_exact_mut(group));
@@ -196,7 +224,7 @@ impl Scratch {
         product(isa, part, padded, left, right, count, padded / LANES, Terms::Until(&self.visible));
         for (row, parts) in rows.zip(part.chunks_exact(group * padded)) {
             // SAFETY: this unit has its heads of its rows for itself.
-            let dq = unsafe { dq.slice(shape.query_elements(unit.segment.start + row, unit.kv_head)) };
+            let dq = unsafe { dq.slice(shape.query_elements(unit.segment.row(row), unit.kv_head)) };
             for (dq, part) in dq.chunks_exact_mut(shape.width).zip(parts.chunks_exact(padded)) {
                 add_scaled(isa, dq, part, shape.scale, !is_first);
             }
@@ -215,7 +243,7 @@ multiversion! {
     ) = softmax_body;
 
     /// sums += part
-    fn add(sums: &mut [f32], part: &[f32]) = add_body;
+    pub fn add(sums: &mut [f32], part: &[f32]) = add_body;
 
     /// sums = factor · part, or += that.
     fn add_scaled(sums: &mut [f32], part: &[f32], factor: f32, accumulate: bool) = add_scaled_body;

@@ -1,4 +1,4 @@
-//! Attention without a T×T matrix (Dao et al., 2022). `online` attends runs of rows for `forward` (packed segments) and `paged`
+//! Attention without a T×T matrix (Dao et al., 2022). `online` attends runs of rows for `forward` (packed `segments`) and `paged`
 //! (caches, which `write` fills); `backward` plans the units whose `gradients` are then worked out. All work in `tiles`, by `product`.
 mod ahead;
 mod backward;
@@ -9,6 +9,7 @@ mod online;
 mod oracle;
 mod paged;
 mod product;
+mod segments;
 mod softmax;
 mod stored;
 mod tiles;
@@ -18,6 +19,7 @@ pub use backward::attention_backward;
 pub use forward::attention_forward;
 pub use gradients::Saved;
 pub use paged::{PagedRows, attention_paged};
+pub use segments::{Segment, num_rows, segments};
 pub use stored::{Bf16, Cache, Element};
 pub use tiles::Shape;
 pub use write::cache_keys_and_values;

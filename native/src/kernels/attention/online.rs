@@ -4,6 +4,7 @@
 use super::ahead::{Lines, ask_to_read};
 use super::paged::Pages;
 use super::product::{LANES, Left, Panels, Right, Terms, product, product_ahead};
+use super::segments::Segment;
 use super::softmax::{correct, exponentiate};
 use super::stored::{Cache, Element, Stored};
 use super::tiles::{KEYS, LITTLE, Shape, pack_keys, pack_keys_transposed, pack_queries};
@@ -22,8 +23,8 @@ const FEW_ROWS: usize = 4;
 /// The keys that a run of rows sees.
 #[derive(Clone, Copy)]
 pub enum Context<'a> {
-    /// Rows `start..=t` of k and v.
-    Segment { start: usize, k: &'a [f32], v: &'a [f32] },
+    /// The keys of a segment up to row t itself.
+    Segment { segment: &'a Segment<'a>, k: &'a [f32], v: &'a [f32] },
     /// The first `lengths[t]` keys of a sequence's pages.
     Paged { pages: Pages<'a>, lengths: &'a [i32], cache: Cache<'a> },
 }
@@ -32,7 +33,7 @@ impl Context<'_> {
     /// How many keys row t sees.
     fn length(&self, t: usize) -> usize {
         match self {
-            Context::Segment { start, .. } => t + 1 - start,
+            Context::Segment { segment, .. } => segment.shared.len() + t + 1 - segment.rows.start,
             Context::Paged { lengths, .. } => lengths[t] as usize,
         }
     }
@@ -237,9 +238,9 @@ impl Scratch {
         self.starts.clear();
         self.value_starts.clear();
         match unit.context {
-            Context::Segment { start, k, v } => {
-                let row = |key| shape.key_elements(start + key, unit.kv_head).start;
-                self.starts.extend(keys.map(row));
+            Context::Segment { segment, k, v } => {
+                let element = |key| shape.key_elements(segment.row(key), unit.kv_head).start;
+                self.starts.extend(keys.map(element));
                 pack_keys_transposed(isa, &mut self.keys_transposed, k, &self.starts, shape.width);
                 pack_keys(&mut self.values, v, &self.starts, shape);
                 (Place::Packed, Place::Packed)

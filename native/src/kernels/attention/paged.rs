@@ -166,13 +166,13 @@ mod tests {
 
     /// Compares rows of a cache, in several orders and alone, with attention over the example's own keys and values.
     fn compare(example: &Example, lengths: &[usize], cache: Cache, block_tables: &[i32]) {
-        let Example { q, k, v, segment_starts, shape, .. } = example;
+        let Example { q, k, v, segments, shape, .. } = example;
         let row = shape.heads * shape.width;
         let sequences: Vec<i32> = (0..).zip(lengths).flat_map(|(s, n)| std::iter::repeat_n(s, *n)).collect();
         let positions: Vec<i32> = lengths.iter().flat_map(|n| 1..=*n as i32).collect();
         each_setting(|isa| {
             let (mut expected, mut lse) = (vec![f32::NAN; q.len()], vec![0.0; example.rows() * shape.heads]);
-            attention_forward(isa, &mut expected, &mut lse, q, k, v, segment_starts, *shape);
+            attention_forward(isa, &mut expected, &mut lse, q, k, v, segments, *shape);
             let check = |order: &[usize]| {
                 let pick = |values: &[i32]| -> Vec<i32> { order.iter().map(|t| values[*t]).collect() };
                 let (row_sequences, context_lengths) = (pick(&sequences), pick(&positions));
