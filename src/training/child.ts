@@ -3,7 +3,8 @@
  * app/runs/train-group.ts with a {@link GroupJob} as its first message.
  */
 import { remoteError, systemClock } from '../base/index.ts';
-import { GroupInbox, runGroup } from './group-job.ts';
+import { GroupInbox } from './group-inbox.ts';
+import { runGroup } from './group-job.ts';
 import { STOP, type FromGroup, type FromTrainer, type GroupJob, type ToGroup, type TrainJob } from './messages.ts';
 import { runJob } from './job.ts';
 

@@ -3,33 +3,12 @@ import { openBase } from '../model/index.ts';
 import { BufferPool, loadNativeKernels } from '../numeric/index.ts';
 import { openChatRenderer } from '../text/index.ts';
 import { saveCheckpoint } from './checkpoint.ts';
+import type { GroupInbox } from './group-inbox.ts';
 import { TrainingGroup, type GroupEvent } from './group.ts';
-import { leaveEnd, leaveStep, prepareRun, type PreparedRun } from './job.ts';
+import { JoiningRuns, type ReadRun } from './joining-runs.ts';
+import { dataRequestOf, leaveEnd, leaveStep, prepareRun, type PreparedRun } from './job.ts';
 import { openTeacher } from './teacher.ts';
-import type { FromGroup, FromTrainer, GroupJob, ToGroup, TrainJob } from './messages.ts';
-
-/** Messages that came while a pass ran; they are read between passes. */
-export class GroupInbox {
-  #messages: ToGroup[] = [];
-  #wake: (() => void) | undefined;
-
-  put(message: ToGroup): void {
-    this.#messages.push(message);
-    this.#wake?.();
-  }
-
-  take(): ToGroup[] {
-    const messages = this.#messages;
-    this.#messages = [];
-    return messages;
-  }
-
-  /** Settles when there is a message. */
-  async wait(): Promise<void> {
-    if (this.#messages.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
-    this.#wake = undefined;
-  }
-}
+import type { FromGroup, FromTrainer, GroupJob, TrainJob } from './messages.ts';
 
 interface LiveRun {
   readonly job: TrainJob;
@@ -40,7 +19,7 @@ interface LiveRun {
 
 /**
  * Trains the runs that come in over one base until it is told that no more will. What goes wrong with a run is said of that run, and
- * the others go on; checkpoints and adapters are those of `runJob`.
+ * the others go on, also while the data of one that joins is read; checkpoints and adapters are those of `runJob`.
  */
 export async function runGroup(
   { base: open, threads, maxTokens }: GroupJob,
@@ -53,11 +32,13 @@ export async function runGroup(
   const renderer = openChatRenderer(open.path);
   const pool = new BufferPool();
   const group = new TrainingGroup(base, pool, maxTokens);
+  const joining = new JoiningRuns((read) => inbox.put({ type: 'read', ...read }));
   const runs = new Map<string, LiveRun>();
   const say = (id: string, message: FromTrainer): void => send({ type: 'run', id, message });
   const drop = (id: string, error: unknown): void => {
     group.remove(id);
     runs.delete(id);
+    joining.delete(id);
     say(id, { type: 'failed', error: remoteError(error) });
   };
   const attempt = (id: string, action: () => void): void => {
@@ -68,15 +49,25 @@ export async function runGroup(
     }
   };
 
-  const add = (id: string, job: TrainJob): void => {
+  const read = (id: string, job: TrainJob): void => {
     const teacher = job.teacher && openTeacher(job.teacher, { open, base, tokenizer: renderer.tokenizer }, kernels);
-    const prepared = prepareRun(job, base, renderer, pool, teacher);
+    joining.begin({ id, job, teacher }, dataRequestOf(job, base, teacher));
+  };
+  const add = ({ run, data }: ReadRun): void => {
+    const { id, job, teacher } = run;
+    // It was given up meanwhile.
+    if (!joining.end(run)) return;
+    const prepared = prepareRun(job, base, renderer, data(), pool, teacher);
     const { step, trainedTokens: tokens } = prepared.run.state;
     runs.set(id, { job, prepared, startedMs: clock.nowMs(), start: { step, tokens } });
     group.add(id, prepared.run);
     say(id, { type: 'started', started: prepared.started });
+    if (run.mustStop) leave(id, 'stop');
   };
+  const cancelled = (rest = ''): EspalierError => new EspalierError('CANCELLED', `the run was cancelled${rest}`);
   const leave = (id: string, how: 'stop' | 'cancel' | 'drop'): void => {
+    if (how === 'stop') joining.stop(id);
+    else if (joining.has(id)) drop(id, cancelled());
     const live = runs.get(id);
     // It has ended by itself meanwhile.
     if (!live) return;
@@ -84,8 +75,7 @@ export async function runGroup(
     // Whoever drops a run may have given it to somebody else: nothing of it is written any more.
     if (how !== 'drop') saveCheckpoint(checkpointPath, run, identity);
     if (how !== 'stop') {
-      const rest = how === 'cancel' ? ': resume it from the checkpoint in its output folder' : '';
-      drop(id, new EspalierError('CANCELLED', `the run was cancelled${rest}`));
+      drop(id, cancelled(how === 'cancel' ? ': resume it from the checkpoint in its output folder' : ''));
       return;
     }
     group.remove(id);
@@ -120,11 +110,12 @@ export async function runGroup(
     }
   };
 
-  for (let isOpen = true; isOpen || group.size > 0;) {
+  for (let isOpen = true; isOpen || joining.size > 0 || group.size > 0;) {
     if (group.size === 0) await inbox.wait();
     for (const message of inbox.take()) {
       if (message.type === 'end') isOpen = false;
-      else if (message.type === 'add') attempt(message.id, () => add(message.id, message.job));
+      else if (message.type === 'add') attempt(message.id, () => read(message.id, message.job));
+      else if (message.type === 'read') attempt(message.run.id, () => add(message));
       else attempt(message.id, () => leave(message.id, message.type));
     }
     for (const event of group.size > 0 ? group.pass() : []) attempt(event.id, () => follow(event));

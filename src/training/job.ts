@@ -6,6 +6,7 @@ import { baseTensors, openBase, openSource, type BaseModel, type LinearSite } fr
 import { loadNativeKernels, type BufferPool, type Floats } from '../numeric/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
+import type { DataRequest } from './data-thread.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
 import { loadRunData, type LoadedRunData } from './run-data.ts';
 import type { StepReport } from './run-state.ts';
@@ -37,24 +38,28 @@ export interface PreparedRun {
   readonly started: TrainStarted;
 }
 
-/** @param pool see {@link TrainingRun} @throws DATA_INVALID CONFIG_INVALID CHECKPOINT_INVALID TARGET_UNMATCHED */
+/** What a job learns from, and the longest sequence that its base, its teacher and its virtual tokens leave room for. */
+export function dataRequestOf(job: TrainJob, base: BaseModel, teacher?: Teacher): DataRequest {
+  const { objective, validShare = 0, adapter } = job.config;
+  const { dataPath, validPath } = job;
+  const own = base.config.contextLength - numVirtualTokens(adapter);
+  const taught = teacher ? teacher.base.config.contextLength - (teacher.hooks.numVirtual ?? 0) : own;
+  return {
+    basePath: job.base.path,
+    sources: { dataPath, validPath, validShare, objective: objective?.name ?? 'sft', labels: labelsIn(objective) },
+    contextLength: Math.min(own, taught),
+  };
+}
+
+/** @param pool see {@link TrainingRun} @throws CONFIG_INVALID CHECKPOINT_INVALID TARGET_UNMATCHED */
 export function prepareRun(
   job: TrainJob,
   base: BaseModel,
   renderer: ChatRenderer,
+  data: LoadedRunData,
   pool?: BufferPool,
   teacher?: Teacher,
 ): PreparedRun {
-  const { objective } = job.config;
-  const sources = {
-    ...job,
-    validShare: job.config.validShare ?? 0,
-    objective: objective?.name ?? 'sft',
-    labels: labelsIn(objective),
-  };
-  const own = base.config.contextLength - numVirtualTokens(job.config.adapter);
-  const taught = teacher ? teacher.base.config.contextLength - (teacher.hooks.numVirtual ?? 0) : own;
-  const data = loadRunData(sources, renderer, Math.min(own, taught));
   const warnings = runWarnings(job.config.adapter, base, data, renderer.tokenizer);
   const { train, valid } = data;
   const examples = { train: train.examples, valid: valid?.examples ?? [] };
@@ -129,7 +134,9 @@ export async function runJob(
   const renderer = openChatRenderer(job.base.path);
   const student = { open: job.base, base, tokenizer: renderer.tokenizer };
   const teacher = job.teacher && openTeacher(job.teacher, student, kernels);
-  const prepared = prepareRun(job, base, renderer, undefined, teacher);
+  const { sources, contextLength } = dataRequestOf(job, base, teacher);
+  const data = loadRunData(sources, renderer, contextLength);
+  const prepared = prepareRun(job, base, renderer, data, undefined, teacher);
   const { run, checkpointPath, identity } = prepared;
   send({ type: 'started', started: prepared.started });
   const startedMs = clock.nowMs();

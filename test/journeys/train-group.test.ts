@@ -145,6 +145,41 @@ test('a sweep over methods of a classification has its table', async () => {
   assert.ok(best === 'lora' || best === 'ia3');
 });
 
+test('while the data of a run that joins is read, the others go on; one that is given up meanwhile says so at once', async () => {
+  const large = folder.join('large.jsonl');
+  writeChats(large, { count: 20_000, words: 20, seed: 4 });
+  const group = await trainGroup({ ...readConfig(), home }, { base: 'tiny', maxTokens: 400 });
+  const endless = { maxSteps: 100_000, schedule: 'constant', warmup: 0 } as const;
+  let [steps, stepsBefore, stepsAtStart] = [0, 0, 0];
+  const joining: ReturnType<typeof group.add>[] = [];
+  const other = group.add(
+    { name: 'other', options: optionsFor('other-endless', endless) },
+    {
+      onStep() {
+        steps++;
+        if (steps === 2) {
+          stepsBefore = steps;
+          const options = optionsFor('large', { data: large, maxSteps: 1 });
+          joining.push(group.add({ name: 'large', options }, { onStarted: () => (stepsAtStart = steps) }));
+          joining.push(group.add({ name: 'gone', options: optionsFor('gone', { data: large, maxSteps: 1 }) }));
+          group.cancel('gone');
+        }
+      },
+    },
+  );
+  try {
+    while (joining.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal((await joining[1]).error?.code, 'CANCELLED');
+    assert.equal(stepsAtStart, 0, 'the large file is still being read');
+    assert.equal((await joining[0]).error, undefined);
+    assert.ok(stepsAtStart > stepsBefore + 2, `${stepsAtStart - stepsBefore} steps while the file was read`);
+  } finally {
+    group.cancel('other');
+    assert.equal((await other).error?.code, 'CANCELLED');
+    await group.end();
+  }
+});
+
 test('runs of several data files join and leave a group; each has its bytes alone; a cancelled one leaves its checkpoint', async () => {
   const config = { ...readConfig(), home };
   const group = await trainGroup(config, { base: 'tiny', maxTokens: 400 });
