@@ -16,7 +16,7 @@ export interface JoiningRun {
 export interface ReadRun {
   readonly run: JoiningRun;
   /** @throws what went wrong */
-  data(): LoadedRunData;
+  readonly data: () => LoadedRunData;
 }
 
 /** Runs whose data is being read on threads of their own, while the group goes on. */
@@ -45,7 +45,7 @@ export class JoiningRuns {
       (error: unknown) =>
         this.#tell({
           run: joining,
-          data() {
+          data: () => {
             throw error;
           },
         }),
