@@ -61,16 +61,15 @@ export async function evaluateFile(
   const { base, renderer, adapter } = await openModel(config, options, events.onModelProgress);
   const report = { metric: options.metric, adapter: options.adapter ?? null };
   const { head } = adapter;
+  const contextLength = base.config.contextLength - (adapter.virtual?.count ?? 0);
   if (head?.kind === 'classes') {
     requireClassMetric(options.metric);
-    const { contextLength } = base.config;
     const { examples } = loadExamples(options.data, renderer, contextLength, 'classification', head.labels);
     const scores = scoreClasses(options.metric, base, adapter, head, examples, events);
     return { ...report, ...scores, examples: examples.length };
   }
   if (options.metric === 'loss' || options.metric === 'preference-accuracy') {
     const name = options.metric === 'loss' ? 'sft' : 'dpo';
-    const contextLength = base.config.contextLength - (adapter.virtual?.count ?? 0);
     const { examples } = loadExamples(options.data, renderer, contextLength, name);
     const { loss, accuracy } = measureObjective(name, base, adapter, examples, (numDone, total) =>
       events.onProgress?.(numDone, total),

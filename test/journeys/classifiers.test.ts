@@ -94,6 +94,16 @@ test('labels are counted by the check, learned, and kept with what is known of t
   assert.match((await failing(plain)).message, /holds labelled texts, and this is no classifier/);
 });
 
+test('virtual tokens take their places of the context when a classifier is scored too', async () => {
+  const to = folder.join('prompted');
+  const virtual = ['--method', 'prompt-tuning', '--virtual-tokens', '12'];
+  await runJson<TrainOutcome>(trainArgs(to, ...virtual), { home });
+  const long = folder.join('long.jsonl');
+  writeFileSync(long, `${JSON.stringify({ text: 'wall '.repeat(2000), label: 'pome' })}\n`);
+  const evaluate = ['evaluate', '--base', 'tiny', '--data', long, '--adapter', to, '--metric', 'accuracy'];
+  assert.match((await failing(evaluate)).message, /the base takes at most 500/);
+});
+
 test('what does not go together is refused before anything is computed', async () => {
   const to = folder.join('never');
   for (const [more, message] of [
