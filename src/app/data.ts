@@ -5,9 +5,9 @@ import {
   findOverlaps,
   loadExamples,
   loadRunData,
-  labelsIn,
   parametersOf,
   runWarnings,
+  sourcesOf,
   type ObjectiveName,
   type OverlapReport,
   type RunConfig,
@@ -83,13 +83,7 @@ export async function dryRun(
   const settings = runConfig(options, base);
   const renderer = openChatRenderer(base.open.path);
   const data = loadRunData(
-    {
-      dataPath: options.data,
-      validPath: options.valid,
-      validShare: settings.validShare ?? 0,
-      objective: settings.objective?.name ?? 'sft',
-      labels: labelsIn(settings.objective),
-    },
+    sourcesOf(settings, options.data, options.valid),
     renderer,
     described.config.contextLength - numVirtualTokens(settings.adapter),
   );

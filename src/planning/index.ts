@@ -9,7 +9,7 @@ export { planFrom } from './plan.ts';
 export type { Plan, PlanOptions } from './plan.ts';
 export { configuredModel, presetModel } from './presets.ts';
 export type { PlannedModel } from './presets.ts';
-export { PLANNED_METHODS, BASE_FORMATS } from './methods.ts';
+export { PLANNED_METHODS, BASE_FORMATS, WITHOUT_HEAD } from './methods.ts';
 export type { Trainable } from './methods.ts';
 export { fitTraining, type TrainingFit, type TrainingNeeds } from './fit-training.ts';
 export { FULL_RECIPES } from './memory.ts';

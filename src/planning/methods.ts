@@ -32,8 +32,12 @@ export interface PartCounts {
   readonly labels?: number | undefined;
 }
 
-/** Those that a classification head cannot be trained beside. */
-const WITHOUT_HEAD: readonly string[] = ['prefix-tuning', 'trainable-tokens', 'full'];
+/** Those that a classification head cannot be trained beside, and why. */
+export const WITHOUT_HEAD: Readonly<Partial<Record<string, string>>> = {
+  'prefix-tuning': 'of which Hugging Face models that classify take none',
+  'trainable-tokens': 'beside which PEFT saves no head',
+  full: 'which trains a model that gives tokens',
+};
 
 const NO_SITE = () => 0;
 const virtualRows = ({ hiddenSize }: ModelConfig, { virtualTokens }: PartCounts): number => virtualTokens * hiddenSize;
@@ -182,7 +186,7 @@ export function countTrainable(
 
 /** @throws USAGE_INVALID for a method that has no head beside it */
 function headParameters(method: string, { labels = 0 }: PartCounts, { hiddenSize }: ModelConfig): number {
-  if (labels === 0 || !WITHOUT_HEAD.includes(method)) return labels * hiddenSize;
+  if (labels === 0 || WITHOUT_HEAD[method] === undefined) return labels * hiddenSize;
   return fail('USAGE_INVALID', `labels are of a classification, which trains no head beside ${method}`, {
     param: 'labels',
   });

@@ -23,7 +23,7 @@ export type {
 export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
 export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
 export { runWarnings } from './run-warnings.ts';
-export { holdOut, loadRunData, type LoadedRunData, type RunSources } from './run-data.ts';
+export { holdOut, loadRunData, sourcesOf, type LoadedRunData, type RunSources } from './run-data.ts';
 export { examplesOf, labelsOfFile, loadExamples, type LoadedExamples } from './example.ts';
 export { DEFAULT_MICRO_BATCH_TOKENS, packExamples, type PackedBatch, type TokenExample } from './pack.ts';
 export { microBatches } from './micro-batches.ts';

@@ -8,12 +8,11 @@ import { openChatRenderer, type ChatRenderer } from '../text/index.ts';
 import { loadCheckpoint, saveCheckpoint, type RunIdentity } from './checkpoint.ts';
 import type { DataRequest } from './data-thread.ts';
 import type { FromTrainer, StepRecord, TrainJob, TrainKeeping, TrainResult, TrainStarted } from './messages.ts';
-import { loadRunData, type LoadedRunData } from './run-data.ts';
+import { loadRunData, sourcesOf, type LoadedRunData } from './run-data.ts';
 import type { StepReport } from './run-state.ts';
 import { TrainingRun } from './run.ts';
 import { runWarnings } from './run-warnings.ts';
 import type { Teacher } from './objectives/distillation.ts';
-import { labelsIn } from './objectives/objective.ts';
 import { openTeacher } from './teacher.ts';
 import { writeAdapter } from './write-adapter.ts';
 import { SampleTaker } from './sample-taker.ts';
@@ -40,13 +39,11 @@ export interface PreparedRun {
 
 /** What a job learns from, and the longest sequence that its base, its teacher and its virtual tokens leave room for. */
 export function dataRequestOf(job: TrainJob, base: BaseModel, teacher?: Teacher): DataRequest {
-  const { objective, validShare = 0, adapter } = job.config;
-  const { dataPath, validPath } = job;
-  const own = base.config.contextLength - numVirtualTokens(adapter);
+  const own = base.config.contextLength - numVirtualTokens(job.config.adapter);
   const taught = teacher ? teacher.base.config.contextLength - (teacher.hooks.numVirtual ?? 0) : own;
   return {
     basePath: job.base.path,
-    sources: { dataPath, validPath, validShare, objective: objective?.name ?? 'sft', labels: labelsIn(objective) },
+    sources: sourcesOf(job.config, job.dataPath, job.validPath),
     contextLength: Math.min(own, taught),
   };
 }

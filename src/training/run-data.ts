@@ -1,7 +1,8 @@
 import type { Problem } from '../base/index.ts';
 import type { ChatRenderer } from '../text/index.ts';
 import { loadExamples, selectExamples, type LoadedExamples } from './example.ts';
-import type { ObjectiveName } from './objectives/objective.ts';
+import { labelsIn, type ObjectiveName } from './objectives/objective.ts';
+import type { RunConfig } from './run-config.ts';
 import { describeOverlaps, findOverlaps, promptKey, type OverlapReport } from './overlap.ts';
 
 /** Where a run's examples come from. */
@@ -13,6 +14,15 @@ export interface RunSources {
   readonly objective: ObjectiveName;
   /** Of a classification. */
   readonly labels?: readonly string[] | undefined;
+}
+
+/** The sources of a run with these settings. */
+export function sourcesOf(
+  { validShare = 0, objective }: Pick<RunConfig, 'validShare' | 'objective'>,
+  dataPath: string,
+  validPath: string | undefined,
+): RunSources {
+  return { dataPath, validPath, validShare, objective: objective?.name ?? 'sft', labels: labelsIn(objective) };
 }
 
 export interface LoadedRunData {

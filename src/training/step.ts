@@ -77,7 +77,7 @@ function batchLoss(
 }
 
 /**
- * The rows that a batch is computed in: virtual ones before each segment if the hooks ask for them, or else a common beginning once.
+ * The rows that a batch is computed in: virtual ones before each segment if the hooks ask for them, or else common beginnings once.
  * The order of the rows with loss stays.
  */
 export function rowsOf(batch: PackedBatch, { numVirtual = 0 }: SiteHooks, sharesPrefix: boolean): PackedBatch {

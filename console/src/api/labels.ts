@@ -21,9 +21,9 @@ export async function classifyText(
   });
   const { model: answered, data, usage } = (await response.json()) as ClassificationList;
   const [{ label, probs }] = data;
-  const others = probs.toSorted((a, b) => b - a);
+  const [highest, next] = probs.toSorted((a, b) => b - a);
   return {
-    text: `${label} (${percentOf(others[0])}; the next of ${probs.length} has ${percentOf(others[1])})`,
+    text: `${label} (${percentOf(highest)}; the next of ${probs.length} has ${percentOf(next)})`,
     model: answered,
     digest: response.headers.get('x-adapter-digest'),
     requestId: response.headers.get('x-request-id'),

@@ -68,7 +68,7 @@ export async function trainGroup(
     try {
       baseFormat(runOptions);
       const target = publishTarget(runOptions.publish);
-      const teacher = runOptions.teacher === undefined ? undefined : await joining.get(name);
+      const teacher = joining.has(name) ? await joining.get(name) : undefined;
       const job = trainJob(config, runOptions, base, undefined, teacher);
       using journal = new RunJournal(base, job, { tensorboard: runOptions.tensorboard, clock: systemClock });
       const result = await group.run(name, job, journalled(journal, events));

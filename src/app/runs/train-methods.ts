@@ -8,6 +8,7 @@ import {
   type PeftConfig,
 } from '../../formats/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
+import { WITHOUT_HEAD } from '../../planning/index.ts';
 import { FULL_CONFIG, type TrainedConfig } from '../../training/index.ts';
 import { LORA_FORMS, type LoraMethodOptions } from './train-lora-methods.ts';
 import { namesIn, PART_FORMS, type PartOptions } from './train-part-methods.ts';
@@ -192,13 +193,6 @@ export const FULL = 'full';
 export type TrainMethod = keyof typeof FORMS | typeof FULL;
 
 export const TRAINING_METHODS = [...Object.keys(FORMS), FULL] as readonly TrainMethod[];
-
-/** Those that a classification head cannot be trained beside, and why. */
-const WITHOUT_HEAD: Readonly<Partial<Record<TrainMethod, string>>> = {
-  'prefix-tuning': 'of which Hugging Face models that classify take none',
-  'trainable-tokens': 'beside which PEFT saves no head',
-  full: 'which trains a model that gives tokens',
-};
 
 /** The options of a method, with their defaults. */
 export function methodDefaults(method: TrainMethod): MethodForm['defaults'] {

@@ -103,10 +103,10 @@ function dropCopies(layout: TensorLayout, tensors: Map<string, PeftTensor>): Pro
   return problems;
 }
 
-/** Its index, or -1. A plain loop: an adapter has a million values, and every load looks at each of them. */
 /** An exponent of ones is an infinity or a NaN. */
 const NOT_FINITE = 0x7f800000;
 
+/** The index of the first value that is no finite number, or -1. */
 function firstNotFinite(values: Float32Array): number {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   let largest = 0;

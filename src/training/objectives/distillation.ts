@@ -10,8 +10,7 @@ import {
   type Kernels,
 } from '../../numeric/index.ts';
 import { packExamples, type PackedBatch } from '../pack.ts';
-import { lossRows } from '../step.ts';
-import { withVirtualRows } from '../virtual-rows.ts';
+import { lossRows, rowsOf } from '../step.ts';
 import type { Objective, ObjectiveConfig } from './objective.ts';
 
 /** A model that a run learns from: a base, with an adapter's hooks or none. It reads the same token ids as the run. */
@@ -30,7 +29,7 @@ export function distillationObjective(
   teacher: Teacher,
   g: Inference,
 ): Objective {
-  const rowsOf = new WeakMap<PackedBatch, Floats>();
+  const taughtOf = new WeakMap<PackedBatch, Floats>();
   const { base, hooks } = teacher;
   const { hiddenSize: D } = base.config;
   const teacherLogits = logitsOf(headOf(base, hooks), base.kernels, D);
@@ -39,12 +38,12 @@ export function distillationObjective(
     name: 'distillation',
     pack(examples) {
       const batch = packExamples(examples);
-      rowsOf.set(batch, lossRows(g, base, hooks, withVirtualRows(batch, hooks.numVirtual ?? 0)).data.slice());
+      taughtOf.set(batch, lossRows(g, base, hooks, rowsOf(batch, hooks, true)).data.slice());
       g.endStep();
       return batch;
     },
     loss(graph, rows, studentHead, batch) {
-      const taught = rowsOf.get(batch);
+      const taught = taughtOf.get(batch);
       assert(taught, 'a batch is packed by the objective that reads it');
       const { lossSum, numTop, divergenceSum } = distillationLoss(
         graph,

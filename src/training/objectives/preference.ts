@@ -1,7 +1,8 @@
 import { assert } from '../../base/index.ts';
-import { attendPacked, baseHooks, forward, headRows, type BaseModel } from '../../model/index.ts';
+import { baseHooks, type BaseModel } from '../../model/index.ts';
 import { sequenceLogProbs, type Graph, type Head, type Inference, type Tensor } from '../../numeric/index.ts';
 import { packExamples, type PackedBatch, type TokenExample } from '../pack.ts';
+import { lossRows, rowsOf } from '../step.ts';
 import type { MetricSum, Objective, ObjectiveName } from './objective.ts';
 import type { ExampleLoss, PreferenceLoss, ScoredExample } from './preference-loss.ts';
 
@@ -22,10 +23,8 @@ export function preferenceObjective(
     const missing = examples.filter((example) => !references.has(example));
     if (missing.length === 0) return;
     const batch = packExamples(missing);
-    const { tokenIds_T, positions_T } = batch;
-    const attend = attendPacked(base.config, batch.segmentStarts_X);
-    const hidden = forward(g, base, { tokenIds_T, positions_T, attend }, baseHooks);
-    const { values_S } = logProbsOf(g, headRows(g, base, hidden, batch.lossRows_N), base.head, batch);
+    const rows = lossRows(g, base, baseHooks, rowsOf(batch, baseHooks, true));
+    const { values_S } = logProbsOf(g, rows, base.head, batch);
     g.endStep();
     for (const [index, example] of missing.entries()) {
       references.set(example, values_S.slice(2 * index, 2 * index + 2));

@@ -1,4 +1,4 @@
-//! Which rows see which: packed segments, each of which may begin with rows of an earlier one.
+//! Which rows see which: packed segments, each of which may begin with rows of earlier ones.
 use std::ops::Range;
 
 /// Rows that see each other, each those before it, and before these rows of earlier segments. Its keys are both, counted from the first
