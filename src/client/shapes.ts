@@ -550,6 +550,8 @@ export interface Model {
   owned_by: string;
   /** The base of an adapter. */
   parent: string | null;
+  /** Of a classifier, which POST /v1/classify asks; null where the answer is tokens. */
+  labels: string[] | null;
 }
 export interface LoadLoraAdapterRequest {
   /** Letters, digits, ".", "_", "-": the tenant’s own name for it on this server. */
@@ -962,6 +964,8 @@ export interface Adapter {
   rank: number | null;
   /** That were trained. */
   parameters: number;
+  /** Of a classifier, which POST /v1/classify asks; null for an adapter that answers in tokens. */
+  labels: string[] | null;
   bytes: number;
   /** Seconds since 1970. */
   created_at: number;

@@ -89,6 +89,7 @@ export { savedModules, savedNames, type SavedModule } from './peft/layouts/saved
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
 export {
   readPeftFiles,
+  readLabels,
   readPeftFolder,
   writePeftFolder,
   checkAgainstBase,

@@ -140,6 +140,8 @@ export interface ModelEntry {
   readonly ownedBy: string;
   /** The base of an adapter. */
   readonly parent: string | null;
+  /** Of a classifier. */
+  readonly labels: readonly string[] | null;
 }
 
 /** What the HTTP face needs from the other rooms. The app composes it; whatever these functions throw becomes an error response. */

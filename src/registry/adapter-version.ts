@@ -30,6 +30,8 @@ export interface AdapterVersion {
   readonly rank: number | null;
   /** Trained parameters. */
   readonly parameters: number;
+  /** Of a classifier: its labels, in the order of its head's rows. Null for an adapter that gives tokens. */
+  readonly labels: readonly string[] | null;
   readonly sizeBytes: number;
   /** Milliseconds since 1970. */
   readonly createdAt: number;

@@ -26,6 +26,7 @@ interface VersionRow {
   readonly method: string;
   readonly rank: number | null;
   readonly parameters: number;
+  readonly labels: string | null;
   readonly size_bytes: number;
   readonly created_at: number;
   readonly metrics: string;
@@ -111,6 +112,7 @@ function versionOf(database: Database, row: VersionRow): AdapterVersion {
     method: row.method,
     rank: row.rank,
     parameters: row.parameters,
+    labels: row.labels === null ? null : (JSON.parse(row.labels) as string[]),
     sizeBytes: row.size_bytes,
     createdAt: row.created_at,
     metrics: JSON.parse(row.metrics) as Record<string, number>,

@@ -13,6 +13,8 @@ export interface PublishInfo {
   readonly method: string;
   readonly rank: number | null;
   readonly parameters: number;
+  /** Of a classifier. */
+  readonly labels?: readonly string[] | null | undefined;
   readonly metrics?: { readonly [name: string]: number };
   readonly provenance?: { readonly [name: string]: JsonValue };
   /** Files that it was trained on. They stay with the version, so that it can be trained anew on another base. */
@@ -86,7 +88,7 @@ function insertOnce(
   assert(counter, 'an upsert returns its row');
   const row = database.get<{ id: number }>(
     `INSERT INTO adapter_versions (tenant, task, version, digest, base_name, base_digest, method, rank, parameters,
-       size_bytes, created_at, metrics, provenance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+       labels, size_bytes, created_at, metrics, provenance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
     tenant,
     task,
     counter.last_version,
@@ -96,6 +98,7 @@ function insertOnce(
     info.method,
     info.rank,
     info.parameters,
+    info.labels ? JSON.stringify(info.labels) : null,
     sizeBytes,
     Math.floor(clock.epochMs()),
     JSON.stringify(info.metrics ?? {}),

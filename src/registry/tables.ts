@@ -56,5 +56,10 @@ CREATE INDEX aliases_by_version ON aliases (tenant, task, version);
 CREATE INDEX aliases_by_change ON aliases (change);
 `,
     },
+    {
+      version: 2,
+      name: 'labels of classifiers',
+      sql: 'ALTER TABLE adapter_versions ADD COLUMN labels TEXT;',
+    },
   ],
 };

@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { DataReport, DryRun, EvaluateReport, RepeatedOutcome, TrainOutcome } from '../../src/app/index.ts';
+import type {
+  AdapterVersion,
+  DataReport,
+  DryRun,
+  EvaluateReport,
+  RepeatedOutcome,
+  TrainOutcome,
+} from '../../src/app/index.ts';
 import { onlyDocument, run, runJson, TemporaryFolder } from '../support/processes.ts';
 import { writeTinyBase } from '../support/tiny-base.ts';
 
@@ -77,6 +84,13 @@ test('labels are counted by the check, learned, and kept with what is known of t
     home,
   });
   assert.deepEqual([again.isSame, again.digest], [true, trained.digest]);
+
+  const published = await runJson<AdapterVersion>(['adapters', 'publish', output, 'acme/fruit', '--base', 'tiny'], {
+    home,
+  });
+  assert.deepEqual(published.labels, ['pome', 'stone']);
+  const shown = await run(['adapters', 'show', 'acme/fruit'], { home });
+  assert.match(shown.stdout, /^labels +pome, stone$/m);
 
   const evaluate = ['evaluate', '--base', 'tiny', '--data', data, '--adapter', output];
   const report = await runJson<EvaluateReport>([...evaluate, '--metric', 'accuracy'], { home });

@@ -1,8 +1,9 @@
 /** The console's main way, in Chromium with the real base: a file is dropped, mended, looked at, trained on, and the result answers. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { referenceOf } from '../../src/registry/index.ts';
 import { chatLines } from '../support/tuning-data.ts';
-import { ConsoleJourney } from './console-harness.ts';
+import { choose, ConsoleJourney } from './console-harness.ts';
 
 let journey: ConsoleJourney;
 before(async () => {
@@ -138,5 +139,19 @@ test('from labelled lines to labels', async () => {
     0,
   );
   assert.deepEqual(await tab.barriers(), []);
+
+  // Whatever names it knows that it gives labels: a chat that is refused would be a complaint of the browser's.
+  const { registry } = journey.server.platform;
+  const version = [...registry.each('acme')].find(({ labels, task }) => labels !== null && task !== 'ft-checkpoints');
+  assert.deepEqual(version?.labels, ['odd one', 'plain']);
+  registry.promote('acme', referenceOf(version));
+  await tab.go(`/adapters/${referenceOf(version)}`);
+  await page.getByRole('row', { name: 'Labels odd one, plain' }).waitFor();
+  await tab.go('/playground');
+  await choose(tab, 'Model 2', referenceOf(version));
+  await choose(tab, 'Model 1', `${version.task}, by its route`);
+  await page.getByLabel('Question').fill('99 of the wall, plain');
+  await page.keyboard.press('Enter');
+  await label.nth(1).waitFor();
   tab.assertClean('the wizard of labels');
 });

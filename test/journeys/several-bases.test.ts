@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import OpenAI from 'openai';
+import type { ModelList, TaskRouteList } from '../../console/src/api/types.ts';
+import { subjectOfTask } from '../../console/src/pages/playground/subject.ts';
 import { serve } from '../../src/app/index.ts';
 import { startTinyServer, type TinyServer } from '../support/tiny-server.ts';
 
@@ -77,7 +79,22 @@ test('an adapter whose base is not here, and one on the wrong base, are never an
 test('both bases are listed, with the adapters that are theirs', async () => {
   const { data } = await client.models.list();
   const parents = Object.fromEntries(data.map((model) => [model.id, 'parent' in model ? model.parent : undefined]));
+  for (const model of data) assert.ok('labels' in model && model.labels === null, 'no classifier is among them');
   assert.deepEqual(parents, { tiny: null, other: null, 'acme/reply@1': 'tiny', 'acme/label@1': 'other' });
+});
+
+test('the console’s playground asks a task on the base of its version', async () => {
+  const headers = { Authorization: `Bearer ${client.apiKey}` };
+  const get = async <T>(path: string): Promise<T> => (await (await fetch(server.url + path, { headers })).json()) as T;
+  const { data: models } = await get<ModelList>('/v1/models');
+  const { data: routes } = await get<TaskRouteList>('/api/routes');
+  const asked = routes.flatMap((route) => subjectOfTask(route, models, 'tiny') ?? []);
+  const bases = asked.map(({ task, model }) => [task, model]);
+  assert.deepEqual(bases, [
+    ['label', 'other'],
+    ['lost', 'tiny'],
+    ['reply', 'tiny'],
+  ]);
 });
 
 test('a loaded name is in the memory of its base, and moves between bases', async () => {

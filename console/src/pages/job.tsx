@@ -71,7 +71,7 @@ function JobDetails({ job }: { readonly job: Job }) {
           </Text>
         </Panel>
       )}
-      {job.fine_tuned_model !== null && <Result model={job.fine_tuned_model} method={job.method.type} />}
+      {job.fine_tuned_model !== null && <Result model={job.fine_tuned_model} />}
       <Panel title="Loss" about="by step, as it is trained">
         {isPending ? (
           <Skeleton height={260} aria-busy="true" />
@@ -95,7 +95,7 @@ function timeOf({ created_at: begun, finished_at: finished, estimated_finish: es
   return duration(Math.max(1, estimated - Date.now() / 1000));
 }
 
-function Result({ model, method }: { readonly model: string; readonly method: string }) {
+function Result({ model }: { readonly model: string }) {
   return (
     <Panel title="The model" about="A request may name it at once">
       <Group gap="sm">
@@ -109,7 +109,7 @@ function Result({ model, method }: { readonly model: string; readonly method: st
             </Button>
           )}
         </CopyButton>
-        <Button component={Link} href={playgroundOf(model, method)} size="xs">
+        <Button component={Link} href={playgroundOf(model)} size="xs">
           Ask it
         </Button>
       </Group>
@@ -199,7 +199,7 @@ function Checkpoints({ job }: { readonly job: Job }) {
                   cell: (one) => (
                     <Button
                       component={Link}
-                      href={playgroundOf(one.fine_tuned_model_checkpoint, job.method.type)}
+                      href={playgroundOf(one.fine_tuned_model_checkpoint)}
                       variant="default"
                       size="compact-xs"
                     >

@@ -65,7 +65,7 @@ export class ModelResolver {
       ...this.#platform.jobs
         .models(tenant)
         .filter((model) => this.#bases.find(model.base))
-        .map(tunedEntry),
+        .map((model) => this.#tunedEntry(model)),
     ];
   }
 
@@ -74,7 +74,7 @@ export class ModelResolver {
     const named = this.#names.find(principal.tenant, id);
     if (named) return { ...adapterEntry(named), id };
     const tuned = this.#platform.jobs.findModel(principal.tenant, id);
-    if (tuned) return tunedEntry(tuned);
+    if (tuned) return this.#tunedEntry(tuned);
     const { adapter, base } = this.resolve(principal, { model: id, task: null }, '');
     if (!adapter) return baseEntry(this.#bases.ofDigest(base.digest));
     return adapterEntry(this.#platform.registry.resolve(principal.tenant, adapter.reference));
@@ -130,6 +130,12 @@ export class ModelResolver {
     };
   }
 
+  /** A name of a job's: for ever that of one version. */
+  #tunedEntry({ name, reference, tenant, base, createdAt }: TunedModel): ModelEntry {
+    const labels = this.#platform.registry.find(tenant, reference)?.labels ?? null;
+    return { id: name, created: Math.floor(createdAt / 1000), ownedBy: tenant, parent: base, labels };
+  }
+
   #refuseTask(model: string): never {
     const message = `a task is chosen on a base: model must be ${this.#bases.names}, got ${JSON.stringify(model)}`;
     return fail('REQUEST_INVALID', message, { param: 'model' });
@@ -141,7 +147,7 @@ function baseOf({ name, digest }: ServedBase): ResolvedModel['base'] {
 }
 
 function baseEntry(base: ServedBase): ModelEntry {
-  return { id: base.name, created: base.created, ownedBy: 'espalier', parent: null };
+  return { id: base.name, created: base.created, ownedBy: 'espalier', parent: null, labels: null };
 }
 
 function adapterEntry(version: AdapterVersion): ModelEntry {
@@ -150,9 +156,6 @@ function adapterEntry(version: AdapterVersion): ModelEntry {
     created: Math.floor(version.createdAt / 1000),
     ownedBy: version.tenant,
     parent: version.base.name,
+    labels: version.labels,
   };
-}
-
-function tunedEntry({ name, tenant, base, createdAt }: TunedModel): ModelEntry {
-  return { id: name, created: Math.floor(createdAt / 1000), ownedBy: tenant, parent: base };
 }

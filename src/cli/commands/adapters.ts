@@ -56,7 +56,10 @@ export function adaptersCommand(config: AppConfig): Command {
       const shown = await showAdapter(config, reference);
       const { metrics, provenance, files: _files, base, ...rest } = shown;
       const fields = { ...rest, base: `${base.name} (${base.digest})`, ...metrics };
-      const rows = Object.entries(fields).map(([name, value]) => [name, String(value)]);
+      const rows = Object.entries(fields).map(([name, value]) => [
+        name,
+        Array.isArray(value) ? value.join(', ') : String(value),
+      ]);
       new Output(options).result(shown, `${table(rows)}\nprovenance ${JSON.stringify(provenance, null, 2)}`);
     });
   const publish = (name: string, description: string): Command =>

@@ -83,10 +83,21 @@ export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder
   }
   refuseAll(directory, valueProblems);
   refuseAll(directory, dropCopies(layoutOf(config), tensors));
-  if (!isClassifier(config)) return { config, tensors };
-  const named = labelsOf(file.metadata, scoreName(config), tensors);
-  if ('problem' in named) return refuseAll(directory, [named.problem]);
-  return { config, tensors, labels: named.labels };
+  const labels = labelsIn(directory, config, file);
+  return { config, tensors, ...(labels && { labels }) };
+}
+
+/** The labels of a classifier's folder, one for each row of its head; undefined for an adapter that gives tokens. Reads no tensor. @throws ADAPTER_INVALID */
+export function readLabels(directory: string): readonly string[] | undefined {
+  const config = readConfig(directory, undefined);
+  using file = openWeights(directory, undefined);
+  return labelsIn(directory, config, file);
+}
+
+function labelsIn(directory: string, config: PeftConfig, file: SafetensorsFile): readonly string[] | undefined {
+  if (!isClassifier(config)) return undefined;
+  const named = labelsOf(file.metadata, scoreName(config), file.tensors);
+  return 'problem' in named ? refuseAll(directory, [named.problem]) : named.labels;
 }
 
 /** Of tensors that are there twice the copies go. @returns copies that are none: which one would count is left open */

@@ -25,6 +25,9 @@ export const adapterObject = z
     method: z.string(),
     rank: z.int().nullable(),
     parameters: z.int().openapi({ description: 'That were trained.' }),
+    labels: z.array(z.string()).nullable().openapi({
+      description: 'Of a classifier, which POST /v1/classify asks; null for an adapter that answers in tokens.',
+    }),
     bytes: z.int(),
     created_at: z.int().openapi({ description: 'Seconds since 1970.' }),
     aliases: z.array(z.string()),
@@ -58,6 +61,7 @@ export function adapterOf({ version: of, aliases, tags }: ListedVersion): z.outp
     method: of.method,
     rank: of.rank,
     parameters: of.parameters,
+    labels: of.labels && [...of.labels],
     bytes: of.sizeBytes,
     created_at: secondsOf(of.createdAt),
     aliases: [...aliases],

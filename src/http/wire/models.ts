@@ -8,11 +8,15 @@ export const model = z
     created: z.int().openapi({ description: 'Seconds since 1970.' }),
     owned_by: z.string(),
     parent: z.string().nullable().openapi({ description: 'The base of an adapter.' }),
+    labels: z
+      .array(z.string())
+      .nullable()
+      .openapi({ description: 'Of a classifier, which POST /v1/classify asks; null where the answer is tokens.' }),
   })
   .openapi('Model');
 
 export const modelList = z.object({ object: z.literal('list'), data: z.array(model) }).openapi('ModelList');
 
-export function modelOf({ id, created, ownedBy, parent }: ModelEntry): z.output<typeof model> {
-  return { id, object: 'model', created, owned_by: ownedBy, parent };
+export function modelOf({ id, created, ownedBy, parent, labels }: ModelEntry): z.output<typeof model> {
+  return { id, object: 'model', created, owned_by: ownedBy, parent, labels: labels && [...labels] };
 }

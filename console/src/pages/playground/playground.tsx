@@ -21,13 +21,13 @@ export default function Playground() {
   return (
     <Page title="Playground" about="The same question to the base and up to three adapters, side by side">
       <Answered query={models} what="Models">
-        {({ data }) => <Comparison models={data.filter(({ id }) => !id.includes('/ft-checkpoints@'))} />}
+        {({ data }) => <Comparison known={data} />}
       </Answered>
     </Page>
   );
 }
 
-function Comparison({ models: known }: { readonly models: ModelList['data'] }) {
+function Comparison({ known }: { readonly known: ModelList['data'] }) {
   const { api, may } = useSession();
   // Tasks belong to a tenant: the operator has none of its own.
   const routes = useAnswer<TaskRouteList>('/api/routes', {
@@ -35,10 +35,9 @@ function Comparison({ models: known }: { readonly models: ModelList['data'] }) {
     every: EVERY_MS,
   });
   const firstBase = api.session.bases[0]?.name;
-  const names = known.map(({ id }) => id);
-  const search = new URLSearchParams(useSearch());
-  const asked = search.get('model');
-  const subjectOf = (name: string): Subject => subjectOfModel(name, name === asked && search.get('gives') === 'labels');
+  const names = known.map(({ id }) => id).filter((id) => !id.includes('/ft-checkpoints@'));
+  const asked = new URLSearchParams(useSearch()).get('model');
+  const subjectOf = (name: string): Subject => subjectOfModel(name, known);
   const [models, setModels] = useState<readonly string[]>(() => firstModels(firstBase, names, asked));
   const [settings, setSettings] = useState<Settings>({ system: '', temperature: 0, maxTokens: 128 });
   const tasks = (routes.data?.data ?? []).flatMap((route) => subjectOfTask(route, known, firstBase) ?? []);

@@ -9,28 +9,29 @@ export interface Subject {
   readonly task: string | null;
   /** Answers are counted for a canary, and so are their scores. */
   readonly isScored: boolean;
-  /** It is known to give labels; of others the server says it when they are asked. */
+  /** It is known to give labels; of one that is not in the list, or has just changed, the server says it when it is asked. */
   readonly givesLabels: boolean;
 }
 
-/** The playground with a model in it. @param method what a job's model has learned */
-export function playgroundOf(model: string, method?: string): string {
-  const gives = method === 'classification' ? '&gives=labels' : '';
-  return `/playground?model=${encodeURIComponent(model)}${gives}`;
+/** The playground with a model in it. */
+export function playgroundOf(model: string): string {
+  return `/playground?model=${encodeURIComponent(model)}`;
 }
 
-export function subjectOfModel(name: string, givesLabels = false): Subject {
+/** @param models all that are known; a checkpoint's name may be none of them */
+export function subjectOfModel(name: string, models: ModelList['data']): Subject {
+  const givesLabels = models.find(({ id }) => id === name)?.labels != null;
   return { value: name, label: name, model: name, task: null, isScored: false, givesLabels };
 }
 
-/** @param models to find the base of the task's versions, which is what a request for a task names */
+/** @param models to find the version that answers the task: its base is what a request for a task names */
 export function subjectOfTask(
   { task, latest, canary }: TaskRoute,
   models: ModelList['data'],
   firstBase: string | undefined,
 ): Subject | undefined {
-  const name = latest?.split('@')[0];
-  const base = models.find(({ id }) => id === name)?.parent ?? firstBase;
+  const version = models.find(({ id }) => id === latest);
+  const base = version?.parent ?? firstBase;
   if (base === undefined) return undefined;
   return {
     value: `task:${task}`,
@@ -38,6 +39,6 @@ export function subjectOfTask(
     model: base,
     task,
     isScored: canary !== null,
-    givesLabels: false,
+    givesLabels: version?.labels != null,
   };
 }
