@@ -204,3 +204,16 @@ test('a full disk: a clear error, the last checkpoint whole, and the run goes on
   assert.equal(found.adapterDigest, whole.adapterDigest);
   renameSync(moved, data);
 });
+
+test('in float32 a run ends in the same bytes on every processor with fused multiply-adds', async () => {
+  const digests = new Map<string, string>();
+  for (const isa of ['avx2', 'avx512', 'avx512bf16', 'neon']) {
+    const args = trainArgs(folder.join(`on-${isa}`), { rank: '4', format: 'nf4' });
+    const env = { ESPALIER_ISA: isa, ESPALIER_COMPUTE: 'f32' };
+    const finished = await run([...args, '--json'], { home, env });
+    if (finished.code === 0) digests.set(isa, onlyDocument<TrainOutcome>(finished.stdout).digest ?? '');
+    else assert.match(finished.stderr + finished.stdout, /this processor does not have it/);
+  }
+  assert.ok(digests.size > 0, 'this processor has one of them');
+  assert.equal(new Set(digests.values()).size, 1, JSON.stringify([...digests]));
+});

@@ -21,7 +21,9 @@ mod tests;
 use super::codec::Codec;
 use super::lanes::{WIDTH, with_lanes};
 use super::operands::RowMajor;
-use super::packed::{Format, Packed, with_codec};
+#[cfg(target_arch = "x86_64")]
+use super::packed::Format;
+use super::packed::{Packed, with_codec};
 use super::tile::{Finish, Target};
 use crate::pool::SharedMut;
 use crate::simd::Isa;

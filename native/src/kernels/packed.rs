@@ -9,7 +9,9 @@ use super::lanes::WIDTH;
 use super::nf4::{self, Quantised};
 use crate::pool::{SharedMut, for_rows};
 use memmap2::Mmap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -104,6 +106,7 @@ pub struct Packed {
     pub format: Format,
     pub layout: Layout,
     /// What output rows are multiplied by in products in int8: see `linear::int8_words`.
+    #[cfg(target_arch = "x86_64")]
     pub int8_scales: OnceLock<Box<[f32]>>,
     storage: Storage,
 }
@@ -142,7 +145,15 @@ impl Packed {
     }
 
     fn stored(storage: Storage, out: usize, inputs: usize, format: Format) -> Self {
-        Self { out, inputs, format, layout: Layout::new(out, inputs, format), int8_scales: OnceLock::new(), storage }
+        Self {
+            out,
+            inputs,
+            format,
+            layout: Layout::new(out, inputs, format),
+            #[cfg(target_arch = "x86_64")]
+            int8_scales: OnceLock::new(),
+            storage,
+        }
     }
 
     /// Bytes on the heap.

@@ -10,6 +10,7 @@ pub struct Bf16;
 impl Codec for Bf16 {
     const NAME: &'static str = "bf16";
     const PAIR_BYTES: usize = 2 * WIDTH * 2;
+    #[cfg(target_arch = "x86_64")]
     const ARE_BF16_WORDS: bool = true;
 
     type Reader<L: Lanes> = Bf16Panel;

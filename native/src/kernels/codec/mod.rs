@@ -24,6 +24,7 @@ pub trait Codec: 'static {
     /// Up to so many rows, widening weights into a buffer costs more than it saves.
     const FEW_ROWS: usize = 12;
     /// Whether the codes of a pair are sixteen words of two bfloat16.
+    #[cfg(target_arch = "x86_64")]
     const ARE_BF16_WORDS: bool = false;
 
     type Reader<L: Lanes>: Panel<L>;
