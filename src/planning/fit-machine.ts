@@ -16,6 +16,8 @@ export interface TrainingMeasurement {
   readonly sequences: number;
   readonly seq: number;
   readonly passSeconds: number;
+  /** What the run took beside its passes. */
+  readonly startSeconds: number;
   /** Of the process. */
   readonly peakBytes: number;
 }
@@ -43,6 +45,7 @@ export function fitMachine(
     version: MACHINE_VERSION,
     ...about,
     ...memory,
+    startSeconds: median(measured.map(({ startSeconds }) => startSeconds)),
     formats: Object.fromEntries(
       formats.map((name) => [name, { perFlop: price(`${name} flop`), perWeight: price(`${name} weight`) }]),
     ),
@@ -54,6 +57,10 @@ export function fitMachine(
     ),
   };
   return { ...figures, error: { time: worstTime(figures, measured), memory: worstMemory(memory, measured) } };
+}
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 }
 
 function worstTime(figures: MachineFigures, measured: readonly TrainingMeasurement[]): number {

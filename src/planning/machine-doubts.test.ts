@@ -66,6 +66,7 @@ test('a fit knows how far it is from what was measured', () => {
     sequences,
     seq: 128,
     passSeconds: seconds,
+    startSeconds: 0,
     peakBytes: 4e8 + sequences * 1e8,
   });
   const fit = (...seconds: number[]) =>

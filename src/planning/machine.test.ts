@@ -12,11 +12,12 @@ const model = presetModel('smollm2-135m');
 const ABOUT = { measuredAt: '2026-11-30T00:00:00.000Z', instructionSet: 'avx2', threads: 2, base: 'smollm2' } as const;
 
 /** A machine that does not exist. */
-const INVENTED: MachineFigures = {
+const INVENTED: MachineFigures & { readonly startSeconds: number } = {
   ...ABOUT,
   version: 1,
   processBytes: 100 * 2 ** 20,
   bufferFactor: 1.1,
+  startSeconds: 0.75,
   formats: { bf16: { perFlop: 8e-12, perWeight: 2e-10 }, nf4: { perFlop: 9e-12, perWeight: 6e-10 } },
   perAttentionFlop: 3e-11,
   perAdapterFlop: 5e-11,
@@ -50,6 +51,8 @@ function invented({ method = 'lora', format = 'bf16', rank = 8, targets = 'atten
     sequences,
     seq,
     passSeconds: seconds ?? NaN,
+    // Something else ran beside one of them.
+    startSeconds: seq === 512 ? 9 : INVENTED.startSeconds,
     peakBytes: INVENTED.processBytes + totalBytes(parts) + (INVENTED.bufferFactor - 1) * buffers,
   } satisfies TrainingMeasurement;
 }
@@ -89,6 +92,7 @@ test("a machine's figures are found from what it took, and predict what was not 
       assert.ok(Math.abs(foundMemory / memory - 1) < 1e-3);
     }
   }
+  assert.equal(fitted.startSeconds, INVENTED.startSeconds, 'the one that was disturbed does not count');
   assert.deepEqual(parseMachine(JSON.parse(JSON.stringify(fitted)), 'machine.json'), fitted);
 });
 
@@ -122,6 +126,12 @@ test('a plan holds a micro-batch, and says what its time and memory come from', 
   const calibrated = planFrom({ ...options, machine: INVENTED });
   assert.equal(part(calibrated, 'program'), INVENTED.processBytes);
   assert.equal(part(calibrated, 'activations'), Math.round(part(micro, 'activations') * INVENTED.bufferFactor));
+  assert.ok(calibrated.assumptions.includes('0.8 s of the time are the first step’s, however many follow'));
+  const { time } = planFrom({ ...options, machine: INVENTED, trainTokens: 2048 });
+  assert.equal(time.seconds, 0.75 + 2048 / time.tokensPerSecond);
+  const { startSeconds: _, ...older } = INVENTED;
+  const sooner = planFrom({ ...options, machine: parseMachine(older, 'machine.json'), trainTokens: 2048 }).time;
+  assert.equal(sooner.seconds, 2048 / time.tokensPerSecond, 'an older file knows of no start');
   assert.ok(calibrated.assumptions.some((text) => /measured to do on smollm2 .*products in auto/.test(text)));
   const inInt8 = planFrom({ ...options, machine: { ...INVENTED, compute: 'int8' } });
   assert.ok(inInt8.assumptions.some((text) => text.includes('products in int8')));
@@ -139,6 +149,7 @@ test('figures that cannot be read are refused by their field', () => {
     [null, /is no JSON object/],
     [{ ...INVENTED, version: 2 }, /has version 2, this program reads 1/],
     [{ ...INVENTED, bufferFactor: -1 }, /bufferFactor must be a number of at least 0/],
+    [{ ...INVENTED, startSeconds: 'long' }, /startSeconds must be a number of at least 0/],
     [{ ...INVENTED, base: 3 }, /base must be text/],
     [{ ...INVENTED, formats: { bf16: { perFlop: 1 } } }, /formats\.bf16\.perWeight must be/],
     [{ ...INVENTED, formats: { fp4: { perFlop: 1, perWeight: 1 } } }, /formats\.fp4 is no format/],

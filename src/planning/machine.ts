@@ -37,6 +37,8 @@ export interface MachineFigures {
   readonly processBytes: number;
   /** Resident bytes for each byte of activations and working set that is planned. */
   readonly bufferFactor: number;
+  /** What a run takes once, whatever its steps: code is compiled, memory is touched for the first time. Not in older files. */
+  readonly startSeconds?: number | undefined;
   readonly formats: Readonly<Partial<Record<BaseFormat, FormatPrice>>>;
   readonly perAttentionFlop: number;
   readonly perAdapterFlop: number;
@@ -88,6 +90,7 @@ export function parseMachine(value: unknown, where: string): MachineFigures {
   for (const name of ['measuredAt', 'instructionSet', 'base']) {
     if (typeof value[name] !== 'string') invalid(`${name} must be text`);
   }
+  if (value['startSeconds'] !== undefined) requirePrices(value, ['startSeconds'], '');
   if (value['compute'] !== undefined && typeof value['compute'] !== 'string') invalid('compute must be text');
   for (const [group, records, names] of [
     ['formats', formats, ['perFlop', 'perWeight']],

@@ -223,6 +223,9 @@ export function planFrom(options: PlanOptions): Plan {
         : [`of a training step, ${heldTokens} tokens are held at once (micro-batches)`]),
       'storage holds the base in 16 bit',
       `time is for ${trainTokens} tokens with loss at every position, ${timeSource(calibrated !== undefined, options)}`,
+      ...(calibrated && calibrated.startSeconds > 0
+        ? [`${calibrated.startSeconds.toFixed(1)} s of the time are the first step’s, however many follow`]
+        : []),
       ...doubtLines(machine),
       ...(calibrated ? otherCompute(machine, options) : []),
     ],

@@ -26,8 +26,11 @@ export interface TimeBill {
   readonly tokens: number;
   readonly gigaflopsPerSecond: number;
   readonly flopsPerToken: FlopsPerToken;
+  /** Once the run is under way. */
   readonly tokensPerSecond: number;
+  /** Of them `startSeconds` are taken once, however long the run. */
   readonly seconds: number;
+  readonly startSeconds: number;
   /** By what the machine was measured to do, and not by a rate that was given or assumed. */
   readonly isMeasured: boolean;
 }
@@ -36,7 +39,7 @@ export interface TimeBill {
 export function timeBill(flopsPerToken: FlopsPerToken, tokens: number, gigaflopsPerSecond: number): TimeBill {
   const tokensPerSecond = (gigaflopsPerSecond * 1e9) / (flopsPerToken.forward + flopsPerToken.backward);
   const seconds = tokens / tokensPerSecond;
-  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds, isMeasured: false };
+  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds, startSeconds: 0, isMeasured: false };
 }
 
 /** A run of which a calibrated machine knows the time. */
@@ -61,6 +64,7 @@ export function calibratedTime(machine: MachineFigures, run: TimedRun, tokens: n
   const flopsPerToken = trainingFlops(config, trainable, shape.seq);
   const tokensPerSecond = (shape.batch * shape.seq) / stepSeconds;
   const gigaflopsPerSecond = (tokensPerSecond * (flopsPerToken.forward + flopsPerToken.backward)) / 1e9;
-  const seconds = tokens / tokensPerSecond;
-  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds, isMeasured: true };
+  const { startSeconds = 0 } = machine;
+  const seconds = startSeconds + tokens / tokensPerSecond;
+  return { tokens, gigaflopsPerSecond, flopsPerToken, tokensPerSecond, seconds, startSeconds, isMeasured: true };
 }
