@@ -10,6 +10,7 @@ import {
   writePeftFolder,
   type AdapterBase,
   type AdapterSite,
+  type Classes,
   type PeftConfig,
   type PeftFiles,
 } from '../formats/index.ts';
@@ -24,8 +25,8 @@ import { loraTargets, resolveTargets, targetsOf, withTying } from './targets.ts'
 export interface Adapter {
   readonly config: PeftConfig;
   readonly tensors: AdapterTensors;
-  /** Of a classifier: the label of each row of its head. */
-  readonly labels?: readonly string[];
+  /** Of a classifier. */
+  readonly classes?: Classes;
 }
 
 /** What an artefact is checked against: a base model, or its config alone. */
@@ -40,13 +41,14 @@ export interface WrittenArtefact {
 
 /** Writes a PEFT folder. Its digest covers the tensors, the settings that change the maths, and the base that they belong to. */
 export function writeArtefact(directory: string, adapter: Adapter, baseDigest: string): WrittenArtefact {
-  const sizeBytes = writePeftFolder(directory, adapter.config, adapter.tensors, adapter.labels);
+  const sizeBytes = writePeftFolder(directory, adapter.config, adapter.tensors, adapter.classes);
   return { digest: artefactDigest(adapter, baseDigest), sizeBytes };
 }
 
 /** The identity of an adapter: two folders with the same digest answer alike, whatever they are called. */
-export function artefactDigest({ config, tensors, labels }: Adapter, baseDigest: string): Digest {
-  return digestOfTensors(tensors, { base: baseDigest, config: configIdentity(config), ...(labels && { labels }) });
+export function artefactDigest({ config, tensors, classes }: Adapter, baseDigest: string): Digest {
+  const labels = classes && { labels: classes.labels };
+  return digestOfTensors(tensors, { base: baseDigest, config: configIdentity(config), ...labels });
 }
 
 /**
@@ -82,9 +84,10 @@ function modulesOf(config: PeftConfig, base: ArtefactBase): AdapterSite[] {
  * @throws ADAPTER_INVALID for values that its method cannot work with
  */
 export function compileAdapter(adapter: Adapter, base: BaseModel): CompiledAdapter {
-  const { config, tensors, labels } = adapter;
+  const { config, tensors, classes } = adapter;
   const compiled = methodOf(config).compile(config, base, tensors);
-  if (!labels) return compiled;
-  const head = { kind: 'classes', score_CD: requireTensor(tensors, scoreName(config)), labels } as const;
+  if (!classes) return compiled;
+  const score_CD = requireTensor(tensors, scoreName(config));
+  const head = { kind: 'classes', score_CD, ...classes } as const;
   return assembleAdapter({ ...compiled, head });
 }

@@ -1,4 +1,5 @@
 import { assert } from '../base/index.ts';
+import type { ClassifierInput } from '../formats/index.ts';
 import { siteIndex, type LinearSite, type SiteHooks } from '../model/index.ts';
 import { addLowRankDelta, type BoundRows, type Graph, type RowProgram, type Tensor } from '../numeric/index.ts';
 import { rotateBlocks, type BlockRotation } from './rows/block-rotation.ts';
@@ -52,6 +53,8 @@ export interface ClassesHead {
   readonly score_CD: Tensor;
   /** One for each row. */
   readonly labels: readonly string[];
+  /** What they are the labels of, where it is known. */
+  readonly reads?: ClassifierInput | undefined;
 }
 
 /** An adapter, ready to serve. */

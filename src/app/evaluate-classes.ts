@@ -2,7 +2,7 @@ import type { ClassesHead, CompiledAdapter } from '../adapters/index.ts';
 import { assert, fail } from '../base/index.ts';
 import { DEFAULT_ENGINE, Engine, GREEDY } from '../serving/index.ts';
 import type { BaseModel } from '../model/index.ts';
-import type { TokenExample } from '../training/index.ts';
+import { classesOfFile, type TokenExample } from '../training/index.ts';
 import type { EvaluateEvents, Metric } from './evaluate.ts';
 
 /** How a classifier does on the examples of one label. What divides by zero is 0, as in scikit-learn. */
@@ -36,6 +36,15 @@ export function requireClassMetric(metric: Metric): void {
   fail('USAGE_INVALID', `--metric ${metric} has no meaning for a classifier, which has labels: use one of ${known}`, {
     param: '--metric',
   });
+}
+
+/** @throws DATA_INVALID the classifier was trained on texts as they are and the file has messages, or the other way round */
+export function requireReadable(path: string, { labels, reads }: ClassesHead): void {
+  const found = classesOfFile(path, labels).reads;
+  if (reads === undefined || reads === found) return;
+  const kind = { text: 'texts', messages: 'messages' } as const;
+  const message = `${path}: has ${kind[found]}, and the classifier was trained on ${kind[reads]}: score it on such lines`;
+  fail('DATA_INVALID', message, { param: '--data' });
 }
 
 /** Scores a classifier as it is served: every example is asked of the engine. `macro-f1` is the mean over the labels that occur. */

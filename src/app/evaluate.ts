@@ -6,7 +6,7 @@ import type { WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, Engine } from '../serving/index.ts';
 import type { ChatMessage, ChatRenderer } from '../text/index.ts';
 import { ANSWER_METRICS, canStillMatch, loadExamples, scoreAnswers, type AnswerMetric } from '../training/index.ts';
-import { requireClassMetric, scoreClasses, type ClassScore } from './evaluate-classes.ts';
+import { requireClassMetric, requireReadable, scoreClasses, type ClassScore } from './evaluate-classes.ts';
 import { answerAll } from './batch-answers.ts';
 import { measureObjective } from './evaluate-loss.ts';
 import type { ModelProgress } from './bases.ts';
@@ -64,6 +64,7 @@ export async function evaluateFile(
   const contextLength = base.config.contextLength - (adapter.virtual?.count ?? 0);
   if (head?.kind === 'classes') {
     requireClassMetric(options.metric);
+    requireReadable(options.data, head);
     const { examples } = loadExamples(options.data, renderer, contextLength, 'classification', head.labels);
     const scores = scoreClasses(options.metric, base, adapter, head, examples, events);
     return { ...report, ...scores, examples: examples.length };

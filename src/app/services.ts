@@ -152,7 +152,8 @@ export function makeServices(
     classify: (principal, model, request, signal) =>
       delivery.count(model, async () => {
         using asking = await begin(principal, model, request.scheduling, signal);
-        return await classifyInputs(bases.ofDigest(model.base.digest), asking, request);
+        const version = model.adapter ? platform.registry.find(principal.tenant, model.adapter.reference) : undefined;
+        return await classifyInputs(bases.ofDigest(model.base.digest), asking, request, version?.classes?.reads);
       }),
     listModels: (principal) => resolver.list(principal),
     showModel: (principal, id) => resolver.show(principal, id),

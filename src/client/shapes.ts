@@ -508,9 +508,9 @@ export interface ClassificationRequest {
   } | null;
   /** When model is the base: these adapters together, each named as model would name it, its change times its weight (1 unless told). */
   adapters?: MixedAdapter[] | null;
-  /** What is to be classified, read as it is: no chat template is applied. Either this or messages. */
+  /** What is to be classified, read as it is; a text is a user’s message where the adapter was trained on messages. Either this or messages. */
   input?: string | string[] | number[] | number[][] | null;
-  /** A conversation to classify, by the chat template: for adapters that were trained on messages. */
+  /** A conversation to classify, by the chat template: not for adapters that were trained on texts. */
   messages?: ChatMessage[] | null;
   /** As in vLLM, lower goes first, among the requests of one tenant; 0 unless told. */
   priority?: number | null;
@@ -551,7 +551,13 @@ export interface Model {
   /** The base of an adapter. */
   parent: string | null;
   /** Of a classifier, which POST /v1/classify asks; null where the answer is tokens. */
-  labels: string[] | null;
+  classes: Classes | null;
+}
+export interface Classes {
+  /** In the order of the probabilities. */
+  labels: string[];
+  /** What it was trained on: texts as they are, or messages by the chat template; null where that is not known. */
+  reads: 'text' | 'messages' | null;
 }
 export interface LoadLoraAdapterRequest {
   /** Letters, digits, ".", "_", "-": the tenant’s own name for it on this server. */
@@ -964,8 +970,8 @@ export interface Adapter {
   rank: number | null;
   /** That were trained. */
   parameters: number;
-  /** Of a classifier, which POST /v1/classify asks; null for an adapter that answers in tokens. */
-  labels: string[] | null;
+  /** Of a classifier, which POST /v1/classify asks; null where the answer is tokens. */
+  classes: Classes | null;
   bytes: number;
   /** Seconds since 1970. */
   created_at: number;

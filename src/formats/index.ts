@@ -44,7 +44,15 @@ export {
   type PromptConfig,
   numVirtualTokens,
 } from './peft/peft-config.ts';
-export { CLASSIFICATION, CLASSIFIER_MODULES, isClassifier, labelsProblem, scoreName } from './peft/classifier.ts';
+export {
+  CLASSIFICATION,
+  CLASSIFIER_MODULES,
+  isClassifier,
+  labelsProblem,
+  scoreName,
+  type Classes,
+  type ClassifierInput,
+} from './peft/classifier.ts';
 export type { LabelledExample } from './data/labelled-jsonl.ts';
 export { PEFT_VERSION } from './peft/configs/config-fields.ts';
 export { adaloraRank, rankPatternKey, type AdaloraConfig } from './peft/configs/adalora-config.ts';
@@ -89,7 +97,7 @@ export { savedModules, savedNames, type SavedModule } from './peft/layouts/saved
 export { HEAD_TOKEN_ROWS, TOKEN_ROWS } from './peft/layouts/token-layout.ts';
 export {
   readPeftFiles,
-  readLabels,
+  readClasses,
   readPeftFolder,
   writePeftFolder,
   checkAgainstBase,

@@ -103,8 +103,8 @@ test('models are listed and shown, with slashes in the id', async () => {
   assert.deepEqual(await (await get('/v1/models')).json(), {
     object: 'list',
     data: [
-      { id: 'tiny', object: 'model', created: 1, owned_by: 'espalier', parent: null },
-      { id: 'acme/spam', object: 'model', created: 2, owned_by: 'acme', parent: 'tiny' },
+      { id: 'tiny', object: 'model', created: 1, owned_by: 'espalier', parent: null, classes: null },
+      { id: 'acme/spam', object: 'model', created: 2, owned_by: 'acme', parent: 'tiny', classes: null },
     ],
   });
   for (const path of ['/v1/models/acme/spam', '/v1/models/acme%2Fspam']) {

@@ -1,4 +1,5 @@
 import type { Canary, CanaryArm } from '../delivery/index.ts';
+import type { Classes } from '../registry/index.ts';
 import type { Principal, RateState } from '../tenancy/index.ts';
 import type { AdapterServices } from './adapter-services.ts';
 import type { DeliveryServices } from './delivery-services.ts';
@@ -141,7 +142,7 @@ export interface ModelEntry {
   /** The base of an adapter. */
   readonly parent: string | null;
   /** Of a classifier. */
-  readonly labels: readonly string[] | null;
+  readonly classes: Classes | null;
 }
 
 /** What the HTTP face needs from the other rooms. The app composes it; whatever these functions throw becomes an error response. */

@@ -8,6 +8,14 @@ export interface BaseReference {
   readonly digest: Digest;
 }
 
+/** What a classifier gives. */
+export interface Classes {
+  /** In the order of its head's rows. */
+  readonly labels: readonly string[];
+  /** What it was trained on: texts as they are, or messages by the chat template; undefined where it is not known. */
+  readonly reads?: 'text' | 'messages' | undefined;
+}
+
 /** One file of an artefact: a PEFT folder's `adapter_config.json`, `adapter_model.safetensors`… */
 export interface AdapterFile {
   readonly name: string;
@@ -30,8 +38,8 @@ export interface AdapterVersion {
   readonly rank: number | null;
   /** Trained parameters. */
   readonly parameters: number;
-  /** Of a classifier: its labels, in the order of its head's rows. Null for an adapter that gives tokens. */
-  readonly labels: readonly string[] | null;
+  /** Of a classifier; null for an adapter that gives tokens. */
+  readonly classes: Classes | null;
   readonly sizeBytes: number;
   /** Milliseconds since 1970. */
   readonly createdAt: number;

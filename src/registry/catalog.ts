@@ -1,6 +1,6 @@
 import type { Digest } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
-import { referenceOf, type AdapterFile, type AdapterVersion, type JsonValue } from './adapter-version.ts';
+import { referenceOf, type AdapterFile, type AdapterVersion, type Classes, type JsonValue } from './adapter-version.ts';
 import { parseReference } from './reference.ts';
 
 /** Part of a list that may be long. */
@@ -26,7 +26,7 @@ interface VersionRow {
   readonly method: string;
   readonly rank: number | null;
   readonly parameters: number;
-  readonly labels: string | null;
+  readonly classes: string | null;
   readonly size_bytes: number;
   readonly created_at: number;
   readonly metrics: string;
@@ -112,7 +112,7 @@ function versionOf(database: Database, row: VersionRow): AdapterVersion {
     method: row.method,
     rank: row.rank,
     parameters: row.parameters,
-    labels: row.labels === null ? null : (JSON.parse(row.labels) as string[]),
+    classes: row.classes === null ? null : (JSON.parse(row.classes) as Classes),
     sizeBytes: row.size_bytes,
     createdAt: row.created_at,
     metrics: JSON.parse(row.metrics) as Record<string, number>,

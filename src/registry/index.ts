@@ -10,6 +10,7 @@ export {
   type AdapterFile,
   type AdapterVersion,
   type BaseReference,
+  type Classes,
   type JsonValue,
 } from './adapter-version.ts';
 export { parseReference, type AdapterReference } from './reference.ts';

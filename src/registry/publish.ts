@@ -1,6 +1,6 @@
 import { assert, fail, isDigest, isName, type Clock, type Digest } from '../base/index.ts';
 import type { BlobStore, Database } from '../storage/index.ts';
-import type { AdapterFile, AdapterVersion, BaseReference, JsonValue } from './adapter-version.ts';
+import type { AdapterFile, AdapterVersion, BaseReference, Classes, JsonValue } from './adapter-version.ts';
 import { checkAlias, LATEST, moveAlias } from './aliases.ts';
 import { manifestText, storeFiles } from './artefact-files.ts';
 import { findVersion } from './catalog.ts';
@@ -14,7 +14,7 @@ export interface PublishInfo {
   readonly rank: number | null;
   readonly parameters: number;
   /** Of a classifier. */
-  readonly labels?: readonly string[] | null | undefined;
+  readonly classes?: Classes | null | undefined;
   readonly metrics?: { readonly [name: string]: number };
   readonly provenance?: { readonly [name: string]: JsonValue };
   /** Files that it was trained on. They stay with the version, so that it can be trained anew on another base. */
@@ -88,7 +88,7 @@ function insertOnce(
   assert(counter, 'an upsert returns its row');
   const row = database.get<{ id: number }>(
     `INSERT INTO adapter_versions (tenant, task, version, digest, base_name, base_digest, method, rank, parameters,
-       labels, size_bytes, created_at, metrics, provenance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+       classes, size_bytes, created_at, metrics, provenance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
     tenant,
     task,
     counter.last_version,
@@ -98,7 +98,7 @@ function insertOnce(
     info.method,
     info.rank,
     info.parameters,
-    info.labels ? JSON.stringify(info.labels) : null,
+    info.classes ? JSON.stringify(info.classes) : null,
     sizeBytes,
     Math.floor(clock.epochMs()),
     JSON.stringify(info.metrics ?? {}),

@@ -20,7 +20,7 @@ const INFO: PublishInfo = {
   method: 'lora',
   rank: 8,
   parameters: 1234,
-  labels: ['ham', 'spam'],
+  classes: { labels: ['ham', 'spam'], reads: 'text' },
   metrics: { validLoss: 0.5 },
   provenance: { seed: 7, data: ['a.jsonl'] },
 };

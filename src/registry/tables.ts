@@ -59,7 +59,7 @@ CREATE INDEX aliases_by_change ON aliases (change);
     {
       version: 2,
       name: 'labels of classifiers',
-      sql: 'ALTER TABLE adapter_versions ADD COLUMN labels TEXT;',
+      sql: 'ALTER TABLE adapter_versions ADD COLUMN classes TEXT;',
     },
   ],
 };

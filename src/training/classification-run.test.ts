@@ -88,7 +88,7 @@ test('the labels are learned, and a run that was cut off ends in the same bytes'
     assert.deepEqual(readFileSync(join(a, file)), readFileSync(join(b, file)));
   }
   const adapter = readArtefact(a, base);
-  assert.deepEqual(adapter.labels, LABELS);
+  assert.deepEqual(adapter.classes?.labels, LABELS);
   const { head } = compileAdapter(adapter, base);
   assert.deepEqual(head?.kind === 'classes' && head.labels, LABELS);
 });
@@ -108,5 +108,5 @@ test('objective and adapter must agree, and what a head cannot be trained with i
   }
   const pissa = new TrainingRun(base, data, { ...config, maxSteps: 2, lora: { start: 'pissa' } });
   while (!pissa.isDone) pissa.step();
-  assert.deepEqual(readArtefact(write(pissa, 'pissa'), base).labels, LABELS);
+  assert.deepEqual(readArtefact(write(pissa, 'pissa'), base).classes?.labels, LABELS);
 });

@@ -1,5 +1,5 @@
 import { fail, type Problem } from '../base/index.ts';
-import { readTrainingFile, type TrainingFile } from '../formats/index.ts';
+import { readTrainingFile, type Classes, type ClassifierInput, type TrainingFile } from '../formats/index.ts';
 import type { ChatRenderer } from '../text/index.ts';
 import { collectLabels, renderLabelled } from './labelled-example.ts';
 import type { ObjectiveName } from './objectives/objective.ts';
@@ -58,13 +58,19 @@ export function loadExamples(
   return examplesOf(file, renderer, contextLength, objective, labels);
 }
 
-/** The labels of a file, in the order of their names. @throws DATA_INVALID when it has no labelled examples, or too few labels */
-export function labelsOfFile(path: string): readonly string[] {
+/**
+ * The labels of a file, in the order of their names, unless they are given, and what they are the labels of.
+ * @throws DATA_INVALID when it has no labelled examples, or too few labels
+ */
+export function classesOfFile(path: string, labels?: readonly string[]): Classes & { readonly reads: ClassifierInput } {
   const file = readTrainingFile(path);
-  return file.form === 'labelled' ? collectLabels(file) : requireForm(path, file.form, 'classification');
+  if (file.form !== 'labelled') return requireForm(path, file.form, 'classification');
+  // All lines of a file are of one kind.
+  const reads = file.examples.some((example) => 'text' in example) ? 'text' : 'messages';
+  return { labels: labels ?? collectLabels(file), reads };
 }
 
-/** The same for a file that has been read, without a look at its form. */
+/** {@link loadExamples} of a file that has been read, without a look at its form. */
 export function examplesOf(
   file: TrainingFile,
   renderer: ChatRenderer,

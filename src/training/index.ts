@@ -24,7 +24,7 @@ export { defaultLearningRate, type RateInputs } from './learning-rate.ts';
 export { describeOverlaps, findOverlaps, lastAnswerStart, type Overlap, type OverlapReport } from './overlap.ts';
 export { runWarnings } from './run-warnings.ts';
 export { holdOut, loadRunData, sourcesOf, type LoadedRunData, type RunSources } from './run-data.ts';
-export { examplesOf, labelsOfFile, loadExamples, type LoadedExamples } from './example.ts';
+export { examplesOf, classesOfFile, loadExamples, type LoadedExamples } from './example.ts';
 export { DEFAULT_MICRO_BATCH_TOKENS, packExamples, type PackedBatch, type TokenExample } from './pack.ts';
 export { microBatches } from './micro-batches.ts';
 export { LORA_STARTS, type LoraStartName, type LoraTraining } from './lora-start.ts';

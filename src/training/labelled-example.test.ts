@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
 import { EspalierError } from '../base/index.ts';
 import { openChatRenderer } from '../text/index.ts';
-import { labelsOfFile, loadExamples } from './example.ts';
+import { classesOfFile, loadExamples } from './example.ts';
 import { packExamples } from './pack.ts';
 import { loadRunData } from './run-data.ts';
 
@@ -45,7 +45,11 @@ test('labels are the file’s, sorted; each is predicted at its text’s last to
     { text: 'quince', label: 'pome' },
   ];
   const { examples, labels, numTargets } = load(undefined, ...rows);
-  assert.deepEqual([labels, numTargets, labelsOfFile(fileOf(...rows))], [['pome', 'stone'], 3, ['pome', 'stone']]);
+  assert.deepEqual([labels, numTargets], [['pome', 'stone'], 3]);
+  assert.deepEqual(classesOfFile(fileOf(...rows)), { labels, reads: 'text' });
+  const chat = { messages: [{ role: 'user', content: 'pear' }], label: 'pome' };
+  const given = ['stone', 'pome', 'nut'];
+  assert.deepEqual(classesOfFile(fileOf(chat, chat), given), { labels: given, reads: 'messages' });
   assert.deepEqual(
     examples.map(({ label }) => label),
     [1, 0, 0],
@@ -127,5 +131,5 @@ test('other objectives name this one, and this one names theirs', () => {
     () => loadExamples(fileOf({ text: 'x', label: 'a' }), renderer, 512, 'sft'),
     /holds labelled texts, and --objective sft learns from chats or prompts with completions: use --objective classification/,
   );
-  assert.throws(() => labelsOfFile(fileOf({ prompt: 'x', completion: 'y' })), /learns from labelled texts/);
+  assert.throws(() => classesOfFile(fileOf({ prompt: 'x', completion: 'y' })), /learns from labelled texts/);
 });

@@ -12,7 +12,6 @@ import type { Floats } from '../numeric/index.ts';
 import { writeTokenizerFiles } from '../text/index.ts';
 import { FULL_CONFIG, isFull } from './full-model.ts';
 import type { TrainJob } from './messages.ts';
-import { labelsIn } from './objectives/objective.ts';
 import type { TrainingRun } from './run.ts';
 
 /** What an adapter's folder says of its base, and where a whole model gets its tokenizer from. */
@@ -34,8 +33,9 @@ export function writeAdapter(
     takenOff && config.peft_type === 'LORA'
       ? asPlainLora(config, tensors, takenOff)
       : trainableMethodOf(config).saved?.(config, tensors);
-  const labels = labelsIn(run.config.objective);
-  return writeArtefact(folder, { ...(saved ?? { config, tensors }), ...(labels && { labels }) }, base.digest);
+  const { objective } = run.config;
+  const classes = objective?.name === 'classification' ? { classes: objective } : {};
+  return writeArtefact(folder, { ...(saved ?? { config, tensors }), ...classes }, base.digest);
 }
 
 /** A Hugging Face folder that needs no base. */

@@ -66,7 +66,7 @@ for (const method of METHODS_WITH_HEAD) {
     }
 
     const read = readArtefact(path, base);
-    assert.deepEqual(read.labels, LABELS);
+    assert.deepEqual(read.classes?.labels, LABELS);
     const adapter = compileAdapter(read, base);
     assert.ok(probeClasses(base, adapter, [...train[0].tokenIds]).error <= TOLERANCE);
     const prompts = train.map(({ tokenIds }) => tokenIds);

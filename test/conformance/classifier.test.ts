@@ -56,15 +56,15 @@ for (const name of ['lora', 'dora', 'ia3', 'ln', 'prompt'].map((method) => `clas
 
     test('the folder that is written is PEFT’s, with the labels in the metadata', () => {
       assert.deepEqual(
-        final.labels,
-        final.labels?.map((_, number) => `LABEL_${number}`),
+        final.classes?.labels,
+        final.classes?.labels.map((_, number) => `LABEL_${number}`),
       );
-      const labels = ['ham', 'spam', 'neither', 'both'].slice(0, final.labels?.length);
+      const labels = ['ham', 'spam', 'neither', 'both'].slice(0, final.classes?.labels.length);
       const path = join(folder, name);
-      const named = { ...final, labels };
+      const named = { ...final, classes: { labels, reads: 'messages' as const } };
       const { digest } = writeArtefact(path, named, base.digest);
       const again = readArtefact(path, base);
-      assert.deepEqual([again.labels, artefactDigest(again, base.digest)], [labels, digest]);
+      assert.deepEqual([again.classes, artefactDigest(again, base.digest)], [named.classes, digest]);
       assert.notEqual(digest, artefactDigest(final, base.digest), 'other labels are another adapter');
       const config = (at: string) =>
         JSON.parse(readFileSync(join(at, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
@@ -113,7 +113,7 @@ function replay(
     batches,
     learningRates,
     settings,
-    objective: { name: 'classification', labels: initial.labels ?? [] },
+    objective: { name: 'classification', labels: initial.classes?.labels ?? [] },
     keepsGradients: (step) => String(step) in golden.gradients,
     ...(microBatches && { microBatches }),
   });

@@ -64,7 +64,7 @@ test('labels are counted by the check, learned, and kept with what is known of t
   ]);
   assert.deepEqual([checked.learnedTokens, checked.preview[0].spans.at(-1)], [60, { text: 'pome', weight: 1 }]);
   const dry = await runJson<DryRun>(trainArgs(folder.join('never'), '--dry-run'), { home });
-  assert.deepEqual(dry.config.objective, { name: 'classification', labels: ['pome', 'stone'] });
+  assert.deepEqual(dry.config.objective, { name: 'classification', labels: ['pome', 'stone'], reads: 'text' });
 
   const trained = await runJson<TrainOutcome>(trainArgs(output), { home });
   assert.equal(trained.trainableParameters, dry.trainableParameters, 'the head counts');
@@ -88,7 +88,7 @@ test('labels are counted by the check, learned, and kept with what is known of t
   const published = await runJson<AdapterVersion>(['adapters', 'publish', output, 'acme/fruit', '--base', 'tiny'], {
     home,
   });
-  assert.deepEqual(published.labels, ['pome', 'stone']);
+  assert.deepEqual(published.classes, { labels: ['pome', 'stone'], reads: 'text' });
   const shown = await run(['adapters', 'show', 'acme/fruit'], { home });
   assert.match(shown.stdout, /^labels +pome, stone$/m);
 
@@ -103,6 +103,11 @@ test('labels are counted by the check, learned, and kept with what is known of t
       ['stone', 20],
     ],
   );
+  const talks = folder.join('talks.jsonl');
+  const talk = { messages: [{ role: 'user', content: 'a pear' }], label: 'pome' };
+  writeFileSync(talks, `${JSON.stringify(talk)}\n`);
+  const onTalks = [...evaluate, '--data', talks, '--metric', 'accuracy'];
+  assert.match((await failing(onTalks)).message, /has messages, and the classifier was trained on texts/);
   assert.match((await failing([...evaluate, '--metric', 'bleu'], 2)).message, /accuracy, macro-f1, loss/);
   const plain = ['evaluate', '--base', 'tiny', '--data', data, '--metric', 'accuracy'];
   assert.match((await failing(plain)).message, /holds labelled texts, and this is no classifier/);

@@ -142,8 +142,8 @@ test('from labelled lines to labels', async () => {
 
   // Whatever names it knows that it gives labels: a chat that is refused would be a complaint of the browser's.
   const { registry } = journey.server.platform;
-  const version = [...registry.each('acme')].find(({ labels, task }) => labels !== null && task !== 'ft-checkpoints');
-  assert.deepEqual(version?.labels, ['odd one', 'plain']);
+  const version = [...registry.each('acme')].find(({ classes, task }) => classes !== null && task !== 'ft-checkpoints');
+  assert.deepEqual(version?.classes, { labels: ['odd one', 'plain'], reads: 'text' });
   registry.promote('acme', referenceOf(version));
   await tab.go(`/adapters/${referenceOf(version)}`);
   await page.getByRole('row', { name: 'Labels odd one, plain' }).waitFor();

@@ -79,7 +79,7 @@ test('an adapter whose base is not here, and one on the wrong base, are never an
 test('both bases are listed, with the adapters that are theirs', async () => {
   const { data } = await client.models.list();
   const parents = Object.fromEntries(data.map((model) => [model.id, 'parent' in model ? model.parent : undefined]));
-  for (const model of data) assert.ok('labels' in model && model.labels === null, 'no classifier is among them');
+  for (const model of data) assert.ok('classes' in model && model.classes === null, 'no classifier is among them');
   assert.deepEqual(parents, { tiny: null, other: null, 'acme/reply@1': 'tiny', 'acme/label@1': 'other' });
 });
 

@@ -15,12 +15,14 @@ export interface RandomAdapterOptions {
   readonly targets: readonly string[] | 'all-linear';
   /** Makes it a classifier with these labels. */
   readonly labels?: readonly string[] | undefined;
+  /** What it is said to have been trained on. */
+  readonly reads?: 'text' | 'messages' | undefined;
 }
 
 /** An adapter with random A and random, non-zero B: unlike one that is not trained yet, it changes every answer. */
 export function randomAdapter(
   sites: readonly LinearSite[],
-  { seed, rank, targets, labels }: RandomAdapterOptions,
+  { seed, rank, targets, labels, reads }: RandomAdapterOptions,
 ): Adapter {
   const target_modules = typeof targets === 'string' ? targets : [...targets];
   const config: LoraConfig = {
@@ -42,7 +44,7 @@ export function randomAdapter(
       return [name, { shape, data: Float32Array.from({ length }, () => 0.2 * rng.nextNormal()) }];
     }),
   );
-  return { config, tensors, ...(labels && { labels }) };
+  return { config, tensors, ...(labels && { classes: { labels, reads } }) };
 }
 
 /** Writes {@link randomAdapter} as a PEFT folder. */

@@ -1,4 +1,4 @@
-import type { ChatProgress } from './chat-stream.ts';
+import type { ChatMessage, ChatProgress } from './chat-stream.ts';
 import { ApiError, type ApiClient } from './client.ts';
 import type { ClassificationList } from './types.ts';
 
@@ -7,17 +7,17 @@ export function isForClassifier(error: unknown): boolean {
   return error instanceof ApiError && error.status === 400 && error.message.includes('/v1/classify');
 }
 
-/** A text's labels in place of an answer, the most probable first. @throws ApiError */
-export async function classifyText(
+/** The labels of a text or of messages in place of an answer, the most probable first. @throws ApiError */
+export async function classify(
   api: ApiClient,
   { model, task, sessionId }: { readonly model: string; readonly task: string | null; readonly sessionId: string },
-  input: string,
+  input: { readonly input: string } | { readonly messages: readonly ChatMessage[] },
   signal: AbortSignal,
 ): Promise<ChatProgress> {
   const response = await api.send('/v1/classify', {
     method: 'POST',
     signal,
-    body: { model, ...(task !== null && { metadata: { task }, user: sessionId }), input },
+    body: { model, ...(task !== null && { metadata: { task }, user: sessionId }), ...input },
   });
   const { model: answered, data, usage } = (await response.json()) as ClassificationList;
   const [{ label, probs }] = data;

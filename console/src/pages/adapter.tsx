@@ -74,7 +74,7 @@ function Facts({ adapter }: { readonly adapter: Adapter }) {
   const facts: readonly (readonly [string, string])[] = [
     ['Digest', adapter.digest],
     ['Method', adapter.rank === null ? adapter.method : `${adapter.method}, rank ${adapter.rank}`],
-    ...(adapter.labels === null ? [] : [['Labels', adapter.labels.join(', ')] as const]),
+    ...classesOf(adapter),
     ['Trained parameters', compact(adapter.parameters)],
     ['Size', bytes(adapter.bytes)],
     ['Published', moment(adapter.created_at)],
@@ -108,10 +108,16 @@ function Facts({ adapter }: { readonly adapter: Adapter }) {
   );
 }
 
+function classesOf({ classes }: Adapter): (readonly [string, string])[] {
+  if (classes === null) return [];
+  const labels = ['Labels', classes.labels.join(', ')] as const;
+  return classes.reads === null ? [labels] : [labels, ['Labels of', classes.reads]];
+}
+
 /** What the version says of its making, nested values flat; a run's labels are the version's, which stand above. */
-function provenanceOf({ provenance, labels }: Adapter): (readonly [string, string])[] {
+function provenanceOf({ provenance, classes }: Adapter): (readonly [string, string])[] {
   const flat = (name: string, value: unknown): (readonly [string, string])[] => {
-    if (value === null || value === undefined || value === '' || (name === 'labels' && labels !== null)) return [];
+    if (value === null || value === undefined || value === '' || (name === 'labels' && classes !== null)) return [];
     if (typeof value !== 'object') return [[words(name), typeof value === 'number' ? score(value) : plain(value)]];
     if (Array.isArray(value)) return value.length > 0 ? [[words(name), value.map(String).join(', ')]] : [];
     return Object.entries(value).flatMap(([key, inner]) => flat(key, inner));

@@ -6,7 +6,7 @@ import { isLoadableName, LoadedNames } from './loaded-names.ts';
 function versionOf(version: number): AdapterVersion {
   const digest = `sha256:${String(version).repeat(64)}` as const;
   const base = { name: 'tiny', digest } as const;
-  const empty = { parameters: 1, labels: null, sizeBytes: 1, createdAt: 1, metrics: {}, provenance: {}, files: [] };
+  const empty = { parameters: 1, classes: null, sizeBytes: 1, createdAt: 1, metrics: {}, provenance: {}, files: [] };
   return { tenant: 'acme', task: 'spam', version, digest, base, method: 'lora', rank: 1, ...empty };
 }
 

@@ -53,7 +53,7 @@ export async function publishProven(
     method: methodOf(adapter.config).name,
     rank: rankOf(adapter.config),
     parameters,
-    labels: adapter.labels,
+    classes: adapter.classes,
     ...(metrics && { metrics }),
     provenance: {
       ...provenance,

@@ -1,21 +1,29 @@
-import { assert } from '../../base/index.ts';
+import { assert, fail } from '../../base/index.ts';
 import type { ClassifiedInput, Classification, Classifications, ClassifyRequest } from '../../http/index.ts';
+import type { Classes } from '../../registry/index.ts';
 import { GREEDY, type ClassLogits } from '../../serving/index.ts';
 import { renderToClassify } from '../../training/index.ts';
 import { ask, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { interleave } from './interleave.ts';
 import { tokensOf } from './text-completions.ts';
 
-/** The label of each input, whatever the engine computes beside it. @throws REQUEST_INVALID also for an adapter that is no classifier */
+type Reads = Classes['reads'];
+
+/**
+ * The label of each input, whatever the engine computes beside it.
+ * @param reads what the classifier was trained on, if that is known
+ * @throws REQUEST_INVALID also for an adapter that is no classifier
+ */
 export async function classifyInputs(
   service: ChatEngine,
   asking: Asking,
   { inputs }: ClassifyRequest,
+  reads: Reads,
 ): Promise<Classifications> {
   const rendered = inputs.map((input, index) => {
     const isChat = typeof input === 'object' && 'messages' in input;
     const param = isChat ? 'messages' : inputs.length === 1 ? 'input' : `input[${index}]`;
-    return { param, promptTokenIds: tokensToClassify(service, input, param) };
+    return { param, promptTokenIds: tokensToClassify(service, input, param, reads) };
   });
   for (const { promptTokenIds } of rendered) asking.meter.promptTokens += promptTokenIds.length;
   asking.reserve(asking.meter.promptTokens, inputs.length, 0, 0);
@@ -31,11 +39,16 @@ export async function classifyInputs(
   return { found, promptTokens: asking.meter.promptTokens };
 }
 
-/** As the training made them of a text or of messages. */
-function tokensToClassify(service: ChatEngine, input: ClassifiedInput, param: string): Int32Array {
-  return typeof input === 'object' && 'messages' in input
-    ? renderToClassify(service.renderer, input)
-    : tokensOf(service, input, param);
+/** As the training made them of a text or of messages: a text is a user's message to who was trained on messages. */
+function tokensToClassify(service: ChatEngine, input: ClassifiedInput, param: string, reads: Reads): Int32Array {
+  if (typeof input === 'object' && 'messages' in input) {
+    if (reads !== 'text') return renderToClassify(service.renderer, input);
+    const message =
+      'this classifier was trained on texts as they are, without a chat template: send input, not messages';
+    return fail('REQUEST_INVALID', message, { param });
+  }
+  if (typeof input !== 'string' || reads !== 'messages') return tokensOf(service, input, param);
+  return renderToClassify(service.renderer, { messages: [{ role: 'user', content: input }] });
 }
 
 /** The softmax of the logits, and the label of the highest; of equals the first. */

@@ -132,8 +132,8 @@ export class ModelResolver {
 
   /** A name of a job's: for ever that of one version. */
   #tunedEntry({ name, reference, tenant, base, createdAt }: TunedModel): ModelEntry {
-    const labels = this.#platform.registry.find(tenant, reference)?.labels ?? null;
-    return { id: name, created: Math.floor(createdAt / 1000), ownedBy: tenant, parent: base, labels };
+    const classes = this.#platform.registry.find(tenant, reference)?.classes ?? null;
+    return { id: name, created: Math.floor(createdAt / 1000), ownedBy: tenant, parent: base, classes };
   }
 
   #refuseTask(model: string): never {
@@ -147,7 +147,7 @@ function baseOf({ name, digest }: ServedBase): ResolvedModel['base'] {
 }
 
 function baseEntry(base: ServedBase): ModelEntry {
-  return { id: base.name, created: base.created, ownedBy: 'espalier', parent: null, labels: null };
+  return { id: base.name, created: base.created, ownedBy: 'espalier', parent: null, classes: null };
 }
 
 function adapterEntry(version: AdapterVersion): ModelEntry {
@@ -156,6 +156,6 @@ function adapterEntry(version: AdapterVersion): ModelEntry {
     created: Math.floor(version.createdAt / 1000),
     ownedBy: version.tenant,
     parent: version.base.name,
-    labels: version.labels,
+    classes: version.classes,
   };
 }

@@ -1,6 +1,6 @@
 import { fail } from '../../base/index.ts';
 import { labelsProblem } from '../../formats/index.ts';
-import { labelsOfFile, type ObjectiveConfig, type ObjectiveName } from '../../training/index.ts';
+import { classesOfFile, type ObjectiveConfig, type ObjectiveName } from '../../training/index.ts';
 
 /** What a caller may say of an objective; the rest is {@link OBJECTIVE_DEFAULTS}'. */
 export interface ObjectiveOptions {
@@ -81,8 +81,9 @@ function labelsIn(text: string): string[] {
   return problem === undefined ? labels : fail('USAGE_INVALID', `--labels ${problem}`, { param: '--labels' });
 }
 
-/** The objective with the labels of its training data, where none were given. @throws DATA_INVALID */
-export function withLabels(objective: ObjectiveConfig, dataPath: string): ObjectiveConfig {
-  if (objective.name !== 'classification' || objective.labels.length > 0) return objective;
-  return { ...objective, labels: labelsOfFile(dataPath) };
+/** The objective with what its training data say of its labels; those that were given stay. @throws DATA_INVALID */
+export function withClasses(objective: ObjectiveConfig, dataPath: string): ObjectiveConfig {
+  if (objective.name !== 'classification') return objective;
+  const { labels } = objective;
+  return { ...objective, ...classesOfFile(dataPath, labels.length > 0 ? labels : undefined) };
 }

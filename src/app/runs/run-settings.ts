@@ -18,7 +18,7 @@ import {
 import { rankOf } from '../adapters/publish.ts';
 import { describeBase, type Base } from '../bases.ts';
 import { loraTraining } from './lora-options.ts';
-import { objectiveConfig, withLabels } from './objective-options.ts';
+import { objectiveConfig, withClasses } from './objective-options.ts';
 import { FULL, methodConfig } from './train-methods.ts';
 import { DEFAULT_VALID_SHARE, type TrainOptions } from './train-options.ts';
 
@@ -112,7 +112,7 @@ function initialised(adapter: TrainedConfig, base: Base): Pick<RunConfig, 'adapt
 
 /** The settings of a run, with every default filled in. */
 export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
-  const objective = withLabels(objectiveConfig(options), options.data);
+  const objective = withClasses(objectiveConfig(options), options.data);
   const model = describeBase(base).config;
   const { adapter, ...initial } = initialised(
     methodConfig(options.method, options, model, objective.name === 'classification'),

@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { methodOf } from '../../adapters/index.ts';
 import { EspalierError, fail, systemClock, type Log } from '../../base/index.ts';
-import { readLabels } from '../../formats/index.ts';
+import { readClasses } from '../../formats/index.ts';
 import {
   DEFAULT_TASK,
   resolveHyperparameters,
@@ -239,7 +239,7 @@ export class TuningWork implements JobWork, AsyncDisposable {
       method: methodOf(adapter).name,
       rank: rankOf(adapter),
       parameters,
-      labels: readLabels(folder),
+      classes: readClasses(folder),
       metrics,
       provenance: {
         job: job.id,

@@ -54,8 +54,8 @@ export function adaptersCommand(config: AppConfig): Command {
     .argument('<ref>', 'TENANT/TASK, TENANT/TASK@VERSION or sha256:…')
     .action(async (reference: string, options: OutputOptions) => {
       const shown = await showAdapter(config, reference);
-      const { metrics, provenance, files: _files, base, ...rest } = shown;
-      const fields = { ...rest, base: `${base.name} (${base.digest})`, ...metrics };
+      const { metrics, provenance, files: _files, base, classes, ...rest } = shown;
+      const fields = { ...rest, ...classes, base: `${base.name} (${base.digest})`, ...metrics };
       const rows = Object.entries(fields).map(([name, value]) => [
         name,
         Array.isArray(value) ? value.join(', ') : String(value),

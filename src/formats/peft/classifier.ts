@@ -24,6 +24,19 @@ export const CLASSIFIER_MODULES: readonly string[] = ['classifier', SCORE_PATH];
  * of the base, which is not in an adapter's folder. Readers that do not know it skip it.
  */
 const ID2LABEL = 'id2label';
+/** Beside them: what the examples were. Labels of texts say little of conversations that went through a template, and the other way round. */
+const READS = 'reads';
+
+/** What a classifier was trained on: texts as they are, or messages by the chat template. */
+export type ClassifierInput = 'text' | 'messages';
+
+/** What the folder of a classifier says of its labels. */
+export interface Classes {
+  /** The label of each row of the head. */
+  readonly labels: readonly string[];
+  /** Undefined where it is not known, as of PEFT's own files. */
+  readonly reads?: ClassifierInput | undefined;
+}
 
 /** Whether an adapter with this config gives labels instead of tokens. */
 export function isClassifier(config: object): boolean {
@@ -43,23 +56,27 @@ export function labelsProblem(labels: readonly string[]): string | undefined {
     : `have ${show(wrong)}, expected texts of 1 to ${MAX_LABEL_LENGTH} characters that are not blank`;
 }
 
-/** The metadata of a safetensors file that hold these labels, in the order of the head's rows. */
-export function labelsMetadata(labels: readonly string[]): Readonly<Record<string, string>> {
-  return { format: 'pt', [ID2LABEL]: JSON.stringify(Object.fromEntries(labels.entries())) };
+/** The metadata of a safetensors file that hold this. */
+export function classesMetadata({ labels, reads }: Classes): Readonly<Record<string, string>> {
+  const id2label = JSON.stringify(Object.fromEntries(labels.entries()));
+  return { format: 'pt', [ID2LABEL]: id2label, ...(reads && { [READS]: reads }) };
 }
 
 /** The labels of a file with these metadata and the head `score`; Hugging Face's `LABEL_0`, `LABEL_1`… where it names none, as PEFT's own files do not. */
-export function labelsOf(
+export function classesOf(
   metadata: Readonly<Record<string, string>>,
   score: string,
   tensors: Shapes,
-): { readonly labels: readonly string[] } | { readonly problem: Problem } {
+): Classes | { readonly problem: Problem } {
   const count = tensors.get(score)?.shape[0] ?? 0;
-  const text = metadata[ID2LABEL];
-  if (text === undefined) return { labels: Array.from({ length: count }, (_, index) => `LABEL_${index}`) };
-  const refuse = (what: string) => ({
-    problem: { where: `__metadata__.${ID2LABEL}`, message: `__metadata__.${ID2LABEL}: ${what}` },
+  const refuse = (what: string, key = ID2LABEL) => ({
+    problem: { where: `__metadata__.${key}`, message: `__metadata__.${key}: ${what}` },
   });
+  const { [ID2LABEL]: text, [READS]: reads } = metadata;
+  if (reads !== undefined && reads !== 'text' && reads !== 'messages') {
+    return refuse(`is ${show(reads)}, expected text or messages`, READS);
+  }
+  if (text === undefined) return { labels: Array.from({ length: count }, (_, index) => `LABEL_${index}`), reads };
   const parsed = parseJson(Buffer.from(text));
   if ('problem' in parsed) return refuse(parsed.problem);
   const { value } = parsed;
@@ -70,7 +87,7 @@ export function labelsOf(
   }
   const problem = labelsProblem(labels);
   if (problem !== undefined) return refuse(`the labels ${problem}`);
-  if (labels.length === count) return { labels };
+  if (labels.length === count) return { labels, reads };
   return refuse(`has ${labels.length} labels, but ${score} has ${count} rows`);
 }
 

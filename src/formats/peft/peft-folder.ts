@@ -5,7 +5,7 @@ import { fileInside } from '../folder.ts';
 import { readWholeFile } from '../byte-source.ts';
 import { parseJson, readJsonFile } from '../json.ts';
 import { MAX_ADAPTER_BYTES, MAX_CONFIG_BYTES } from '../limits.ts';
-import { isClassifier, labelsMetadata, labelsOf, scoreName } from './classifier.ts';
+import { classesMetadata, classesOf, isClassifier, scoreName, type Classes } from './classifier.ts';
 import { parsePeftConfig, peftConfigText, type PeftConfig } from './peft-config.ts';
 import { layoutOf } from './layouts/layout-of.ts';
 import {
@@ -37,8 +37,8 @@ export interface PeftFolder {
   readonly config: PeftConfig;
   /** By PEFT's names: `base_model.model.….lora_A.weight`. */
   readonly tensors: ReadonlyMap<string, PeftTensor>;
-  /** Of a classifier: the label of each row of its head. */
-  readonly labels?: readonly string[];
+  /** Of a classifier. */
+  readonly classes?: Classes;
 }
 
 /** The two files of a PEFT folder as bytes, each in a buffer of its own. */
@@ -83,21 +83,21 @@ export function readPeftFolder(directory: string, files?: PeftFiles): PeftFolder
   }
   refuseAll(directory, valueProblems);
   refuseAll(directory, dropCopies(layoutOf(config), tensors));
-  const labels = labelsIn(directory, config, file);
-  return { config, tensors, ...(labels && { labels }) };
+  const classes = classesIn(directory, config, file);
+  return { config, tensors, ...(classes && { classes }) };
 }
 
-/** The labels of a classifier's folder, one for each row of its head; undefined for an adapter that gives tokens. Reads no tensor. @throws ADAPTER_INVALID */
-export function readLabels(directory: string): readonly string[] | undefined {
+/** What a classifier's folder says of its labels; undefined for an adapter that gives tokens. Reads no tensor. @throws ADAPTER_INVALID */
+export function readClasses(directory: string): Classes | undefined {
   const config = readConfig(directory, undefined);
   using file = openWeights(directory, undefined);
-  return labelsIn(directory, config, file);
+  return classesIn(directory, config, file);
 }
 
-function labelsIn(directory: string, config: PeftConfig, file: SafetensorsFile): readonly string[] | undefined {
+function classesIn(directory: string, config: PeftConfig, file: SafetensorsFile): Classes | undefined {
   if (!isClassifier(config)) return undefined;
-  const named = labelsOf(file.metadata, scoreName(config), file.tensors);
-  return 'problem' in named ? refuseAll(directory, [named.problem]) : named.labels;
+  const classes = classesOf(file.metadata, scoreName(config), file.tensors);
+  return 'problem' in classes ? refuseAll(directory, [classes.problem]) : classes;
 }
 
 /** Of tensors that are there twice the copies go. @returns copies that are none: which one would count is left open */
@@ -201,7 +201,7 @@ export function checkBaseName(config: PeftConfig, baseName: string): string | un
 
 /**
  * Writes a PEFT folder that PEFT, vLLM and others load: weights first, then the config, each whole or not at all.
- * @param labels of a classifier, one for each row of its head
+ * @param classes of a classifier, with a label for each row of its head
  * @returns the size of both files in bytes
  * @throws ADAPTER_INVALID when the tensors do not fit the config, or hold values that are not finite
  */
@@ -209,7 +209,7 @@ export function writePeftFolder(
   directory: string,
   config: PeftConfig,
   tensors: ReadonlyMap<string, NamedTensor>,
-  labels?: readonly string[],
+  classes?: Classes,
 ): number {
   refuseAll(directory, checkNames(layoutOf(config), tensors));
   for (const [name, { data }] of tensors) {
@@ -218,7 +218,7 @@ export function writePeftFolder(
   }
   mkdirSync(directory, { recursive: true });
   const stored = new Map([...tensors].map(([name, tensor]) => [name, asFloat32(tensor)]));
-  const weightBytes = writeSafetensors(join(directory, ADAPTER_WEIGHTS), stored, labels && labelsMetadata(labels));
+  const weightBytes = writeSafetensors(join(directory, ADAPTER_WEIGHTS), stored, classes && classesMetadata(classes));
   return weightBytes + writeFileAtomicSync(join(directory, ADAPTER_CONFIG), [Buffer.from(peftConfigText(config))]);
 }
 

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { ListedVersion, ShownVersion } from '../catalogue-services.ts';
+import { classes, classesOf } from './classes.ts';
 import { secondsOf } from './files.ts';
 import { list, pageQuery } from './page.ts';
 
@@ -25,9 +26,7 @@ export const adapterObject = z
     method: z.string(),
     rank: z.int().nullable(),
     parameters: z.int().openapi({ description: 'That were trained.' }),
-    labels: z.array(z.string()).nullable().openapi({
-      description: 'Of a classifier, which POST /v1/classify asks; null for an adapter that answers in tokens.',
-    }),
+    classes,
     bytes: z.int(),
     created_at: z.int().openapi({ description: 'Seconds since 1970.' }),
     aliases: z.array(z.string()),
@@ -61,7 +60,7 @@ export function adapterOf({ version: of, aliases, tags }: ListedVersion): z.outp
     method: of.method,
     rank: of.rank,
     parameters: of.parameters,
-    labels: of.labels && [...of.labels],
+    classes: classesOf(of.classes),
     bytes: of.sizeBytes,
     created_at: secondsOf(of.createdAt),
     aliases: [...aliases],

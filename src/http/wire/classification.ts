@@ -13,10 +13,11 @@ export const classificationRequest = z
   .strictObject({
     ...modelFields,
     input: textInputs.nullish().openapi({
-      description: 'What is to be classified, read as it is: no chat template is applied. Either this or messages.',
+      description:
+        'What is to be classified, read as it is; a text is a user’s message where the adapter was trained on messages. Either this or messages.',
     }),
     messages: chatMessages.nullish().openapi({
-      description: 'A conversation to classify, by the chat template: for adapters that were trained on messages.',
+      description: 'A conversation to classify, by the chat template: not for adapters that were trained on texts.',
     }),
     ...schedulingFields,
     user: z.string().nullish().openapi({ description: SESSION }),

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { ModelEntry } from '../services.ts';
+import { classes, classesOf } from './classes.ts';
 
 export const model = z
   .object({
@@ -8,15 +9,12 @@ export const model = z
     created: z.int().openapi({ description: 'Seconds since 1970.' }),
     owned_by: z.string(),
     parent: z.string().nullable().openapi({ description: 'The base of an adapter.' }),
-    labels: z
-      .array(z.string())
-      .nullable()
-      .openapi({ description: 'Of a classifier, which POST /v1/classify asks; null where the answer is tokens.' }),
+    classes,
   })
   .openapi('Model');
 
 export const modelList = z.object({ object: z.literal('list'), data: z.array(model) }).openapi('ModelList');
 
-export function modelOf({ id, created, ownedBy, parent, labels }: ModelEntry): z.output<typeof model> {
-  return { id, object: 'model', created, owned_by: ownedBy, parent, labels: labels && [...labels] };
+export function modelOf({ id, created, ownedBy, parent, classes: of }: ModelEntry): z.output<typeof model> {
+  return { id, object: 'model', created, owned_by: ownedBy, parent, classes: classesOf(of) };
 }

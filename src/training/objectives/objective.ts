@@ -1,3 +1,4 @@
+import type { ClassifierInput } from '../../formats/index.ts';
 import type { Graph, Head, Tensor } from '../../numeric/index.ts';
 import type { PackedBatch, TokenExample } from '../pack.ts';
 
@@ -26,6 +27,8 @@ export type ObjectiveConfig =
       readonly name: 'classification';
       /** In the order of the head's rows. */
       readonly labels: readonly string[];
+      /** What its examples are; not in older runs. */
+      readonly reads?: ClassifierInput | undefined;
     };
 
 export type ObjectiveName = ObjectiveConfig['name'];

@@ -8,6 +8,7 @@ import { assertClose } from '../../../src/numeric/compare.ts';
 import { loadNativeKernels } from '../../../src/numeric/index.ts';
 import { openChatRenderer, type ChatRenderer } from '../../../src/text/index.ts';
 import { classificationList } from '../../../src/http/wire/classification.ts';
+import { modelList } from '../../../src/http/wire/models.ts';
 import { forwardHidden } from '../../support/forward-logits.ts';
 import { startTinyServer, type TinyServer } from '../../support/tiny-server.ts';
 
@@ -19,6 +20,9 @@ before(async () => {
     contextLength: 128,
     adapters: {
       'acme/fruit': { seed: 1, rank: 4, targets: ['q_proj', 'v_proj'], labels: LABELS },
+      // The same numbers, but what they were trained on is known.
+      'acme/texts': { seed: 1, rank: 4, targets: ['q_proj', 'v_proj'], labels: LABELS, reads: 'text' },
+      'acme/talks': { seed: 1, rank: 4, targets: ['q_proj', 'v_proj'], labels: LABELS, reads: 'messages' },
       'acme/reply': { seed: 2, rank: 8, targets: 'all-linear' },
       'globex/fruit': { seed: 3, rank: 2, targets: ['o_proj'], labels: ['a', 'b'] },
     },
@@ -82,6 +86,34 @@ test('labels and probabilities are those of a plain pass, for texts, token ids a
   const numTokens = ids.flat().length;
   assert.equal(texts.model, 'acme/fruit@1');
   assert.deepEqual(texts.usage, { prompt_tokens: numTokens, total_tokens: numTokens, completion_tokens: 0 });
+});
+
+test('a classifier gets what it was trained on, where that is known', async () => {
+  const messages = [{ role: 'user', content: 'pear' }];
+  const ids = [...renderer.renderText('pear')];
+  const [text, talk] = [(await classify({ input: 'pear' })).data, (await classify({ messages })).data];
+  assert.notDeepEqual(text, talk);
+  const talks = 'acme/talks';
+  assert.deepEqual((await classify({ model: talks, messages })).data, talk);
+  assert.deepEqual((await classify({ model: talks, input: 'pear' })).data, talk, 'a text is what a user says');
+  assert.deepEqual((await classify({ model: talks, input: ids })).data, text, 'token ids are taken as they are');
+  assert.deepEqual((await classify({ model: 'acme/texts', input: 'pear' })).data, text);
+  const { message, param } = await refused('/v1/classify', { model: 'acme/texts', messages });
+  assert.match(message, /trained on texts.*send input, not messages/);
+  assert.equal(param, 'messages');
+
+  const response = await fetch(`${server.url}/v1/models`, {
+    headers: { Authorization: `Bearer ${server.keyOf('acme')}` },
+  });
+  const { data } = modelList.parse(await response.json());
+  const classes = Object.fromEntries(data.map((model) => [model.id, model.classes]));
+  assert.deepEqual(classes, {
+    tiny: null,
+    'acme/fruit@1': { labels: LABELS, reads: null },
+    'acme/reply@1': null,
+    'acme/talks@1': { labels: LABELS, reads: 'messages' },
+    'acme/texts@1': { labels: LABELS, reads: 'text' },
+  });
 });
 
 test('many inputs beside chats of another adapter have the bits that each has alone', async () => {

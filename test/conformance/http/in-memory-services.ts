@@ -332,10 +332,10 @@ export class EchoServices implements Services {
   }
 
   listModels(principal: Principal): ModelEntry[] {
-    const base = { id: BASE.name, created: 1, ownedBy: 'espalier', parent: null, labels: null };
+    const base = { id: BASE.name, created: 1, ownedBy: 'espalier', parent: null, classes: null };
     return principal.tenant === 'globex'
       ? [base]
-      : [base, { id: 'acme/spam', created: 2, ownedBy: 'acme', parent: BASE.name, labels: null }];
+      : [base, { id: 'acme/spam', created: 2, ownedBy: 'acme', parent: BASE.name, classes: null }];
   }
 
   showModel(principal: Principal, id: string): ModelEntry {

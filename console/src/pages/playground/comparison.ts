@@ -2,7 +2,7 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 import type { ChatMessage, ChatProgress } from '../../api/chat-stream.ts';
 import { streamChat, type ChatOptions } from '../../api/chat-stream.ts';
 import type { ApiClient } from '../../api/client.ts';
-import { classifyText, isForClassifier } from '../../api/labels.ts';
+import { classify, isForClassifier } from '../../api/labels.ts';
 import { useSession } from '../../session/session.tsx';
 import type { Subject } from './subject.ts';
 
@@ -50,13 +50,13 @@ export function useComparison(subjects: readonly Subject[]) {
       const fresh = { question, answer: null, error: null, isRunning: true, firstTokenMs: null, tookMs: null };
       setTurns(before.map((own, column) => [...own, { ...fresh, isScored: subjects[column]?.isScored === true }]));
       await Promise.all(
-        subjects.map(async ({ model, task, givesLabels }, column) => {
+        subjects.map(async ({ model, task, classes }, column) => {
           const begun = performance.now();
           const passed = (): number => performance.now() - begun;
           try {
             const messages = messagesOf(settings.system, before[column], question);
             const asked = { ...settings, model, task, sessionId: sessionId.current, messages };
-            for await (const answer of answersOf(api, { ...asked, givesLabels, question }, abort.signal)) {
+            for await (const answer of answersOf(api, { ...asked, classes, question }, abort.signal)) {
               change(column, (turn) => ({
                 ...turn,
                 answer,
@@ -89,15 +89,17 @@ export function useComparison(subjects: readonly Subject[]) {
 /** What a chat answers, word by word; of a model that gives labels, the question's. */
 async function* answersOf(
   api: ApiClient,
-  asked: ChatOptions & { readonly givesLabels: boolean; readonly question: string },
+  asked: ChatOptions & { readonly classes: Subject['classes']; readonly question: string; readonly system: string },
   signal: AbortSignal,
 ): AsyncGenerator<ChatProgress> {
-  if (asked.givesLabels) return yield await classifyText(api, asked, asked.question, signal);
+  const { classes, question, system } = asked;
+  const toLabel = classes?.reads === 'messages' ? { messages: messagesOf(system, [], question) } : { input: question };
+  if (classes) return yield await classify(api, asked, toLabel, signal);
   try {
     yield* streamChat(api, asked, signal);
   } catch (error) {
     if (!isForClassifier(error)) throw error;
-    yield await classifyText(api, asked, asked.question, signal);
+    yield await classify(api, asked, toLabel, signal);
   }
 }
 

@@ -9,9 +9,11 @@ export interface Subject {
   readonly task: string | null;
   /** Answers are counted for a canary, and so are their scores. */
   readonly isScored: boolean;
-  /** It is known to give labels; of one that is not in the list, or has just changed, the server says it when it is asked. */
-  readonly givesLabels: boolean;
+  /** What is known of the labels that it gives; of one that is not in the list, or has just changed, the server says it when it is asked. */
+  readonly classes: Classes;
 }
+
+type Classes = ModelList['data'][number]['classes'];
 
 /** The playground with a model in it. */
 export function playgroundOf(model: string): string {
@@ -20,8 +22,8 @@ export function playgroundOf(model: string): string {
 
 /** @param models all that are known; a checkpoint's name may be none of them */
 export function subjectOfModel(name: string, models: ModelList['data']): Subject {
-  const givesLabels = models.find(({ id }) => id === name)?.labels != null;
-  return { value: name, label: name, model: name, task: null, isScored: false, givesLabels };
+  const classes = models.find(({ id }) => id === name)?.classes ?? null;
+  return { value: name, label: name, model: name, task: null, isScored: false, classes };
 }
 
 /** @param models to find the version that answers the task: its base is what a request for a task names */
@@ -39,6 +41,6 @@ export function subjectOfTask(
     model: base,
     task,
     isScored: canary !== null,
-    givesLabels: version?.labels != null,
+    classes: version?.classes ?? null,
   };
 }
