@@ -10,6 +10,8 @@ use napi_derive::napi;
 #[napi(catch_unwind)]
 pub fn prefer_large_pages(memory: Bytes) -> Result<()> {
     let range = addresses(&memory);
+    #[cfg(not(target_os = "linux"))]
+    let _ = range;
     #[cfg(target_os = "linux")]
     // SAFETY: pages of memory that JavaScript holds during this call, and of what its allocator has beside it; the advice changes nothing
     // of what they contain.

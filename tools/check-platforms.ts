@@ -1,6 +1,6 @@
 /**
- * `npm run check:arm64`, on Linux on x86-64: the kernels for 64-bit ARM, on an emulated processor. They are compiled with every warning denied, their tests
- * and the suites against goldens run, and a training run ends in the bytes that it ends in here. Takes some twelve minutes; says nothing of speed.
+ * `npm run check:platforms`, on Linux on x86-64: what other machines would see. The kernels are checked for macOS and Windows with every warning denied. For 64-bit ARM they
+ * are built and run on an emulated processor: their tests, the suites against goldens, and a training run, which ends in the bytes that it ends in here. Takes some twelve minutes; says nothing of speed.
  *
  * Needs a cross compiler, the emulator, and its registration with the kernel, so that a program can start another:
  *   apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross libstdc++6-arm64-cross qemu-user-binfmt
@@ -25,6 +25,7 @@ import { writeTinyBase } from '../test/support/tiny-base.ts';
 const root = join(import.meta.dirname, '..');
 const native = join(root, 'native');
 const TARGET = 'aarch64-unknown-linux-gnu';
+const COMPILED = [TARGET, 'aarch64-apple-darwin', 'x86_64-apple-darwin', 'x86_64-pc-windows-msvc'];
 /** Where Debian keeps the libraries of the other architecture. */
 const LIBRARIES = '/usr/aarch64-linux-gnu';
 
@@ -47,10 +48,12 @@ const environment = {
 
 function run(program: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): void {
   const shown = [program, ...args].join(' ');
-  console.log(`check-arm64: ${shown}`);
+  console.log(`check-platforms: ${shown}`);
   const { error, status } = spawnSync(program, args, { cwd: root, env: environment, stdio: 'inherit', ...options });
   if (error)
-    throw new Error(`${program} could not be started (${error.message}): see tools/check-arm64.ts for what is needed`);
+    throw new Error(
+      `${program} could not be started (${error.message}): see tools/check-platforms.ts for what is needed`,
+    );
   if (status !== 0) throw new Error(`failed: ${shown}`);
 }
 
@@ -66,15 +69,21 @@ function nodeForArm(): string {
   return node;
 }
 
+function cargo(command: string, target: string, ...more: string[]): void {
+  run('cargo', [command, '--release', '--locked', '--target', target, ...more], { cwd: native });
+}
+
+/** Compiled up to the linker, which each of them has of its own. */
+function checkKernels(): void {
+  for (const target of COMPILED) {
+    run('rustup', ['target', 'add', target], { cwd: native });
+    cargo('clippy', target, '--all-targets', '--', '-D', 'warnings');
+  }
+}
+
 function buildKernels(): void {
-  run('rustup', ['target', 'add', TARGET], { cwd: native });
-  const cargo = (...args: string[]): void =>
-    run('cargo', [...args, '--release', '--locked', '--target', TARGET], { cwd: native });
-  run('cargo', ['clippy', '--release', '--locked', '--all-targets', '--target', TARGET, '--', '-D', 'warnings'], {
-    cwd: native,
-  });
-  cargo('test');
-  cargo('build');
+  cargo('test', TARGET);
+  cargo('build', TARGET);
   const target = process.env['CARGO_TARGET_DIR'] ?? join(native, 'target');
   const addon = join(native, 'espalier.linux-arm64.node');
   // Copied aside and renamed: a process that has the old addon mapped keeps its own file.
@@ -101,10 +110,11 @@ function compareTraining(arm: string): void {
   }
 }
 
+checkKernels();
 const arm = nodeForArm();
 buildKernels();
 for (const suite of globSync(SUITES, { cwd: root }).sort()) {
   if (suite !== NOT_EMULATED) run(arm, ['--test', suite]);
 }
 compareTraining(arm);
-console.log('check-arm64: all passed, and training ends in the same bytes here and on ARM');
+console.log('check-platforms: all passed, and training ends in the same bytes here and on ARM');
