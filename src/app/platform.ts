@@ -47,7 +47,7 @@ export async function openPlatform({ home, encryptionKeys }: AppConfig): Promise
   const registry = await Registry.open(database, home, systemClock, vault);
   const usage = new UsageMeter(database, systemClock);
   const keys = new ApiKeys(database, systemClock);
-  const jobs = new JobQueue(database, systemClock);
+  const jobs = new JobQueue(database, files, systemClock);
   const erasures = new Erasures(database, systemClock);
   const audit = new AuditLog(database, systemClock, (entry) => requireNotErased({ keys, jobs, erasures }, entry));
   const onEvent = (event: NewDeliveryEvent): void => void audit.record(deliveryEntry(event));

@@ -107,7 +107,12 @@ export async function serve(
   const delivery = stack.use(new DeliveryRuntime(config, platform, log));
   const services = makeServices(config, platform, new ServedBases(served), metrics, tuning, delivery, clock);
   const keepUp = (): void => {
-    platform.usage.flush();
+    try {
+      platform.usage.flush();
+    } catch (error) {
+      // What could not be written stays gathered.
+      log.warn({ error: errorMessage(error) }, 'usage is kept for later');
+    }
     services.watch
       .look()
       .catch((error: unknown) => log.error({ error: errorMessage(error) }, 'a tenant’s caches stay'));

@@ -34,7 +34,7 @@ beforeEach(async () => {
   database = Database.open(join(home, 'espalier.db'), [JOBS_MIGRATIONS], clock);
   files = await FileStore.open(database, home, clock);
   blobs = await BlobStore.open(join(home, 'files'), clock);
-  queue = new JobQueue(database, clock);
+  queue = new JobQueue(database, files, clock);
   leases = new JobLeases(database, files, clock);
 });
 afterEach(() => {
@@ -153,7 +153,12 @@ test('a job has ended when nobody works on it any more, also if whoever did was 
   );
 });
 
-test('files that an unfinished job needs stay when they are deleted, and go when it ends', async () => {
+for (const ending of ['fails', 'is cancelled'] as const) {
+  test(`files that an unfinished job needs stay when they are deleted, and go when it ${ending}`, () =>
+    filesGo(ending));
+}
+
+async function filesGo(ending: 'fails' | 'is cancelled'): Promise<void> {
   const blob = await files.stage([Buffer.from('{}')], 10, (staged) => {
     const verdict = { form: 'chat', examples: 1, problem: null };
     const file = files.add(
@@ -168,13 +173,20 @@ test('files that an unfinished job needs stay when they are deleted, and go when
   assert.throws(() => files.get('acme', blob.id), { code: 'STORED_FILE_NOT_FOUND' });
   assert.equal(await files.sweep(), 0);
   assert.ok(blobs.has(blob.digest), 'the job needs it');
-  const lease = take();
-  leases.failed(lease, { code: 'x', message: 'x', param: null });
-  leases.release(lease);
-  assert.equal(statusOf(lease.job.id), 'failed');
+  if (ending === 'fails') {
+    const lease = take();
+    leases.failed(lease, { code: 'x', message: 'x', param: null });
+    leases.release(lease);
+    assert.equal(statusOf(lease.job.id), 'failed');
+  } else {
+    const [job] = queue.list('acme', { limit: 1 }).items;
+    queue.command('acme', job.id, 'pause');
+    assert.ok(blobs.has(blob.digest), 'it may go on');
+    queue.command('acme', job.id, 'cancel');
+  }
   assert.equal(await files.sweep(), 0, 'it went with the job');
   assert.equal(blobs.has(blob.digest), false);
-});
+}
 
 test('bytes that are too many, or that nobody names, leave nothing', async () => {
   const large = [Buffer.alloc(6), Buffer.alloc(6)];

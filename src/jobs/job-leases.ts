@@ -1,12 +1,12 @@
 import { hostname } from 'node:os';
-import { assert, newId, type Clock, type Digest } from '../base/index.ts';
+import { assert, newId, type Clock } from '../base/index.ts';
 import { isProcessAlive, type BlobInfo, type Database } from '../storage/index.ts';
 import { addCheckpoint, hasCheckpoint, isCheckpoint } from './checkpoints.ts';
 import { chooseJob, type TenantShare } from './fair-choice.ts';
 import type { FileStore } from './files.ts';
 import type { ResolvedHyperparameters } from './hyperparameters.ts';
 import { addEvent, stepMetrics } from './job-events.ts';
-import { jobOf, type JobRow } from './job-rows.ts';
+import { digestsOf, jobOf, type JobRow } from './job-rows.ts';
 import { isFinal, nextStatus, type JobReport, type JobStatus } from './job-status.ts';
 import type { CheckpointMetrics, Job, JobError, NewJobEvent } from './job.ts';
 
@@ -58,10 +58,14 @@ export class JobLeases {
   /**
    * Takes the job whose turn it is, see {@link chooseJob}.
    * @param what of those whose files are to be checked, or of those that are to be trained
-   * @param hasRoom whether the job can be worked on now
+   * @param given.isDue whether the job has a turn at all; others do not wait for one that has none
+   * @param given.hasRoom whether the job can be worked on now
    * @returns undefined when there is none, or no room for it: nobody passes the one whose turn it is
    */
-  take(what: JobStage, hasRoom: (job: Job) => boolean = () => true): JobLease | undefined {
+  take(
+    what: JobStage,
+    { isDue = () => true, hasRoom = () => true }: { isDue?(job: Job): boolean; hasRoom?(job: Job): boolean } = {},
+  ): JobLease | undefined {
     return this.#database.transaction(() => {
       const now = Math.floor(this.#clock.epochMs());
       const rows = this.#database
@@ -71,7 +75,7 @@ export class JobLeases {
         .filter(({ resolved }) => (resolved === null) === (what === 'check'));
       const isFree = (row: JobRow): boolean => row.lease_token === null || this.#isOver(row, now);
       const isWaiting = ({ status }: JobRow): boolean => !isFinal(status) && status !== 'paused';
-      const candidates = rows.filter((row) => isFree(row) && isWaiting(row));
+      const candidates = rows.filter((row) => isFree(row) && isWaiting(row) && isDue(jobOf(row)));
       const running = rows.filter((row) => !isFree(row));
       const chosen = chooseJob(candidates, this.#shares(running));
       const row = rows.find(({ id }) => id === chosen?.id);
@@ -272,8 +276,4 @@ export class JobLeases {
   #tell(job: string, level: NewJobEvent['level'], message: string): void {
     addEvent(this.#database, this.#clock, job, { level, message });
   }
-}
-
-function digestsOf({ training, validation }: Job): Digest[] {
-  return validation ? [training.digest, validation.digest] : [training.digest];
 }

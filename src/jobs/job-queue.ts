@@ -1,9 +1,10 @@
 import { assert, fail, newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import { listCheckpoints } from './checkpoints.ts';
+import type { FileStore } from './files.ts';
 import type { Listed } from './newest.ts';
 import { addEvent, listEvents } from './job-events.ts';
-import { jobOf, type JobRow } from './job-rows.ts';
+import { digestsOf, jobOf, type JobRow } from './job-rows.ts';
 import { isFinal, nextStatus, type JobCommand } from './job-status.ts';
 import { DEFAULT_PEFT, modelNameOf, type Job, type JobCheckpoint, type JobEvent, type NewJob } from './job.ts';
 
@@ -47,10 +48,12 @@ const MODELS = `
 /** Fine-tuning jobs as their tenants see them: they order, and look on. What runs them is behind {@link JobLeases}. */
 export class JobQueue {
   readonly #database: Database;
+  readonly #files: Pick<FileStore, 'release'>;
   readonly #clock: Clock;
 
-  constructor(database: Database, clock: Clock) {
+  constructor(database: Database, files: Pick<FileStore, 'release'>, clock: Clock) {
     this.#database = database;
+    this.#files = files;
     this.#clock = clock;
   }
 
@@ -108,7 +111,7 @@ export class JobQueue {
 
   /** Takes effect at once; whoever trains it notices within a heartbeat. @throws JOB_NOT_FOUND; REQUEST_INVALID not in this state */
   command(tenant: string | null, id: string, command: JobCommand): Job {
-    return this.#database.transaction(() => {
+    const { job, isFree } = this.#database.transaction(() => {
       const row = this.#row(tenant, id);
       const next = nextStatus(row.status, command, row.resolved !== null);
       if (next === undefined) {
@@ -124,8 +127,11 @@ export class JobQueue {
         id,
       );
       this.#tell(id, COMMAND_EVENTS[command]);
-      return this.get(tenant, id);
+      return { job: this.get(tenant, id), isFree: row.lease_token === null };
     });
+    // Whoever works on it lets go of its files himself.
+    if (isFree && isFinal(job.status)) this.#files.release(digestsOf(job));
+    return job;
   }
 
   /** Cancels what of a tenant's jobs has not ended. Whoever trains one notices within a heartbeat. */

@@ -39,6 +39,11 @@ export interface JobRow {
   readonly lease_until: number | null;
 }
 
+/** The files that a job needs until it ends. */
+export function digestsOf({ training, validation }: Job): Digest[] {
+  return validation ? [training.digest, validation.digest] : [training.digest];
+}
+
 export function jobOf(row: JobRow): Job {
   return {
     id: row.id,

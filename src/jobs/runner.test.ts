@@ -19,7 +19,14 @@ import { JOBS_MIGRATIONS } from './tables.ts';
 
 const digest: Digest = `sha256:${'1'.repeat(64)}`;
 const resolved = resolveHyperparameters(ALL_AUTO, 'supervised', { examples: 10, tokens: 100 });
-const OPTIONS: RunnerOptions = { log: silentLog, pollMs: 5, heartbeatMs: 5, maxConcurrent: 1, maxTogether: 4 };
+const OPTIONS: RunnerOptions = {
+  log: silentLog,
+  pollMs: 5,
+  heartbeatMs: 5,
+  retryMs: [5, 5, 5, 5, 5],
+  maxConcurrent: 1,
+  maxTogether: 4,
+};
 
 let home: string;
 let database: Database;
@@ -29,8 +36,9 @@ let leases: JobLeases;
 beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), 'espalier-runner-'));
   database = Database.open(join(home, 'espalier.db'), [JOBS_MIGRATIONS], systemClock);
-  queue = new JobQueue(database, systemClock);
-  leases = new JobLeases(database, await FileStore.open(database, home, systemClock), systemClock);
+  const files = await FileStore.open(database, home, systemClock);
+  queue = new JobQueue(database, files, systemClock);
+  leases = new JobLeases(database, files, systemClock);
 });
 afterEach(() => {
   database.close();
@@ -170,6 +178,43 @@ test('a job whose process died is tried again alone, and the others go on', asyn
   work.end(other);
   await until(() => work.isAt(poison));
   assert.equal(work.placeOf.get(poison)?.key, null);
+});
+
+test('a job that met with trouble waits before it is tried again, and others do not wait with it', async () => {
+  const work = new Bench();
+  await using runner = new JobRunner(leases, work, { ...OPTIONS, retryMs: [200] });
+  const [first, second] = [create('acme', 'alone'), create('globex', 'alone')];
+  runner.start();
+  await until(() => work.isAt(first));
+  const failedAt = performance.now();
+  work.end(first, new EspalierError('STORAGE_BUSY', 'the disk is slow'));
+  await until(() => work.isAt(second));
+  assert.ok(performance.now() - failedAt < 150, 'the other one has its turn meanwhile');
+  work.end(second);
+  await until(() => work.isAt(first));
+  assert.ok(performance.now() - failedAt >= 199);
+  work.end(first, new EspalierError('STORAGE_BUSY', 'the disk is slow'));
+  await until(() => statusOf(first) === 'failed');
+});
+
+test('a failure that cannot be written down ends nobody, and is written at the next try', async () => {
+  const work = new Bench();
+  let numFailures = 0;
+  const failed = leases.failed.bind(leases);
+  leases.failed = (lease, error) => {
+    if (++numFailures > 1) return failed(lease, error);
+    throw new EspalierError('STORAGE_BUSY', 'the database is locked');
+  };
+  await using runner = new JobRunner(leases, work, OPTIONS);
+  const id = create('acme');
+  runner.start();
+  for (let n = 1; n <= 2; n++) {
+    await until(() => work.isAt(id));
+    work.end(id, new Error('broken'));
+    await until(() => !work.isAt(id));
+  }
+  await until(() => statusOf(id) === 'failed');
+  assert.equal(numFailures, 2);
 });
 
 test('a runner works on as many jobs as it may, and gives back what it cannot finish', async () => {

@@ -1,4 +1,4 @@
-import { assert, EspalierError, errorMessage, type Log } from '../base/index.ts';
+import { assert, EspalierError, errorMessage, systemClock, type Log } from '../base/index.ts';
 import type { JobLease, JobLeases } from './job-leases.ts';
 import type { Job, JobError } from './job.ts';
 import { Places, type Place } from './places.ts';
@@ -26,14 +26,25 @@ export interface RunnerOptions {
   readonly log: Log;
   /** Between two looks for work that another process has queued; a second unless told. */
   readonly pollMs?: number;
+  /** Before each new try of a job that met with trouble that is not its own, in turn; half a second to five minutes unless told. */
+  readonly retryMs?: readonly number[];
   /** Between two signs of life, and the time in which a pause or a cancellation is noticed; half a second unless told. */
   readonly heartbeatMs?: number;
 }
 
 const POLL_MS = 1_000;
 const HEARTBEAT_MS = 500;
-/** How often a job is tried again after trouble that is not its own. */
-const MAX_RETRIES = 5;
+/** A full disk or a busy database is seldom over in a second. */
+const RETRY_MS: readonly number[] = [500, 1_000, 2_000, 5_000, 15_000, 60_000, 120_000, 300_000];
+/** A turn of this length has made progress: trouble after it is not that of the turn before. */
+const LONG_TURN_MS = 600_000;
+
+/** Trouble that a job has met with. */
+interface Retry {
+  readonly count: number;
+  /** By the monotonic clock: it is not taken sooner. */
+  readonly notBeforeMs: number;
+}
 
 interface Turn {
   readonly lease: JobLease;
@@ -53,7 +64,7 @@ export class JobRunner implements AsyncDisposable {
   readonly #places: Places;
   readonly #active = new Map<Promise<void>, AbortController>();
   #numChecks = 0;
-  readonly #retries = new Map<string, number>();
+  readonly #retries = new Map<string, Retry>();
   #poll: NodeJS.Timeout | undefined;
   #isClosing = false;
 
@@ -95,10 +106,13 @@ export class JobRunner implements AsyncDisposable {
   /** A database that is busy for long is no reason to end the server: the next look comes soon. */
   #take(): Turn | undefined {
     try {
+      const now = systemClock.nowMs();
+      const isDue = ({ id }: Job): boolean => (this.#retries.get(id)?.notBeforeMs ?? 0) <= now;
       const hasChecker = this.#numChecks < this.#options.maxConcurrent;
-      const checking = hasChecker ? this.#leases.take('check') : undefined;
+      const checking = hasChecker ? this.#leases.take('check', { isDue }) : undefined;
       if (checking) return { lease: checking, place: null };
-      const lease = this.#leases.take('train', (job) => this.#places.hasRoom(job, this.#keyOf(job)));
+      const hasRoom = (job: Job): boolean => this.#places.hasRoom(job, this.#keyOf(job));
+      const lease = this.#leases.take('train', { isDue, hasRoom });
       if (!lease) return undefined;
       const place = this.#places.enter(lease.job, this.#keyOf(lease.job));
       assert(place, 'a job is taken where there is room for it');
@@ -121,13 +135,14 @@ export class JobRunner implements AsyncDisposable {
   async #run({ lease, place }: Turn, stop: AbortController): Promise<void> {
     const { job } = lease;
     const { log, heartbeatMs = HEARTBEAT_MS } = this.#options;
+    const begunMs = systemClock.nowMs();
     const beat = setInterval(() => this.#beat(lease, stop), heartbeatMs);
     try {
       if (place) await this.#work.train(lease, stop.signal, place);
       else await this.#work.validate(lease, stop.signal);
       this.#retries.delete(job.id);
     } catch (error) {
-      if (!stop.signal.aborted) this.#fail(lease, error);
+      if (!stop.signal.aborted) this.#fail(lease, error, begunMs);
     } finally {
       clearInterval(beat);
       this.#release(lease);
@@ -148,14 +163,22 @@ export class JobRunner implements AsyncDisposable {
     }
   }
 
-  #fail(lease: JobLease, error: unknown): void {
+  #fail(lease: JobLease, error: unknown, begunMs: number): void {
     const { job } = lease;
-    const { log } = this.#options;
-    const numRetries = (this.#retries.get(job.id) ?? 0) + 1;
-    this.#retries.set(job.id, numRetries);
-    const canRetry = error instanceof EspalierError && error.canRetry && numRetries <= MAX_RETRIES;
+    const { log, retryMs = RETRY_MS } = this.#options;
+    const now = systemClock.nowMs();
+    const before = now - begunMs < LONG_TURN_MS ? (this.#retries.get(job.id)?.count ?? 0) : 0;
+    const waitMs = retryMs.at(Math.min(before, retryMs.length - 1)) ?? 0;
+    this.#retries.set(job.id, { count: before + 1, notBeforeMs: now + waitMs });
+    const canRetry = error instanceof EspalierError && error.canRetry && before < retryMs.length;
     log.error({ job: job.id, tenant: job.tenant, error: errorMessage(error), canRetry }, 'a job met with an error');
-    if (!canRetry) this.#leases.failed(lease, jobErrorOf(error));
+    if (canRetry) return;
+    try {
+      this.#leases.failed(lease, jobErrorOf(error));
+    } catch (cause) {
+      // It is tried once more, and fails then.
+      log.error({ job: job.id, error: errorMessage(cause) }, 'the failure of a job could not be written down');
+    }
   }
 
   #release(lease: JobLease): void {

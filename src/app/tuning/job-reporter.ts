@@ -1,13 +1,16 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { assert, systemClock } from '../../base/index.ts';
+import { assert, errorMessage, systemClock, type Log } from '../../base/index.ts';
 import type { CheckpointMetrics, JobLease, JobLeases, NewJobEvent } from '../../jobs/index.ts';
 import { snapshotFolder, type StepRecord, type TrainStarted } from '../../training/index.ts';
 import type { TrainerEvents } from '../runs/trainer-process.ts';
 
 /** Events are written together so often: each writing waits for the disk. */
 const FLUSH_MS = 500;
+
+/** Resolves to whether the folder is not needed any more; one that is left is published when the job goes on. */
+export type PublishSnapshot = (metrics: CheckpointMetrics, folder: string) => Promise<boolean>;
 
 /**
  * Writes down what a training process tells. Nothing is lost with this process: what was not written down is told again by the next run
@@ -17,7 +20,8 @@ export class JobReporter implements TrainerEvents {
   readonly #leases: JobLeases;
   readonly #lease: JobLease;
   readonly #folder: string;
-  readonly #publish: (metrics: CheckpointMetrics, folder: string) => Promise<void>;
+  readonly #publish: PublishSnapshot;
+  readonly #log: Log;
   readonly #metrics = new Map<number, CheckpointMetrics>();
   readonly #timer: NodeJS.Timeout;
   #events: NewJobEvent[] = [];
@@ -26,17 +30,13 @@ export class JobReporter implements TrainerEvents {
   /** Checkpoints are published one after the other, in their order. */
   #publishing: Promise<void> = Promise.resolve();
 
-  constructor(
-    leases: JobLeases,
-    lease: JobLease,
-    folder: string,
-    publish: (metrics: CheckpointMetrics, folder: string) => Promise<void>,
-  ) {
+  constructor(leases: JobLeases, lease: JobLease, folder: string, publish: PublishSnapshot, log: Log) {
     this.#leases = leases;
     this.#lease = lease;
     this.#folder = folder;
     this.#publish = publish;
-    this.#timer = setInterval(() => this.#flush(), FLUSH_MS);
+    this.#log = log;
+    this.#timer = setInterval(() => this.#tryToFlush(), FLUSH_MS);
   }
 
   get trainableParameters(): number {
@@ -87,9 +87,17 @@ export class JobReporter implements TrainerEvents {
 
   #flush(): void {
     if (this.#events.length === 0) return;
-    const events = this.#events;
+    this.#leases.tell(this.#lease, this.#events, this.#estimatedFinish);
     this.#events = [];
-    this.#leases.tell(this.#lease, events, this.#estimatedFinish);
+  }
+
+  /** A database that is busy for long is no reason to end the server: what could not be written is written with what comes next. */
+  #tryToFlush(): void {
+    try {
+      this.#flush();
+    } catch (error) {
+      this.#log.warn({ job: this.#lease.job.id, error: errorMessage(error) }, 'events of a job are kept for later');
+    }
   }
 
   #then(work: () => Promise<void>): void {
@@ -113,7 +121,6 @@ export class JobReporter implements TrainerEvents {
     const metrics = this.#metrics.get(step);
     assert(metrics, 'a snapshot is of a step that was told');
     this.#flush();
-    await this.#publish(metrics, folder);
-    await rm(folder, { recursive: true, force: true });
+    if (await this.#publish(metrics, folder)) await rm(folder, { recursive: true, force: true });
   }
 }

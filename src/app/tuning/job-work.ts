@@ -32,7 +32,7 @@ import { VERSION } from '../version.ts';
 import type { CheckedData } from './check-messages.ts';
 import type { DataChecker } from './data-checker.ts';
 import { estimateSeconds } from './estimate.ts';
-import { JobReporter } from './job-reporter.ts';
+import { JobReporter, type PublishSnapshot } from './job-reporter.ts';
 import { JobTrainers } from './job-trainers.ts';
 import { adapterOf, formatOf, usableContext } from './peft.ts';
 import { jobFolder, trainJobOf } from './recipe.ts';
@@ -99,14 +99,17 @@ export class TuningWork implements JobWork, AsyncDisposable {
     const resume = existsSync(join(folder, 'checkpoint.safetensors'));
     if (resume) await this.#removeForgotten(job);
     const trainJob = trainJobOf(this.#config, folder, data, base, job, resume);
-    const reporter: JobReporter = new JobReporter(leases, lease, folder, async (metrics, directory) => {
-      if (leases.heartbeat(lease) !== 'running' || leases.hasCheckpoint(lease, metrics.step)) return;
+    const publish: PublishSnapshot = async (metrics, directory) => {
+      if (leases.heartbeat(lease) !== 'running') return false;
+      if (leases.hasCheckpoint(lease, metrics.step)) return true;
       const parameters = reporter.trainableParameters;
       const published = await this.#publish(base, job, CHECKPOINT_TASK, directory, parameters, scoresOf(metrics));
       const gone = leases.addCheckpoint(lease, metrics, referenceOf(published.version));
       if (gone) for (const reference of gone) await this.#remove(job, reference);
       else await this.#retract(job, published);
-    });
+      return gone !== undefined;
+    };
+    const reporter: JobReporter = new JobReporter(leases, lease, folder, publish, this.#log);
     let result: TrainResult | undefined;
     try {
       result = await this.#run(place, job.id, trainJob, reporter, signal);
@@ -151,12 +154,17 @@ export class TuningWork implements JobWork, AsyncDisposable {
     for (const reference of references) if (!leases.isCheckpoint(reference)) await this.#remove(job, reference);
   }
 
-  /** Removes a version of a job's own. */
+  /** Removes a version of a job's own; one that the tenant has named, or removed itself, is the tenant's. */
   async #remove(job: Job, reference: string): Promise<void> {
     const { registry, audit } = this.#platform;
     const note = (version: AdapterVersion): void =>
       void audit.record(adapterEntry(actorOfJob(job), 'adapter.remove', version));
-    await registry.remove(job.tenant, reference, note);
+    try {
+      await registry.remove(job.tenant, reference, note);
+    } catch (error) {
+      if (!(error instanceof EspalierError && TENANTS_OWN.has(error.code))) throw error;
+      this.#log.info({ job: job.id, reference, error: error.message }, 'a version of a job is not its own any more');
+    }
   }
 
   /** Removes the working folders of jobs that have ended, and what a killed server left of them in the registry. */
@@ -260,6 +268,9 @@ export class TuningWork implements JobWork, AsyncDisposable {
     });
   }
 }
+
+/** Why a version of a job's cannot be removed by the job. */
+const TENANTS_OWN: ReadonlySet<string> = new Set(['ADAPTER_IN_USE', 'ADAPTER_NOT_FOUND']);
 
 /** What a version keeps, so that it can be trained anew. */
 interface Kept {
