@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { importAdapter, readConfig, retrainAdapters, trainAdapter, TRAIN_DEFAULTS } from '../../src/app/index.ts';
-import { importModel, openPlatform, promoteAdapter, setGate, type RetrainOptions } from '../../src/app/index.ts';
+import {
+  importModel,
+  openPlatform,
+  promoteAdapter,
+  setGate,
+  type RetrainOptions,
+  type TrainOptions,
+} from '../../src/app/index.ts';
 import { run, TemporaryFolder } from '../support/processes.ts';
 import { writeRandomAdapter } from '../support/tiny-adapters.ts';
 import { tinySites, writeTinyBase } from '../support/tiny-base.ts';
@@ -116,3 +123,34 @@ test(
     assert.equal(await latest(), '2');
   },
 );
+
+test('virtual tokens and starts that look at the base are trained anew on a base of another shape', async () => {
+  using folder = new TemporaryFolder();
+  const env = { ESPALIER_HOME: folder.join('home'), HF_HOME: folder.join('none'), ESPALIER_THREADS: '1' };
+  const config = readConfig(env);
+  const wide = { hidden_size: 48, num_hidden_layers: 3, num_attention_heads: 6, num_key_value_heads: 3 };
+  writeTinyBase(folder.join('old'));
+  writeTinyBase(folder.join('wide'), { fields: wide });
+  for (const name of ['old', 'wide']) importModel(config.home, folder.join(name), name);
+  const data = folder.join('train.jsonl');
+  writeFileSync(data, chatLines(24));
+  const options = { ...TRAIN_DEFAULTS, samples: 0, base: 'old', data, maxSteps: 2, batchTokens: 128 };
+  const cases: Readonly<Record<string, Partial<TrainOptions>>> = {
+    'prompt-tuning': { method: 'prompt-tuning', initText: 'is it even?' },
+    'p-tuning': { method: 'p-tuning', virtualTokens: 4 },
+    'prefix-tuning': { method: 'prefix-tuning', virtualTokens: 4 },
+    projected: { method: 'prefix-tuning', virtualTokens: 4, projection: true },
+    pissa: { start: 'pissa', rateRatio: 4 },
+  };
+  for (const [task, more] of Object.entries(cases)) {
+    await trainAdapter(config, { ...options, ...more, output: folder.join(task), publish: `acme/${task}` });
+  }
+  const plan = { fromBase: 'old', toBase: 'wide', targets: undefined, isDryRun: false, promotesIfBetter: false };
+  const rows = await retrainAdapters(config, plan);
+  assert.deepEqual(
+    rows.map(({ from, to, problem }) => [from, to, problem]),
+    Object.keys(cases)
+      .toSorted()
+      .map((task) => [`acme/${task}@1`, `acme/${task}@2`, null]),
+  );
+});

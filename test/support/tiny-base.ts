@@ -30,15 +30,17 @@ const TINY_VOCABULARY = 1280;
 export interface TinyBaseOptions {
   readonly seed?: number;
   readonly contextLength?: number;
+  /** Fields of config.json in place of the tiny ones: another shape. */
+  readonly fields?: Readonly<Record<string, number>>;
 }
 
 /**
  * Makes a base that the whole program takes: a Hugging Face folder of a decoder with two layers and random weights, the tiny tokenizer
  * and a chat template. It answers nonsense, but the same nonsense for the same seed, and in about a millisecond a token.
  */
-export function writeTinyBase(folder: string, { seed = 1, contextLength = 512 }: TinyBaseOptions = {}): void {
+export function writeTinyBase(folder: string, { seed = 1, contextLength = 512, fields }: TinyBaseOptions = {}): void {
   mkdirSync(folder, { recursive: true });
-  const config = tinyConfig(contextLength);
+  const config = { ...tinyConfig(contextLength), ...fields };
   writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config)}\n`);
   const tensors = new Map<string, NamedTensor>();
   for (const { name, kind, shape } of baseTensors(parseModelConfig(config, 'config.json'))) {

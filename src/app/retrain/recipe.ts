@@ -2,8 +2,11 @@ import { isRecord } from '../../formats/index.ts';
 import { WEIGHT_FORMATS, type WeightFormat } from '../../numeric/index.ts';
 import { referenceOf, type AdapterVersion } from '../../registry/index.ts';
 import type { RunConfig } from '../../training/index.ts';
+import { describeBase, type Base } from '../bases.ts';
 import type { Platform } from '../platform.ts';
 import { parseRunConfig } from '../runs/run-record.ts';
+import { withInitialTokens } from '../runs/run-settings.ts';
+import { onModel } from '../runs/train-part-methods.ts';
 
 /** Everything that it takes to train a version anew. */
 export interface Recipe {
@@ -25,4 +28,10 @@ export function recipeOf(registry: Platform['registry'], version: AdapterVersion
     format,
     config: parseRunConfig(config, `the settings of ${referenceOf(version)}`),
   };
+}
+
+/** The settings of a recipe on another base: what holds a model's sizes has the new one's, and a text is in its tokens. */
+export function settingsOn({ config }: Recipe, base: Base): RunConfig {
+  const { initialTokenIds: _, ...settings } = config;
+  return { ...settings, ...withInitialTokens(onModel(config.adapter, describeBase(base).config), base) };
 }

@@ -12,7 +12,7 @@ import { ACTOR_CLI } from '../governance/entries.ts';
 import { openPlatform, type Platform } from '../platform.ts';
 import { runJob, type TrainEvents } from '../runs/train.ts';
 import { TRAIN_DEFAULTS } from '../runs/train-options.ts';
-import { recipeOf, type Recipe } from './recipe.ts';
+import { recipeOf, settingsOn, type Recipe } from './recipe.ts';
 import { retrainFolder } from './work-folders.ts';
 
 export interface RetrainOptions {
@@ -189,7 +189,7 @@ async function trainSuccessor(
     threads: config.threads,
     dataPath: train.path,
     validPath: valid?.path,
-    config: recipe.config,
+    config: settingsOn(recipe, base),
     output,
     checkpointEverySteps: TRAIN_DEFAULTS.checkpointEvery,
     samples: 0,

@@ -53,7 +53,7 @@ function drawPanel(curves: readonly Curve[], x: ScaleLinear<number, number>, top
   const values = curves.flatMap(({ points }) => points.map(([, value]) => value)).filter(Number.isFinite);
   const bottom = top + PANEL_HEIGHT;
   const y = scaleLinear()
-    .domain([Math.min(...values), Math.max(...values)])
+    .domain([values.reduce((a, b) => Math.min(a, b), Infinity), values.reduce((a, b) => Math.max(a, b), -Infinity)])
     .nice()
     .range([bottom, top]);
   const right = WIDTH - MARGIN.right;

@@ -4,8 +4,11 @@ import { fail, writeFileAtomicSync } from '../../base/index.ts';
 import { digestOfFile, parsePeftConfig, readJsonFile } from '../../formats/index.ts';
 import {
   FULL_CONFIG,
+  LORA_STARTS,
   OBJECTIVES,
   SCHEDULES,
+  type LoraTraining,
+  type OptimizerConfig,
   type RunConfig,
   type TrainedConfig,
   type TrainJob,
@@ -22,8 +25,18 @@ const dataFile = z.strictObject({ path: z.string(), digest });
 const figure = z.number();
 const objective = z.looseObject({ name: z.enum(OBJECTIVES as [string, ...string[]]) });
 
+/** A schema that has forgotten a setting does not compile: what a run has written down could not be read. */
+type FieldsOf<Settings> = Record<keyof Settings, z.ZodType>;
+
 const configSchema = z.strictObject({
   adapter: z.record(z.string(), z.unknown()),
+  initialTokenIds: z.array(z.int().nonnegative()).optional(),
+  lora: z
+    .strictObject({
+      start: z.enum(LORA_STARTS as [string, ...string[]]).optional(),
+      freezeA: z.literal(true).optional(),
+    } satisfies FieldsOf<LoraTraining>)
+    .optional(),
   objective: objective.optional(),
   maxSteps: z.int().positive().nullable(),
   epochs: z.int().positive(),
@@ -40,11 +53,12 @@ const configSchema = z.strictObject({
     epsilon: figure,
     weightDecay: figure,
     maxGradientNorm: figure,
-  }),
+    rateRatio: figure.optional(),
+  } satisfies FieldsOf<OptimizerConfig>),
   evaluateEverySteps: z.int().positive(),
   patience: z.int().positive().optional(),
   validShare: figure.optional(),
-});
+} satisfies FieldsOf<RunConfig>);
 
 /** Everything that decides a run's bytes, and what came out. */
 const recordSchema = z.strictObject({
@@ -123,7 +137,7 @@ export function parseRunConfig(value: unknown, where: string): RunConfig {
     const [first] = problems;
     fail('CONFIG_INVALID', `${where}: are no settings of this version: ${first.where}: ${first.message}`, { problems });
   }
-  return { ...parsed.data, adapter: parsePeftConfig(parsed.data.adapter, where) } as RunConfig;
+  return { ...parsed.data, adapter: trainedConfig(parsed.data.adapter, where) } as RunConfig;
 }
 
 /** @throws FILE_NOT_FOUND; DATA_INVALID when the file is no longer the one of the run */

@@ -74,13 +74,13 @@ export function fitOf(
   const renderer = openChatRenderer(base.open.path);
   const files = [options.data, options.valid].filter((path) => path !== undefined);
   const numVirtual = numVirtualTokens(adapter);
-  const longestTokens = Math.max(
-    ...files.flatMap((path) =>
-      loadExamples(resolve(path), renderer, config.contextLength - numVirtual).examples.map(
-        ({ tokenIds, ends }) => tokenIds.length + numVirtual * (ends?.length ?? 1),
-      ),
-    ),
-  );
+  let longestTokens = 0;
+  for (const path of files) {
+    for (const example of loadExamples(resolve(path), renderer, config.contextLength - numVirtual).examples) {
+      const { tokenIds, ends } = example;
+      longestTokens = Math.max(longestTokens, tokenIds.length + numVirtual * (ends?.length ?? 1));
+    }
+  }
   const trainable = { parameters, share: 0, roles, numSites: adapted.length };
   return fitTraining(
     config,
@@ -101,7 +101,7 @@ function updateScale(adapter: TrainedConfig): { rank: number; alpha: number; rsl
 }
 
 /** Virtual tokens that begin as a text begin as its tokens, which the run gets. @throws USAGE_INVALID for a text without any */
-function initialised(adapter: TrainedConfig, base: Base): Pick<RunConfig, 'adapter' | 'initialTokenIds'> {
+export function withInitialTokens(adapter: TrainedConfig, base: Base): Pick<RunConfig, 'adapter' | 'initialTokenIds'> {
   if (adapter.peft_type !== 'PROMPT_TUNING' || adapter.prompt_tuning_init_text === null) return { adapter };
   const { tokenizer } = openChatRenderer(base.open.path);
   const initialTokenIds = [...tokenizer.encode(adapter.prompt_tuning_init_text, { allowSpecial: false })];
@@ -114,7 +114,7 @@ function initialised(adapter: TrainedConfig, base: Base): Pick<RunConfig, 'adapt
 export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit): RunConfig {
   const objective = withClasses(objectiveConfig(options), options.data);
   const model = describeBase(base).config;
-  const { adapter, ...initial } = initialised(
+  const { adapter, ...initial } = withInitialTokens(
     methodConfig(options.method, options, model, objective.name === 'classification'),
     base,
   );

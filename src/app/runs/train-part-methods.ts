@@ -1,6 +1,7 @@
 /** Methods that train something else than a change of linear layers: virtual tokens, rows of the embedding, norms. */
 import { fail } from '../../base/index.ts';
 import type { ModelConfig } from '../../model/index.ts';
+import type { TrainedConfig } from '../../training/index.ts';
 import type { MethodForm } from './train-methods.ts';
 
 /** Their options. */
@@ -22,19 +23,39 @@ export interface PartOptions {
 const virtualTokens = 20;
 
 /** Sizes that PEFT keeps in the config of virtual tokens. */
-const sizes = ({ hiddenSize, numHeads, numLayers }: ModelConfig) => ({
+const tokenSizes = ({ hiddenSize, numHeads, numLayers }: ModelConfig) => ({
   token_dim: hiddenSize,
-  num_transformer_submodules: 1,
+  num_transformer_submodules: 1 as const,
   num_attention_heads: numHeads,
   num_layers: numLayers,
 });
+
+/** The same of keys and values, of which grouped heads have fewer than there are queries. */
+const prefixSizes = (model: ModelConfig) => ({
+  ...tokenSizes(model),
+  token_dim: model.numKeyValueHeads * model.headWidth,
+  num_attention_heads: model.numKeyValueHeads,
+});
+
+/** The same settings on another model: those that hold a model's sizes get its own. */
+export function onModel(adapter: TrainedConfig, model: ModelConfig): TrainedConfig {
+  switch (adapter.peft_type) {
+    case 'PROMPT_TUNING':
+    case 'P_TUNING':
+      return { ...adapter, ...tokenSizes(model) };
+    case 'PREFIX_TUNING':
+      return { ...adapter, ...prefixSizes(model) };
+    default:
+      return adapter;
+  }
+}
 
 export const PART_FORMS = {
   'prompt-tuning': {
     defaults: { virtualTokens, initText: null },
     fields: (options, _targets, model) => ({
       peft_type: 'PROMPT_TUNING',
-      ...sizes(model),
+      ...tokenSizes(model),
       num_virtual_tokens: options.virtualTokens,
       prompt_tuning_init: options.initText === undefined ? 'SAMPLE_VOCAB' : 'TEXT',
       prompt_tuning_init_text: options.initText ?? null,
@@ -44,7 +65,7 @@ export const PART_FORMS = {
     defaults: { virtualTokens, encoder: 'mlp', encoderHidden: null, encoderLayers: 2 },
     fields: (options, _targets, model) => ({
       peft_type: 'P_TUNING',
-      ...sizes(model),
+      ...tokenSizes(model),
       num_virtual_tokens: options.virtualTokens,
       encoder_reparameterization_type: options.encoder === 'lstm' ? 'LSTM' : 'MLP',
       encoder_hidden_size: options.encoderHidden ?? model.hiddenSize,
@@ -55,11 +76,8 @@ export const PART_FORMS = {
     defaults: { virtualTokens, projection: false, encoderHidden: null },
     fields: (options, _targets, model) => ({
       peft_type: 'PREFIX_TUNING',
-      ...sizes(model),
+      ...prefixSizes(model),
       num_virtual_tokens: options.virtualTokens,
-      // Keys and values, of which grouped heads have fewer than there are queries.
-      token_dim: model.numKeyValueHeads * model.headWidth,
-      num_attention_heads: model.numKeyValueHeads,
       prefix_projection: options.projection,
       encoder_hidden_size: options.encoderHidden ?? model.hiddenSize,
     }),
