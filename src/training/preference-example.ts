@@ -20,32 +20,49 @@ export function renderPairs(examples: readonly PreferenceExample[], renderer: Ch
 }
 
 /**
- * Rated answers as examples of two sequences: the prompt with its answer, and with the answer of the example before (the last one's for
- * the first), whose probability says how far the policy is from its reference. A pair counts as a good answer and a bad one.
+ * Rated answers as examples of two sequences: the prompt with its answer, and with an answer that belongs to another prompt, whose probability says
+ * how far the policy is from its reference (Ethayarajh et al., 2024). It is that of the nearest example before which has another prompt; the last ones
+ * come before the first. A pair counts as a good answer and a bad one, beside those of the other pair.
  */
 export function renderRated(
   examples: readonly (RatedExample | PreferenceExample)[],
   renderer: ChatRenderer,
 ): { readonly examples: TokenExample[]; readonly lines: number[] } {
-  const rated = examples.flatMap((example) => {
-    const { line } = example;
-    const prompt = asPrompt(example.prompt);
-    if ('completion' in example) {
-      return [{ line, prompt, answer: asAnswer(example.completion), isDesirable: example.isDesirable }];
-    }
-    const tools = example.tools && { tools: example.tools };
-    return [
-      { line, prompt, ...tools, answer: asAnswer(example.chosen), isDesirable: true },
-      { line, prompt, ...tools, answer: asAnswer(example.rejected), isDesirable: false },
-    ];
-  });
+  const rated = examples.map(ratedAnswers);
+  const others = nearestOthers(examples.map(({ prompt }) => JSON.stringify(prompt)));
   return {
-    examples: rated.map(({ answer, ...one }, index) => {
-      const other = rated.at(index - 1)?.answer ?? answer;
-      return renderAnswers({ ...one, answers: [answer, other] }, renderer);
-    }),
-    lines: rated.map(({ line }) => line),
+    examples: rated.flatMap((own, index) =>
+      own.map(({ answer, ...one }, side) => {
+        const other = rated[others[index]][side].answer;
+        return renderAnswers({ ...one, answers: [answer, other] }, renderer);
+      }),
+    ),
+    lines: rated.flatMap((own) => own.map(({ line }) => line)),
   };
+}
+
+function ratedAnswers(example: RatedExample | PreferenceExample) {
+  const { line } = example;
+  const prompt = asPrompt(example.prompt);
+  if ('completion' in example) {
+    return [{ line, prompt, answer: asAnswer(example.completion), isDesirable: example.isDesirable }];
+  }
+  const tools = example.tools && { tools: example.tools };
+  return [
+    { line, prompt, ...tools, answer: asAnswer(example.chosen), isDesirable: true },
+    { line, prompt, ...tools, answer: asAnswer(example.rejected), isDesirable: false },
+  ];
+}
+
+/** For each place the nearest one before it that holds another value, around the end; the last one where all are the same. */
+function nearestOthers(values: readonly string[]): number[] {
+  const others: number[] = [];
+  const beforeAll = values.findLastIndex((value) => value !== values[0]);
+  for (const [index, value] of values.entries()) {
+    if (index === 0) others.push(beforeAll < 0 ? values.length - 1 : beforeAll);
+    else others.push(values[index - 1] === value ? others[index - 1] : index - 1);
+  }
+  return others;
 }
 
 function asPrompt(prompt: string | readonly ChatMessage[]): readonly ChatMessage[] {
