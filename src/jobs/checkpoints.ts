@@ -56,6 +56,15 @@ export function addCheckpoint(
   return old.map(({ reference: gone }) => gone).filter((gone) => !isCheckpoint(database, gone));
 }
 
+/** Inside a transaction, all of a job. @returns as {@link addCheckpoint} */
+export function removeCheckpoints(database: Database, job: string): string[] {
+  const gone = database.all<{ reference: string }>(
+    'DELETE FROM job_checkpoints WHERE job = ? RETURNING reference',
+    job,
+  );
+  return gone.map(({ reference }) => reference).filter((reference) => !isCheckpoint(database, reference));
+}
+
 /** The latest first, behind `after`; an unknown `after` gives undefined. */
 export function listCheckpoints(
   database: Database,

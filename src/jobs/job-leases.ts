@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { assert, newId, type Clock } from '../base/index.ts';
 import { isProcessAlive, type BlobInfo, type Database } from '../storage/index.ts';
-import { addCheckpoint, hasCheckpoint, isCheckpoint } from './checkpoints.ts';
+import { addCheckpoint, hasCheckpoint, isCheckpoint, removeCheckpoints } from './checkpoints.ts';
 import { chooseJob, type TenantShare } from './fair-choice.ts';
 import type { FileStore } from './files.ts';
 import type { ResolvedHyperparameters } from './hyperparameters.ts';
@@ -149,6 +149,16 @@ export class JobLeases {
       const gone = addCheckpoint(this.#database, this.#clock, lease.job, metrics, reference);
       this.#tell(row.id, 'info', `Checkpoint created at step ${metrics.step}.`);
       return gone;
+    });
+  }
+
+  /** Forgets the steps and checkpoints of the job. @returns the registry's versions of them that no other has, or undefined when it does not count */
+  startAnew(lease: JobLease): string[] | undefined {
+    return this.#holding(lease, (row) => {
+      if (row.status !== 'running') return undefined;
+      this.#database.run('DELETE FROM job_events WHERE job = ? AND step IS NOT NULL', row.id);
+      this.#tell(row.id, 'warn', 'The job starts anew: the server has changed since its checkpoint was written.');
+      return removeCheckpoints(this.#database, row.id);
     });
   }
 

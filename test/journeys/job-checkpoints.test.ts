@@ -1,6 +1,7 @@
-/** The checkpoints of a job are versions like any others: a tenant names one, or removes one, while the job goes on. */
+/** What a job has reached: its checkpoints are versions that a tenant may name or remove meanwhile, and a server that cannot go on from them starts it anew. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
 import type { AdapterVersion } from '../../src/app/index.ts';
@@ -13,32 +14,52 @@ const home = folder.join('home');
 let server: RunningServe;
 let client: OpenAI;
 
-before(async () => {
-  const keys = await makeTuningHome(home, folder.join('tiny'), ['acme']);
-  server = await startServe(['--base', 'tiny'], { home });
-  client = new OpenAI({ apiKey: keys.get('acme'), baseURL: `${server.url}/v1`, maxRetries: 0 });
-});
-after(async () => {
-  await server?.[Symbol.asyncDispose]();
-  folder[Symbol.dispose]();
-});
+let keys: ReadonlyMap<string, string>;
 
-test('a checkpoint that the tenant has named or removed does not fail the job', { timeout: 300_000 }, async () => {
+before(async () => {
+  keys = await makeTuningHome(home, folder.join('tiny'), ['acme', 'globex']);
+});
+afterEach(() => server?.[Symbol.asyncDispose]());
+after(() => folder[Symbol.dispose]());
+
+async function start(tenant: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
+  server = await startServe(['--base', 'tiny'], { home, env });
+  client = new OpenAI({ apiKey: keys.get(tenant), baseURL: `${server.url}/v1`, maxRetries: 0 });
+}
+
+/** A job that has two checkpoints, and is paused. */
+async function pausedJob(): Promise<string> {
   const { jobs } = client.fineTuning;
   const file = await toFile(Buffer.from(chatLines(40)), 'x.jsonl');
   const { id: training_file } = await client.files.create({ file, purpose: 'fine-tune' });
   const hyperparameters = { n_epochs: 25, batch_size: 1 };
   const method = { type: 'supervised' as const, supervised: { hyperparameters } };
   const { id } = await jobs.create({ model: 'tiny', training_file, seed: 1, method });
-  const numCheckpoints = async (): Promise<number> => (await jobs.checkpoints.list(id)).data.length;
-  while ((await numCheckpoints()) < 2) await sleep(5);
+  while ((await jobs.checkpoints.list(id)).data.length < 2) await sleep(5);
   await client.post(`/fine_tuning/jobs/${id}/pause`);
   while ((await jobs.retrieve(id)).status !== ('paused' as string)) await sleep(20);
-  const versionsOf = async (): Promise<number[]> =>
-    (await runJson<AdapterVersion[]>(['adapters', 'list', 'acme'], { home }))
-      .filter(({ task }) => task === 'ft-checkpoints')
-      .map(({ version }) => version);
-  const [named, removed] = await versionsOf();
+  return id;
+}
+
+async function resumeToTheEnd(id: string): Promise<void> {
+  await client.post(`/fine_tuning/jobs/${id}/resume`);
+  let job: OpenAI.FineTuning.FineTuningJob;
+  do {
+    await sleep(50);
+    job = await client.fineTuning.jobs.retrieve(id);
+    assert.notEqual(job.status, 'failed', job.error?.message);
+  } while (job.status !== 'succeeded');
+}
+
+async function versionsOf(tenant: string): Promise<number[]> {
+  const versions = await runJson<AdapterVersion[]>(['adapters', 'list', tenant], { home });
+  return versions.filter(({ task }) => task === 'ft-checkpoints').map(({ version }) => version);
+}
+
+test('a checkpoint that the tenant has named or removed does not fail the job', { timeout: 300_000 }, async () => {
+  await start('acme');
+  const id = await pausedJob();
+  const [named, removed] = await versionsOf('acme');
   for (const command of [
     ['promote', `acme/ft-checkpoints@${named}`, '--alias', 'good'],
     ['remove', `acme/ft-checkpoints@${removed}`],
@@ -46,14 +67,41 @@ test('a checkpoint that the tenant has named or removed does not fail the job', 
     const { code, stderr } = await run(['adapters', ...command], { home });
     assert.equal(code, 0, stderr);
   }
-  await client.post(`/fine_tuning/jobs/${id}/resume`);
-  let job: OpenAI.FineTuning.FineTuningJob;
-  do {
-    await sleep(50);
-    job = await jobs.retrieve(id);
-    assert.notEqual(job.status, 'failed', job.error?.message);
-  } while (job.status !== 'succeeded');
-  const left = await versionsOf();
+  await resumeToTheEnd(id);
+  const left = await versionsOf('acme');
   assert.ok(left.includes(named) && !left.includes(removed), `${left.join(' ')} of ${named} and ${removed}`);
-  assert.equal(await numCheckpoints(), 3, 'the last ones');
+  assert.equal((await client.fineTuning.jobs.checkpoints.list(id)).data.length, 3, 'the last ones');
+});
+
+test('a job whose checkpoint the server cannot go on from starts anew', { timeout: 300_000 }, async () => {
+  await start('globex');
+  const id = await pausedJob();
+  const stepsOf = async (): Promise<number[]> => {
+    const { data } = await client.fineTuning.jobs.listEvents(id, { limit: 2000 });
+    const steps = data.map(({ message }) => /^Step (\d+)\//.exec(message)?.[1]).filter((step) => step !== undefined);
+    return steps.map(Number).toReversed();
+  };
+  assert.ok((await stepsOf()).length > 1);
+  await server[Symbol.asyncDispose]();
+  // As an update of the program may leave it.
+  const checkpoint = folder.join('home', 'jobs', id, 'checkpoint.safetensors');
+  const bytes = readFileSync(checkpoint);
+  const at = bytes.indexOf('\\"version\\":');
+  assert.ok(at > 0);
+  bytes.write('9', bytes.indexOf(':', at) + 1);
+  writeFileSync(checkpoint, bytes);
+
+  await start('globex');
+  await resumeToTheEnd(id);
+  const { data } = await client.fineTuning.jobs.listEvents(id, { limit: 2000 });
+  const [anew, ...more] = data.flatMap(({ message }, n) => (message.startsWith('The job starts anew') ? [n] : []));
+  assert.deepEqual(more, []);
+  assert.ok(!data.slice(anew).some(({ message }) => message.startsWith('Step')), 'what was told before is gone');
+  const steps = await stepsOf();
+  assert.deepEqual(
+    steps,
+    steps.map((_, n) => n + 1),
+    'every step is told once',
+  );
+  assert.equal((await versionsOf('globex')).length, 3, 'the checkpoints of before are gone');
 });

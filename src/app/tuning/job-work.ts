@@ -89,6 +89,26 @@ export class TuningWork implements JobWork, AsyncDisposable {
   }
 
   async train(lease: JobLease, signal: AbortSignal, place: Place): Promise<void> {
+    try {
+      await this.#train(lease, signal, place);
+    } catch (error) {
+      if (!(error instanceof EspalierError && error.code === 'CHECKPOINT_INVALID')) throw error;
+      if (await this.#startAnew(lease, error)) await this.#train(lease, signal, place);
+    }
+  }
+
+  /** Of another version of the program, or with products that are rounded otherwise: what was reached cannot be gone on from. @returns whether that counts */
+  async #startAnew(lease: JobLease, error: EspalierError): Promise<boolean> {
+    const { job } = lease;
+    this.#log.warn({ job: job.id, error: error.message }, 'a job starts anew');
+    const gone = this.#platform.leases.startAnew(lease);
+    if (!gone) return false;
+    for (const reference of gone) await this.#remove(job, reference);
+    await rm(jobFolder(this.#platform.work, job.id), { recursive: true, force: true });
+    return true;
+  }
+
+  async #train(lease: JobLease, signal: AbortSignal, place: Place): Promise<void> {
     const { job } = lease;
     const { leases, files } = this.#platform;
     const base = await this.#base(job);
