@@ -26,6 +26,14 @@ export interface JobSuccess {
 /** What is done with a job: its files are checked, then it is trained. */
 export type JobStage = 'check' | 'train';
 
+/** What a runner knows of a job. */
+export interface TakeRules {
+  /** Whether the job has a turn at all; others do not wait for one that has none. */
+  readonly isDue?: (job: Job) => boolean;
+  /** Whether it can be worked on now. */
+  readonly hasRoom?: (job: Job) => boolean;
+}
+
 /** How long a lease lasts without a heartbeat: what a host that disappears costs. */
 const LEASE_MS = 60_000;
 
@@ -58,14 +66,9 @@ export class JobLeases {
   /**
    * Takes the job whose turn it is, see {@link chooseJob}.
    * @param what of those whose files are to be checked, or of those that are to be trained
-   * @param given.isDue whether the job has a turn at all; others do not wait for one that has none
-   * @param given.hasRoom whether the job can be worked on now
    * @returns undefined when there is none, or no room for it: nobody passes the one whose turn it is
    */
-  take(
-    what: JobStage,
-    { isDue = () => true, hasRoom = () => true }: { isDue?(job: Job): boolean; hasRoom?(job: Job): boolean } = {},
-  ): JobLease | undefined {
+  take(what: JobStage, { isDue = () => true, hasRoom = () => true }: TakeRules = {}): JobLease | undefined {
     return this.#database.transaction(() => {
       const now = Math.floor(this.#clock.epochMs());
       const rows = this.#database
