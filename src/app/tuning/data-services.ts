@@ -50,6 +50,7 @@ export function makeDataServices(
             config: model,
             peft,
             resolved: resolveHyperparameters(job.hyperparameters, job.method, sizeOf(content)),
+            longest: content.lengths.max,
             machine: machineForEstimates(config.home, log),
           }),
         };

@@ -11,6 +11,8 @@ export interface EstimatedRun {
   readonly config: ModelConfig;
   readonly peft: JobPeft;
   readonly resolved: ResolvedHyperparameters;
+  /** Tokens of the longest example, which is never cut: it may decide the memory. */
+  readonly longest?: number | undefined;
   /** What this machine was measured to do, if it was. */
   readonly machine: MachineFigures | undefined;
 }
@@ -24,6 +26,7 @@ export function estimateSeconds(run: EstimatedRun): number {
 export function estimateRun(run: EstimatedRun): RunEstimate {
   const { size, batchSize, numEpochs, learningRateMultiplier, beta } = run.resolved;
   const plan = planOf(run);
+  const ofLongest = planOf(alone(run));
   return {
     batchSize,
     numEpochs,
@@ -34,10 +37,16 @@ export function estimateRun(run: EstimatedRun): RunEstimate {
     trainedTokens: size.tokens * numEpochs,
     trainableParameters: plan.trainable.parameters,
     adapterBytes: plan.trainable.adapterBytes,
-    memoryBytes: plan.training.totalBytes,
+    memoryBytes: Math.max(plan.training.totalBytes, ofLongest.training.totalBytes),
     seconds: plan.time.seconds,
     calibrated: plan.time.isMeasured,
   };
+}
+
+/** The same with nothing but its longest example: a pass holds as many as fit, but a whole one at least. */
+function alone({ longest = 1, resolved, ...run }: EstimatedRun): EstimatedRun {
+  const size = { ...resolved.size, examples: 1, tokens: longest };
+  return { ...run, resolved: { ...resolved, batchSize: 1, batchTokens: longest, size } };
 }
 
 function planOf({ config, peft, resolved: { size, batchSize, batchTokens, numEpochs }, machine }: EstimatedRun): Plan {

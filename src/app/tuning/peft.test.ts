@@ -33,6 +33,15 @@ test('what a method trains is what its estimate says', () => {
   }
 });
 
+test('an example that is longer than a pass decides the memory', () => {
+  const memory = (longest?: number): number =>
+    estimateRun({ config: model, peft: DEFAULT_PEFT, resolved, longest, machine: undefined }).memoryBytes;
+  assert.equal(memory(40), memory());
+  const grown = memory(8000) - memory(4000);
+  assert.ok(grown > 1e9, `${grown} bytes for 4000 tokens more`);
+  assert.ok(memory(4000) > memory() + grown / 2);
+});
+
 test('a setting that the method has not, and one that fits no adapter, are refused by name', () => {
   const cases = [
     [{ method: 'ia3', rank: 4 }, 'peft.rank', /peft\.rank is no setting of ia3/],
