@@ -17,7 +17,7 @@ export interface Overlap {
 export interface OverlapReport {
   readonly exactDuplicates: Overlap;
   readonly samePrompts: Overlap;
-  /** Held-out examples that were trained on: the held-out loss is then too good. */
+  /** Held-out examples that were trained on, or of which a turn was: the held-out loss is then too good. */
   readonly exactLeaks: Overlap;
   readonly promptLeaks: Overlap;
 }
@@ -30,15 +30,21 @@ export function findOverlaps(
   tokenizer: Tokenizer,
 ): OverlapReport {
   const exact = train.examples.map(contentKey);
-  const prompts = train.examples.map((example) => promptKey(example, tokenizer));
+  const prompts = train.examples.map((example) => promptKeys(example, tokenizer));
   const heldOut = valid ?? { examples: [], lines: [] };
   return {
     exactDuplicates: repeats(exact, train.lines),
-    samePrompts: repeats(prompts, train.lines),
-    exactLeaks: leaks([exact, train.lines], [heldOut.examples.map(contentKey), heldOut.lines]),
+    samePrompts: repeats(
+      prompts.map((keys) => keys[keys.length - 1]),
+      train.lines,
+    ),
+    exactLeaks: leaks(
+      [exact.map((key) => [key]), train.lines],
+      [heldOut.examples.map((example) => [contentKey(example)]), heldOut.lines],
+    ),
     promptLeaks: leaks(
       [prompts, train.lines],
-      [heldOut.examples.map((example) => promptKey(example, tokenizer)), heldOut.lines],
+      [heldOut.examples.map((example) => promptKeys(example, tokenizer)), heldOut.lines],
     ),
   };
 }
@@ -72,14 +78,27 @@ export function contentKey({ tokenIds, lossWeights, label }: TokenExample): stri
   return (label === undefined ? hash : hash.update(String(label))).digest('hex');
 }
 
-/** A digest of the words before the last answer; of all words where the prompt has none. */
-export function promptKey(example: TokenExample, tokenizer: Tokenizer): string {
-  const text = (end: number): string =>
-    wordsOf(tokenizer.decode(example.tokenIds.subarray(0, end), { skipSpecial: true }));
-  const prompt = text(lastAnswerStart(example));
-  return createHash('sha256')
-    .update(prompt === '' ? text(example.tokenIds.length) : prompt)
-    .digest('hex');
+/** For each learned answer a digest of all words before it, the first answer's first; one of all words where there are none before an answer, or no answer. */
+export function promptKeys(example: TokenExample, tokenizer: Tokenizer): readonly string[] {
+  const { tokenIds, lossWeights, ends } = example;
+  const length = ends?.[0] ?? lossWeights.length;
+  const words: string[] = [];
+  const keys: string[] = [];
+  let begin = 0;
+  const read = (end: number): void => {
+    const piece = wordsOf(tokenizer.decode(tokenIds.subarray(begin, end), { skipSpecial: true }));
+    if (piece !== '') words.push(piece);
+    begin = end;
+  };
+  const key = (): string => createHash('sha256').update(words.join(' ')).digest('hex');
+  for (let start = 0; start < length; start++) {
+    if (lossWeights[start] === 0 || (start > 0 && lossWeights[start - 1] !== 0)) continue;
+    read(start);
+    if (words.length > 0) keys.push(key());
+  }
+  if (keys.length > 0) return keys;
+  read(tokenIds.length);
+  return [key()];
 }
 
 /** Where the last answer of an example's first sequence begins. */
@@ -94,8 +113,6 @@ function wordsOf(text: string): string {
   return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join(' ');
 }
 
-type Keyed = readonly [keys: readonly string[], lines: readonly number[]];
-
 function repeats(keys: readonly string[], lines: readonly number[]): Overlap {
   const firsts = new Map<string, number>();
   const found: (readonly [number, number])[] = [];
@@ -107,10 +124,13 @@ function repeats(keys: readonly string[], lines: readonly number[]): Overlap {
   return { count: found.length, lines: found.slice(0, MAX_SHOWN) };
 }
 
-function leaks([trainKeys, trainLines]: Keyed, [keys, lines]: Keyed): Overlap {
-  const places = new Map(trainKeys.map((key, index) => [key, trainLines[index]]));
-  const found = keys.flatMap((key, index): (readonly [number, number])[] => {
-    const line = places.get(key);
+/** Each example by its keys, any of which may be another's. */
+type Keyed = readonly [keys: readonly (readonly string[])[], lines: readonly number[]];
+
+function leaks([trainKeys, trainLines]: Keyed, [heldOutKeys, lines]: Keyed): Overlap {
+  const places = new Map(trainKeys.flatMap((keys, index) => keys.map((key) => [key, trainLines[index]] as const)));
+  const found = heldOutKeys.flatMap((keys, index): (readonly [number, number])[] => {
+    const line = keys.map((key) => places.get(key)).find((place) => place !== undefined);
     return line === undefined ? [] : [[line, lines[index]]];
   });
   return { count: found.length, lines: found.slice(0, MAX_SHOWN) };

@@ -95,3 +95,25 @@ test('few examples, a share of 0 or a file of their own: nothing is held out of 
   assert.deepEqual([train.examples.length, valid?.examples.length], [19, 19]);
   assert.match(warnings[0]?.message ?? '', /^19 held-out examples are in the training data/);
 });
+
+test('a conversation and its continuation are on one side, and elsewhere a turn that is learned is a leak', () => {
+  const turns = (...texts: string[]) =>
+    texts.map((content, n) => ({ role: n % 2 === 0 ? 'user' : 'assistant', content }));
+  const write = (name: string, chats: readonly (readonly object[])[]) => {
+    const path = join(folder, name);
+    writeFileSync(path, chats.map((messages) => `${JSON.stringify({ messages })}\n`).join(''));
+    return loadExamples(path, renderer, 512, 'sft');
+  };
+  const short = letters.map((a) => turns(`${a} one`, `${a} two`));
+  const long = letters.map((a) => turns(`${a} one`, `${a} two`, 'and then', `${a} three`));
+  const { train, valid } = holdOut(write('both.jsonl', [...short, ...long]), 0.2, renderer);
+  assert.ok(valid && valid.examples.length >= 8);
+  assert.equal(findOverlaps(train, valid, renderer.tokenizer).promptLeaks.count, 0);
+
+  const apart = findOverlaps(write('short.jsonl', short), write('long.jsonl', long.slice(0, 3)), renderer.tokenizer);
+  assert.equal(apart.promptLeaks.count, 3, 'their first turns were learned');
+  assert.equal(apart.exactLeaks.count, 0);
+  const alike = letters.map((a) => turns('hello', 'hi', `${a} one`, `${a} two`));
+  const divided = holdOut(write('alike.jsonl', alike), 0.2, renderer);
+  assert.equal(divided.valid?.examples.length, 5, 'where all begin alike the last turn decides');
+});

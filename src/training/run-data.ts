@@ -3,7 +3,7 @@ import type { ChatRenderer } from '../text/index.ts';
 import { loadExamples, selectExamples, type LoadedExamples } from './example.ts';
 import { labelsIn, type ObjectiveName } from './objectives/objective.ts';
 import type { RunConfig } from './run-config.ts';
-import { describeOverlaps, findOverlaps, promptKey, type OverlapReport } from './overlap.ts';
+import { describeOverlaps, findOverlaps, promptKeys, type OverlapReport } from './overlap.ts';
 
 /** Where a run's examples come from. */
 export interface RunSources {
@@ -69,8 +69,9 @@ function describeUnused({ examples, labels = [] }: LoadedExamples): string[] {
 
 /**
  * Divides examples by their content: those whose prompts' digests are the lowest are held out, until they are the share that is asked
- * for, at most {@link MAX_HELD_OUT} and at least one; of fewer than {@link MIN_EXAMPLES_TO_HOLD_OUT} none. Prompts of the same words are
- * always on one side, and neither the order of the lines nor the seed has a say, so runs on the same data are compared on the same part.
+ * for, at most {@link MAX_HELD_OUT} and at least one; of fewer than {@link MIN_EXAMPLES_TO_HOLD_OUT} none. Conversations that begin with a prompt of
+ * the same words are always on one side (where most do, those whose last prompts are the same), and neither the order of the lines nor the seed has a
+ * say, so runs on the same data are compared on the same part.
  */
 export function holdOut(
   all: LoadedExamples,
@@ -80,22 +81,41 @@ export function holdOut(
   const count = all.examples.length;
   if (share === 0 || count < MIN_EXAMPLES_TO_HOLD_OUT) return { train: all, valid: undefined };
   const wanted = Math.min(MAX_HELD_OUT, Math.max(1, Math.round(share * count)));
-  const keys = all.examples.map((example) => promptKey(example, renderer.tokenizer));
-  const sizes = new Map<string, number>();
-  for (const key of keys) sizes.set(key, (sizes.get(key) ?? 0) + 1);
-  const heldOut = new Set<string>();
-  let numHeldOut = 0;
-  for (const key of [...sizes.keys()].sort()) {
-    if (numHeldOut >= wanted) break;
-    const size = sizes.get(key) ?? 0;
-    // A prompt that many examples share would take the whole part.
-    if (numHeldOut + size > Math.max(wanted, 2)) continue;
-    heldOut.add(key);
-    numHeldOut += size;
-  }
-  if (numHeldOut === 0) return { train: all, valid: undefined };
+  const prompts = all.examples.map((example) => promptKeys(example, renderer.tokenizer));
+  const byFirst = chooseGroups(
+    prompts.map((own) => own[0]),
+    wanted,
+  );
+  // Where most begin alike, hardly any could be held out.
+  const byLast =
+    2 * byFirst.size < wanted
+      ? chooseGroups(
+          prompts.map((own) => own[own.length - 1]),
+          wanted,
+        )
+      : byFirst;
+  const heldOut = byLast.size > byFirst.size ? byLast : byFirst;
+  if (heldOut.size === 0) return { train: all, valid: undefined };
   return {
-    train: selectExamples(all, (index) => !heldOut.has(keys[index])),
-    valid: selectExamples(all, (index) => heldOut.has(keys[index])),
+    train: selectExamples(all, (index) => !heldOut.has(index)),
+    valid: selectExamples(all, (index) => heldOut.has(index)),
   };
+}
+
+/** Of examples with these keys about `wanted`, as whole groups of equal keys, the lowest first. @returns their places */
+function chooseGroups(keys: readonly string[], wanted: number): Set<number> {
+  const groups = new Map<string, number[]>();
+  for (const [index, key] of keys.entries()) {
+    const group = groups.get(key);
+    if (group) group.push(index);
+    else groups.set(key, [index]);
+  }
+  const heldOut = new Set<number>();
+  for (const [, group] of [...groups].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (heldOut.size >= wanted) break;
+    // A prompt that many examples share would take the whole part.
+    if (heldOut.size + group.length > Math.max(wanted, 2)) continue;
+    for (const index of group) heldOut.add(index);
+  }
+  return heldOut;
 }
