@@ -1,9 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { methodOf } from '../../adapters/index.ts';
 import { EspalierError, fail, systemClock, type Log } from '../../base/index.ts';
-import { readClasses } from '../../formats/index.ts';
 import {
   DEFAULT_TASK,
   resolveHyperparameters,
@@ -13,28 +11,21 @@ import {
   type JobWork,
   type Place,
 } from '../../jobs/index.ts';
-import {
-  referenceOf,
-  type AdapterVersion,
-  type JsonValue,
-  type PublishResult,
-  type TrainingData,
-} from '../../registry/index.ts';
+import { referenceOf, type AdapterVersion, type PublishResult } from '../../registry/index.ts';
 import type { TrainJob, TrainResult } from '../../training/index.ts';
-import { rankOf } from '../adapters/publish.ts';
 import { describeBase, resolveBase, type Base } from '../bases.ts';
 import { machineForEstimates } from '../bench/machine.ts';
 import type { AppConfig } from '../config.ts';
-import { actorOfJob, adapterEntry, publication } from '../governance/entries.ts';
+import { actorOfJob, adapterEntry } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
 import { metricsOf } from '../runs/train.ts';
-import { VERSION } from '../version.ts';
 import type { CheckedData } from './check-messages.ts';
 import type { DataChecker } from './data-checker.ts';
 import { estimateSeconds } from './estimate.ts';
 import { JobReporter, type PublishSnapshot } from './job-reporter.ts';
 import { JobTrainers } from './job-trainers.ts';
-import { adapterOf, formatOf, usableContext } from './peft.ts';
+import { formatOf, usableContext } from './peft.ts';
+import { publishJob } from './publish-job.ts';
 import { jobFolder, trainJobOf } from './recipe.ts';
 import { stepMetricsCsv } from './step-metrics.ts';
 
@@ -122,8 +113,12 @@ export class TuningWork implements JobWork, AsyncDisposable {
     const publish: PublishSnapshot = async (metrics, directory) => {
       if (leases.heartbeat(lease) !== 'running') return false;
       if (leases.hasCheckpoint(lease, metrics.step)) return true;
-      const parameters = reporter.trainableParameters;
-      const published = await this.#publish(base, job, CHECKPOINT_TASK, directory, parameters, scoresOf(metrics));
+      const published = await publishJob(this.#platform, base, job, {
+        task: CHECKPOINT_TASK,
+        folder: directory,
+        parameters: reporter.trainableParameters,
+        metrics: scoresOf(metrics),
+      });
       const gone = leases.addCheckpoint(lease, metrics, referenceOf(published.version));
       if (gone) for (const reference of gone) await this.#remove(job, reference);
       else await this.#retract(job, published);
@@ -138,22 +133,26 @@ export class TuningWork implements JobWork, AsyncDisposable {
     }
     // Whoever has lost the lease, or was told to stop, publishes nothing.
     if (!result || leases.heartbeat(lease) !== 'running') return;
-    const task = job.suffix ?? DEFAULT_TASK;
-    const { trainableParameters, trainedTokens } = result;
-    const published = await this.#publish(base, job, task, result.output, trainableParameters, metricsOf(result), {
-      recipe: {
-        config: { ...trainJob.config, method: job.peft.method, baseFormat: result.baseFormat },
-        textDigest: result.textDigest,
+    const published = await publishJob(this.#platform, base, job, {
+      task: job.suffix ?? DEFAULT_TASK,
+      folder: result.output,
+      parameters: result.trainableParameters,
+      metrics: metricsOf(result),
+      kept: {
+        recipe: {
+          config: { ...trainJob.config, method: job.peft.method, baseFormat: result.baseFormat },
+          textDigest: result.textDigest,
+        },
+        data: [
+          { role: 'train', path: training.path },
+          ...(validation === null ? [] : [{ role: 'valid', path: validation.path } as const]),
+        ],
       },
-      data: [
-        { role: 'train', path: training.path },
-        ...(validation === null ? [] : [{ role: 'valid', path: validation.path } as const]),
-      ],
     });
     const csv = Buffer.from(stepMetricsCsv(leases.stepMetrics(lease)));
     const reference = referenceOf(published.version);
     const counts = await files.stage([csv], csv.length, (results) =>
-      leases.succeeded(lease, { reference, trainedTokens, results }),
+      leases.succeeded(lease, { reference, trainedTokens: result.trainedTokens, results }),
     );
     if (!counts) await this.#retract(job, published);
   }
@@ -248,55 +247,10 @@ export class TuningWork implements JobWork, AsyncDisposable {
       return fail('DATA_INVALID', error.message, { param, problems: error.problems, cause: error });
     }
   }
-
-  /** Equal content of a task is one version: what is published again after a crash is what was published before. */
-  #publish(
-    base: Base,
-    job: Job,
-    task: string,
-    folder: string,
-    parameters: number,
-    metrics: Readonly<Record<string, number>>,
-    kept?: Kept,
-  ): Promise<PublishResult> {
-    const adapter = adapterOf(job.peft, describeBase(base).config, job.method);
-    const { maxAdapters, maxAdapterBytes } = this.#platform.tenants.limitsOf(job.tenant);
-    const { registry, audit } = this.#platform;
-    return registry.publish(job.tenant, task, folder, {
-      base: { name: base.name, digest: base.digest },
-      method: methodOf(adapter).name,
-      rank: rankOf(adapter),
-      parameters,
-      classes: readClasses(folder),
-      metrics,
-      provenance: {
-        job: job.id,
-        trainingData: job.training.digest,
-        validationData: job.validation?.digest ?? null,
-        seed: job.seed,
-        hyperparameters: { ...job.resolved, size: { ...job.resolved?.size } },
-        peft: { ...job.peft },
-        codeVersion: VERSION,
-        ...(JSON.parse(JSON.stringify(kept?.recipe ?? {})) as Record<string, JsonValue>),
-      },
-      // Of checkpoints nothing is trained anew.
-      data: kept?.data,
-      // What a task answers with is changed by a promotion and by nothing else.
-      alias: null,
-      allowance: { maxAdapters, maxBytes: maxAdapterBytes },
-      onPublish: (version) => void audit.record(publication(actorOfJob(job), version, { job: job.id })),
-    });
-  }
 }
 
 /** Why a version of a job's cannot be removed by the job. */
 const TENANTS_OWN: ReadonlySet<string> = new Set(['ADAPTER_IN_USE', 'ADAPTER_NOT_FOUND']);
-
-/** What a version keeps, so that it can be trained anew. */
-interface Kept {
-  readonly recipe: object;
-  readonly data: readonly TrainingData[];
-}
 
 function scoresOf({ trainLoss, validLoss, validAccuracy }: CheckpointMetrics): Record<string, number> {
   return {

@@ -1,0 +1,54 @@
+import { methodOf } from '../../adapters/index.ts';
+import { readClasses } from '../../formats/index.ts';
+import type { Job } from '../../jobs/index.ts';
+import type { JsonValue, PublishResult, TrainingData } from '../../registry/index.ts';
+import { rankOf } from '../adapters/publish.ts';
+import { describeBase, type Base } from '../bases.ts';
+import { actorOfJob, publication } from '../governance/entries.ts';
+import type { Platform } from '../platform.ts';
+import { VERSION } from '../version.ts';
+import { adapterOf } from './peft.ts';
+
+/** What a job has made, and where it goes. */
+export interface JobProduct {
+  readonly task: string;
+  readonly folder: string;
+  readonly parameters: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** What the version keeps, so that it can be trained anew: of checkpoints nothing. */
+  readonly kept?: { readonly recipe: object; readonly data: readonly TrainingData[] };
+}
+
+/** Equal content of a task is one version: what is published again after a crash is what was published before. @throws QUOTA_EXCEEDED */
+export function publishJob(
+  { registry, tenants, audit }: Pick<Platform, 'registry' | 'tenants' | 'audit'>,
+  base: Base,
+  job: Job,
+  { task, folder, parameters, metrics, kept }: JobProduct,
+): Promise<PublishResult> {
+  const adapter = adapterOf(job.peft, describeBase(base).config, job.method);
+  const { maxAdapters, maxAdapterBytes } = tenants.limitsOf(job.tenant);
+  return registry.publish(job.tenant, task, folder, {
+    base: { name: base.name, digest: base.digest },
+    method: methodOf(adapter).name,
+    rank: rankOf(adapter),
+    parameters,
+    classes: readClasses(folder),
+    metrics,
+    provenance: {
+      job: job.id,
+      trainingData: job.training.digest,
+      validationData: job.validation?.digest ?? null,
+      seed: job.seed,
+      hyperparameters: { ...job.resolved, size: { ...job.resolved?.size } },
+      peft: { ...job.peft },
+      codeVersion: VERSION,
+      ...(JSON.parse(JSON.stringify(kept?.recipe ?? {})) as Record<string, JsonValue>),
+    },
+    data: kept?.data,
+    // What a task answers with is changed by a promotion and by nothing else.
+    alias: null,
+    allowance: { maxAdapters, maxBytes: maxAdapterBytes },
+    onPublish: (version) => void audit.record(publication(actorOfJob(job), version, { job: job.id })),
+  });
+}
