@@ -1,16 +1,21 @@
 /** Another base: versions are trained anew from what they keep, scored beside the old ones, and staged. */
 import assert from 'node:assert/strict';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { importAdapter, readConfig, retrainAdapters, trainAdapter, TRAIN_DEFAULTS } from '../../src/app/index.ts';
 import {
   importModel,
   openPlatform,
   promoteAdapter,
+  resolveBase,
   setGate,
+  type AppConfig,
   type RetrainOptions,
   type TrainOptions,
 } from '../../src/app/index.ts';
+import { retrainFolder } from '../../src/app/retrain/work-folders.ts';
+import { writeSafetensors } from '../../src/formats/index.ts';
 import { run, TemporaryFolder } from '../support/processes.ts';
 import { writeRandomAdapter } from '../support/tiny-adapters.ts';
 import { tinySites, writeTinyBase } from '../support/tiny-base.ts';
@@ -146,6 +151,10 @@ test('virtual tokens and starts that look at the base are trained anew on a base
     await trainAdapter(config, { ...options, ...more, output: folder.join(task), publish: `acme/${task}` });
   }
   const plan = { fromBase: 'old', toBase: 'wide', targets: undefined, isDryRun: false, promotesIfBetter: false };
+  // One that was begun by a program that wrote other checkpoints begins anew.
+  const begun = join(await folderOf(config, 'acme/pissa'), 'adapter');
+  mkdirSync(begun, { recursive: true });
+  writeSafetensors(join(begun, 'checkpoint.safetensors'), new Map());
   const rows = await retrainAdapters(config, plan);
   assert.deepEqual(
     rows.map(({ from, to, problem }) => [from, to, problem]),
@@ -154,3 +163,10 @@ test('virtual tokens and starts that look at the base are trained anew on a base
       .map((task) => [`acme/${task}@1`, `acme/${task}@2`, null]),
   );
 });
+
+/** Where the retraining of a version on the base `wide` works. */
+async function folderOf(config: AppConfig, reference: string): Promise<string> {
+  const { digest } = await resolveBase(config, 'wide');
+  await using platform = await openPlatform(config);
+  return retrainFolder(platform.work, platform.registry.resolve(null, reference).digest, digest);
+}

@@ -10,7 +10,7 @@ import { measureHere, type Measure } from '../delivery/measure.ts';
 import { Promotions } from '../delivery/promotions.ts';
 import { ACTOR_CLI } from '../governance/entries.ts';
 import { openPlatform, type Platform } from '../platform.ts';
-import { runJob, type TrainEvents } from '../runs/train.ts';
+import { runJob, type TrainEvents, type TrainOutcome } from '../runs/train.ts';
 import { TRAIN_DEFAULTS } from '../runs/train-options.ts';
 import { recipeOf, settingsOn, type Recipe } from './recipe.ts';
 import { retrainFolder } from './work-folders.ts';
@@ -197,7 +197,14 @@ async function trainSuccessor(
     baseModelName: base.repository,
   };
   const extras = { target: { tenant, task }, tensorboard: undefined, method: recipe.method, retrainedFrom: digest };
-  const outcome = await runJob(config, job, base, extras, events, signal);
+  const runOne = (one: TrainJob): Promise<TrainOutcome> => runJob(config, one, base, extras, events, signal);
+  const outcome = await runOne(job).catch((error: unknown) => {
+    const isStale = resume && error instanceof EspalierError && error.code === 'CHECKPOINT_INVALID';
+    if (!isStale) throw error;
+    // Of another version of the program, or with products that are rounded otherwise.
+    rmSync(output, { recursive: true, force: true });
+    return runOne({ ...job, resume: false });
+  });
   rmSync(folder, { recursive: true, force: true });
   return outcome.adapter ?? fail('INTERNAL', `the successor of ${referenceOf(version)} was not published`);
 }
