@@ -52,6 +52,8 @@ export async function readFileForm<Schema extends z.ZodType>(
   parser.on('file', (name, chunks, filename) => {
     if (name === fileField && stream === undefined) {
       stream = chunks;
+      // A form that is refused before anybody reads its file, or after a route has refused it, has no one else to hear of that: Node would end the process.
+      chunks.on('error', () => undefined);
       give({ filename: filename === '' ? fileField : filename, chunks, fields });
       return;
     }
