@@ -217,6 +217,18 @@ test('a failure that cannot be written down ends nobody, and is written at the n
   assert.equal(numFailures, 2);
 });
 
+test('a tenant that may have no more is told so', async () => {
+  const work = new Bench();
+  await using runner = new JobRunner(leases, work, OPTIONS);
+  const id = create('acme');
+  runner.start();
+  await until(() => work.isAt(id));
+  work.end(id, new EspalierError('QUOTA_EXCEEDED', 'acme has 3 adapter versions and may have 3'));
+  await until(() => statusOf(id) === 'failed');
+  const message = 'acme has 3 adapter versions and may have 3';
+  assert.deepEqual(queue.get(null, id).error, { code: 'quota_exceeded', message, param: null });
+});
+
 test('a runner works on as many jobs as it may, and gives back what it cannot finish', async () => {
   const ids = [create('acme', 'alone'), create('globex', 'alone'), create('initech', 'alone')];
   const work = new Bench();

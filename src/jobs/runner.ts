@@ -197,7 +197,9 @@ function jobErrorOf(error: unknown): JobError {
     if (error.code === 'DATA_INVALID') {
       return { code: 'invalid_training_file', message: error.message, param: error.param ?? 'training_file' };
     }
-    if (error.kind === 'invalid') return { code: error.code.toLowerCase(), message: error.message, param: null };
+    // How much a tenant may have is its own affair, and so is what it can remove.
+    if (error.kind === 'invalid' || error.code === 'QUOTA_EXCEEDED')
+      return { code: error.code.toLowerCase(), message: error.message, param: null };
   }
   return { code: 'internal_error', message: 'the server failed to run the job; its log tells why', param: null };
 }

@@ -23,10 +23,12 @@ test('an adapter is proved on the base as it is held', () => {
   assert.deepEqual([openAs('f32', 'f32').format, openAs('bf16', 'f32').format], ['f32', 'bf16']);
 });
 
-test('activations in int8 do not blur a proof', { skip: !canComputeIn('int8') }, () => {
-  const base = openAs('int8', 'int8');
-  assert.deepEqual([base.format, base.computeDtype], ['int8', 'f32']);
-  const adapter = randomAdapter(tinySites(), { seed: 1, rank: 4, targets: 'all-linear' });
-  const { parity } = probeAdapter(base, adapter);
-  assert.ok(parity && parity.error < 1e-3, `${parity?.error}`);
-});
+for (const compute of ['int8', 'bf16'] as const) {
+  test(`products in ${compute} do not blur a proof`, { skip: !canComputeIn(compute) }, () => {
+    const base = openAs(compute, compute);
+    assert.deepEqual([base.format, base.computeDtype], [compute, 'f32']);
+    const adapter = randomAdapter(tinySites(), { seed: 1, rank: 4, targets: 'all-linear' });
+    const { parity } = probeAdapter(base, adapter);
+    assert.ok(parity && parity.error < 1e-3, `${parity?.error}`);
+  });
+}

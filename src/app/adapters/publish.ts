@@ -68,11 +68,10 @@ export async function publishProven(
   return { version, config: adapter.config, isGated };
 }
 
-/** As the base is held, but never with activations in int8: their rounding is as large as a mistake that the proof is to find. */
+/** As the base is held, but with products in float32: what others round is as large as a mistake that the proof is to find. */
 export function openForProof({ threads }: AppConfig, { open }: Pick<Base, 'open'>): BaseModel {
-  const { computeDtype } = open;
   const kernels = loadNativeKernels(threads === undefined ? {} : { threads });
-  return openBase({ ...open, computeDtype: computeDtype === 'int8' ? 'f32' : computeDtype }, kernels);
+  return openBase({ ...open, computeDtype: 'f32' }, kernels);
 }
 
 /** Null for a method without a rank. OFT's `r` is a number of blocks. */
