@@ -1,7 +1,7 @@
 import type { Digest } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import { referenceOf, type AdapterFile, type AdapterVersion, type Classes, type JsonValue } from './adapter-version.ts';
-import { parseReference } from './reference.ts';
+import { pageStart } from './reference.ts';
 
 /** Part of a list that may be long. */
 export interface Page {
@@ -83,8 +83,7 @@ export function selectVersions(database: Database, sql: string, ...values: (stri
 /** Versions in the order of their references; of all tenants when `tenant` is null. */
 export function listVersions(database: Database, tenant: string | null, page: Page): AdapterVersion[] {
   const limit = Math.min(page.limit ?? MAX_PAGE, MAX_PAGE);
-  const after = page.after === undefined ? undefined : parseReference(page.after);
-  const start = after?.kind === 'version' ? after : { tenant: '', task: '', version: 0 };
+  const start = pageStart(page.after);
   if (tenant === null) return findVersions(database, 'page', start.tenant, start.task, start.version, limit);
   const prefix = page.prefix ?? '';
   // Names are ASCII, so that every task that begins with the prefix sorts before the prefix and U+FFFF.

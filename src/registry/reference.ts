@@ -26,6 +26,19 @@ export function isAlias(text: string): boolean {
   return isName(text) && !/^[0-9]+$/.test(text);
 }
 
+/**
+ * Where a page starts: behind the version that `after` names, which need not be there any more; from the first one without it.
+ * @throws REQUEST_INVALID it names no version
+ */
+export function pageStart(after: string | undefined): Extract<AdapterReference, { kind: 'version' }> {
+  if (after === undefined) return { kind: 'version', tenant: '', task: '', version: 0 };
+  const reference = parseReference(after);
+  if (reference?.kind === 'version') return reference;
+  return fail('REQUEST_INVALID', `after must be TENANT/TASK@VERSION, the last of the page before, got "${after}"`, {
+    param: 'after',
+  });
+}
+
 /** The same for an adapter that is not there and for one of another tenant: names must not be guessable. */
 export function failUnknown(reference: string): never {
   return fail('ADAPTER_NOT_FOUND', `no adapter "${reference}": give TENANT/TASK, TENANT/TASK@VERSION or sha256:…`, {

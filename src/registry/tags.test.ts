@@ -49,6 +49,15 @@ test('versions are found by words of their task, method or base, and by tags, wi
   assert.deepEqual(found('acme', { text: 'ia3' }), ['acme/spam@2']);
   assert.deepEqual(found('acme', { text: 'tiny', limit: 2 }), ['acme/reply@1', 'acme/spam@1']);
   assert.deepEqual(found('acme', { text: 'tiny', after: 'acme/spam@1' }), ['acme/spam@2']);
+  assert.deepEqual(
+    found('acme', { text: 'tiny', after: 'acme/seen@9' }),
+    ['acme/spam@1', 'acme/spam@2'],
+    'it has gone',
+  );
+  for (const after of ['', 'acme/spam', 'acme/spam@latest', 'spam@1', 'sha256:0']) {
+    assert.throws(() => found('acme', { after }), { code: 'REQUEST_INVALID', message: /after must be TENANT/ }, after);
+    assert.throws(() => registry.list('acme', { after }), { code: 'REQUEST_INVALID' }, after);
+  }
   assert.deepEqual(found('acme', { text: 'spam', tag: 'none' }), []);
   assert.deepEqual(found('acme', { text: '%' }), [], 'it is text, no pattern');
   assert.throws(() => registry.tag('globex', 'acme/spam@1', { add: ['x'], remove: [] }), { code: 'ADAPTER_NOT_FOUND' });

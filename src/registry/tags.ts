@@ -2,7 +2,7 @@ import { fail, isName, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { MAX_PAGE, selectVersions } from './catalog.ts';
-import { parseReference } from './reference.ts';
+import { pageStart } from './reference.ts';
 
 /** What to look for among versions; all that is given must hold. */
 export interface Search {
@@ -79,8 +79,7 @@ export function changeTags(
 
 /** Versions that a search finds, in the order of their references; of all tenants when `tenant` is null. */
 export function searchVersions(database: Database, tenant: string | null, search: Search): AdapterVersion[] {
-  const after = search.after === undefined ? undefined : parseReference(search.after);
-  const start = after?.kind === 'version' ? after : { tenant: '', task: '', version: 0 };
+  const start = pageStart(search.after);
   // A place that is another tenant's is the end of one's own list, or its beginning.
   if (tenant !== null && start.tenant > tenant) return [];
   const isOwn = tenant === null || start.tenant === tenant;
