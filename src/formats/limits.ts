@@ -37,6 +37,8 @@ export const MAX_CONFIG_BYTES = 4 * MIB;
 export const MAX_INDEX_BYTES = 64 * MIB;
 /** Nesting of any JSON: far below what overflows the stack, far above what data sets and configs have. */
 export const MAX_JSON_DEPTH = 64;
+/** Nesting of a request's body: a tool's JSON schema takes three levels for each one of what it describes. */
+export const MAX_BODY_DEPTH = 256;
 
 /** A training file: OpenAI's own limit for an upload. */
 export const MAX_TRAINING_FILE_BYTES = 512 * MIB;

@@ -137,6 +137,14 @@ test('a body that is no JSON, or too large, is refused', async () => {
     body: new Uint8Array([0x22, 0xff, 0x22]),
   });
   assert.match((await errorOf(invalidUtf8)).message, /UTF-8/);
+  const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+  for (const field of ['user', 'response_format', 'metadata', 'tools', 'guided_json']) {
+    const deep = await post(`{"model":"x","messages":[],"${field}":${nested(2000)}}`);
+    assert.equal(deep.status, 400, field);
+    assert.match((await errorOf(deep)).message, /nested deeper than 256 levels/);
+  }
+  const asText = await post({ ...HELLO, guided_json: nested(2000) });
+  assert.match((await errorOf(asText)).message, /guided_json: the text is nested deeper than 256 levels/);
   const large = JSON.stringify({ ...HELLO, user: 'x'.repeat(5000) });
   for (const headers of [{ 'Content-Length': String(large.length) }, { 'Content-Length': '10' }]) {
     const response = await post(large, headers);

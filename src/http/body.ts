@@ -1,11 +1,12 @@
-import { errorMessage, fail } from '../base/index.ts';
+import { fail } from '../base/index.ts';
+import { limits, parseJson } from '../formats/index.ts';
 import type { z } from '@hono/zod-openapi';
 import { HttpError } from './error-response.ts';
 import { describeIssues } from './wire/problems.ts';
 
 /**
  * A request's body as JSON, read under a limit whatever its Content-Length says.
- * @throws REQUEST_INVALID it is no JSON in UTF-8
+ * @throws REQUEST_INVALID it is no JSON in UTF-8, or nested too deep
  * @throws HttpError 413
  */
 export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
@@ -17,11 +18,8 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
     if (numBytes > maxBytes) failTooLarge(maxBytes);
     chunks.push(chunk);
   }
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))) as unknown;
-  } catch (error) {
-    return fail('REQUEST_INVALID', `the body is not JSON in UTF-8: ${errorMessage(error)}`, { cause: error });
-  }
+  const parsed = parseJson(Buffer.concat(chunks), limits.MAX_BODY_DEPTH);
+  return 'problem' in parsed ? fail('REQUEST_INVALID', `the body ${parsed.problem}`) : parsed.value;
 }
 
 /** @throws REQUEST_INVALID with the problems; `param` is the first one's field */

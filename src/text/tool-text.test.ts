@@ -100,6 +100,7 @@ test('arguments reach a template as an object, and as text when they are none', 
   const shown = (given: string): string => textOf(rendererOf(KNOWS_TOOLS).renderPrompt([question, asked(given)]));
   assert.match(shown('{"a":[1,"é"]}'), /weather\{"a": \[1, "é"\]\}<\|end\|>/);
   assert.match(shown('{"a": '), /weather"\{\\"a\\": "<\|end\|>/);
+  assert.match(shown(`{"a":${'['.repeat(9000)}${']'.repeat(9000)}}`), /weather"\{\\"a\\":\[{9000}\]{9000}\}"<\|end\|>/);
 });
 
 test('a tool is shown in one form; what is no tool stays as it is', () => {

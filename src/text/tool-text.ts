@@ -1,4 +1,4 @@
-import { isRecord, type ChatMessage, type ToolCall } from '../formats/index.ts';
+import { isRecord, limits, parseJson, type ChatMessage, type ToolCall } from '../formats/index.ts';
 import { callBegin, callEnd, HERMES } from './tool-syntax.ts';
 
 /**
@@ -70,7 +70,8 @@ function given(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 
 /**
  * A message as a chat template shows it: arguments as an object, which OpenAI writes as JSON text. They are read before control tokens
- * are looked for, so that none comes out of an escape. Text that is no JSON object is shown as the model once wrote it.
+ * are looked for, so that none comes out of an escape. Text that is no JSON object, or one that a template could not walk, is shown as
+ * the model once wrote it.
  */
 export function shownMessage(message: ChatMessage): ChatMessage {
   const { tool_calls: calls } = message;
@@ -84,11 +85,6 @@ function shownCall(call: ToolCall): ToolCall {
 }
 
 function objectOf(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
-  } catch {
-    // Not JSON: the caller keeps the text.
-    return undefined;
-  }
+  const parsed = parseJson(Buffer.from(text), limits.MAX_BODY_DEPTH);
+  return 'value' in parsed && isRecord(parsed.value) ? parsed.value : undefined;
 }

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { errorMessage, fail } from '../../base/index.ts';
+import { fail } from '../../base/index.ts';
+import { limits, parseJson } from '../../formats/index.ts';
 import type { AnswerFormat } from '../requests.ts';
 
 /**
@@ -97,9 +98,8 @@ export function answerFormatOf(given: z.output<typeof body>): AnswerFormat | nul
 
 function schemaOf(given: unknown, param: string): unknown {
   if (typeof given !== 'string') return given;
-  try {
-    return JSON.parse(given);
-  } catch (cause) {
-    return fail('REQUEST_INVALID', `${param} is text that is not JSON: ${errorMessage(cause)}`, { param, cause });
-  }
+  const parsed = parseJson(Buffer.from(given), limits.MAX_BODY_DEPTH);
+  return 'problem' in parsed
+    ? fail('REQUEST_INVALID', `${param}: the text ${parsed.problem}`, { param })
+    : parsed.value;
 }
