@@ -49,7 +49,8 @@ function tooLong({ request, numVirtual }: Sequence, limit: number): string {
   const { promptTokenIds, maxTokens } = request;
   const virtual = numVirtual > 0 ? `, the adapter ${numVirtual} virtual ones` : '';
   const prompt = `the prompt has ${promptTokenIds.length} tokens${virtual}`;
-  return maxTokens === null
-    ? `${prompt}: no room for an answer in the ${limit} of this server`
-    : `${prompt} and max_tokens is ${maxTokens}: together more than the ${limit} of this server`;
+  if (maxTokens === null) return `${prompt}: no room for an answer in the ${limit} of this server`;
+  // What is read only, to embed or to classify it, has no max_tokens.
+  if (maxTokens === 0) return `${prompt}: more than the ${limit} of this server`;
+  return `${prompt} and max_tokens is ${maxTokens}: together more than the ${limit} of this server`;
 }

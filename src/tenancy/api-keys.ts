@@ -86,7 +86,9 @@ export class ApiKeys {
       });
     }
     if (expiresAt !== null && !(expiresAt > now)) {
-      fail('REQUEST_INVALID', 'expiresAt must be in the future', { param: 'expiresAt' });
+      const when = new Date(expiresAt);
+      const what = Number.isNaN(when.getTime()) ? String(expiresAt) : when.toISOString();
+      fail('REQUEST_INVALID', `expires_at must be in the future, got ${what}`, { param: 'expires_at' });
     }
     if (project !== null && !isName(project)) {
       fail('REQUEST_INVALID', `project "${project}" must hold only a-z, 0-9, ".", "_", "-"`, { param: 'project' });

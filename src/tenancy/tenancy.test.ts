@@ -115,7 +115,7 @@ test('a key ends at its expiry, and with its tenant', () => {
   assert.throws(() => keys.authenticate(secret), { code: 'KEY_INVALID', message: /expired/ });
   assert.throws(() => keys.create({ tenant: 'acme', role: 'reader', expiresAt: now }), {
     code: 'REQUEST_INVALID',
-    param: 'expiresAt',
+    param: 'expires_at',
   });
   const { secret: other } = keys.create({ tenant: 'acme', role: 'reader' });
   tenants.remove('acme');

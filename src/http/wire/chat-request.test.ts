@@ -237,7 +237,7 @@ test('each problem says where it is, what is expected and what was found', () =>
       'messages[0].role',
       'messages[0].role is missing: it must be one of system|developer|user|assistant|tool',
     ],
-    [{ ...HELLO, messages: [] }, 'messages', 'messages must be at least 1 long, got []'],
+    [{ ...HELLO, messages: [] }, 'messages', 'messages must be at least 1 long, got 0'],
     [{ model: 'tiny' }, 'messages', 'messages is missing: it must be an array'],
     [{ ...HELLO, model: 7 }, 'model', 'model must be a string, got 7'],
     [

@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { nameField } from './name.ts';
 import type {
   CheckpointMetrics,
   Job,
@@ -65,12 +66,7 @@ export const createJobRequest = z
     hyperparameters: supervisedHyperparameters.optional().openapi({ description: 'Older form of method.' }),
     method: method.optional(),
     peft: orNull(peftRequest).optional().openapi({ description: 'Ours: how the adapter is made.' }),
-    suffix: z
-      .string()
-      .regex(
-        /^[a-z0-9][a-z0-9._-]{0,62}$/,
-        'must be 1 to 63 of a-z, 0-9, ".", "_", "-", and begin with a letter or digit',
-      )
+    suffix: nameField
       .nullish()
       .openapi({ description: 'A part of the new model’s name, and the task under which it is published.' }),
     seed: z.int().min(0).max(MAX_SEED).nullish(),

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { NAME_PATTERN } from '../../base/index.ts';
+import { nameField } from './name.ts';
 import type { ApiKey, NewApiKey } from '../../tenancy/index.ts';
 
 const role = z.enum(['admin', 'writer', 'reader']);
@@ -32,7 +32,7 @@ export const createKeyRequest = z
     }),
     role,
     name: z.string().max(200).optional().openapi({ description: 'What it is for.' }),
-    project: z.string().regex(NAME_PATTERN).nullish().openapi({ description: 'To which its usage is counted.' }),
+    project: nameField.nullish().openapi({ description: 'To which its usage is counted.' }),
     expires_at: seconds.nullish().openapi({ description: 'Seconds since 1970; never unless told.' }),
   })
   .openapi('CreateApiKeyRequest');

@@ -35,24 +35,18 @@ export function describeIssues(
 
 function describe(issue: Issue, body: unknown): Problem[] {
   const where = pathText(issue.path);
-  const name = where === '' ? 'the body' : where;
-  const value = valueAt(body, issue.path);
-  const must = (rule: string): Problem[] => [
-    {
-      where,
-      message:
-        value === undefined ? `${name} is missing: it must be ${rule}` : `${name} must be ${rule}, got ${show(value)}`,
-    },
-  ];
+  const name = nameOf(where);
+  const must = (rule: string): Problem[] => [problemOf(issue.path, body, rule)];
   switch (issue.code) {
     case 'invalid_type':
-      return must(TYPE_NAMES[issue.expected] ?? issue.expected);
+      return must(typeName(issue.expected));
     case 'invalid_value':
       return must(oneOf(issue.values));
     case 'too_small':
-      return must(sizeRule('at least', issue.origin, Number(issue.minimum)));
     case 'too_big':
-      return must(sizeRule('at most', issue.origin, Number(issue.maximum)));
+      return [problemOf(issue.path, body, sizeRule(issue), lengthOf)];
+    case 'invalid_format':
+      return issue.format === 'date' ? must('a day, as 2026-01-31') : [{ where, message: `${name} ${issue.message}` }];
     case 'unrecognized_keys':
       return issue.keys.map((key) => {
         const field = pathText([...issue.path, key]);
@@ -61,40 +55,84 @@ function describe(issue: Issue, body: unknown): Problem[] {
     case 'invalid_key':
       return [{ where, message: `${name} ${issue.issues[0]?.message ?? issue.message}` }];
     case 'invalid_union':
-      return describeUnion(issue, body, must);
+      return describeUnion(issue, body);
     default:
       return [{ where, message: `${name} ${issue.message}` }];
   }
 }
 
-/** Of several alternatives, the one that the sender came closest to: where the trouble lies deepest. */
-function describeUnion(
-  issue: Extract<Issue, { code: 'invalid_union' }>,
-  body: unknown,
-  must: (rule: string) => Problem[],
-): Problem[] {
-  const inside = (branch: readonly Issue[]): Problem[] =>
-    branch.flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, body));
-  if (issue.discriminator !== undefined && 'options' in issue) return must(oneOf(issue.options ?? []));
-  // Of what may also be null, the other kind is what was meant.
-  const meant = issue.errors.filter(([first]) => !(first?.code === 'invalid_type' && first.expected === 'null'));
-  if (meant.length === 1 && meant.length < issue.errors.length) return inside(meant[0] ?? []);
-  const depth = (branch: readonly Issue[]): number => Math.max(...branch.map(({ path }) => path.length));
-  const closest = issue.errors.toSorted((a, b) => depth(b) - depth(a))[0];
-  if (closest && depth(closest) > 0) return inside(closest);
-  const types = issue.errors.flat().map(alternative);
-  return must([...new Set(types)].join(' or '));
+/** What the value at a path must be, and what it is. */
+function problemOf(path: Path, body: unknown, rule: string, shown: (value: unknown) => string = show): Problem {
+  const where = pathText(path);
+  const value = valueAt(body, path);
+  const name = nameOf(where);
+  const message =
+    value === undefined ? `${name} is missing: it must be ${rule}` : `${name} must be ${rule}, got ${shown(value)}`;
+  return { where, message };
 }
 
-/** What one of several alternatives asks for. */
-function alternative(issue: Issue): string {
-  if (issue.code === 'invalid_type') return TYPE_NAMES[issue.expected] ?? issue.expected;
-  return issue.code === 'invalid_value' ? oneOf(issue.values) : issue.message;
+function nameOf(where: string): string {
+  return where === '' ? 'the body' : where;
 }
 
-function sizeRule(bound: string, origin: string, limit: number): string {
-  if (origin === 'array') return `${bound} ${limit} long`;
-  return origin === 'string' ? `${bound} ${limit} characters long` : `${bound} ${limit}`;
+/** Of several alternatives, the one that the sender came closest to. */
+function describeUnion(issue: Extract<Issue, { code: 'invalid_union' }>, body: unknown): Problem[] {
+  if (issue.discriminator !== undefined && 'options' in issue) {
+    return [problemOf(issue.path, body, oneOf(issue.options ?? []))];
+  }
+  // One whose kind is another altogether was not meant, unless they all are.
+  const meant = issue.errors.filter((branch) => !branch.some((inner) => isOfType(inner) && inner.path.length === 0));
+  const [closest, ...others] = meant.toSorted(
+    (one, other) => numOfType(one) - numOfType(other) || laterType(one, other),
+  );
+  if (!closest) return [problemOf(issue.path, body, anyOf(issue.errors.flat()))];
+  const isTied = (other: readonly Issue[]): boolean =>
+    numOfType(closest) > 0 && numOfType(other) === numOfType(closest) && laterType(closest, other) === 0;
+  // An object in a list of numbers, of texts or of lists could have been any of them.
+  const wrong = [closest, ...others.filter(isTied)].flatMap((branch) => branch.find(isOfType) ?? []);
+  if (wrong.length > 1) return [problemOf([...issue.path, ...(wrong[0]?.path ?? [])], body, anyOf(wrong))];
+  return closest.flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, body));
+}
+
+function isOfType({ code }: Issue): boolean {
+  return code === 'invalid_type' || code === 'invalid_value';
+}
+
+function numOfType(branch: readonly Issue[]): number {
+  return branch.filter(isOfType).length;
+}
+
+/** Negative when the first value of a wrong kind comes later or lies deeper in `one`: more of it fits. */
+function laterType(one: readonly Issue[], other: readonly Issue[]): number {
+  const [path = [], than = []] = [one, other].map((branch) => branch.find(isOfType)?.path);
+  for (const [at, key] of path.entries()) {
+    const [here, there] = [key, than[at]];
+    if (typeof here === 'number' && typeof there === 'number' && here !== there) return there - here;
+  }
+  return than.length - path.length;
+}
+
+/** What several alternatives ask for. */
+function anyOf(issues: readonly Issue[]): string {
+  const rules = issues.flatMap((issue) => {
+    if (issue.code === 'invalid_type') return [typeName(issue.expected)];
+    return issue.code === 'invalid_value' ? [oneOf(issue.values)] : [];
+  });
+  return [...new Set(rules)].join(' or ');
+}
+
+function typeName(expected: string): string {
+  return TYPE_NAMES[expected] ?? expected;
+}
+
+function sizeRule(issue: Extract<Issue, { code: 'too_small' | 'too_big' }>): string {
+  const [bound, past, limit] =
+    issue.code === 'too_small'
+      ? (['at least', 'more than', Number(issue.minimum)] as const)
+      : (['at most', 'less than', Number(issue.maximum)] as const);
+  const rule = `${issue.inclusive === false ? past : bound} ${limit}`;
+  if (issue.origin === 'array') return `${rule} long`;
+  return issue.origin === 'string' ? `${rule} ${limit === 1 ? 'character' : 'characters'} long` : rule;
 }
 
 function oneOf(values: readonly unknown[]): string {
@@ -116,6 +154,11 @@ function valueAt(body: unknown, path: Path): unknown {
     value = (value as Record<PropertyKey, unknown>)[key];
   }
   return value;
+}
+
+/** Of what is too long or too short its length; else the value. */
+function lengthOf(value: unknown): string {
+  return Array.isArray(value) || typeof value === 'string' ? String(value.length) : show(value);
 }
 
 function show(value: unknown): string {

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { NAME_PATTERN } from '../../base/index.ts';
+import { nameField } from './name.ts';
 import type { Tenant, TenantLimits } from '../../tenancy/index.ts';
 import type { TenantErasure, TenantUsage } from '../tenant-services.ts';
 
@@ -84,9 +84,7 @@ export function erasedTenantOf(of: TenantErasure): z.output<typeof erasedTenant>
 }
 
 /** The body of `POST /api/tenants`. */
-export const newTenant = z
-  .strictObject({ ...tenantChange.shape, name: z.string().regex(NAME_PATTERN) })
-  .openapi('NewTenant');
+export const newTenant = z.strictObject({ ...tenantChange.shape, name: nameField }).openapi('NewTenant');
 
 export function tenantOf(of: Tenant): z.output<typeof tenant> {
   return {
