@@ -1,5 +1,6 @@
-import { EspalierError, type Clock } from '../base/index.ts';
+import type { Clock, EspalierError } from '../base/index.ts';
 import type { GenerateRequest } from './request.ts';
+import { deadlineExceeded } from './scheduling/deadline.ts';
 
 interface Watched {
   readonly sinceMs: number;
@@ -28,8 +29,7 @@ export class BeginDeadlines {
     if (deadlineMs === undefined) return;
     const late = (): void => {
       this.#watched.delete(id);
-      const message = `the request had not begun within its deadline of ${deadlineMs} ms: its adapter or its grammar was not ready`;
-      onLate(new EspalierError('DEADLINE_EXCEEDED', message));
+      onLate(deadlineExceeded('its adapter or its grammar was not ready'));
     };
     this.#watched.set(id, { sinceMs: this.#clock.nowMs(), timer: setTimeout(late, deadlineMs) });
   }

@@ -173,7 +173,7 @@ function live(seed: number, popularity: keyof typeof POPULARITY, happened: Happe
   for (const key of COUNTED) happened[key] += counts[key];
 }
 
-const NUM_LIVES = computeDtype === 'f32' ? 400 : 100;
+const NUM_LIVES = computeDtype === 'f32' ? 400 : 140;
 
 for (const popularity of Object.keys(POPULARITY)) {
   test(`random arrivals and departures, ${popularity} adapters: every answer is the one that it is alone`, () => {

@@ -53,7 +53,7 @@ export interface GenerateRequest {
   readonly weight?: number | undefined;
   /** A whole number; higher goes first, among the requests of one tenant. 0 if absent. */
   readonly priority?: number | undefined;
-  /** Milliseconds after its arrival by which it has begun, or fails with DEADLINE_EXCEEDED. */
+  /** Milliseconds after its arrival by which its answer has begun, or it fails with DEADLINE_EXCEEDED. */
   readonly deadlineMs?: number | undefined;
   /** So many tokens come before any of `stopTokenIds` can. */
   readonly minTokens?: number | undefined;

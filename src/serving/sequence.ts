@@ -37,8 +37,9 @@ export class Sequence {
   /** The exact contents of its full blocks, as far as they were asked for. */
   readonly blockKeys: string[] = [];
 
-  /** Written by the scheduler, as are the next four: its place in the order of arrival, unique. */
+  /** Written by the scheduler, as are the next five: its place in the order of arrival, unique. */
   order = -1;
+  arrivedMs = 0;
   /** Since when it waits: its arrival, or when it was preempted. */
   waitingSinceMs = 0;
   /** Whether it has ever run. */

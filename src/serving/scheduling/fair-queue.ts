@@ -1,4 +1,4 @@
-import { assert, EspalierError } from '../../base/index.ts';
+import { assert, type EspalierError } from '../../base/index.ts';
 import { overloaded, type QueueLimits } from './queue-limits.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Sequence } from '../sequence.ts';
@@ -117,34 +117,20 @@ export class FairQueue {
     tenant.counter += cost / tenant.weight;
   }
 
-  /** Takes out the requests that had to begin by now and have not. */
-  giveUpLate(nowMs: number): GivenUp[] {
-    return this.#giveUp((sequence) => {
-      const { deadlineMs } = sequence.request;
-      if (deadlineMs === undefined || nowMs - sequence.waitingSinceMs < deadlineMs) return undefined;
-      const message = `the request had not begun within its deadline of ${deadlineMs} ms: the server is busy`;
-      return new EspalierError('DEADLINE_EXCEEDED', message);
-    });
-  }
-
   /**
    * Takes out the requests that have waited too long and that nobody owes a place: their tenant has its part of the places, or there are
    * more tenants than places. A tenant that is alone waits for itself only, and for as long as it takes.
    */
   giveUpOverdue(nowMs: number): GivenUp[] {
-    return this.#giveUp((sequence, tenant) => {
-      if (!this.isOverdue(sequence, nowMs)) return undefined;
-      const { count } = this.#countActive();
-      const isCrowded = count > this.#limits.maxSequences;
-      if (count === 1 || (this.#isOwed(tenant) && !isCrowded)) return undefined;
-      return isCrowded
-        ? overloaded('more tenants wait than can be served at once', this.#turnMs(nowMs), this.#limits)
-        : overloaded(
-            'the others of this tenant took all of its service',
-            this.#expectedWaitMs(tenant, nowMs),
-            this.#limits,
-          );
-    });
+    const givenUp: GivenUp[] = [];
+    for (const tenant of this.#tenants.values()) {
+      for (const sequence of tenant.waiting) {
+        const error = sequence.hasBegun ? undefined : this.#reasonToGiveUp(tenant, sequence, nowMs);
+        if (error) givenUp.push({ sequence, error });
+      }
+    }
+    for (const { sequence } of givenUp) this.remove(sequence);
+    return givenUp;
   }
 
   tenantOf(sequence: Sequence): Tenant {
@@ -156,6 +142,10 @@ export class FairQueue {
   /** A tenant's part of the places, by weight, among those that are active; one at least. */
   shareOf(tenant: Tenant): number {
     return Math.max(1, this.#limits.maxSequences * this.#partOf(tenant));
+  }
+
+  *waiting(): Iterable<Sequence> {
+    for (const tenant of this.#tenants.values()) yield* tenant.waiting;
   }
 
   /** Tenants with something that runs. */
@@ -183,16 +173,18 @@ export class FairQueue {
     throw overloaded(why, waitMs, this.#limits);
   }
 
-  #giveUp(reasonOf: (sequence: Sequence, tenant: Tenant) => EspalierError | undefined): GivenUp[] {
-    const givenUp: GivenUp[] = [];
-    for (const tenant of this.#tenants.values()) {
-      for (const sequence of tenant.waiting) {
-        const error = sequence.hasBegun ? undefined : reasonOf(sequence, tenant);
-        if (error) givenUp.push({ sequence, error });
-      }
-    }
-    for (const { sequence } of givenUp) this.remove(sequence);
-    return givenUp;
+  #reasonToGiveUp(tenant: Tenant, sequence: Sequence, nowMs: number): EspalierError | undefined {
+    if (!this.isOverdue(sequence, nowMs)) return undefined;
+    const { count } = this.#countActive();
+    const isCrowded = count > this.#limits.maxSequences;
+    if (count === 1 || (this.#isOwed(tenant) && !isCrowded)) return undefined;
+    return isCrowded
+      ? overloaded('more tenants wait than can be served at once', this.#turnMs(nowMs), this.#limits)
+      : overloaded(
+          'the others of this tenant took all of its service',
+          this.#expectedWaitMs(tenant, nowMs),
+          this.#limits,
+        );
   }
 
   /** Whether one more place would be within the tenant's part. */

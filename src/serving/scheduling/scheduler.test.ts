@@ -21,6 +21,9 @@ function schedulerOf(limits: Partial<SchedulerLimits>, cacheTokens = 64): { sche
   return { scheduler: new Scheduler({ ...WIDE, ...limits }, cache), cache };
 }
 
+const lateOf = (scheduler: Scheduler, nowMs: number): string[] =>
+  scheduler.schedule(nowMs).givenUp.map(({ sequence, error }) => `${sequence.request.id} ${error.code}`);
+
 test('a long prompt is cut into steps, and holds up nobody who waits for one token', () => {
   const { scheduler } = schedulerOf({ maxStepTokens: 8 });
   scheduler.add(makeSequence('short', { numPrompt: 3, maxTokens: 8 }), 0);
@@ -226,19 +229,34 @@ test('positions that an adapter brings cost no rows, and are shared as others ar
   assert.equal(again.cachedTokens, 0, 'none of the prompt’s own tokens was cached');
 });
 
-test('a request that has not begun by its deadline expires; one that has begun does not', () => {
+test('a request whose answer has not begun by its deadline expires; one that has begun does not', () => {
   const { scheduler } = schedulerOf({ maxSequences: 1 });
-  scheduler.add(makeSequence('runs', { deadlineMs: 10, maxTokens: 9 }), 0);
+  const runs = makeSequence('runs', { deadlineMs: 10, maxTokens: 9 });
+  scheduler.add(runs, 0);
   scheduler.add(makeSequence('waits', { deadlineMs: 10 }), 5);
   scheduler.add(makeSequence('patient'), 5);
   stepOf(scheduler, 5);
+  assert.equal(runs.numGenerated, 1);
   assert.deepEqual(scheduler.schedule(14).givenUp, []);
-  const { givenUp } = scheduler.schedule(15);
-  assert.deepEqual(
-    givenUp.map(({ sequence, error }) => [sequence.request.id, error.code]),
-    [['waits', 'DEADLINE_EXCEEDED']],
-  );
+  assert.deepEqual(lateOf(scheduler, 15), ['waits DEADLINE_EXCEEDED']);
   assert.deepEqual([scheduler.numRunning, scheduler.numWaiting], [1, 1]);
+});
+
+test('a deadline ends a prompt that is being read, and one that was preempted: their blocks come back', () => {
+  const { scheduler, cache } = schedulerOf({ maxStepTokens: 8, maxSequences: 2 });
+  scheduler.add(makeSequence('long', { deadlineMs: 10, numPrompt: 30 }), 0);
+  assert.deepEqual(stepOf(scheduler, 0), ['long:8']);
+  assert.deepEqual(stepOf(scheduler, 9), ['long:8']);
+  assert.deepEqual(lateOf(scheduler, 10), ['long DEADLINE_EXCEEDED']);
+  assert.deepEqual([scheduler.numRunning, scheduler.numWaiting], [0, 0]);
+  assert.equal(cache.numAvailable, cache.blocks.numBlocks);
+  const narrow = schedulerOf({ maxStepTokens: 2 }, 80).scheduler;
+  narrow.add(makeSequence('first', { numPrompt: 15, maxTokens: 60 }), 20);
+  narrow.add(makeSequence('second', { numPrompt: 40, deadlineMs: 30 }), 20);
+  for (let step = 0; step < 80 && narrow.numPreemptions === 0; step++) stepOf(narrow, 25);
+  assert.deepEqual([narrow.numPreemptions, narrow.numWaiting], [1, 1]);
+  assert.deepEqual(lateOf(narrow, 49), []);
+  assert.deepEqual(lateOf(narrow, 50), ['second DEADLINE_EXCEEDED'], 'counted from its arrival');
 });
 
 test('who has waited too long gets a place of a tenant that holds more than its part', () => {

@@ -1,6 +1,7 @@
 import { assert } from '../../base/index.ts';
 import { planDrafts } from './draft-rows.ts';
-import { FairQueue } from './fair-queue.ts';
+import { deadlineExceeded, isLate } from './deadline.ts';
+import { FairQueue, type GivenUp } from './fair-queue.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import type { Sequence } from '../sequence.ts';
 import { NO_DRAFT } from '../speculation/drafts.ts';
@@ -60,6 +61,7 @@ export class Scheduler {
   add(sequence: Sequence, nowMs: number): void {
     assert(sequence.maxTokens <= this.#cache.blocks.numBlocks * this.#cache.blocks.blockSize, 'a sequence fits alone');
     sequence.order = this.#numArrived++;
+    sequence.arrivedMs = nowMs;
     this.#queue.add(sequence, nowMs);
   }
 
@@ -75,7 +77,7 @@ export class Scheduler {
   }
 
   schedule(nowMs: number): Schedule {
-    const tooLate = this.#queue.giveUpLate(nowMs);
+    const late = this.#giveUpLate(nowMs);
     const planning: Planning = { nowMs, budget: this.#limits.maxStepTokens, rows: new Map() };
     for (const sequence of this.#running) if (sequence.numMissing === 1) this.#give(planning, sequence, 1);
     this.#admit(planning);
@@ -90,7 +92,7 @@ export class Scheduler {
     for (const { sequence, numNew } of plan) {
       if (sequence.numComputed + numNew === sequence.numTokens) this.#queue.charge(sequence, GENERATED_COST);
     }
-    const givenUp = [...tooLate, ...this.#queue.giveUpOverdue(nowMs)];
+    const givenUp = [...late, ...this.#queue.giveUpOverdue(nowMs)];
     return { plan: plan.toSorted(byAdapter), givenUp };
   }
 
@@ -111,6 +113,13 @@ export class Scheduler {
     sequence.numComputed = Math.max(numComputed, Math.min(numComputed + numRight, numTokens - 1));
     this.#cache.settle(sequence);
     this.#queue.charge(sequence, GENERATED_COST * numRight);
+  }
+
+  /** Takes out what has no token yet at its deadline, whether it waits or its prompt is being read. */
+  #giveUpLate(nowMs: number): GivenUp[] {
+    const late = [...this.#running, ...this.#queue.waiting()].filter((sequence) => isLate(sequence, nowMs));
+    for (const sequence of late) this.remove(sequence);
+    return late.map((sequence) => ({ sequence, error: deadlineExceeded('the server is busy') }));
   }
 
   /** Plans up to `numRows` rows of a running sequence, as far as there is budget and blocks. @returns how many */
