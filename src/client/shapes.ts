@@ -345,7 +345,8 @@ export interface ChatCompletionChunk {
   service_tier: 'default' | 'flex' | 'priority';
   object: 'chat.completion.chunk';
   choices: ChatChunkChoice[];
-  usage?: CompletionUsage;
+  /** With stream_options.include_usage: null in all chunks but the last, which has no choices. */
+  usage?: CompletionUsage | null;
 }
 export interface ChatChunkChoice {
   index: number;
@@ -455,7 +456,8 @@ export interface CompletionChunk {
   system_fingerprint: string;
   object: 'text_completion';
   choices: TextChunkChoice[];
-  usage?: CompletionUsage;
+  /** With stream_options.include_usage: null in all chunks but the last, which has no choices. */
+  usage?: CompletionUsage | null;
 }
 export interface TextChunkChoice {
   index: number;

@@ -71,6 +71,7 @@ test('streams the same answer in chunks, then the usage, then [DONE]', async () 
     [null, null, null, null, 'stop', undefined],
   );
   assert.equal(new Set(chunks.map(({ id }) => id)).size, 1);
+  assert.ok(chunks.slice(0, -1).every(({ usage }) => usage === null));
   assert.deepEqual(chunks.at(-1)?.usage, {
     prompt_tokens: 1,
     completion_tokens: 3,

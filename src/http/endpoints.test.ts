@@ -77,6 +77,7 @@ test('a stream of texts has the same pieces, then the usage, then [DONE]', async
     [[0], [4], undefined, [0], undefined, undefined],
   );
   assert.equal(chunks.at(-1)?.usage?.completion_tokens, 3);
+  assert.ok(chunks.slice(0, -1).every(({ usage }) => usage === null));
   assertNothingHeld();
 });
 

@@ -136,11 +136,13 @@ async function* framesOf(
   deltas: AsyncIterator<AnswerDelta>,
 ): AsyncGenerator<string, void, undefined> {
   const choices = new Choices(numPrompts, numChoices);
+  // As OpenAI has it: where the usage is told, all chunks have the field.
+  const frame = (chunk: object): string => dataFrame(withUsage ? { ...chunk, usage: null } : chunk);
   try {
-    for (const chunk of shape.opening()) yield dataFrame(chunk);
+    for (const chunk of shape.opening()) yield frame(chunk);
     for (let next = first; !next.done; next = await deltas.next()) {
       choices.add(next.value);
-      for (const chunk of shape.chunksOf(next.value)) yield dataFrame(chunk);
+      for (const chunk of shape.chunksOf(next.value)) yield frame(chunk);
     }
     choices.finish();
     if (withUsage) yield dataFrame(shape.usageChunk(choices.usage));

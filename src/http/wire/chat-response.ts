@@ -3,7 +3,7 @@ import type { AnswerDelta, FinishReason, ToolCallDelta, Usage } from '../service
 import type { AnswerShape, WholeCall, WholeChoice } from '../shape.ts';
 import { chatFinishReason, headFields, type AnswerHead } from './answer-head.ts';
 import { chatLogprobs, chatLogprobsOf } from './logprobs.ts';
-import { usage, usageOf } from './usage.ts';
+import { chunkUsage, usage, usageOf } from './usage.ts';
 
 /** Of a message; of a chunk the first piece of a call has everything, the others only parts of the arguments. */
 const toolCall = z
@@ -64,7 +64,7 @@ export const chatCompletionChunk = z
     ...head,
     object: z.literal('chat.completion.chunk'),
     choices: z.array(chunkChoice),
-    usage: usage.optional(),
+    usage: chunkUsage,
   })
   .openapi('ChatCompletionChunk');
 

@@ -4,7 +4,7 @@ import type { AnswerDelta, FinishReason } from '../services.ts';
 import type { AnswerShape } from '../shape.ts';
 import { finishReason, headFields, type AnswerHead } from './answer-head.ts';
 import { textLogprobs, textLogprobsOf } from './logprobs.ts';
-import { usage, usageOf } from './usage.ts';
+import { chunkUsage, usage, usageOf } from './usage.ts';
 
 const choiceFields = { index: z.int(), text: z.string(), logprobs: textLogprobs };
 const choice = z.object({ ...choiceFields, finish_reason: finishReason }).openapi('TextChoice');
@@ -24,7 +24,7 @@ export const textCompletionChunk = z
     ...headFields,
     object: z.literal('text_completion'),
     choices: z.array(chunkChoice),
-    usage: usage.optional(),
+    usage: chunkUsage,
   })
   .openapi('CompletionChunk');
 

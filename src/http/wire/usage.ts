@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import type { Usage } from '../services.ts';
+import { orNull } from './or-null.ts';
 
 export const usage = z
   .object({
@@ -15,6 +16,12 @@ export const usage = z
       }),
   })
   .openapi('CompletionUsage');
+
+export const chunkUsage = orNull(usage)
+  .optional()
+  .openapi({
+    description: 'With stream_options.include_usage: null in all chunks but the last, which has no choices.',
+  });
 
 export function usageOf({ promptTokens, completionTokens, cachedTokens, prediction }: Usage): z.output<typeof usage> {
   return {

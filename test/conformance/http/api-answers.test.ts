@@ -105,7 +105,9 @@ test('what is promised is what the types of the official client take', () => {
     isTaken<OpenAI.FineTuning.Jobs.FineTuningJobCheckpoint, FineTuningJobCheckpoint>(),
     // Of the documented differences: null where an echoed prompt begins, and in the chunks before the last.
     isTaken<Omit<OpenAI.Completion, 'choices'>, Omit<Completion, 'choices'>>(),
-    isTaken<Omit<OpenAI.Completion, 'choices'>, Omit<CompletionChunk, 'choices'>>(),
+    isTaken<Omit<OpenAI.Completion, 'choices'>, Omit<CompletionChunk, 'choices' | 'usage'>>(),
+    // A chunk's usage may be null, which OpenAI's text says of both kinds of chunks and its types of a chat's only.
+    isTaken<OpenAI.ChatCompletionChunk['usage'], CompletionChunk['usage']>(),
     // @ts-expect-error a chat is no file
     isTaken<OpenAI.FileObject, ChatCompletion>(),
     // @ts-expect-error a field that the client reads must be there
