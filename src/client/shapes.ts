@@ -1209,7 +1209,7 @@ export interface Tenant {
   tokens_per_minute: number | null;
   /** How far below 0 "priority" of its requests may be. */
   max_priority: number | null;
-  /** Adapter versions in the registry. */
+  /** Adapter versions in the registry, checkpoints of jobs among them: one that leaves no room for what its job comes to is left out. */
   max_adapters: number | null;
   /** Bytes of their files. */
   max_adapter_bytes: number | null;
@@ -1225,7 +1225,7 @@ export interface NewTenant {
   tokens_per_minute?: number | null;
   /** How far below 0 "priority" of its requests may be. */
   max_priority?: number | null;
-  /** Adapter versions in the registry. */
+  /** Adapter versions in the registry, checkpoints of jobs among them: one that leaves no room for what its job comes to is left out. */
   max_adapters?: number | null;
   /** Bytes of their files. */
   max_adapter_bytes?: number | null;
@@ -1242,7 +1242,7 @@ export interface TenantChange {
   tokens_per_minute?: number | null;
   /** How far below 0 "priority" of its requests may be. */
   max_priority?: number | null;
-  /** Adapter versions in the registry. */
+  /** Adapter versions in the registry, checkpoints of jobs among them: one that leaves no room for what its job comes to is left out. */
   max_adapters?: number | null;
   /** Bytes of their files. */
   max_adapter_bytes?: number | null;

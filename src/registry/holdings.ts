@@ -13,6 +13,8 @@ export interface Holdings {
 export interface Allowance {
   readonly maxAdapters: number | null;
   readonly maxBytes: number | null;
+  /** Versions of the same size for which there has to be room beside it; 0 unless told. */
+  readonly spare?: number;
 }
 
 export function holdingsOf(database: Database, tenant: string): Holdings {
@@ -24,21 +26,23 @@ export function holdingsOf(database: Database, tenant: string): Holdings {
 }
 
 /**
- * Checks, in the transaction that adds a version, that the tenant may have it.
+ * Checks that the tenant may have one more version: in the transaction that adds it, and before work that would be in vain.
  * @throws QUOTA_EXCEEDED with what there is and what may be
  */
 export function requireAllowance(database: Database, tenant: string, sizeBytes: number, allowance: Allowance): void {
-  const { maxAdapters, maxBytes } = allowance;
+  const { maxAdapters, maxBytes, spare = 0 } = allowance;
   if (maxAdapters === null && maxBytes === null) return;
   const { adapters, bytes } = holdingsOf(database, tenant);
-  const advice = 'remove versions that are not needed, or ask the operator for more';
-  if (maxAdapters !== null && adapters >= maxAdapters) {
-    fail('QUOTA_EXCEEDED', `${tenant} has ${adapters} adapter versions and may have ${maxAdapters}: ${advice}`, {
-      param: 'maxAdapters',
+  const room = spare > 0 ? `, and ${spare} more must have room` : '';
+  const refuse = (has: string, param: string): never =>
+    fail('QUOTA_EXCEEDED', `${has}${room}: remove versions that are not needed, or ask the operator for more`, {
+      param,
     });
+  if (maxAdapters !== null && adapters + spare >= maxAdapters) {
+    refuse(`${tenant} has ${adapters} adapter versions and may have ${maxAdapters}`, 'max_adapters');
   }
-  if (maxBytes !== null && bytes + sizeBytes > maxBytes) {
-    const has = `${tenant} has ${bytes} bytes of adapters and may have ${maxBytes}`;
-    fail('QUOTA_EXCEEDED', `${has}, this one has ${sizeBytes}: ${advice}`, { param: 'maxAdapterBytes' });
+  if (maxBytes !== null && bytes + (1 + spare) * sizeBytes > maxBytes) {
+    const has = `${tenant} has ${bytes} bytes of adapters and may have ${maxBytes}, this one has ${sizeBytes}`;
+    refuse(has, 'max_adapter_bytes');
   }
 }

@@ -16,6 +16,7 @@ export {
 export { parseReference, type AdapterReference } from './reference.ts';
 export { LATEST, type AliasChange } from './aliases.ts';
 export type { PublishInfo, PublishResult } from './publish.ts';
+export type { Allowance } from './holdings.ts';
 export type { Page } from './catalog.ts';
 export { REGISTRY_MIGRATIONS } from './tables.ts';
 export { ROUTING_MIGRATIONS, type Split, type SplitEntry } from './splits.ts';

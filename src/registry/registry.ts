@@ -5,7 +5,7 @@ import { BlobStore, sweepTemporaries, type Database, type PlainFile, type Vault 
 import { referenceOf, type AdapterVersion } from './adapter-version.ts';
 import { aliasHistory, checkAlias, LATEST, moveAlias, rollBackAlias, type AliasChange } from './aliases.ts';
 import { eachVersion, findVersion, listVersions, type Page } from './catalog.ts';
-import { holdingsOf, type Holdings } from './holdings.ts';
+import { holdingsOf, requireAllowance, type Allowance, type Holdings } from './holdings.ts';
 import { materialiseVersion, removeFolder } from './materialise.ts';
 import { publishArtefact, type PublishInfo, type PublishResult } from './publish.ts';
 import { failUnknown } from './reference.ts';
@@ -75,6 +75,11 @@ export class Registry {
   /** What answers each task of a tenant, in the order of the tasks, behind `afterTask`. */
   routes(tenant: string, limit?: number, afterTask?: string): AdapterVersion[] {
     return listRoutes(this.#database, tenant, limit, afterTask);
+  }
+
+  /** Before work that would be in vain. @param sizeBytes of the version that would come @throws QUOTA_EXCEEDED */
+  requireRoom(tenant: string, sizeBytes: number, allowance: Allowance): void {
+    requireAllowance(this.#database, tenant, sizeBytes, allowance);
   }
 
   /** What a tenant has here, in versions and bytes. */

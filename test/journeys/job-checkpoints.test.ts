@@ -17,7 +17,7 @@ let client: OpenAI;
 let keys: ReadonlyMap<string, string>;
 
 before(async () => {
-  keys = await makeTuningHome(home, folder.join('tiny'), ['acme', 'globex']);
+  keys = await makeTuningHome(home, folder.join('tiny'), ['acme', 'globex', 'initech']);
 });
 afterEach(() => server?.[Symbol.asyncDispose]());
 after(() => folder[Symbol.dispose]());
@@ -27,14 +27,17 @@ async function start(tenant: string, env: Readonly<Record<string, string>> = {})
   client = new OpenAI({ apiKey: keys.get(tenant), baseURL: `${server.url}/v1`, maxRetries: 0 });
 }
 
+async function createJob(n_epochs: number): Promise<string> {
+  const file = await toFile(Buffer.from(chatLines(40)), 'x.jsonl');
+  const { id: training_file } = await client.files.create({ file, purpose: 'fine-tune' });
+  const method = { type: 'supervised' as const, supervised: { hyperparameters: { n_epochs, batch_size: 1 } } };
+  return (await client.fineTuning.jobs.create({ model: 'tiny', training_file, seed: 1, method })).id;
+}
+
 /** A job that has two checkpoints, and is paused. */
 async function pausedJob(): Promise<string> {
   const { jobs } = client.fineTuning;
-  const file = await toFile(Buffer.from(chatLines(40)), 'x.jsonl');
-  const { id: training_file } = await client.files.create({ file, purpose: 'fine-tune' });
-  const hyperparameters = { n_epochs: 25, batch_size: 1 };
-  const method = { type: 'supervised' as const, supervised: { hyperparameters } };
-  const { id } = await jobs.create({ model: 'tiny', training_file, seed: 1, method });
+  const id = await createJob(25);
   while ((await jobs.checkpoints.list(id)).data.length < 2) await sleep(5);
   await client.post(`/fine_tuning/jobs/${id}/pause`);
   while ((await jobs.retrieve(id)).status !== ('paused' as string)) await sleep(20);
@@ -43,12 +46,21 @@ async function pausedJob(): Promise<string> {
 
 async function resumeToTheEnd(id: string): Promise<void> {
   await client.post(`/fine_tuning/jobs/${id}/resume`);
-  let job: OpenAI.FineTuning.FineTuningJob;
-  do {
+  const { status, error } = await endOf(id);
+  assert.equal(status, 'succeeded', error?.message);
+}
+
+async function endOf(id: string): Promise<OpenAI.FineTuning.FineTuningJob> {
+  for (;;) {
+    const job = await client.fineTuning.jobs.retrieve(id);
+    if (job.finished_at !== null || job.status === 'failed') return job;
     await sleep(50);
-    job = await client.fineTuning.jobs.retrieve(id);
-    assert.notEqual(job.status, 'failed', job.error?.message);
-  } while (job.status !== 'succeeded');
+  }
+}
+
+async function eventsOf(id: string): Promise<string[]> {
+  const { data } = await client.fineTuning.jobs.listEvents(id, { limit: 2000 });
+  return data.map(({ message }) => message);
 }
 
 async function versionsOf(tenant: string): Promise<number[]> {
@@ -104,4 +116,24 @@ test('a job whose checkpoint the server cannot go on from starts anew', { timeou
     'every step is told once',
   );
   assert.equal((await versionsOf('globex')).length, 3, 'the checkpoints of before are gone');
+});
+
+test('a job is proved as any other adapter; it leaves out checkpoints without room, and fails without room before it computes', async () => {
+  await start('initech');
+  const { code, stderr } = await run(['tenants', 'set', 'initech', '--max-adapters', '1'], { home });
+  assert.equal(code, 0, stderr);
+  const id = await createJob(3);
+  const job = await endOf(id);
+  assert.equal(job.status, 'succeeded', job.error?.message);
+  const [leftOut] = (await eventsOf(id)).filter((message) => message.startsWith('The checkpoint at step'));
+  assert.match(leftOut ?? '', /is left out: initech has 0 adapter versions and may have 1, and 1 more must have room/);
+  const [version, ...more] = await runJson<AdapterVersion[]>(['adapters', 'list', 'initech'], { home });
+  assert.deepEqual(more, []);
+  const [apart, change] = ['parityError', 'changeOfLogits'].map((figure) => Number(version?.provenance[figure]));
+  assert.ok(apart < 1e-4 && change > 1e-3, `${apart} ${change}`);
+  const second = await createJob(3);
+  const { status, error } = await endOf(second);
+  assert.deepEqual([status, error?.code], ['failed', 'quota_exceeded']);
+  assert.match(error?.message ?? '', /initech has 1 adapter versions and may have 1/);
+  assert.ok(!(await eventsOf(second)).some((message) => message.startsWith('Step')), 'nothing was computed');
 });

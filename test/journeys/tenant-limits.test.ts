@@ -194,9 +194,9 @@ test('a tenant has as many adapters, and bytes of them, as it may', async () => 
   await publish(10);
   await publish(10);
   assert.equal(platform.registry.holdings('globex').adapters, 2, 'the same content is no new version');
-  await assert.rejects(publish(11), { code: 'QUOTA_EXCEEDED', param: 'maxAdapters' });
+  await assert.rejects(publish(11), { code: 'QUOTA_EXCEEDED', param: 'max_adapters' });
   limit({ maxAdapterBytes: 3 * bytes - 1 }, 'globex');
-  await assert.rejects(publish(11), { code: 'QUOTA_EXCEEDED', param: 'maxAdapterBytes' });
+  await assert.rejects(publish(11), { code: 'QUOTA_EXCEEDED', param: 'max_adapter_bytes' });
   limit({ maxAdapterBytes: 3 * bytes + 64 }, 'globex');
   await publish(11);
   assert.equal(platform.registry.holdings('globex').adapters, 3);

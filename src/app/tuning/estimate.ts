@@ -17,9 +17,10 @@ export interface EstimatedRun {
   readonly machine: MachineFigures | undefined;
 }
 
-/** How long a run will take by the plan, in seconds, before anything of it has been measured. */
-export function estimateSeconds(run: EstimatedRun): number {
-  return planOf(run).time.seconds;
+/** How long a run will take by the plan, before anything of it has been measured, and how large what comes of it will be. */
+export function estimateOutcome(run: EstimatedRun): { readonly seconds: number; readonly adapterBytes: number } {
+  const { time, trainable } = planOf(run);
+  return { seconds: time.seconds, adapterBytes: trainable.adapterBytes };
 }
 
 /** The run that a job would be, by the plan. */

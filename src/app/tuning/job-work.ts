@@ -13,6 +13,8 @@ import {
 } from '../../jobs/index.ts';
 import { referenceOf, type AdapterVersion, type PublishResult } from '../../registry/index.ts';
 import type { TrainJob, TrainResult } from '../../training/index.ts';
+import { proveOnThread } from '../adapters/proof-thread.ts';
+import { allowanceOf } from '../adapters/publish.ts';
 import { describeBase, resolveBase, type Base } from '../bases.ts';
 import { machineForEstimates } from '../bench/machine.ts';
 import type { AppConfig } from '../config.ts';
@@ -21,11 +23,11 @@ import type { Platform } from '../platform.ts';
 import { metricsOf } from '../runs/train.ts';
 import type { CheckedData } from './check-messages.ts';
 import type { DataChecker } from './data-checker.ts';
-import { estimateSeconds } from './estimate.ts';
+import { estimateOutcome } from './estimate.ts';
 import { JobReporter, type PublishSnapshot } from './job-reporter.ts';
 import { JobTrainers } from './job-trainers.ts';
 import { formatOf, usableContext } from './peft.ts';
-import { publishJob } from './publish-job.ts';
+import { publishJob, type JobProduct } from './publish-job.ts';
 import { jobFolder, trainJobOf } from './recipe.ts';
 import { stepMetricsCsv } from './step-metrics.ts';
 
@@ -61,7 +63,10 @@ export class TuningWork implements JobWork, AsyncDisposable {
     const size = { examples, tokens, ...(labels && { labels: labels.length }) };
     const resolved = resolveHyperparameters(job.hyperparameters, job.method, size);
     const machine = machineForEstimates(this.#config.home, this.#log);
-    const seconds = estimateSeconds({ config, peft: job.peft, resolved, machine });
+    const { seconds, adapterBytes } = estimateOutcome({ config, peft: job.peft, resolved, machine });
+    // Before anything is computed.
+    const { registry, tenants } = this.#platform;
+    registry.requireRoom(job.tenant, adapterBytes, allowanceOf(tenants, job.tenant));
     this.#platform.leases.validated(lease, resolved, systemClock.epochMs() + 1000 * seconds);
   }
 
@@ -113,12 +118,14 @@ export class TuningWork implements JobWork, AsyncDisposable {
     const publish: PublishSnapshot = async (metrics, directory) => {
       if (leases.heartbeat(lease) !== 'running') return false;
       if (leases.hasCheckpoint(lease, metrics.step)) return true;
-      const published = await publishJob(this.#platform, base, job, {
+      const published = await this.#publishCheckpoint(lease, base, metrics.step, {
         task: CHECKPOINT_TASK,
         folder: directory,
         parameters: reporter.trainableParameters,
         metrics: scoresOf(metrics),
+        isCheckpoint: true,
       });
+      if (!published) return true;
       const gone = leases.addCheckpoint(lease, metrics, referenceOf(published.version));
       if (gone) for (const reference of gone) await this.#remove(job, reference);
       else await this.#retract(job, published);
@@ -131,13 +138,16 @@ export class TuningWork implements JobWork, AsyncDisposable {
     } finally {
       await reporter.finish();
     }
+    if (!result) return;
+    const proof = await proveOnThread({ open: base.open, threads: this.#config.threads, folder: result.output });
     // Whoever has lost the lease, or was told to stop, publishes nothing.
-    if (!result || leases.heartbeat(lease) !== 'running') return;
+    if (leases.heartbeat(lease) !== 'running') return;
     const published = await publishJob(this.#platform, base, job, {
       task: job.suffix ?? DEFAULT_TASK,
       folder: result.output,
       parameters: result.trainableParameters,
       metrics: metricsOf(result),
+      proof,
       kept: {
         recipe: {
           config: { ...trainJob.config, method: job.peft.method, baseFormat: result.baseFormat },
@@ -155,6 +165,23 @@ export class TuningWork implements JobWork, AsyncDisposable {
       leases.succeeded(lease, { reference, trainedTokens: result.trainedTokens, results }),
     );
     if (!counts) await this.#retract(job, published);
+  }
+
+  /** @returns undefined where the tenant has no room for it: it is left out, so that what the job comes to has room */
+  async #publishCheckpoint(
+    lease: JobLease,
+    base: Base,
+    step: number,
+    product: JobProduct,
+  ): Promise<PublishResult | undefined> {
+    try {
+      return await publishJob(this.#platform, base, lease.job, product);
+    } catch (error) {
+      if (!(error instanceof EspalierError && error.code === 'QUOTA_EXCEEDED')) throw error;
+      const message = `The checkpoint at step ${step} is left out: ${error.message}`;
+      this.#platform.leases.tell(lease, [{ level: 'warn', message }], null);
+      return undefined;
+    }
   }
 
   /** Takes back what was published for a job that was stopped in that moment. */

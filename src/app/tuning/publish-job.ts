@@ -2,7 +2,8 @@ import { methodOf } from '../../adapters/index.ts';
 import { readClasses } from '../../formats/index.ts';
 import type { Job } from '../../jobs/index.ts';
 import type { JsonValue, PublishResult, TrainingData } from '../../registry/index.ts';
-import { rankOf } from '../adapters/publish.ts';
+import type { ProofFigures } from '../adapters/proof.ts';
+import { allowanceOf, rankOf } from '../adapters/publish.ts';
 import { describeBase, type Base } from '../bases.ts';
 import { actorOfJob, publication } from '../governance/entries.ts';
 import type { Platform } from '../platform.ts';
@@ -15,6 +16,10 @@ export interface JobProduct {
   readonly folder: string;
   readonly parameters: number;
   readonly metrics: Readonly<Record<string, number>>;
+  /** What the version keeps of its proof: of checkpoints nothing. */
+  readonly proof?: ProofFigures;
+  /** Whether there has to be room for what the job comes to as well. */
+  readonly isCheckpoint?: boolean;
   /** What the version keeps, so that it can be trained anew: of checkpoints nothing. */
   readonly kept?: { readonly recipe: object; readonly data: readonly TrainingData[] };
 }
@@ -24,10 +29,9 @@ export function publishJob(
   { registry, tenants, audit }: Pick<Platform, 'registry' | 'tenants' | 'audit'>,
   base: Base,
   job: Job,
-  { task, folder, parameters, metrics, kept }: JobProduct,
+  { task, folder, parameters, metrics, proof, isCheckpoint = false, kept }: JobProduct,
 ): Promise<PublishResult> {
   const adapter = adapterOf(job.peft, describeBase(base).config, job.method);
-  const { maxAdapters, maxAdapterBytes } = tenants.limitsOf(job.tenant);
   return registry.publish(job.tenant, task, folder, {
     base: { name: base.name, digest: base.digest },
     method: methodOf(adapter).name,
@@ -43,12 +47,13 @@ export function publishJob(
       hyperparameters: { ...job.resolved, size: { ...job.resolved?.size } },
       peft: { ...job.peft },
       codeVersion: VERSION,
+      ...proof,
       ...(JSON.parse(JSON.stringify(kept?.recipe ?? {})) as Record<string, JsonValue>),
     },
     data: kept?.data,
     // What a task answers with is changed by a promotion and by nothing else.
     alias: null,
-    allowance: { maxAdapters, maxBytes: maxAdapterBytes },
+    allowance: { ...allowanceOf(tenants, job.tenant), spare: isCheckpoint ? 1 : 0 },
     onPublish: (version) => void audit.record(publication(actorOfJob(job), version, { job: job.id })),
   });
 }

@@ -14,7 +14,10 @@ const limits = {
   requests_per_minute: limit(count, 'null is no limit, as below.'),
   tokens_per_minute: limit(count, 'Tokens of prompts and answers.'),
   max_priority: limit(count, 'How far below 0 "priority" of its requests may be.'),
-  max_adapters: limit(count, 'Adapter versions in the registry.'),
+  max_adapters: limit(
+    count,
+    'Adapter versions in the registry, checkpoints of jobs among them: one that leaves no room for what its job comes to is left out.',
+  ),
   max_adapter_bytes: limit(count, 'Bytes of their files.'),
 };
 

@@ -17,11 +17,9 @@ export const usage = z
   })
   .openapi('CompletionUsage');
 
-export const chunkUsage = orNull(usage)
-  .optional()
-  .openapi({
-    description: 'With stream_options.include_usage: null in all chunks but the last, which has no choices.',
-  });
+export const chunkUsage = orNull(usage).optional().openapi({
+  description: 'With stream_options.include_usage: null in all chunks but the last, which has no choices.',
+});
 
 export function usageOf({ promptTokens, completionTokens, cachedTokens, prediction }: Usage): z.output<typeof usage> {
   return {

@@ -8,7 +8,7 @@ import { tinySites, writeTinyBase } from '../../../test/support/tiny-base.ts';
 import { probeAdapter } from '../../adapters/index.ts';
 import { canComputeIn, type ComputeDtype, type WeightFormat } from '../../numeric/index.ts';
 import { readConfig } from '../config.ts';
-import { openForProof } from './publish.ts';
+import { openForProof } from './proof.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'publish-'));
 after(() => rmSync(folder, { recursive: true }));
