@@ -17,6 +17,7 @@ import type { AppConfig } from './config.ts';
 import { describeBase, resolveBase, type ModelProgress } from './bases.ts';
 import { describeExamples, type DescribedExamples } from './data-preview.ts';
 import { runConfig } from './runs/run-settings.ts';
+import { checkOptions, fitAsked } from './runs/train.ts';
 import type { TrainOptions } from './runs/train-options.ts';
 
 export interface DataReport extends DescribedExamples {
@@ -78,9 +79,10 @@ export async function dryRun(
   options: TrainOptions & { readonly preview: number },
   onProgress?: ModelProgress,
 ): Promise<DryRun> {
+  const { format } = checkOptions(options);
   const base = await resolveBase(config, options.base, onProgress);
   const described = describeBase(base);
-  const settings = runConfig(options, base);
+  const settings = runConfig(options, base, fitAsked(config, options, base, format));
   const renderer = openChatRenderer(base.open.path);
   const data = loadRunData(
     sourcesOf(settings, options.data, options.valid),

@@ -116,7 +116,28 @@ export function asEspalierError(error: unknown): EspalierError {
   return error instanceof EspalierError ? error : new EspalierError('INTERNAL', errorMessage(error), { cause: error });
 }
 
+/** What the operating system's refusals mean. */
+const SYSTEM_WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EEXIST: 'a file of that name is there already',
+  EISDIR: 'it is a folder',
+  EMFILE: 'too many files are open',
+  ENOENT: 'there is no such file or folder',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EPERM: 'the system does not permit it',
+  EROFS: 'the file system is read-only',
+};
+
+/** Whether the operating system has refused something that has to do with a path. */
+export function isPathError(error: unknown): error is NodeJS.ErrnoException & { readonly path: string } {
+  return error instanceof Error && 'path' in error && 'syscall' in error && 'code' in error;
+}
+
 /** The text of anything that was thrown. */
 export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  if (!isPathError(error)) return error.message;
+  const { code = '', syscall = '', path } = error;
+  return code in SYSTEM_WORDS ? `${SYSTEM_WORDS[code]} (${code}: ${syscall} ${path})` : error.message;
 }

@@ -1,5 +1,5 @@
 import { SingleBar, Presets } from 'cli-progress';
-import { EspalierError, errorMessage } from '../base/index.ts';
+import { EspalierError, errorMessage, isPathError } from '../base/index.ts';
 
 /** How many problems of a data file are printed; `--json` has them all. */
 const MAX_PRINTED_PROBLEMS = 20;
@@ -93,10 +93,15 @@ export function reportError(error: unknown, { json }: OutputOptions): number {
     };
     process.stdout.write(`${JSON.stringify(document)}\n`);
   } else {
-    process.stderr.write(`espalier: ${known || !(error instanceof Error) ? errorMessage(error) : error.stack}\n`);
-    for (const { where, message } of problems.slice(0, MAX_PRINTED_PROBLEMS))
-      process.stderr.write(`  ${where}: ${message}\n`);
-    const rest = problems.length - MAX_PRINTED_PROBLEMS;
+    const message = errorMessage(error);
+    const isOurBug = error instanceof Error && !known && !isPathError(error);
+    // A message lists the first problems itself: what is listed here is not said twice.
+    const isListed = problems.every((problem) => message.includes(problem.message));
+    const headline = isListed ? message : message.slice(0, message.search(/$/m));
+    process.stderr.write(`espalier: ${isOurBug ? error.stack : headline}\n`);
+    const listed = isListed ? [] : problems.slice(0, MAX_PRINTED_PROBLEMS);
+    for (const { where, message } of listed) process.stderr.write(`  ${where}: ${message}\n`);
+    const rest = isListed ? 0 : problems.length - MAX_PRINTED_PROBLEMS;
     if (rest > 0) process.stderr.write(`  and ${rest} more (--json lists all)\n`);
   }
   return code === 'USAGE_INVALID' ? 2 : 1;

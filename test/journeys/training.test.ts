@@ -238,6 +238,22 @@ test('trained tokens that the data do not have are named, and a run whose data h
   assert.equal(existsSync(folder.join('never')), false);
 });
 
+test('a dry run refuses what the run would refuse', async () => {
+  for (const [more, message] of [
+    [['--publish', 'acme'], /--publish must be TENANT\/TASK, got "acme"/],
+    [['--memory', '1MB'], /--memory picks what --micro-batch-tokens and --recompute set/],
+    [['--method', 'full', '--publish', 'acme/x'], /--method full makes a whole model/],
+  ] as const) {
+    const args = [...trainArgs(folder.join('never'), {}), ...more];
+    for (const dry of [[], ['--dry-run']]) {
+      const { code, stderr } = await run([...args, ...dry], { home });
+      assert.equal(code, 2);
+      assert.match(stderr, message);
+    }
+  }
+  assert.equal(existsSync(folder.join('never')), false);
+});
+
 test('a LoRA on weights by their names is trained and published; biases that the base does not have are refused', async () => {
   const own = { 'target-parameters': 'self_attn.q_proj.weight', targets: 'v_proj', dropout: '0', 'max-steps': '2' };
   await runJson([...trainArgs(folder.join('named'), own), '--publish', 'acme/named'], { home });

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { assert, fail, systemClock } from '../../base/index.ts';
 import { referenceOf, type JsonValue } from '../../registry/index.ts';
+import type { WeightFormat } from '../../numeric/index.ts';
 import type { TrainJob, TrainResult } from '../../training/index.ts';
 import type { TrainingFit } from '../../planning/index.ts';
 import { parseTarget } from '../adapters/adapters.ts';
@@ -43,6 +44,20 @@ export async function trainAdapter(
   events: TrainEvents = {},
   signal?: AbortSignal,
 ): Promise<TrainOutcome> {
+  const { target, format } = checkOptions(options);
+  const base = await resolveBase(config, options.base, events.onModelProgress, format, 'training');
+  const fit = fitAsked(config, options, base, format);
+  if (fit) events.onFit?.(fit);
+  const extras = { target, tensorboard: options.tensorboard, method: options.method };
+  const teacher = await teacherOf(config, options, base, events.onModelProgress);
+  return runJob(config, trainJob(config, options, base, fit, teacher), base, extras, events, signal);
+}
+
+/** What is wrong with the options by themselves: found before anything is looked for. @throws USAGE_INVALID */
+export function checkOptions(options: TrainOptions): {
+  readonly target: JobExtras['target'];
+  readonly format: WeightFormat;
+} {
   const target = publishTarget(options.publish);
   if (target && options.method === FULL) {
     fail(
@@ -51,16 +66,18 @@ export async function trainAdapter(
       { param: '--publish' },
     );
   }
-  // Found wrong before anything is looked for.
   objectiveConfig(options);
-  const format = baseFormat(options);
-  const base = await resolveBase(config, options.base, events.onModelProgress, format, 'training');
-  const fit =
-    options.memory === undefined ? undefined : fitOf(base, options, format, options.memory, readMachine(config.home));
-  if (fit) events.onFit?.(fit);
-  const extras = { target, tensorboard: options.tensorboard, method: options.method };
-  const teacher = await teacherOf(config, options, base, events.onModelProgress);
-  return runJob(config, trainJob(config, options, base, fit, teacher), base, extras, events, signal);
+  return { target, format: baseFormat(options) };
+}
+
+/** The micro-batch that `--memory` leaves room for, if it is given. @throws USAGE_INVALID the run takes more in any case */
+export function fitAsked(
+  { home }: AppConfig,
+  options: TrainOptions,
+  base: Base,
+  format: WeightFormat,
+): TrainingFit | undefined {
+  return options.memory === undefined ? undefined : fitOf(base, options, format, options.memory, readMachine(home));
 }
 
 /** What `--publish` names; found wrong before any compute. @throws USAGE_INVALID */
