@@ -1,4 +1,4 @@
-import { systemClock } from '../base/index.ts';
+import { fail, systemClock } from '../base/index.ts';
 import type { TenantErasure, TenantServices, TenantUsage } from '../http/index.ts';
 import type { Quotas, RateLimits, Tenant, TenantLimits, UsageRow } from '../tenancy/index.ts';
 import { tenantEntry } from './governance/entries.ts';
@@ -50,10 +50,30 @@ export function changeTenant(
   );
 }
 
-/** Removes a tenant and its keys; what it has elsewhere stays. @throws TENANT_NOT_FOUND */
-export function removeTenant({ tenants, audit }: Keeping, actor: string, name: string): void {
+/**
+ * Removes a tenant that has nothing any more, and its keys: whoever is given its name later finds nothing of it.
+ * @throws TENANT_NOT_FOUND TENANT_IN_USE
+ */
+export function removeTenant(
+  { tenants, audit, registry, files, jobs }: Keeping & Pick<Platform, 'registry' | 'files' | 'jobs'>,
+  actor: string,
+  name: string,
+): void {
   audit.during(
-    () => tenants.remove(name),
+    () => {
+      tenants.get(name);
+      const has = [
+        [registry.holdings(name).adapters, 'adapter versions'],
+        [files.holdings(name).count, 'files'],
+        [jobs.ids(name).length, 'jobs'],
+      ] as const;
+      const found = has.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+      if (found.length > 0) {
+        const advice = `remove them first, or all that it has with "espalier tenants erase ${name}"`;
+        fail('TENANT_IN_USE', `tenant "${name}" has ${found.join(' and ')}: ${advice}`, { param: 'tenant' });
+      }
+      tenants.remove(name);
+    },
     () => tenantEntry(actor, 'tenant.remove', name),
   );
 }

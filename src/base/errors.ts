@@ -31,6 +31,7 @@ export const ERRORS = {
   TRAINING_DIVERGED: { kind: 'invalid', retry: false },
   TENANT_NOT_FOUND: { kind: 'not-found', retry: false },
   TENANT_EXISTS: { kind: 'conflict', retry: false },
+  TENANT_IN_USE: { kind: 'conflict', retry: false },
   ADAPTER_IN_USE: { kind: 'conflict', retry: false },
   PROMOTION_REFUSED: { kind: 'conflict', retry: false },
   DELIVERY_NOT_FOUND: { kind: 'not-found', retry: false },

@@ -101,7 +101,7 @@ export class Tenants {
     return this.get(name);
   }
 
-  /** Removes a tenant and its keys. Its adapters are the registry's: the caller removes them first. @throws TENANT_NOT_FOUND */
+  /** Removes a tenant and its keys. What it has elsewhere is for the caller to look for. @throws TENANT_NOT_FOUND */
   remove(name: string): void {
     if (this.#database.run('DELETE FROM tenants WHERE name = ?', name) === 0) failUnknownTenant(name);
   }

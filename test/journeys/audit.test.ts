@@ -317,6 +317,8 @@ test('every command that changes something leaves an entry', { timeout: 300_000 
     ['tenants set', 'tenant.change', ['initech', '--weight', '2']],
     ['keys create', 'key.create', ['initech']],
     ['keys revoke', 'key.revoke', []],
+    ['tenants remove', 'tenant.remove', ['initech']],
+    ['tenants create', 'tenant.create', ['initech']],
     ['adapters publish', 'adapter.publish', [one, 'initech/task', '--base', 'tiny']],
     ['adapters import', 'adapter.publish', [two, 'initech/task', '--base', 'tiny']],
     ['adapters promote', 'adapter.promote', ['initech/task@1']],
@@ -337,7 +339,6 @@ test('every command that changes something leaves an entry', { timeout: 300_000 
     ['jobs resume', 'job.resume', [id]],
     ['jobs cancel', 'job.cancel', [id]],
     ['usage prices', 'prices.set', ['initech', '--prompt', '1', '--currency', 'EUR']],
-    ['tenants remove', 'tenant.remove', ['initech']],
     ['tenants erase', 'tenant.erase', ['initech']],
   ];
   for (const [name, action, args] of commands) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { importAdapter, type TenantLimits } from '../../src/app/index.ts';
 import { NO_LIMITS } from '../../src/tenancy/index.ts';
-import { runJson } from '../support/processes.ts';
+import { run, runJson } from '../support/processes.ts';
 import { writeRandomAdapter } from '../support/tiny-adapters.ts';
 import { tinySites } from '../support/tiny-base.ts';
 import { startTinyServer, type TinyServer } from '../support/tiny-server.ts';
@@ -201,6 +201,21 @@ test('a tenant has as many adapters, and bytes of them, as it may', async () => 
   await publish(11);
   assert.equal(platform.registry.holdings('globex').adapters, 3);
   assert.equal(platform.registry.holdings('acme').adapters, 1);
+});
+
+test('a tenant that has something is not removed: whoever got its name would get that too', async () => {
+  const { home } = server.config;
+  const refused = await run(['tenants', 'remove', 'globex'], { home });
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /tenant "globex" has \d adapter versions: remove them first, or .*tenants erase globex/);
+  assert.equal(server.platform.tenants.get('globex').name, 'globex');
+  server.platform.tenants.create('hooli');
+  assert.equal((await run(['tenants', 'remove', 'hooli'], { home })).code, 0);
+  for (const args of [[], ['acme', '--operator']]) {
+    const { code, stderr } = await run(['keys', 'create', ...args], { home });
+    assert.equal(code, 2);
+    assert.match(stderr, /give the tenant whose key it is, or --operator/);
+  }
 });
 
 test('the command line sets limits of a server that runs, and takes them away', async () => {

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { ACTOR_CLI, createKey, openPlatform, revokeKey, ROLES, type AppConfig, type Role } from '../../app/index.ts';
-import { systemClock } from '../../base/index.ts';
+import { fail, systemClock } from '../../base/index.ts';
 import { oneOf, positiveNumber } from '../options.ts';
 import { Output, table, type OutputOptions } from '../output.ts';
 
@@ -27,11 +27,17 @@ export function keysCommand(config: AppConfig): Command {
           expiresDays?: number;
         } & OutputOptions,
       ) => {
+        if (options.operator === (tenant !== undefined)) {
+          fail(
+            'USAGE_INVALID',
+            'give the tenant whose key it is, or --operator for a key that may act for every tenant',
+          );
+        }
         await using platform = await openPlatform(config);
         const expiresAt =
           options.expiresDays === undefined ? null : systemClock.epochMs() + options.expiresDays * DAY_MS;
         const { secret, key } = createKey(platform, ACTOR_CLI, {
-          tenant: options.operator ? null : (tenant ?? ''),
+          tenant: tenant ?? null,
           role: options.operator ? 'admin' : options.role,
           label: options.label,
           project: options.project ?? null,

@@ -111,7 +111,7 @@ export function tenantsCommand(config: AppConfig): Command {
       new Output(options).result(tenants, table([head, ...rows]));
     });
   const remove = new Command('remove')
-    .description('remove a tenant and its keys; its adapters must be removed first')
+    .description('remove a tenant that has no adapters, files or jobs, and its keys; erase removes those too')
     .argument('<name>')
     .option('--json', 'print one JSON document')
     .action(async (name: string, options: OutputOptions) => {
