@@ -20,6 +20,7 @@ import { convertCommand, mergeCommand } from './combine-adapters.ts';
 import { oneOf, positiveInteger } from '../options.ts';
 import { retrainCommand } from './retrain.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
+import { Pace } from '../pace.ts';
 
 interface ListOptions extends OutputOptions {
   readonly limit: number;
@@ -119,11 +120,12 @@ export function adaptersCommand(config: AppConfig): Command {
     .action(async (reference: string, options: { alias: string; gate: boolean } & OutputOptions) => {
       const output = new Output(options);
       const progress = output.progress('measuring');
+      const pace = new Pace();
       const version = await promoteAdapter(
         config,
         reference,
         { alias: options.alias, isGated: options.gate },
-        (numDone, total) => progress.update(numDone, total, 'examples'),
+        (numDone, total) => progress.update(numDone, total, pace.note(numDone, total, 'examples')),
       ).finally(() => progress.stop());
       output.result(version, `${options.alias} of ${version.tenant}/${version.task} is version ${version.version}`);
     });

@@ -19,6 +19,7 @@ import { fail } from '../../base/index.ts';
 import { modelProgress } from '../model-progress.ts';
 import { oneOf, positiveInteger, share, wholeNumber } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
+import { Pace } from '../pace.ts';
 
 interface NewAdapterFlags extends OutputOptions {
   readonly base?: string;
@@ -45,12 +46,13 @@ Examples:
       const size = rank === undefined ? { energy: energy ?? 1 } : { rank };
       const output = new Output(options);
       const progress = output.progress('converting');
+      const pace = new Pace();
       try {
         const converted = await convertAdapter(
           config,
           { ...options, reference, size },
           modelProgress(output),
-          (done, total) => progress.update(done, total, 'layers'),
+          (done, total) => progress.update(done, total, pace.note(done, total, 'layers')),
         );
         progress.stop();
         output.result(converted, convertedText(converted));

@@ -3,6 +3,7 @@ import { evaluateFile, METRICS, type AppConfig, type EvaluateOptions, type Evalu
 import { modelProgress } from '../model-progress.ts';
 import { oneOf, positiveInteger, weightsOption } from '../options.ts';
 import { Output, table, type OutputOptions } from '../output.ts';
+import { Pace } from '../pace.ts';
 
 export function evaluateCommand(config: AppConfig): Command {
   return new Command('evaluate')
@@ -25,10 +26,11 @@ Examples:
     .action(async (options: EvaluateOptions & OutputOptions) => {
       const output = new Output(options);
       const progress = output.progress('evaluating');
+      const pace = new Pace();
       try {
         const report = await evaluateFile(config, options, {
           onModelProgress: modelProgress(output),
-          onProgress: (numDone, total) => progress.update(numDone, total, 'examples'),
+          onProgress: (numDone, total) => progress.update(numDone, total, pace.note(numDone, total, 'examples')),
         });
         progress.stop();
         const text = [

@@ -12,6 +12,7 @@ import {
 } from '../../app/index.ts';
 import { computeOption, listOf, numbersOf, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
+import { Pace } from '../pace.ts';
 import { modelProgress } from '../model-progress.ts';
 import { objectiveOptions } from '../objective-options.ts';
 
@@ -79,6 +80,7 @@ Examples:
     .action(async (flags: SweepFlags) => {
       const output = new Output(flags);
       const progress = output.progress('sweep');
+      const pace = new Pace();
       const { method, rank, learningRate, threads = config.threads, compute = config.compute, ...shared } = flags;
       const options = {
         ...DEFAULTS,
@@ -93,7 +95,14 @@ Examples:
         const report = await sweep({ ...config, threads, compute }, options, {
           onModelProgress: modelProgress(output),
           onStep({ step, totalSteps, numRunning, tokensPerSecond }) {
-            progress.update(step, totalSteps, `${numRunning} running, ${Math.round(tokensPerSecond)} tokens/s`);
+            const now = `${numRunning} running, ${Math.round(tokensPerSecond)} tokens/s`;
+            progress.update(
+              step,
+              totalSteps,
+              [now, pace.note(step, totalSteps, (rate) => `${rate.toFixed(1)} steps`)]
+                .filter((part) => part !== '')
+                .join(', '),
+            );
           },
         });
         progress.stop();
