@@ -15,6 +15,14 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
+/** 0 lets the system choose. */
+export function portNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isInteger(value) || value < 0 || value > 65_535)
+    throw new InvalidArgumentError('expected a whole number from 0 to 65535.');
+  return value;
+}
+
 export function positiveNumber(text: string): number {
   const value = Number(text);
   if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('expected a number above 0.');

@@ -36,10 +36,12 @@ export function createAnswer(services: Services, metrics: HttpMetrics, traffic: 
     options.track?.(isOver);
 
     const reportFailure = (error: unknown): void => {
-      const fields = { requestId, route: label, ...notes, ...errorFields(error) };
       const told = wireError(error, requestId);
       hasFailed ||= told.status !== CLIENT_GONE;
-      if (isInternal(told)) log.error(fields, 'a request failed');
+      const fields = { requestId, route: label, ...notes, ...errorFields(error) };
+      // Where in the program a client's mistake was found helps nobody.
+      if (isInternal(told))
+        log.error({ ...fields, stack: error instanceof Error ? error.stack : undefined }, 'a request failed');
       else log.info(fields, 'a request was refused');
     };
     const context: RequestContext = {
@@ -119,6 +121,6 @@ function asCancelled(error: unknown, left: AbortSignal): unknown {
 }
 
 function errorFields(error: unknown): Record<string, unknown> {
-  const fields = { error: errorMessage(error), stack: error instanceof Error ? error.stack : undefined };
+  const fields = { error: errorMessage(error) };
   return error instanceof EspalierError ? { ...fields, code: error.code, cause: error.cause } : fields;
 }

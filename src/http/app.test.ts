@@ -135,9 +135,17 @@ test('an internal error tells the client a request id and nothing else, and the 
       assert.ok(text.includes(requestId) && text.includes('internal_error') && !text.includes('[DONE]'));
       const entry = logged.find(({ level, fields }) => level === 'error' && fields['requestId'] === requestId);
       assert.match(String(entry?.fields['error']), /secret/);
+      assert.match(String(entry?.fields['stack']), /app\.test\.ts/);
     }
   }
   assertNothingHeld();
+});
+
+test('a client’s mistake is logged without the place in the program that found it', async () => {
+  assert.equal((await post({ ...HELLO, max_tokens: 0 })).status, 400);
+  const entry = logged.find(({ message }) => message === 'a request was refused');
+  assert.match(String(entry?.fields['error']), /max_tokens must be at least 1/);
+  assert.ok(entry && !('stack' in entry.fields));
 });
 
 test('an engine that breaks its contract is our error', async () => {

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { serve, serverLog, type AppConfig, type Compute, type ServeOptions } from '../../app/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { computeOption, draftTokens, positiveInteger, weightsOption, wholeNumber } from '../options.ts';
+import { computeOption, draftTokens, portNumber, positiveInteger, weightsOption, wholeNumber } from '../options.ts';
 import { Output, type OutputOptions } from '../output.ts';
 import { untilSignal } from '../until-signal.ts';
 
@@ -19,7 +19,7 @@ export function serveCommand(config: AppConfig): Command {
       'base model: a name, a folder or a .gguf file; again for each further one',
       (name: string, before: readonly string[] | undefined) => [...(before ?? []), name],
     )
-    .option('--port <n>', 'port, 0 for a free one', wholeNumber, 8080)
+    .option('--port <n>', 'port, 0 for a free one', portNumber, 8080)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--max-sequences <n>', 'sequences that are answered at once, by each base', positiveInteger)
     .option('--cache-tokens <n>', 'tokens that the cache of keys and values holds, of each base', positiveInteger)

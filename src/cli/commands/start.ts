@@ -10,7 +10,7 @@ import {
 } from '../../app/index.ts';
 import { EspalierError, fail, type Log } from '../../base/index.ts';
 import { modelProgress } from '../model-progress.ts';
-import { wholeNumber } from '../options.ts';
+import { portNumber } from '../options.ts';
 import { formatBytes, formatSeconds, Output, table, type Progress } from '../output.ts';
 import { untilSignal } from '../until-signal.ts';
 
@@ -20,7 +20,7 @@ export function startCommand(config: AppConfig): Command {
   return new Command('start')
     .description('the whole idea on real data: trains adapters for two tenants, scores them, serves both from one base')
     .option('--once', 'ask each tenant one question over HTTP, print a JSON summary as the last line, end', false)
-    .option('--port <n>', 'port of the server, 0 for a free one', wholeNumber)
+    .option('--port <n>', 'port of the server, 0 for a free one', portNumber)
     .action(async ({ once, port }: { once: boolean; port?: number }) => {
       const output = new Output({});
       const tenants = await prepare(config, output);
