@@ -75,6 +75,7 @@ export type {
   Serving,
   SweepOptions,
   SweepReport,
+  TrainerSignals,
   TrainEvents,
   TrainOptions,
   TrainOutcome,

@@ -4,7 +4,7 @@
  * May import: base numeric formats storage text model adapters training serving registry delivery tenancy audit jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
  * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE ADAPTER_IN_USE
- *   PROMOTION_REFUSED DELIVERY_NOT_FOUND CONFIG_INVALID TENANT_NOT_FOUND KEY_INVALID STORAGE_BUSY CANCELLED FILE_NOT_FOUND DIGEST_MISMATCH
+ *   PROMOTION_REFUSED DELIVERY_NOT_FOUND CONFIG_INVALID TENANT_NOT_FOUND TENANT_IN_USE KEY_INVALID STORAGE_BUSY CANCELLED FILE_NOT_FOUND DIGEST_MISMATCH
  *   MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
 export { COMPUTES, readConfig, type AppConfig, type Compute } from './config.ts';
@@ -17,6 +17,7 @@ export { checkData, dryRun, type CheckOptions, type DataReport, type DryRun } fr
 export type { PreviewedExample } from './data-preview.ts';
 export { DEFAULT_VALID_SHARE, TRAIN_DEFAULTS, type TrainOptions } from './runs/train-options.ts';
 export { trainAdapter, type TrainEvents, type TrainOutcome } from './runs/train.ts';
+export type { TrainerSignals } from './runs/trainer-process.ts';
 export {
   trainGroup,
   type GroupOptions,

@@ -118,6 +118,8 @@ async function trainTask(config: AppConfig, task: DemoTask, events: StartEvents)
     data: write('train', task.train),
     valid: write('valid', task.valid),
     output: join(folder, 'adapter'),
+    // One that was ended in the midst of a minute's run is not worth going on from.
+    restart: true,
     publish: `${task.tenant}/${task.task}`,
   };
   return trainAdapter(config, options, events.trainEvents?.(task) ?? {});

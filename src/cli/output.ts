@@ -82,7 +82,7 @@ class LineProgress implements Progress {
   }
 }
 
-/** Prints a failure and returns the exit code: 2 for a call that was wrong, 1 for work that failed. */
+/** Prints a failure and returns the exit code: 2 for a call that was wrong, 1 for work that failed, 130 for work that was stopped. */
 export function reportError(error: unknown, { json }: OutputOptions): number {
   const known = error instanceof EspalierError;
   const code = known ? error.code : 'INTERNAL';
@@ -104,6 +104,8 @@ export function reportError(error: unknown, { json }: OutputOptions): number {
     const rest = isListed ? 0 : problems.length - MAX_PRINTED_PROBLEMS;
     if (rest > 0) process.stderr.write(`  and ${rest} more (--json lists all)\n`);
   }
+  // As a shell has it for what ctrl-c ended.
+  if (code === 'CANCELLED') return 130;
   return code === 'USAGE_INVALID' ? 2 : 1;
 }
 

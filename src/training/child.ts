@@ -28,6 +28,8 @@ function start(job: TrainJob | GroupJob): Promise<void> {
   return runJob(job, systemClock, send, () => mustStop);
 }
 
+// A terminal and a service manager send these to the whole group: whoever started this process decides, and says STOP or goes.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
 process.once('message', (job: TrainJob | GroupJob) => {
   void start(job)
     .catch((error: unknown) => {

@@ -5,7 +5,7 @@
  * Runs on: a child process (child.ts); the types on the main thread.
  * Throws: CONFIG_INVALID DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
-export { countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
+export { CHECKPOINT_FILE, countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
 export { labelsIn } from './objectives/objective.ts';
 export type { TeacherSource } from './teacher.ts';
 export { STOP } from './messages.ts';

@@ -19,6 +19,8 @@ import { SampleTaker } from './sample-taker.ts';
 
 /** Beside the adapter's files: what is known of the run that made it. It is no part of the adapter. */
 export const RUN_FOLDER = 'run';
+/** Of a run that has not come to its end. */
+export const CHECKPOINT_FILE = 'checkpoint.safetensors';
 /** In the run's folder: the adapter after the last step. */
 const LAST_FOLDER = 'last';
 
@@ -68,7 +70,7 @@ export function prepareRun(
   mkdirSync(folder, { recursive: true });
   const runFolder = join(job.output, RUN_FOLDER);
   for (const one of [folder, job.output, runFolder, join(runFolder, LAST_FOLDER)]) sweepUnfinishedFiles(one);
-  const checkpointPath = join(folder, 'checkpoint.safetensors');
+  const checkpointPath = join(folder, CHECKPOINT_FILE);
   const identity = {
     base: describeWeights(base),
     train: train.digest,

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorMessage, EspalierError, fail } from '../../base/index.ts';
 import { LATEST, referenceOf, type AdapterVersion } from '../../registry/index.ts';
-import type { TrainJob } from '../../training/index.ts';
+import { CHECKPOINT_FILE, type TrainJob } from '../../training/index.ts';
 import { parseTarget } from '../adapters/adapters.ts';
 import { openedIn, resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
@@ -181,7 +181,7 @@ async function trainSuccessor(
   await using train = await registry.data(version, 'train');
   await using valid = (await registry.data(version, 'valid')) ?? null;
   if (!train) return fail('ADAPTER_NOT_FOUND', `${referenceOf(version)} was removed meanwhile`);
-  const resume = existsSync(join(output, 'checkpoint.safetensors'));
+  const resume = existsSync(join(output, CHECKPOINT_FILE));
   // What a run left that had ended, and was not published, is made again.
   if (!resume) rmSync(output, { recursive: true, force: true });
   const job: TrainJob = {
@@ -197,7 +197,7 @@ async function trainSuccessor(
     baseModelName: base.repository,
   };
   const extras = { target: { tenant, task }, tensorboard: undefined, method: recipe.method, retrainedFrom: digest };
-  const runOne = (one: TrainJob): Promise<TrainOutcome> => runJob(config, one, base, extras, events, signal);
+  const runOne = (one: TrainJob): Promise<TrainOutcome> => runJob(config, one, base, extras, events, { abort: signal });
   const outcome = await runOne(job).catch((error: unknown) => {
     const isStale = resume && error instanceof EspalierError && error.code === 'CHECKPOINT_INVALID';
     if (!isStale) throw error;

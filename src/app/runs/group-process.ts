@@ -21,7 +21,7 @@ export class GroupProcess {
 
   constructor({ base, threads, maxTokens, signal }: GroupProcessOptions) {
     const child = this.#child;
-    const abort = (): void => void child.kill();
+    const abort = (): void => void child.kill('SIGKILL');
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
     child.on('message', (message: FromGroup | Extract<FromTrainer, { type: 'failed' }>) => {

@@ -7,10 +7,14 @@ import type { AppConfig } from '../config.ts';
 import { readRunRecord, requireSameFile } from './run-record.ts';
 import { runJob, type TrainEvents, type TrainOutcome } from './train.ts';
 import { TRAIN_DEFAULTS, type TrainOptions } from './train-options.ts';
+import type { TrainerSignals } from './trainer-process.ts';
 import { VERSION } from '../version.ts';
 
 /** What of a record's run may be said anew: where things are, and where the result goes. */
-export type RepeatOptions = Pick<TrainOptions, 'output' | 'publish' | 'tensorboard' | 'resume' | 'samples'> &
+export type RepeatOptions = Pick<
+  TrainOptions,
+  'output' | 'publish' | 'tensorboard' | 'resume' | 'restart' | 'samples'
+> &
   Partial<Pick<TrainOptions, 'base' | 'data' | 'valid' | 'checkpointEvery'>> & { readonly fromRun: string };
 
 /** A repeated run, and whether it ended in the bytes of the first. */
@@ -28,7 +32,7 @@ export async function repeatRun(
   config: AppConfig,
   options: RepeatOptions,
   events: TrainEvents = {},
-  signal?: AbortSignal,
+  signals: TrainerSignals = {},
 ): Promise<RepeatedOutcome> {
   const target = options.publish === undefined ? undefined : parseTarget(options.publish, '--publish');
   const record = readRunRecord(options.fromRun);
@@ -72,9 +76,14 @@ export async function repeatRun(
     config,
     job,
     base,
-    { target, tensorboard: options.tensorboard, method: record.config.adapter.peft_type.toLowerCase() },
+    {
+      target,
+      tensorboard: options.tensorboard,
+      restart: options.restart,
+      method: record.config.adapter.peft_type.toLowerCase(),
+    },
     events,
-    signal,
+    signals,
   );
   const now = { espalier: VERSION, instructionSet: outcome.instructionSet, text: outcome.textDigest };
   const differences = (['espalier', 'instructionSet', 'text'] as const).flatMap((what) =>

@@ -4,6 +4,7 @@ import { resolveBase, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { GroupProcess } from './group-process.ts';
 import { RunJournal } from './journal.ts';
+import { claimRunFolder } from './run-folder.ts';
 import { baseFormat } from './run-settings.ts';
 import {
   journalled,
@@ -70,6 +71,7 @@ export async function trainGroup(
       const target = publishTarget(runOptions.publish);
       const teacher = joining.has(name) ? await joining.get(name) : undefined;
       const job = trainJob(config, runOptions, base, undefined, teacher);
+      using _claim = claimRunFolder(job.output, { resume: job.resume, restart: !job.resume });
       using journal = new RunJournal(base, job, { tensorboard: runOptions.tensorboard, clock: systemClock });
       const result = await group.run(name, job, journalled(journal, events));
       assert(result, 'a run that nobody stops comes to its end');

@@ -40,6 +40,8 @@ export interface TrainOptions extends ObjectiveOptions, MethodOptions, LoraOptio
   readonly output: string;
   readonly publish?: string | undefined;
   readonly resume?: boolean | undefined;
+  /** Drops the checkpoint of an unfinished run in the output folder; without it, and without `resume`, such a folder is refused. */
+  readonly restart?: boolean | undefined;
 }
 
 export const TRAIN_DEFAULTS = {

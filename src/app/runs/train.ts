@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { assert, fail, systemClock } from '../../base/index.ts';
+import { fail, systemClock } from '../../base/index.ts';
 import { referenceOf, type JsonValue } from '../../registry/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
 import type { TrainJob, TrainResult } from '../../training/index.ts';
@@ -16,7 +16,8 @@ import { baseFormat, fitOf, runConfig } from './run-settings.ts';
 import { teacherOf, type FoundTeacher } from './teacher.ts';
 import { FULL } from './train-methods.ts';
 import type { TrainOptions } from './train-options.ts';
-import { runTrainer, type TrainerEvents } from './trainer-process.ts';
+import { claimRunFolder } from './run-folder.ts';
+import { runTrainer, type TrainerEvents, type TrainerSignals } from './trainer-process.ts';
 
 export interface TrainEvents extends Pick<TrainerEvents, 'onStarted' | 'onStep' | 'onSamples'> {
   onModelProgress?: ModelProgress | undefined;
@@ -42,15 +43,16 @@ export async function trainAdapter(
   config: AppConfig,
   options: TrainOptions,
   events: TrainEvents = {},
-  signal?: AbortSignal,
+  signals: TrainerSignals = {},
 ): Promise<TrainOutcome> {
   const { target, format } = checkOptions(options);
   const base = await resolveBase(config, options.base, events.onModelProgress, format, 'training');
   const fit = fitAsked(config, options, base, format);
   if (fit) events.onFit?.(fit);
-  const extras = { target, tensorboard: options.tensorboard, method: options.method };
+  const { tensorboard, method, restart } = options;
+  const extras = { target, tensorboard, method, restart };
   const teacher = await teacherOf(config, options, base, events.onModelProgress);
-  return runJob(config, trainJob(config, options, base, fit, teacher), base, extras, events, signal);
+  return runJob(config, trainJob(config, options, base, fit, teacher), base, extras, events, signals);
 }
 
 /** What is wrong with the options by themselves: found before anything is looked for. @throws USAGE_INVALID */
@@ -118,6 +120,8 @@ export interface JobExtras {
   readonly target: ReturnType<typeof parseTarget> | undefined;
   readonly tensorboard: string | undefined;
   readonly method: string;
+  /** Drops what an unfinished run has left in the output folder. */
+  readonly restart?: boolean | undefined;
   /** The version that the result is the successor of, on another base: then nothing answers by the result yet. */
   readonly retrainedFrom?: string | undefined;
 }
@@ -127,13 +131,15 @@ export async function runJob(
   config: AppConfig,
   job: TrainJob,
   base: Base,
-  { target, tensorboard, ...extras }: JobExtras,
+  { target, tensorboard, restart, ...extras }: JobExtras,
   events: TrainEvents,
-  signal: AbortSignal | undefined,
+  signals: TrainerSignals = {},
 ): Promise<TrainOutcome> {
+  using _claim = claimRunFolder(job.output, { resume: job.resume, restart });
   using journal = new RunJournal(base, job, { tensorboard, clock: systemClock });
-  const result = await runTrainer(job, journalled(journal, events), { abort: signal });
-  assert(result, 'a run that nobody stops comes to its end');
+  const result = await runTrainer(job, journalled(journal, events), signals);
+  if (!result)
+    fail('CANCELLED', `the run has left a checkpoint in ${job.output} and stopped: --resume goes on from it`);
   const outcome = outcomeOf(job, journal, result);
   return target ? publishTrained(config, base, job, outcome, { target, ...extras }) : outcome;
 }

@@ -12,7 +12,7 @@ import {
   type Place,
 } from '../../jobs/index.ts';
 import { referenceOf, type AdapterVersion, type PublishResult } from '../../registry/index.ts';
-import type { TrainJob, TrainResult } from '../../training/index.ts';
+import { CHECKPOINT_FILE, type TrainJob, type TrainResult } from '../../training/index.ts';
 import { proveOnThread } from '../adapters/proof-thread.ts';
 import { allowanceOf } from '../adapters/publish.ts';
 import { describeBase, resolveBase, type Base } from '../bases.ts';
@@ -112,7 +112,7 @@ export class TuningWork implements JobWork, AsyncDisposable {
     await using training = await files.plain(job.training.digest);
     await using validation = job.validation === null ? null : await files.plain(job.validation.digest);
     const data = { training: training.path, validation: validation?.path ?? null };
-    const resume = existsSync(join(folder, 'checkpoint.safetensors'));
+    const resume = existsSync(join(folder, CHECKPOINT_FILE));
     if (resume) await this.#removeForgotten(job);
     const trainJob = trainJobOf(this.#config, folder, data, base, job, resume);
     const publish: PublishSnapshot = async (metrics, directory) => {

@@ -31,10 +31,11 @@ import { modelProgress } from '../model-progress.ts';
 import { methodOptions } from '../method-options.ts';
 import { objectiveOptions } from '../objective-options.ts';
 import { dryRunText, outcomeText, trainEvents } from '../train-report.ts';
+import { stopOnSignal } from '../until-signal.ts';
 
 /** What may be said beside --from-run, which says everything else. */
 const REPEAT_OPTIONS =
-  'fromRun base data valid checkpointEvery samples tensorboard threads output publish resume json'.split(' ');
+  'fromRun base data valid checkpointEvery samples tensorboard threads output publish resume restart json'.split(' ');
 const REQUIRED = { base: '--base <name>', data: '--data <file>', output: '--output <dir>' } as const;
 
 export function trainCommand(baseConfig: AppConfig): Command {
@@ -97,6 +98,7 @@ export function trainCommand(baseConfig: AppConfig): Command {
     )
     .option('--publish <tenant/task>', 'publish the result in the registry')
     .option('--resume', 'go on from the checkpoint in --output', false)
+    .option('--restart', 'drop the checkpoint of an unfinished run in --output and begin anew', false)
     .option('--from-run <file>', 'repeat the run of a record (run/run.json), to the same bytes')
     .option('--dry-run', 'check data and settings, show what would be learned, and train nothing', false)
     .option('--json', 'print one JSON document');
@@ -131,9 +133,11 @@ Examples:
       }
       const progress = output.progress('training');
       const events = { onModelProgress, ...trainEvents(output, progress) };
+      if (options.resume && options.restart) fail('USAGE_INVALID', 'give --resume or --restart, not both');
+      using signals = stopOnSignal('stopping after this step, with a checkpoint');
       try {
         if (options.fromRun === undefined) {
-          const outcome = await trainAdapter(config, options, events);
+          const outcome = await trainAdapter(config, options, events, { stop: signals.stop });
           progress.stop();
           output.result(outcome, outcomeText(outcome));
           return;
@@ -142,6 +146,7 @@ Examples:
           config,
           { ...options, fromRun: options.fromRun } satisfies RepeatOptions,
           events,
+          { stop: signals.stop },
         );
         progress.stop();
         const same = outcome.isSame ? 'the same bytes as the first run' : 'other bytes than the first run';
