@@ -1,12 +1,12 @@
 import type { CompiledAdapter } from '../../adapters/index.ts';
-import { assert, EspalierError, Lease, type Clock } from '../../base/index.ts';
+import { assert, Lease, type Clock, type EspalierError } from '../../base/index.ts';
 import { sizeOfBuffers } from './buffers.ts';
 import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
 import { HostTier } from './host-tier.ts';
 import { loadCost } from './load-cost.ts';
-import { LoadFailures, tooLarge, unavailable } from './load-failures.ts';
-import { LoadQueue } from './load-queue.ts';
-import { tryLoad, type AdapterLoader } from './loader.ts';
+import { LoadFailures, tooLarge } from './load-failures.ts';
+import type { AdapterLoader } from './loader.ts';
+import { AdapterLoads } from './loads.ts';
 import { MemoryTier } from './memory-tier.ts';
 import type {
   AdapterResidence,
@@ -22,8 +22,6 @@ import { Slot, type Ticket, type Waiter } from './slot.ts';
 
 /** Part of the ready tier that may be pinned: the rest is always left to whoever comes. */
 const MAX_PINNED_PART = 0.5;
-/** Loads that the loader has at once: one that it works on, and the next. */
-const MAX_LOADING = 2;
 
 /**
  * Which adapters are in memory, in two tiers: `host` keeps an artefact's bytes as they are stored, `ready` keeps what steps use. Loading
@@ -34,17 +32,13 @@ const MAX_LOADING = 2;
 export class AdapterResidency {
   readonly #loader: AdapterLoader;
   readonly #clock: Clock;
-  readonly #onLoad: (observation: LoadObservation) => void;
   readonly #slots = new Map<string, Slot>();
   readonly #ready: MemoryTier;
   readonly #host: HostTier;
   readonly #pins: Pins;
-  readonly #queue = new LoadQueue<Slot>();
+  readonly #loads: AdapterLoads;
   readonly #failures: LoadFailures;
-  readonly #counts = { hits: 0, misses: 0, hostLoads: 0, diskLoads: 0, failedLoads: 0 };
-  #numLoading = 0;
-  /** Of the loads that run. */
-  #reservedBytes = 0;
+  readonly #counts = { hits: 0, misses: 0 };
 
   constructor(
     loader: AdapterLoader,
@@ -54,11 +48,20 @@ export class AdapterResidency {
   ) {
     this.#loader = loader;
     this.#clock = clock;
-    this.#onLoad = onLoad;
     this.#ready = new MemoryTier(readyBytes, makePolicy(policy));
     this.#host = new HostTier(hostBytes, makePolicy(policy), (digest) => this.#forgetIfAbsent(this.#slotOf(digest)));
     this.#pins = new Pins(readyBytes * MAX_PINNED_PART);
     this.#failures = new LoadFailures(clock);
+    this.#loads = new AdapterLoads({
+      loader,
+      clock,
+      host: this.#host,
+      onLoad,
+      mayBegin: (slot, reservedBytes) =>
+        this.refusalOf([slot]) ?? this.#ready.makeRoom(reservedBytes + slot.sizeBytes, this.#afterEviction),
+      onLoaded: (slot, adapter) => this.#receive(slot, adapter),
+      onFailed: (slot, error) => this.#fail(slot, error),
+    });
   }
 
   /**
@@ -89,7 +92,7 @@ export class AdapterResidency {
   keep(digest: string, tenant: string | null, adapter: CompiledAdapter): Lease<CompiledAdapter> | undefined {
     assert(!this.#slots.has(digest), `${digest} is made once`);
     const sizeBytes = sizeOfBuffers(adapter);
-    if (!this.#ready.makeRoom(this.#reservedBytes + sizeBytes, this.#afterEviction)) return undefined;
+    if (!this.#ready.makeRoom(this.#loads.reservedBytes + sizeBytes, this.#afterEviction)) return undefined;
     const slot = new Slot({ digest, directory: '', tenant, sizeBytes });
     // Each buffer is copied once, however many tensors view it.
     slot.adapter = { ...adapter, sites: structuredClone(adapter.sites), sizeBytes };
@@ -133,7 +136,7 @@ export class AdapterResidency {
       return { freedBytes: 0, inUseBytes: heldBytes, sharedBytes: 0 };
     }
     const freedBytes = this.#drop(slot);
-    this.#startLoads();
+    this.#loads.begin();
     return { freedBytes, inUseBytes: 0, sharedBytes: 0 };
   }
 
@@ -162,11 +165,10 @@ export class AdapterResidency {
   stats(): ResidencyStats {
     return {
       ...this.#counts,
+      ...this.#loads.counts,
       ready: tierStats(this.#ready),
       host: tierStats(this.#host.books),
       pinnedBytes: this.#pins.sizeBytes,
-      numLoading: this.#numLoading,
-      numWaiting: this.#queue.length,
       numFailed: this.#failures.count,
     };
   }
@@ -201,9 +203,7 @@ export class AdapterResidency {
     slot.waiters.add(waiter);
     if (!slot.isLoading && !slot.isQueued) {
       slot.source = source;
-      slot.isQueued = true;
-      this.#queue.push(tenant, slot);
-      this.#startLoads();
+      this.#loads.push(slot);
     }
     return {
       get isPending() {
@@ -215,46 +215,9 @@ export class AdapterResidency {
 
   #leave(slot: Slot, waiter: Waiter): void {
     if (!slot.waiters.delete(waiter) || slot.waiters.size > 0 || !slot.isQueued) return;
-    slot.isQueued = false;
-    this.#queue.remove(slot.source.tenant, slot);
+    this.#loads.remove(slot);
     this.#forgetIfAbsent(slot);
-    this.#startLoads();
-  }
-
-  #startLoads(): void {
-    while (this.#numLoading < MAX_LOADING) {
-      const slot = this.#queue.peek();
-      if (!slot) return;
-      const error = this.refusalOf([slot]);
-      if (!error && !this.#ready.makeRoom(this.#reservedBytes + slot.sizeBytes, this.#afterEviction)) return;
-      this.#queue.shift();
-      slot.isQueued = false;
-      if (error) this.#fail(slot, error);
-      else void this.#load(slot);
-    }
-  }
-
-  async #load(slot: Slot): Promise<void> {
-    const { digest, source, sizeBytes: reservedBytes } = slot;
-    slot.isLoading = true;
-    this.#numLoading++;
-    this.#reservedBytes += reservedBytes;
-    const lent = this.#host.lend(digest);
-    const from = lent ? 'host' : 'disk';
-    const begunMs = this.#clock.nowMs();
-    const loaded = await tryLoad(this.#loader, source, lent);
-    const seconds = (this.#clock.nowMs() - begunMs) / 1000;
-    const isLoaded = !(loaded instanceof EspalierError);
-    slot.isLoading = false;
-    this.#numLoading--;
-    this.#reservedBytes -= reservedBytes;
-    if (lent) this.#host.giveBack(digest, isLoaded ? loaded.files : undefined);
-    else if (isLoaded) this.#host.keep(digest, loaded.files);
-    this.#counts[isLoaded ? LOADS[from] : 'failedLoads']++;
-    this.#onLoad({ digest, from, seconds, isLoaded });
-    if (isLoaded) this.#receive(slot, loaded.adapter);
-    else this.#fail(slot, unavailable(source, loaded));
-    this.#startLoads();
+    this.#loads.begin();
   }
 
   #receive(slot: Slot, adapter: CompiledAdapter): void {
@@ -298,7 +261,7 @@ export class AdapterResidency {
       this.#ready.release(slot.digest);
       if (slot.isLeaving && slot.numLeases === 0) this.#drop(slot);
       this.#ready.trim(this.#afterEviction);
-      this.#startLoads();
+      this.#loads.begin();
     });
   }
 
@@ -333,5 +296,4 @@ export class AdapterResidency {
   }
 }
 
-const LOADS = { host: 'hostLoads', disk: 'diskLoads' } as const;
 const DONE: Ticket = { isPending: false, cancel: () => undefined };
