@@ -399,3 +399,64 @@ test('what was made from others stays whole when they go, and is refused where n
   made[Symbol.dispose]();
   assert.deepEqual(residency.unload('made', 'acme'), { freedBytes: SIZE, inUseBytes: 0, sharedBytes: 0 });
 });
+
+test('an adapter that is unloaded on its way goes when those who waited for it have ended', async () => {
+  const residency = residencyOf();
+  const request = new Request(residency, sourceOf('a'));
+  assert.equal(residency.unload('a', 'acme').freedBytes, 0);
+  await loader.finish('a');
+  assert.deepEqual(statesOf(residency), { a: 'evicting' });
+  request.end();
+  const gone = new Request(residency, sourceOf('b'));
+  residency.unload('b', 'acme');
+  gone.ticket.cancel();
+  await loader.finish('b');
+  const lost = new Request(residency, sourceOf('c'));
+  residency.unload('c', 'acme');
+  await loader.fail('c', new EspalierError('ADAPTER_INVALID', 'broken'));
+  assert.ok(lost.error);
+  assert.deepEqual(statesOf(residency), { c: 'failed' });
+  assert.deepEqual([residency.stats().ready.sizeBytes, residency.stats().host.sizeBytes], [0, 0]);
+});
+
+test('one that is wanted again on its way stays, and so does one that another tenant waits for', async () => {
+  const residency = residencyOf();
+  const first = new Request(residency, sourceOf('a'));
+  residency.unload('a', 'acme');
+  const second = new Request(residency, sourceOf('a'));
+  const other = new Request(residency, sourceOf('b', 'globex'));
+  const own = new Request(residency, sourceOf('b'));
+  residency.unload('b', 'acme');
+  for (const digest of ['a', 'b']) await loader.finish(digest);
+  for (const request of [first, second, other, own]) request.end();
+  assert.deepEqual(statesOf(residency), { a: 'ready', b: 'ready' });
+});
+
+test('one that is unloaded while it waits takes its files with it when nobody waits any more', async () => {
+  const residency = residencyOf({ readyBytes: SIZE });
+  await warm(residency, 'a', 'b');
+  const busy = new Request(residency, sourceOf('b'));
+  const waits = new Request(residency, sourceOf('a'));
+  residency.unload('a', 'acme');
+  waits.ticket.cancel();
+  assert.deepEqual(statesOf(residency), { b: 'in-use' });
+  const pinned: unknown[] = [];
+  residency.pin(
+    sourceOf('b'),
+    (bytes) => pinned.push(bytes),
+    (error) => pinned.push(error.code),
+  );
+  residency.unload('b', 'acme');
+  assert.deepEqual([pinned, statesOf(residency)], [['OVERLOADED'], { b: 'evicting' }]);
+  busy.end();
+  assert.deepEqual(statesOf(residency), {});
+});
+
+test('forgetting a tenant reaches what is being loaded for it', async () => {
+  const residency = residencyOf();
+  const request = new Request(residency, sourceOf('a'));
+  assert.equal(residency.forget('acme').adapters, 1);
+  await loader.finish('a');
+  request.end();
+  assert.deepEqual(statesOf(residency), {});
+});

@@ -76,7 +76,10 @@ export class AdapterResidency {
   pin(source: AdapterSource, onPinned: (sizeBytes: number) => void, onFailed: (error: EspalierError) => void): Ticket {
     const { tenant, digest } = source;
     const onReady = (lease: Lease<CompiledAdapter>): void => {
-      const { sizeBytes } = this.#slotOf(digest);
+      const slot = this.#slotOf(digest);
+      const { sizeBytes } = slot;
+      // What is unloaded on its way, and pinned nevertheless, stays.
+      slot.isLeaving = false;
       const error = this.#pins.add(digest, tenant, sizeBytes, lease);
       if (error) onFailed(error);
       else onPinned(sizeBytes);
@@ -127,12 +130,12 @@ export class AdapterResidency {
     const slot = this.#slots.get(digest);
     if (!slot) return { freedBytes: 0, inUseBytes: 0, sharedBytes: 0 };
     const heldBytes = this.#ready.sizeOf(digest) + this.#host.books.sizeOf(digest);
-    if (slot.hasOther(tenant) || this.#pins.hasOther(digest, tenant)) {
+    if (slot.isOthersToo(tenant) || this.#pins.hasOther(digest, tenant)) {
       if (slot.tenants.get(tenant)?.numLeases === 0) slot.tenants.delete(tenant);
       return { freedBytes: 0, inUseBytes: 0, sharedBytes: heldBytes };
     }
     if (slot.isLoading || slot.isQueued || slot.numLeases > 0) {
-      slot.isLeaving = slot.adapter !== undefined;
+      slot.isLeaving = true;
       return { freedBytes: 0, inUseBytes: heldBytes, sharedBytes: 0 };
     }
     const freedBytes = this.#drop(slot);
@@ -142,10 +145,10 @@ export class AdapterResidency {
 
   /** {@link unload} of all that a tenant has in memory; what only the operator uses beside it was the tenant's, and goes too. */
   forget(tenant: string): { readonly adapters: number; readonly freedBytes: number } {
-    const slots = [...this.#slots.values()].filter(({ tenants }) => tenants.has(tenant));
+    const slots = [...this.#slots.values()].filter((slot) => slot.users.has(tenant));
     let freedBytes = 0;
-    for (const { digest, tenants } of slots) {
-      if ([...tenants.keys()].every((other) => other === tenant || other === null)) this.unload(digest, null);
+    for (const { digest, users } of slots) {
+      if ([...users].every((other) => other === tenant || other === null)) this.unload(digest, null);
       freedBytes += this.unload(digest, tenant).freedBytes;
     }
     return { adapters: slots.length, freedBytes };
@@ -186,7 +189,7 @@ export class AdapterResidency {
   }
 
   #want(source: AdapterSource, waiter: Waiter): Ticket {
-    const { digest, tenant } = source;
+    const { digest } = source;
     const known = this.#slots.get(digest);
     if (known?.adapter) {
       waiter.onReady(this.#leaseAgain(known, waiter));
@@ -201,6 +204,7 @@ export class AdapterResidency {
     const slot = known ?? new Slot(source);
     this.#slots.set(digest, slot);
     slot.waiters.add(waiter);
+    slot.isLeaving = false;
     if (!slot.isLoading && !slot.isQueued) {
       slot.source = source;
       this.#loads.push(slot);
@@ -216,6 +220,7 @@ export class AdapterResidency {
   #leave(slot: Slot, waiter: Waiter): void {
     if (!slot.waiters.delete(waiter) || slot.waiters.size > 0 || !slot.isQueued) return;
     this.#loads.remove(slot);
+    if (slot.isLeaving) this.#drop(slot);
     this.#forgetIfAbsent(slot);
     this.#loads.begin();
   }
@@ -238,12 +243,14 @@ export class AdapterResidency {
     // The estimate may have been too low.
     this.#ready.trim(this.#afterEviction);
     for (const { waiter, lease } of leased) waiter.onReady(lease);
+    if (slot.isLeaving && slot.numLeases === 0) this.#drop(slot);
   }
 
   #fail(slot: Slot, error: EspalierError): void {
     this.#failures.remember(slot.source, error);
     const waiters = [...slot.waiters];
     slot.waiters.clear();
+    slot.isLeaving = false;
     this.#forgetIfAbsent(slot);
     for (const waiter of waiters) waiter.onFailed(error);
   }

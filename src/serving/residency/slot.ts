@@ -38,6 +38,7 @@ export class Slot {
   adapter: CompiledAdapter | undefined;
   isQueued = false;
   isLoading = false;
+  /** It goes when it has come and nobody uses it any more. */
   isLeaving = false;
   /** Exact once it has been loaded, an estimate before. */
   sizeBytes: number;
@@ -66,8 +67,12 @@ export class Slot {
     return use;
   }
 
-  /** Whether another tenant than this one has used it since it came into memory. */
-  hasOther(tenant: string | null): boolean {
-    return this.tenants.size > (this.tenants.has(tenant) ? 1 : 0);
+  /** The tenants that have used it since it came into memory, or wait for it. */
+  get users(): Set<string | null> {
+    return new Set([...this.tenants.keys(), ...[...this.waiters].map(({ tenant }) => tenant)]);
+  }
+
+  isOthersToo(tenant: string | null): boolean {
+    return this.users.size > (this.users.has(tenant) ? 1 : 0);
   }
 }
