@@ -77,12 +77,11 @@ export class AdapterResidency {
     const { tenant, digest } = source;
     const onReady = (lease: Lease<CompiledAdapter>): void => {
       const slot = this.#slotOf(digest);
-      const { sizeBytes } = slot;
       // What is unloaded on its way, and pinned nevertheless, stays.
       slot.isLeaving = false;
-      const error = this.#pins.add(digest, tenant, sizeBytes, lease);
+      const error = this.#pins.add(digest, tenant, slot.sizeBytes, lease);
       if (error) onFailed(error);
-      else onPinned(sizeBytes);
+      else onPinned(slot.sizeBytes);
     };
     return this.#want(source, { tenant, isPin: true, onReady, onFailed });
   }
@@ -156,13 +155,8 @@ export class AdapterResidency {
 
   /** What is in memory for a tenant, or, for null, for anybody; at most `limit`, the latest comers first. */
   list(tenant: string | null, limit: number): AdapterResidence[] {
-    const { books: host } = this.#host;
-    return listResidences(
-      { slots: this.#slots, ready: this.#ready, host, pins: this.#pins },
-      this.#failures,
-      tenant,
-      limit,
-    );
+    const tiers = { slots: this.#slots, ready: this.#ready, host: this.#host.books, pins: this.#pins };
+    return listResidences(tiers, this.#failures, tenant, limit);
   }
 
   stats(): ResidencyStats {
