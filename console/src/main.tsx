@@ -18,9 +18,12 @@ const queries = new QueryClient({
     queries: {
       staleTime: 2_000,
       refetchOnWindowFocus: true,
+      // Without a network there may be a server nevertheless: this machine's.
+      networkMode: 'always',
       // What the server refuses it refuses again; what does not reach it may.
       retry: (count, error) => !(error instanceof ApiError) && count < 2,
     },
+    mutations: { networkMode: 'always' },
   },
 });
 

@@ -71,3 +71,41 @@ test('who has only a keyboard gets from the top to a page and to its content', a
   await tab.settle();
   assert.equal(await theme.getAttribute('data-mantine-color-scheme'), 'dark', 'the choice is kept');
 });
+
+test('a server that cannot be reached is told of, with what was there before, until it answers again', async () => {
+  await using tab = await journey.open();
+  const { page } = tab;
+  await tab.go(`/jobs/${job}`);
+  const steps = await page.getByText(/^Step \d+\/\d+/).count();
+  assert.ok(steps > 0);
+  await tab.go('/');
+  const silent = page.getByRole('alert').filter({ hasText: 'The server does not answer' });
+  await page.context().setOffline(true);
+  await silent.getByText(/What is shown is as it was at \d+:\d+:\d+/).waitFor();
+  assert.ok((await page.getByText('To the first token').count()) > 0, 'what was there stays');
+  assert.deepEqual(await tab.barriers(), []);
+  await page.context().setOffline(false);
+  await silent.waitFor({ state: 'detached' });
+});
+
+test('a page whose code does not come leaves the menu, and is loaded again', async () => {
+  await using tab = await journey.open();
+  const { page } = tab;
+  await tab.go('/');
+  await page.context().setOffline(true);
+  const menu = page.getByRole('navigation', { name: 'Pages' });
+  await menu.getByRole('link', { name: 'Keys' }).click();
+  await page.getByRole('heading', { level: 1, name: 'This page cannot be shown' }).waitFor();
+  await menu.getByRole('link', { name: 'Overview' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
+  await menu.getByRole('link', { name: 'Keys' }).click();
+  await page.context().setOffline(false);
+  await page.getByRole('button', { name: 'Load it again' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Keys' }).waitFor();
+});
+
+test('an address that is no encoding of anything is an adapter that is not there', async () => {
+  await using tab = await journey.open();
+  await tab.go('/adapters/acme/%E0%A4%A');
+  await tab.page.getByRole('alert').getByText('no adapter').waitFor();
+});

@@ -28,9 +28,7 @@ export function Pages() {
         <Route path="/jobs" component={Jobs} />
         <Route path="/jobs/:id">{({ id }) => <JobPage key={id} id={id} />}</Route>
         <Route path="/adapters" component={Adapters} />
-        <Route path="/adapters/*?">
-          {(params) => <AdapterPage reference={decodeURIComponent(params['*'] ?? '')} />}
-        </Route>
+        <Route path="/adapters/*?">{(params) => <AdapterPage reference={decoded(params['*'] ?? '')} />}</Route>
         <Route path="/routes" component={Routes} />
         <Route path="/playground" component={Playground} />
         <Route path="/tenants" component={Tenants} />
@@ -46,4 +44,13 @@ export function Pages() {
       </Switch>
     </Suspense>
   );
+}
+
+/** An address that somebody has typed may be no encoding of anything: then it is taken as it is. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

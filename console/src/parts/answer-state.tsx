@@ -29,20 +29,26 @@ export function Waiting() {
 }
 
 export function Problem({ error, what }: { readonly error: unknown; readonly what: string }) {
-  if (error instanceof ApiError && error.isNotOffered) return <NotOffered what={what} />;
+  const isAnswered = error instanceof ApiError;
+  if (isAnswered && error.isNotOffered) return <NotOffered what={what} />;
   return (
     <Alert
       color="red"
       variant="outline"
       role="alert"
-      title="The server refused"
+      title={isAnswered ? 'The server refused' : 'The server does not answer'}
       styles={{ title: { color: 'var(--bad)' } }}
     >
       <Text size="sm" style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
-        {error instanceof Error ? error.message : String(error)}
+        {messageOf(error)}
       </Text>
     </Alert>
   );
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof ApiError) return error.message;
+  return `It may have been stopped, or the network is away (${error instanceof Error ? error.message : String(error)}).`;
 }
 
 export function NotOffered({ what }: { readonly what: string }) {

@@ -40,6 +40,7 @@ export function duration(seconds: number): string {
 
 const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
+const exact = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 
 /** @param seconds since 1970 */
 export function moment(seconds: number): string {
@@ -48,6 +49,11 @@ export function moment(seconds: number): string {
 
 export function timeOfDay(seconds: number): string {
   return clock.format(new Date(1000 * seconds));
+}
+
+/** To the second. @param ms since 1970 */
+export function exactTime(ms: number): string {
+  return exact.format(new Date(ms));
 }
 
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });

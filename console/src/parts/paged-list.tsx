@@ -20,7 +20,7 @@ export function PagedList<Item>(props: Props<Item>) {
   const items = 'items' in props ? props.items : list.data;
   return (
     <>
-      {list.error ? (
+      {list.error && items === undefined ? (
         <Problem error={list.error} what={what} />
       ) : items === undefined ? (
         <Waiting />

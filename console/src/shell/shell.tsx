@@ -5,7 +5,9 @@ import { useDisclosure } from '@mantine/hooks';
 import { ExitIcon, MoonIcon, SunIcon } from '@radix-ui/react-icons';
 import { Link, useLocation } from 'wouter';
 import { useSession } from '../session/session.tsx';
+import { Connection } from './connection.tsx';
 import { Logo } from './logo.tsx';
+import { PageGuard } from './page-guard.tsx';
 import { PLACES } from './places.ts';
 
 const ROLES = { admin: 'admin', writer: 'writer', reader: 'reader' } as const;
@@ -40,7 +42,8 @@ export function Shell({ children }: { readonly children: ReactNode }) {
         <Places path={path} />
       </AppShell.Navbar>
       <AppShell.Main id="content" tabIndex={-1}>
-        {children}
+        <Connection />
+        <PageGuard key={path}>{children}</PageGuard>
       </AppShell.Main>
     </AppShell>
   );
