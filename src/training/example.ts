@@ -79,20 +79,21 @@ export function examplesOf(
   labels?: readonly string[],
 ): LoadedExamples {
   const known = file.form === 'labelled' ? (labels ?? collectLabels(file)) : undefined;
-  const { examples, lines } = render(file, renderer, objective, known);
+  const { examples, lines, warnings: ofForm = [] } = render(file, renderer, objective, known);
   const problems: Problem[] = [];
   for (const [index, example] of examples.entries()) {
     const line = lines[index];
     const where = `${file.name}:${line}`;
     for (const message of new Set(problemsOf(example, contextLength))) {
-      problems.push({ where, message: `line ${line}: ${message}` });
+      problems.push({ where, message: `${message} (line ${line})` });
     }
   }
   if (problems.length > 0) {
     const first = problems[0];
     fail('DATA_INVALID', `${first.where}: ${first.message}`, { problems });
   }
-  const { digest, warnings } = file;
+  const { digest, name } = file;
+  const warnings = [...file.warnings, ...ofForm.map((message) => ({ where: name, message }))];
   return { ...countTokens(examples), examples, lines, digest, warnings, ...(known && { labels: known }) };
 }
 
@@ -131,7 +132,7 @@ function render(
   renderer: ChatRenderer,
   objective: ObjectiveName | undefined,
   labels: readonly string[] = [],
-): { examples: TokenExample[]; lines: number[] } {
+): { examples: TokenExample[]; lines: number[]; warnings?: readonly string[] } {
   const lines = file.examples.map((example) => example.line);
   switch (file.form) {
     case 'chat':

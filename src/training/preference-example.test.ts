@@ -54,6 +54,18 @@ test('an answer is held against one that belongs to another prompt', () => {
   );
 });
 
+test('a file of one prompt, which has no answers to others, is warned of', () => {
+  const warningsOf = (...prompts: string[]): string[] =>
+    renderRated(
+      prompts.map((prompt) => rated(prompt, 'a')),
+      renderer,
+    ).warnings;
+  assert.deepEqual(warningsOf('one', 'two'), []);
+  const [warning, ...more] = warningsOf('one', 'one');
+  assert.deepEqual(more, []);
+  assert.match(warning, /all answers are to one prompt/);
+});
+
 test('answers of a pair are held against those of another pair, good to good and bad to bad', () => {
   const pair = (prompt: string, chosen: string, rejected: string) => ({ line: 1, prompt, chosen, rejected });
   assert.deepEqual(read([pair('one', 'a', 'b'), pair('two', 'c', 'd'), pair('two', 'e', 'f')]), [

@@ -2,6 +2,9 @@ import type { PreferenceExample, RatedExample } from '../formats/index.ts';
 import type { ChatMessage, ChatRenderer, RenderedExample } from '../text/index.ts';
 import type { TokenExample } from './pack.ts';
 
+const ONE_PROMPT =
+  'all answers are to one prompt: kto measures how far the policy has moved by answers to others, and has to take this one’s';
+
 /** A prompt with two answers to it, as messages. */
 interface AnsweredPrompt {
   readonly line: number;
@@ -27,9 +30,11 @@ export function renderPairs(examples: readonly PreferenceExample[], renderer: Ch
 export function renderRated(
   examples: readonly (RatedExample | PreferenceExample)[],
   renderer: ChatRenderer,
-): { readonly examples: TokenExample[]; readonly lines: number[] } {
+): { readonly examples: TokenExample[]; readonly lines: number[]; readonly warnings: string[] } {
   const rated = examples.map(ratedAnswers);
-  const others = nearestOthers(examples.map(({ prompt }) => JSON.stringify(prompt)));
+  const prompts = examples.map(({ prompt }) => JSON.stringify(prompt));
+  const others = nearestOthers(prompts);
+  const isOnePrompt = prompts.every((prompt) => prompt === prompts[0]);
   return {
     examples: rated.flatMap((own, index) =>
       own.map(({ answer, ...one }, side) => {
@@ -38,6 +43,7 @@ export function renderRated(
       }),
     ),
     lines: rated.flatMap((own) => own.map(({ line }) => line)),
+    warnings: isOnePrompt ? [ONE_PROMPT] : [],
   };
 }
 
