@@ -189,7 +189,9 @@ async function startBase(
   giveUp: (error: EspalierError) => void,
 ): Promise<ServedBase> {
   const renderer = openChatRenderer(base.open.path);
-  const { vocabSize, hiddenSize, contextLength } = describeBase(base).config;
+  const { vocabSize, hiddenSize, contextLength: ofBase } = describeBase(base).config;
+  // A request that names no length gets what there is room for, not what there would be.
+  const contextLength = Math.min(ofBase, cacheTokens);
   const observer = metrics.ofBase(base.name);
   const engine = await EngineClient.start(
     {

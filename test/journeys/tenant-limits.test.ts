@@ -182,6 +182,31 @@ test('a request that has not begun within its timeout fails as one', async () =>
   assert.equal(patient.status, 200);
 });
 
+test('an open answer gets what the cache has room for; what is refused is not counted', async () => {
+  await using small = await startTinyServer({
+    contextLength: 512,
+    serve: { cacheTokens: 256 },
+    adapters: { 'acme/reply': { seed: 1, ...SHAPE } },
+  });
+  const { tenants, usage } = small.platform;
+  tenants.setLimits('acme', { tokensPerMinute: 384 });
+  const send = async (path: string, body: object): Promise<Response> =>
+    fetch(`${small.url}/v1/${path}`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${small.keyOf('acme')}`, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ model: 'tiny', ...body }),
+    });
+  const chat = await send('chat/completions', { messages: [{ role: 'user', content: 'hello' }], ignore_eos: true });
+  assert.equal(chat.status, 200);
+  const { usage: used } = await read<{ usage: { total_tokens: number; prompt_tokens: number } }>(chat);
+  assert.equal(used.total_tokens, 256);
+  tenants.setLimits('acme', { tokensPerMinute: null });
+  assert.equal((await send('completions', { prompt: Array<number>(400).fill(5) })).status, 400);
+  usage.flush();
+  const sum = usage.read('acme', '2000-01-01', '9999-12-31').reduce((all, { promptTokens }) => all + promptTokens, 0);
+  assert.equal(sum, used.prompt_tokens);
+});
+
 test('a tenant has as many adapters, and bytes of them, as it may', async () => {
   const { platform, config } = server;
   const publish = async (seed: number): Promise<unknown> => {

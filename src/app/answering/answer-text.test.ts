@@ -16,6 +16,8 @@ const logprobsOf = (ids: readonly number[]): RankedLogprob[] =>
 interface Said {
   readonly text: string;
   readonly tokens: readonly AnswerToken[];
+  /** Those that are counted. */
+  readonly numTokens: number;
   readonly isStopped: boolean;
 }
 
@@ -25,10 +27,12 @@ function say(ids: readonly number[], stops: readonly string[], cut: () => number
   const logprobs = logprobsOf(ids);
   let text = '';
   const tokens: AnswerToken[] = [];
+  let numTokens = 0;
   for (let at = 0; at < ids.length || at === 0;) {
     const next = Math.min(ids.length, at + cut());
     const piece = answer.push(ids.slice(at, next), logprobs.slice(at, next), next === ids.length);
     text += piece.text;
+    numTokens += piece.numTokens;
     tokens.push(...piece.tokens);
     assert.ok(
       tokens.every((token) => token.offset - offset <= text.length),
@@ -38,11 +42,11 @@ function say(ids: readonly number[], stops: readonly string[], cut: () => number
       const told = utf8.decode(Buffer.concat(tokens.map(({ bytes }) => bytes)));
       assert.ok(told.replace('<|end|>', '').startsWith(text), 'text comes with its tokens');
     }
-    if (piece.isStopped) return { text, tokens, isStopped: true };
+    if (piece.isStopped) return { text, tokens, numTokens, isStopped: true };
     if (next === ids.length) break;
     at = next;
   }
-  return { text, tokens, isStopped: false };
+  return { text, tokens, numTokens, isStopped: false };
 }
 
 test('the tokens that come out are those whose text does, however they come in', () => {
@@ -55,7 +59,13 @@ test('the tokens that come out are those whose text does, however they come in',
     );
     const ids = [...tokenizer.encode(source, { allowSpecial: false })];
     const stops = n % 2 === 0 ? [] : ['ab', '日', 'the😀'];
-    const { text, tokens, isStopped } = say(ids, stops, () => 1 + rng.nextBelow(3));
+    const said = say(ids, stops, () => 1 + rng.nextBelow(5));
+    const { text, tokens, isStopped } = said;
+    assert.deepEqual(
+      said,
+      say(ids, stops, () => 1),
+      'what comes together is as what comes alone, and counts as much',
+    );
     const cut = Math.min(...stops.map((stop) => source.indexOf(stop)).filter((at) => at >= 0), source.length);
     if (!isStopped) assert.equal(text, source);
     const joined = utf8.decode(Buffer.concat(tokens.map(({ bytes }) => bytes)));

@@ -14,6 +14,8 @@ export interface TextPiece {
   readonly text: string;
   readonly calls: readonly CallPart[];
   readonly tokens: readonly AnswerToken[];
+  /** Of those that were pushed, the ones that the answer has: none behind the token that ends a stop string. */
+  readonly numTokens: number;
   /** A stop string was met: nothing more comes. */
   readonly isStopped: boolean;
 }
@@ -58,21 +60,38 @@ export class AnswerText {
    * @param isLast no more tokens come: what was held back comes out
    */
   push(tokenIds: readonly number[], logprobs: readonly RankedLogprob[] | undefined, isLast: boolean): TextPiece {
-    let piece = '';
-    for (const [n, id] of tokenIds.entries()) {
-      const begin = this.#numDecoded;
-      const decoded = this.#decoded(this.#detokenizer.push([id]));
-      piece += decoded;
-      if (!logprobs) continue;
+    let text = '';
+    const calls: CallPart[] = [];
+    const tokens: AnswerToken[] = [];
+    let numTokens = 0;
+    let isStopped = false;
+    const take = (piece: string, ends: boolean): void => {
+      const certain = this.#certain(this.#partsOf(piece, ends), ends);
+      text += certain.text;
+      calls.push(...certain.calls);
+      isStopped = certain.isStopped;
+      if (ends) this.#closeLetter();
+      tokens.push(...this.#release(isStopped));
+    };
+    // One after the other: what comes together is answered, and counted, as if it had come alone.
+    while (numTokens < tokenIds.length && !isStopped) {
+      const n = numTokens++;
+      take(this.#decode(tokenIds[n], logprobs?.[n]), false);
+    }
+    if (isLast && !isStopped) take(this.#decoded(this.#detokenizer.flush()), true);
+    return { text, calls, tokens, numTokens, isStopped };
+  }
+
+  #decode(id: number, logprob: RankedLogprob | undefined): string {
+    const begin = this.#numDecoded;
+    const decoded = this.#decoded(this.#detokenizer.push([id]));
+    if (logprob) {
       if (decoded !== '') this.#closeLetter();
       const isPart = decoded === '' && !this.#tokenizer.isSpecial(id);
-      const token = answerToken(this.#tokenizer, logprobs[n], this.#offset + begin);
+      const token = answerToken(this.#tokenizer, logprob, this.#offset + begin);
       this.#held.push({ token, begin, end: isPart ? Infinity : this.#numDecoded });
     }
-    if (isLast) piece += this.#decoded(this.#detokenizer.flush());
-    const { text, calls, isStopped } = this.#certain(this.#partsOf(piece, isLast), isLast);
-    if (isLast) this.#closeLetter();
-    return { text, calls, tokens: this.#release(isStopped), isStopped };
+    return decoded;
   }
 
   #partsOf(piece: string, isLast: boolean): AnswerPart[] {
@@ -82,7 +101,7 @@ export class AnswerText {
   }
 
   /** What of the parts comes out: all before a stop string, but for text that may yet be the beginning of one. */
-  #certain(parts: readonly AnswerPart[], isLast: boolean): Omit<TextPiece, 'tokens'> {
+  #certain(parts: readonly AnswerPart[], isLast: boolean): Pick<TextPiece, 'text' | 'calls' | 'isStopped'> {
     let text = '';
     const calls: CallPart[] = [];
     for (const part of parts) {

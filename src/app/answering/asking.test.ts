@@ -10,7 +10,8 @@ function make(tokensPerMinute: number | null, more: Partial<AskingOptions> = {})
   const scheduling = { priority: 2, timeoutMs: 50 };
   const { signal } = new AbortController();
   const options = { tenant: 'acme', adapter: null, signal, scheduling, weight: 3, rates, clock, ...more };
-  return { asking: new Asking(options, () => undefined), rates, time };
+  const recorded: unknown[] = [];
+  return { asking: new Asking(options, (used) => recorded.push({ ...used })), rates, time, recorded };
 }
 
 test('the engine is told the tenant’s weight, the request’s priority, and what is left of its time until it has begun', () => {
@@ -40,7 +41,7 @@ test('what never began has cost nothing; what has begun costs what it used', () 
     [false, 100],
     [true, 84],
   ] as const) {
-    const { asking, rates } = make(100);
+    const { asking, rates, recorded } = make(100);
     {
       using _ended = asking;
       asking.reserve(10, 3, 20, 500);
@@ -50,5 +51,7 @@ test('what never began has cost nothing; what has begun costs what it used', () 
       if (hasBegun) asking.begin();
     }
     assert.equal(rates.state('acme')?.tokens?.remaining, left);
+    const [promptTokens, completionTokens] = hasBegun ? [10, 6] : [0, 0];
+    assert.deepEqual(recorded, [{ promptTokens, completionTokens, cachedTokens: 0 }], 'once, and no more than that');
   }
 });

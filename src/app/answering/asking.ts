@@ -25,6 +25,8 @@ export interface TokenMeter {
   completionTokens: number;
 }
 
+const NOTHING: TokenMeter = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+
 export interface AskingOptions {
   readonly tenant: string | null;
   /** Null is the base. */
@@ -43,13 +45,13 @@ export class Asking implements Disposable {
   readonly signal: AbortSignal;
   readonly meter: TokenMeter = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
   readonly #options: AskingOptions;
-  readonly #record: (meter: TokenMeter) => void;
+  readonly #record: (meter: Readonly<TokenMeter>) => void;
   readonly #sinceMs: number;
   #hasBegun = false;
   #reservation: Reservation | undefined;
 
   /** @param record told, once and at the end, of what was used */
-  constructor(options: AskingOptions, record: (meter: TokenMeter) => void) {
+  constructor(options: AskingOptions, record: (meter: Readonly<TokenMeter>) => void) {
     this.tenant = options.tenant;
     this.adapter = options.adapter;
     this.signal = options.signal;
@@ -93,10 +95,10 @@ export class Asking implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    const { promptTokens, completionTokens } = this.meter;
-    // What never began has cost nothing.
-    this.#reservation?.settle(this.#hasBegun ? promptTokens + completionTokens : 0);
-    this.#record(this.meter);
+    // What never began, because it was refused or came too late, has cost nothing.
+    const used = this.#hasBegun ? this.meter : NOTHING;
+    this.#reservation?.settle(used.promptTokens + used.completionTokens);
+    this.#record(used);
   }
 }
 

@@ -86,9 +86,9 @@ export async function* choiceDeltas(
         yield { index, text: echo.text, ...told(tokens) };
       }
     }
-    completionTokens += tokenIds.length;
-    meter.completionTokens += tokenIds.length;
-    const { text, calls, tokens, isStopped } = answer.push(tokenIds, logprobs, finishReason !== null);
+    const { text, calls, tokens, numTokens, isStopped } = answer.push(tokenIds, logprobs, finishReason !== null);
+    completionTokens += numTokens;
+    meter.completionTokens += numTokens;
     const toolCalls = calls.length > 0 ? { toolCalls: calls.map(callDelta) } : {};
     const reason = isStopped ? 'stop' : finishReason;
     if (reason !== null) {

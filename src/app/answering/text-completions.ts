@@ -77,9 +77,12 @@ async function* bestDeltas(service: ChatEngine, asking: Asking, choices: readonl
   const ranked = candidates.toSorted((a, b) => scoreOf(b) - scoreOf(a));
   // The tokens of the others were made too, and are counted with the best one's.
   const numUnseen = ranked.slice(count).reduce((sum, { deltas }) => sum + completionTokensOf(deltas), 0);
+  // The prompt counts as the first candidate found it: the later ones find what it has left.
+  const cachedTokens = candidates[0].deltas.at(-1)?.usage?.cachedTokens ?? 0;
   for (const [rank, { deltas }] of ranked.slice(0, count).entries()) {
     for (const { tokens, usage, ...delta } of deltas) {
-      const counted = usage && { ...usage, completionTokens: usage.completionTokens + (rank === 0 ? numUnseen : 0) };
+      const ofAll = rank === 0 && usage && { completionTokens: usage.completionTokens + numUnseen, cachedTokens };
+      const counted = usage && { ...usage, ...ofAll };
       yield { ...delta, index: first + rank, ...(withTokens && { tokens }), ...(counted && { usage: counted }) };
     }
   }

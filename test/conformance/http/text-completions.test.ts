@@ -137,6 +137,11 @@ describe('text completions', () => {
     );
     assert.deepEqual(best.usage, all.usage, 'all that was made is counted');
     assert.equal((await complete(text('pear', { ...sampled, logprobs: null, best_of: 5 }))).logprobs, null);
+    for (const fruit of ['quince', 'medlar', 'damson', 'mulberry']) {
+      const prompt = `${fruit} is not asked for anywhere else, `.repeat(3);
+      const { usage } = await client.completions.create(text(prompt, { ...sampled, best_of: 5 }));
+      assert.equal(usage?.prompt_tokens_details?.cached_tokens, 0, 'what the first candidate found');
+    }
   });
 
   test('an adapter answers as it does in a chat: by model and by task', async () => {
