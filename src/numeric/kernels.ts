@@ -237,7 +237,7 @@ export interface Kernels {
   /** What a row does after the layer of this slot, to the layer's output y_TO; x_TI is the layer's own input. Same sums as {@link gemm}. */
   applyRows(y_TO: Floats, x_TI: Floats, rows: BoundRows, slot: number, T: number): void;
 
-  /** best_N[n] = the lowest index of the highest of row n of x_NV; rows hold no NaN. */
+  /** best_N[n] = the lowest index of the highest of row n of x_NV, or −1 where the row holds a NaN. */
   argmaxRows(best_N: Int32Array, x_NV: Floats, N: number): void;
 
   /** y_TD = rows of the table W_VD at tokenIds. */

@@ -5,7 +5,7 @@ import { forwardLogits } from '../../test/support/forward-logits.ts';
 import { adapters, makeRequest, NUM_PROMPTS, outcomeAlone, tinyBase } from '../../test/support/random-requests.ts';
 import { BASE_ADAPTER, spanHooks } from '../adapters/index.ts';
 import { DEFAULT_ENGINE, Engine } from './engine.ts';
-import type { GenerateRequest } from './request.ts';
+import { GREEDY, type GenerateRequest } from './request.ts';
 import { argmax } from './sampling/sampler.ts';
 
 test('adapters answer differently, and answers end in both ways', () => {
@@ -127,14 +127,30 @@ test('a prompt that was asked before says so, on its first event only', () => {
   assert.deepEqual([engine.counts.prefixHits, engine.counts.prefixMisses], [3, 3]);
 });
 
-test('an adapter whose numbers are none fails its own requests', () => {
+test('an adapter whose numbers are none fails its own requests, whatever they ask for', () => {
   const engine = new Engine(tinyBase);
   const bias_O = { shape: [32], data: new Float32Array(32).fill(NaN) };
   const sick = { ...BASE_ADAPTER, sites: new Map([[tinyBase.sites[3].path, [{ kind: 'bias', bias_O } as const]]]) };
-  engine.submit(request('sick', 5, { adapter: 'sha256:sick' }), sick);
+  const progress = { mask: (bits: Int32Array) => bits.fill(-1) !== undefined, accept: () => false };
+  const grammar = { start: () => ({ ...progress, [Symbol.dispose]: () => undefined }) };
+  const kinds = {
+    answer: {},
+    sampled: { sampling: { ...GREEDY, temperature: 1, topP: 0.5 } },
+    read: { maxTokens: 0, logprobs: { top: 1, ofPrompt: true } },
+    mean: { maxTokens: 0, embedding: 'mean' },
+    last: { maxTokens: 0, embedding: 'last' },
+  } as const;
+  for (const [id, kind] of Object.entries(kinds)) {
+    engine.submit(request(id, 5, { adapter: 'sha256:sick', ...kind }), sick);
+  }
+  engine.submit(request('formed', 5, { adapter: 'sha256:sick' }), sick, grammar);
   engine.submit(request('well', 5));
   const { events, failures } = engine.step();
-  assert.deepEqual([events.map(({ id }) => id), failures.map(({ id }) => id)], [['well'], ['sick']]);
-  assert.equal(failures[0].error.code, 'ADAPTER_INVALID');
+  assert.deepEqual(
+    events.map(({ id }) => id),
+    ['well'],
+  );
+  assert.deepEqual(failures.map(({ id }) => id).toSorted(), [...Object.keys(kinds), 'formed'].toSorted());
+  for (const { id, error } of failures) assert.equal(error.code, 'ADAPTER_INVALID', `${id}: ${error.message}`);
   engine.audit();
 });

@@ -223,30 +223,29 @@ export class Engine {
       sequence.drafts?.judge(draft, numRight);
       this.#scheduler.accept(sequence, numRight);
     }
-    if (advanced.finishReason) this.#drop(sequence);
-    return {
+    const event: TokenEvent = {
       id: sequence.request.id,
       ...advanced,
       ...(isFirst && firstResults(sequence)),
       ...(sequence.request.predictionTokenIds && { prediction: triedOf(sequence) }),
     };
+    if (advanced.finishReason) this.#drop(sequence);
+    return event;
   }
 
   #chooseFrom({ logits_V, best }: LogitsRow, sequence: Sequence): ChosenToken {
     const { request, constraint } = sequence;
+    // Before a grammar writes over them.
+    if (best < 0) fail('ADAPTER_INVALID', `${request.adapter ?? 'the base'} made logits that are not numbers`);
     const restrict = constraint && ((row_V: Floats) => this.#restrict(row_V, constraint));
-    const token = this.#choose(sequence, logits_V, best, restrict);
-    // A row of NaN has no highest: the first is named then.
-    if (Number.isNaN(logits_V[token.id]) || Number.isNaN(logits_V[0])) {
-      fail('ADAPTER_INVALID', `${request.adapter ?? 'the base'} made logits that are not numbers`);
-    }
-    return token;
+    return this.#choose(sequence, logits_V, best, restrict);
   }
 
   /** Ends a request that asked for its prompt alone. */
   #finish(sequence: Sequence): TokenEvent {
+    const results = firstResults(sequence);
     this.#drop(sequence);
-    return { id: sequence.request.id, tokenIds: [], finishReason: 'length', ...firstResults(sequence) };
+    return { id: sequence.request.id, tokenIds: [], finishReason: 'length', ...results };
   }
 
   #failed(sequence: Sequence, cause: unknown, failures: RequestFailure[]): void {
@@ -278,7 +277,7 @@ function isRead({ sequence: { request, numComputed, numTokens } }: PlannedRows):
   return request.maxTokens === 0 && numComputed === numTokens;
 }
 
-/** What the first event of a request carries. */
+/** What the first event of a request carries. @throws ADAPTER_INVALID it is not of numbers */
 function firstResults({
   cachedTokens,
   queuedMs,

@@ -82,10 +82,13 @@ export class PromptRows {
     else if (this.#pooling === 'mean') addTo(this.#pooled_D, normed_D);
   }
 
-  /** One for each token of the prompt but the first; undefined if they were not asked for. */
+  /** One for each token of the prompt but the first; undefined if they were not asked for. @throws ADAPTER_INVALID */
   get logprobs(): readonly RankedLogprob[] | undefined {
     if (this.#numTop === undefined) return undefined;
     this.#assertWhole();
+    if (this.#logprobs.some(({ logprob }) => Number.isNaN(logprob))) {
+      fail('ADAPTER_INVALID', 'the adapter made logits of the prompt that are not numbers');
+    }
     return this.#logprobs;
   }
 
@@ -96,6 +99,7 @@ export class PromptRows {
     let squares = 0;
     for (const value of this.#pooled_D) squares += value * value;
     const norm = Math.sqrt(squares);
+    if (!Number.isFinite(norm)) fail('ADAPTER_INVALID', 'the adapter made a hidden state that is not of numbers');
     return Float32Array.from(this.#pooled_D, (value) => (norm === 0 ? 0 : value / norm));
   }
 

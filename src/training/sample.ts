@@ -57,7 +57,8 @@ export function continueGreedily(
     g.endStep();
     for (const [index, continuation] of active.entries()) {
       continuation.numComputed = continuation.tokenIds.length;
-      if (stopTokenIds.includes(best[index])) {
+      // Of logits that are not numbers nothing comes; the run says why.
+      if (best[index] < 0 || stopTokenIds.includes(best[index])) {
         continuation.isDone = true;
         continue;
       }

@@ -32,7 +32,7 @@ pub fn sum_squares(isa: Isa, x: &[f32]) -> f64 {
     sums.iter().fold(0.0, |total, sum| total + sum)
 }
 
-/// best[n] = the first place of the highest of row n of x. NaN is never the highest; a row of nothing else gives 0.
+/// best[n] = the first place of the highest of row n of x, or -1 where the row has a NaN: it has no highest then.
 pub fn argmax_rows(isa: Isa, best: &mut [i32], x: &[f32]) {
     let rows = best.len();
     let width = x.len().checked_div(rows).unwrap_or(0);
@@ -41,35 +41,42 @@ pub fn argmax_rows(isa: Isa, best: &mut [i32], x: &[f32]) {
         // SAFETY: the ranges of two parts do not overlap.
         let best = unsafe { best.slice(range.clone()) };
         for (best, row) in best.iter_mut().zip(range) {
-            *best = argmax(isa, &x[row * width..(row + 1) * width]) as i32;
+            *best = argmax(isa, &x[row * width..(row + 1) * width]);
         }
     });
 }
 
 multiversion! {
-    fn argmax(x: &[f32]) -> usize = argmax_body;
+    fn argmax(x: &[f32]) -> i32 = argmax_body;
     fn axpy_range(y: &mut [f32], x: &[f32], alpha: f32) = axpy_body;
     fn sum_squares_chunk(x: &[f32]) -> f64 = sum_squares_body;
 }
 
 /// First the highest, by lanes; then where it is.
 #[inline(always)]
-fn argmax_body<A: Arithmetic>(x: &[f32]) -> usize {
+fn argmax_body<A: Arithmetic>(x: &[f32]) -> i32 {
     const LANES: usize = 32;
     let mut highest = [f32::NEG_INFINITY; LANES];
+    // Not 0 where a lane has met a NaN.
+    let mut unordered = [0u32; LANES];
     let (whole, rest) = x.as_chunks::<LANES>();
     for chunk in whole {
-        for (highest, x) in highest.iter_mut().zip(chunk) {
+        for ((highest, unordered), x) in highest.iter_mut().zip(&mut unordered).zip(chunk) {
             *highest = larger(*highest, *x);
+            *unordered |= u32::from(x.is_nan());
         }
     }
-    for (highest, x) in highest.iter_mut().zip(rest) {
+    for ((highest, unordered), x) in highest.iter_mut().zip(&mut unordered).zip(rest) {
         *highest = larger(*highest, *x);
+        *unordered |= u32::from(x.is_nan());
+    }
+    if unordered.iter().any(|lane| *lane != 0) {
+        return -1;
     }
     let highest = reduce(highest, larger);
     let is_in = |chunk: &[f32; LANES]| chunk.iter().fold(false, |found, x| found | (*x == highest));
     let skipped = whole.iter().position(is_in).unwrap_or(whole.len()) * LANES;
-    x[skipped..].iter().position(|x| *x == highest).map_or(0, |place| skipped + place)
+    x[skipped..].iter().position(|x| *x == highest).map_or(0, |place| skipped + place) as i32
 }
 
 #[inline(always)]
@@ -133,11 +140,11 @@ mod tests {
                     let mut x = random(1, 3 * width);
                     x[width + place] = 2.0;
                     x[2 * width - 1] = 2.0;
-                    x[2 * width..].fill(f32::NAN);
-                    let mut best = [-1; 3];
+                    x[2 * width + place] = f32::NAN;
+                    let mut best = [-2; 3];
                     argmax_rows(isa, &mut best, &x);
                     let first = (0..width).fold(0, |best, i| if x[i] > x[best] { i } else { best });
-                    assert_eq!(best, [first as i32, place as i32, 0]);
+                    assert_eq!(best, [first as i32, place as i32, -1]);
                 }
             }
             argmax_rows(isa, &mut [], &[]);

@@ -22,6 +22,6 @@ export function argmaxRows(best_N: Int32Array, x_NV: Floats, N: number): void {
   for (let n = 0; n < N; n++) {
     let best = 0;
     for (let v = 1; v < V; v++) if (x_NV[n * V + v] > x_NV[n * V + best]) best = v;
-    best_N[n] = best;
+    best_N[n] = x_NV.subarray(n * V, (n + 1) * V).some((x) => Number.isNaN(x)) ? -1 : best;
   }
 }

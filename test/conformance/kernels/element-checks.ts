@@ -120,7 +120,7 @@ const overDy: KernelCheck = {
 };
 
 const highest: KernelCheck = {
-  name: 'argmaxRows: the first of the highest numbers of each row, for every thread count',
+  name: 'argmaxRows: the first of the highest numbers of each row, none beside a NaN, for every thread count',
   methods: ['argmaxRows'],
   run(subject) {
     const { kernels } = subject;
@@ -135,11 +135,14 @@ const highest: KernelCheck = {
     ]) {
       // Few different numbers: the highest is there several times.
       const x = Float32Array.from(random(N * V, 'x'), (value) => Math.round(value * 2) / 2);
+      // A third of the rows hold a NaN, at any place.
+      for (let n = 2; n < N; n += 3) x[n * V + ((7 * n) % V)] = NaN;
       const expected = new Int32Array(N);
       referenceKernels().argmaxRows(expected, x, N);
+      assert.equal(expected.filter((at) => at < 0).length, Math.floor(N / 3));
       for (const threads of THREAD_COUNTS) {
         subject.setThreads(threads);
-        const best = new Int32Array(N).fill(-1);
+        const best = new Int32Array(N).fill(-2);
         kernels.argmaxRows(best, x, N);
         assert.deepEqual(best, expected, `${N} rows of ${V}, ${threads} threads`);
       }

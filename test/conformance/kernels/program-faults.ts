@@ -79,6 +79,15 @@ export const programFaults: readonly Fault[] = [
       k.argmaxRows(best, shorter, N);
     },
   })),
+  fault('argmaxRows', 'names the highest beside a NaN', /argmaxRows/, (k) => ({
+    argmaxRows(best, x, N) {
+      k.argmaxRows(
+        best,
+        x.map((value) => (Number.isNaN(value) ? -Infinity : value)),
+        N,
+      );
+    },
+  })),
   fault('argmaxRows', 'looks at the first row only', /argmaxRows/, (k) => ({
     argmaxRows(best, x, N) {
       k.argmaxRows(best, x, N);
