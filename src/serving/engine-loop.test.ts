@@ -35,13 +35,19 @@ function start(maxSequences = 8, readyBytes = 3 * SIZE, maxWaiting = 10): void {
   const residency = new AdapterResidency(loader, new TestClock(), { readyBytes, hostBytes: 0 });
   const schedule = (step: () => void): unknown => scheduled.push(step);
   const grammars = new WorkerGrammars(null);
-  loop = new EngineLoop(engine, residency, { send: (message) => sent.push(message), schedule, maxWaiting, grammars });
+  loop = new EngineLoop(engine, residency, {
+    send: (message) => sent.push(message),
+    schedule,
+    limits: { maxWaiting, maxWaitingPerTenant: maxWaiting },
+    grammars,
+  });
 }
 beforeEach(() => start());
 
-function submit(id: string, adapter: string | null, maxTokens = 4): void {
+function submit(id: string, adapter: string | null, maxTokens = 4, tenant = 'acme'): void {
   const request: GenerateRequest = {
     id,
+    tenant,
     promptTokenIds: Int32Array.of(5, 6, 7),
     adapter,
     maxTokens,
@@ -49,14 +55,15 @@ function submit(id: string, adapter: string | null, maxTokens = 4): void {
     sampling: GREEDY,
   };
   const source: AdapterSource | null =
-    adapter === null ? null : { digest: adapter, directory: '/x', tenant: 'acme', sizeBytes: SIZE };
+    adapter === null ? null : { digest: adapter, directory: '/x', tenant, sizeBytes: SIZE };
   loop.receive({ type: 'submit', request, adapter: source });
 }
 
 /** A request for the sum of some adapters. */
-function submitMix(id: string, digests: readonly string[], maxTokens = 4): void {
+function submitMix(id: string, digests: readonly string[], maxTokens = 4, tenant = 'acme'): void {
   const request: GenerateRequest = {
     id,
+    tenant,
     promptTokenIds: Int32Array.of(5, 6, 7),
     adapter: digests.join('+'),
     maxTokens,
@@ -64,7 +71,7 @@ function submitMix(id: string, digests: readonly string[], maxTokens = 4): void 
     sampling: GREEDY,
   };
   const parts = digests.map((digest) => ({
-    source: { digest, directory: '/x', tenant: 'acme', sizeBytes: SIZE },
+    source: { digest, directory: '/x', tenant, sizeBytes: SIZE },
     weight: 1,
   }));
   loop.receive({ type: 'submit', request, adapter: { digest: digests.join('+'), parts } });
@@ -197,6 +204,58 @@ test('only so many requests may wait for adapters', () => {
   for (const id of ['1', '2', '3']) submit(id, 'a');
   assert.deepEqual(outcomeOf('3').end, 'OVERLOADED');
   assert.deepEqual([outcomeOf('1').end, outcomeOf('2').end], [null, null]);
+});
+
+test('one tenant’s wait for cold adapters refuses nobody else', async () => {
+  start(8, 100 * SIZE, 4);
+  submit('warm', 'resident', 1, 'globex');
+  await loader.finish('resident');
+  while (step());
+  for (const digest of ['a', 'b', 'c', 'd']) submit(digest, digest);
+  submit('too many', 'e');
+  assert.equal(outcomeOf('too many').end, 'OVERLOADED');
+  for (const tenant of ['globex', 'acme']) submit(`at once, ${tenant}`, 'resident', 1, tenant);
+  submit('cold', 'f', 1, 'globex');
+  while (step());
+  for (const tenant of ['globex', 'acme']) assert.equal(outcomeOf(`at once, ${tenant}`).end, 'length');
+  assert.equal(outcomeOf('cold').end, null);
+  for (const digest of ['a', 'b', 'f']) await loader.finish(digest);
+  submit('again', 'e');
+  assert.equal(outcomeOf('again').end, null, 'some wait no more');
+});
+
+test('mixes of tenants take turns', async () => {
+  start(8, 100 * SIZE);
+  for (const n of [1, 2, 3]) submitMix(`acme ${n}`, [`a${n}`, `b${n}`]);
+  submitMix('globex', ['c', 'd'], 4, 'globex');
+  for (const digest of ['a1', 'b1', 'a2', 'b2']) await loader.finish(digest);
+  assert.deepEqual(loader.running, ['c', 'd'], 'before acme’s third');
+});
+
+test('a mix that holds a part while it waits for another is not held up by what waits for that part’s memory', async () => {
+  start(8, 2 * SIZE);
+  submitMix('mix', ['x', 'y']);
+  await loader.finish('x');
+  // Nothing fits beside x but y, and both z wait for x's bytes.
+  submit('z', 'z');
+  submit('other z', 'zz', 4, 'globex');
+  for (let guard = 0; stats().numWaitingForAdapter > 0 || step(); guard++) {
+    assert.ok(guard < 100, 'every request comes to its end');
+    for (const digest of loader.running) await loader.finish(digest);
+    step();
+  }
+  for (const id of ['mix', 'z', 'other z']) assert.deepEqual(outcomeOf(id), { numTokens: 4, end: 'length' });
+});
+
+test('of those that wait for one mix the first begins first, however many they are', async () => {
+  start(8, 100 * SIZE, 20_000);
+  const ids = Array.from({ length: 5_000 }, (_, n) => String(n));
+  for (const id of ids) submitMix(id, ['a', 'b'], 1);
+  for (const digest of ['a', 'b']) await loader.finish(digest);
+  assert.equal(stats().numWaitingForAdapter, 0);
+  step();
+  const begun = sent.flatMap((message) => (message.type === 'tokens' ? message.events.map(({ id }) => id) : []));
+  assert.deepEqual(begun.slice(0, 4), ids.slice(0, 4));
 });
 
 test('loading and unloading as questions', async () => {

@@ -1,7 +1,8 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
-import { EspalierError, remoteError, systemClock, type Clock, type Lease } from '../base/index.ts';
+import { remoteError, systemClock, type Clock, type Lease } from '../base/index.ts';
 import type { NativeGrammar } from '../numeric/index.ts';
 import { AdapterAdmission, type Admitted } from './residency/adapter-admission.ts';
+import { AdapterWaits, type WaitLimits } from './residency/adapter-waits.ts';
 import { BeginDeadlines } from './begin-deadlines.ts';
 import type { Engine } from './engine.ts';
 import {
@@ -15,7 +16,6 @@ import {
 } from './messages.ts';
 import type { GenerateRequest } from './request.ts';
 import type { AdapterResidency } from './residency/residency.ts';
-import type { Ticket } from './residency/slot.ts';
 import type { WorkerGrammars } from './worker-grammars.ts';
 
 interface LoopOptions {
@@ -23,8 +23,8 @@ interface LoopOptions {
   readonly send: (message: FromWorker) => void;
   /** Runs a step later, after the messages that have come in meanwhile. */
   readonly schedule: (step: () => void) => void;
-  /** Requests that may wait for their adapters; one more is refused. */
-  readonly maxWaiting: number;
+  /** How many requests may wait for their adapters. */
+  readonly limits: WaitLimits;
   readonly grammars: WorkerGrammars;
   readonly clock?: Clock;
 }
@@ -41,8 +41,7 @@ export class EngineLoop {
   readonly #options: LoopOptions;
   /** Of the requests that the engine has. */
   readonly #leases = new Map<string, readonly Lease<CompiledAdapter>[]>();
-  /** Of the requests that wait for their adapters. */
-  readonly #tickets = new Map<string, Ticket>();
+  readonly #waits: AdapterWaits;
   readonly #deadlines: BeginDeadlines;
   #isStepping = false;
   #steps = 0;
@@ -54,6 +53,7 @@ export class EngineLoop {
     this.#residency = residency;
     this.#admission = new AdapterAdmission(residency);
     this.#options = options;
+    this.#waits = new AdapterWaits(options.limits);
     this.#deadlines = new BeginDeadlines(options.clock ?? systemClock);
   }
 
@@ -75,8 +75,7 @@ export class EngineLoop {
 
   #cancel(id: string): void {
     this.#deadlines.forget(id);
-    this.#tickets.get(id)?.cancel();
-    this.#tickets.delete(id);
+    this.#waits.take(id)?.cancel();
     this.#options.grammars.cancel(id);
     this.#engine.cancel(id);
     this.#release(id);
@@ -84,9 +83,11 @@ export class EngineLoop {
 
   #submit(request: GenerateRequest, adapter: AdapterSource | AdapterMix | null): void {
     const { id } = request;
-    if (adapter && this.#tickets.size >= this.#options.maxWaiting) {
-      const message = `${this.#tickets.size} requests wait for their adapters already: try again later`;
-      this.#fail(id, new EspalierError('OVERLOADED', message));
+    const tenant = request.tenant ?? null;
+    const mustWait = adapter && !this.#admission.isReady(adapter);
+    const refusal = mustWait ? this.#waits.refusalFor(tenant) : undefined;
+    if (refusal) {
+      this.#fail(id, refusal);
       return;
     }
     this.#deadlines.watch(request, (error) => {
@@ -97,13 +98,13 @@ export class EngineLoop {
       onReady: (admitted) => this.#begin(request, admitted),
       onFailed: (error) => this.#fail(id, error),
     });
-    if (ticket?.isPending) this.#tickets.set(id, ticket);
+    if (ticket?.isPending) this.#waits.add(id, tenant, ticket);
   }
 
   /** The adapter is there; a grammar is compiled now, off this thread. */
   #begin(request: GenerateRequest, { adapter, leases }: Admitted): void {
     const { id, grammar } = request;
-    this.#tickets.delete(id);
+    this.#waits.take(id);
     this.#leases.set(id, leases);
     if (!grammar) {
       this.#start(request, adapter, undefined);
@@ -184,7 +185,7 @@ export class EngineLoop {
     return {
       numRunning: counts.numRunning,
       numWaiting: counts.numWaiting,
-      numWaitingForAdapter: this.#tickets.size,
+      numWaitingForAdapter: this.#waits.size,
       cacheBlocks: counts.numBlocks,
       cacheBlocksFree: counts.numFreeBlocks,
       cacheBlocksCached: counts.numCachedBlocks,
@@ -202,7 +203,7 @@ export class EngineLoop {
   }
 
   #fail(id: string, error: unknown): void {
-    this.#tickets.delete(id);
+    this.#waits.take(id);
     this.#deadlines.forget(id);
     this.#options.send({ type: 'failed', id, error: remoteError(error) });
   }

@@ -27,6 +27,8 @@ export interface ResidencyOptions {
   /** Bytes of artefacts kept in memory so that loading them again reads no disk. */
   readonly hostBytes: number;
   readonly policy?: PolicyName;
+  /** How long an adapter may wait for room beside what is in use; 30 s unless told. */
+  readonly maxWaitMs?: number;
 }
 
 /** An adapter on disk: its digest, the PEFT folder that holds it, and on whose behalf it is used. */

@@ -20,13 +20,14 @@ function main(): void {
   const base = openBase(init.base, kernels);
   // Its packed file is there now, so the loader only has to map it.
   const loader = new ThreadedLoader({ ...init.base, digest: base.digest });
-  const residency = new AdapterResidency(loader, systemClock, init.residency, (observation) =>
+  const { maxWaiting, maxWaitingPerTenant, maxWaitMs } = init.engine;
+  const residency = new AdapterResidency(loader, systemClock, { ...init.residency, maxWaitMs }, (observation) =>
     send({ type: 'load', observation }),
   );
   const loop = new EngineLoop(new Engine(base, init.engine), residency, {
     send,
     schedule: setImmediate,
-    maxWaiting: init.engine.maxWaiting,
+    limits: { maxWaiting, maxWaitingPerTenant },
     grammars: new WorkerGrammars(init.vocabulary),
   });
   port.on('message', (message: ToWorker) => {

@@ -1,6 +1,7 @@
 import { BASE_ADAPTER, composeAdapters, type CompiledAdapter } from '../../adapters/index.ts';
 import { asEspalierError, type EspalierError, type Lease } from '../../base/index.ts';
 import type { AdapterMix, AdapterSource } from '../messages.ts';
+import { LoadQueue } from './load-queue.ts';
 import type { AdapterResidency } from './residency.ts';
 import type { Ticket } from './slot.ts';
 
@@ -17,12 +18,14 @@ interface Admitting {
 }
 
 /**
- * Gets requests their adapters: none, one, or a mix, which is made once and then kept like any adapter. Of the mixes that have to wait, one at a time holds some parts while it
- * waits for others: two that each held what the other needs room for would wait for ever.
+ * Gets requests their adapters: none, one, or a mix, which is made once and then kept like any adapter. Of the mixes that have to wait, one at a time
+ * holds some parts while it waits for others: two that each held what the other needs room for would wait for ever. Tenants take turns.
  */
 export class AdapterAdmission {
   readonly #residency: AdapterResidency;
-  readonly #mixes: WaitingMix[] = [];
+  readonly #waiting = new LoadQueue<WaitingMix>();
+  #current: WaitingMix | undefined;
+  #isBeginning = false;
 
   constructor(residency: AdapterResidency) {
     this.#residency = residency;
@@ -46,15 +49,37 @@ export class AdapterAdmission {
     }
     const mix = new WaitingMix(this.#residency, adapter, on, () => this.#afterMix(mix));
     // Nothing to wait for: it holds all of its parts, or none.
-    const isReady = adapter.parts.every(({ source }) => this.#residency.isReady(source.digest));
-    if (isReady || this.#mixes.push(mix) === 1) mix.begin();
+    const isReady = this.isReady(adapter);
+    if (isReady) mix.begin();
+    else this.#waiting.push(mix.tenant, mix);
+    this.#beginNext();
     return mix;
   }
 
+  /** Whether nothing has to be waited for. */
+  isReady(adapter: AdapterSource | AdapterMix): boolean {
+    if (this.#residency.isReady(adapter.digest)) return true;
+    return 'parts' in adapter && adapter.parts.every(({ source }) => this.#residency.isReady(source.digest));
+  }
+
   #afterMix(mix: WaitingMix): void {
-    const place = this.#mixes.indexOf(mix);
-    if (place >= 0) this.#mixes.splice(place, 1);
-    this.#mixes[0]?.begin();
+    if (mix === this.#current) this.#current = undefined;
+    else this.#waiting.remove(mix.tenant, mix);
+    this.#beginNext();
+  }
+
+  /** A loop and no recursion: thousands may wait for a mix that the first of them makes. */
+  #beginNext(): void {
+    if (this.#isBeginning) return;
+    this.#isBeginning = true;
+    while (!this.#current) {
+      const [mix] = this.#waiting.heads();
+      if (!mix) break;
+      this.#waiting.take(mix.tenant, mix);
+      this.#current = mix;
+      mix.begin();
+    }
+    this.#isBeginning = false;
   }
 }
 
@@ -77,6 +102,10 @@ class WaitingMix implements Ticket {
     this.#leases = mix.parts.map(() => undefined);
   }
 
+  get tenant(): string | null {
+    return this.#mix.parts[0].source.tenant;
+  }
+
   get isPending(): boolean {
     return !this.#isOver;
   }
@@ -89,6 +118,7 @@ class WaitingMix implements Ticket {
     for (const [index, { source }] of this.#mix.parts.entries()) {
       if (this.#isOver) return;
       const ticket = this.#residency.acquire(source, {
+        isUrgent: true,
         onReady: (lease) => this.#receive(index, lease),
         onFailed: (reason) => this.#fail(reason),
       });
@@ -113,8 +143,10 @@ class WaitingMix implements Ticket {
       this.#fail(asEspalierError(error));
       return;
     }
-    this.#end();
+    this.#isOver = true;
+    // First come, first served: the next begins behind this one.
     this.#on.onReady(admitted);
+    this.#onOver();
   }
 
   /** The mix under a lease of its own, or, where there is no room for it beside its parts, on theirs. */

@@ -11,6 +11,8 @@ export interface LoadFailure {
 
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 60_000;
+/** What took the memory may take it still. */
+const CROWDED_RETRY_MS = 10_000;
 /** More are not remembered: the oldest is tried again early. */
 const MAX_FAILURES = 1_024;
 
@@ -57,6 +59,12 @@ export class LoadFailures {
 export function tooLarge(sizeBytes: number, roomBytes: number): EspalierError {
   const message = `the adapter takes ${sizeBytes} bytes of memory and this server has ${roomBytes} for adapters that come and go`;
   return new EspalierError('ADAPTER_UNAVAILABLE', message, { param: 'model' });
+}
+
+/** An adapter for which what others use has left no room. */
+export function crowdedOut(waitedMs: number): EspalierError {
+  const message = `the memory for adapters was in use for ${Math.round(waitedMs / 1000)} s: try again later`;
+  return new EspalierError('OVERLOADED', message, { retryAfterMs: CROWDED_RETRY_MS });
 }
 
 /** Why an adapter cannot be served, without the paths of this machine. */

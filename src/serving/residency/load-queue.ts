@@ -19,24 +19,23 @@ export class LoadQueue<Item> {
     this.#length++;
   }
 
-  /** Whose turn it is; undefined when nothing waits. */
-  peek(): Item | undefined {
-    for (const queue of this.#queues.values()) for (const item of queue) return item;
-    return undefined;
-  }
-
-  /** Takes out what {@link peek} shows; its tenant's next turn comes after everybody else's. */
-  shift(): Item | undefined {
-    for (const [tenant, queue] of this.#queues) {
+  /** The first of each tenant, in the order of their turns. */
+  *heads(): Iterable<Item> {
+    for (const queue of this.#queues.values()) {
       for (const item of queue) {
-        queue.delete(item);
-        this.#length--;
-        this.#queues.delete(tenant);
-        if (queue.size > 0) this.#queues.set(tenant, queue);
-        return item;
+        yield item;
+        break;
       }
     }
-    return undefined;
+  }
+
+  /** Takes out one of {@link heads}; its tenant's next turn comes after everybody else's. */
+  take(tenant: string | null, item: Item): void {
+    const queue = this.#queues.get(tenant);
+    if (!queue?.delete(item)) return;
+    this.#length--;
+    this.#queues.delete(tenant);
+    if (queue.size > 0) this.#queues.set(tenant, queue);
   }
 
   remove(tenant: string | null, item: Item): void {

@@ -2,7 +2,7 @@ import type { CompiledAdapter } from '../../adapters/index.ts';
 import { EspalierError, type Clock } from '../../base/index.ts';
 import type { LoadObservation } from '../messages.ts';
 import type { HostTier } from './host-tier.ts';
-import { unavailable } from './load-failures.ts';
+import { crowdedOut, unavailable } from './load-failures.ts';
 import { LoadQueue } from './load-queue.ts';
 import { tryLoad, type AdapterLoader } from './loader.ts';
 import type { Slot } from './slot.ts';
@@ -14,18 +14,31 @@ interface LoadsOptions {
   readonly loader: AdapterLoader;
   readonly clock: Clock;
   readonly host: HostTier;
+  /** What does not fit beside what is in use waits no longer. */
+  readonly maxWaitMs: number;
   readonly onLoad: (observation: LoadObservation) => void;
   /** Whether a load may begin: its bytes have room beside so many more; an error when they never will. */
   readonly mayBegin: (slot: Slot, reservedBytes: number) => boolean | EspalierError;
   readonly onLoaded: (slot: Slot, adapter: CompiledAdapter) => void;
   readonly onFailed: (slot: Slot, error: EspalierError) => void;
+  /** There is no room for it: nothing is wrong with it. */
+  readonly onRefused: (slot: Slot, error: EspalierError) => void;
 }
 
-/** The loads that wait and the ones that run. A load begins when its turn has come and its bytes fit. */
+/** Looks at those that wait, within the longest wait. */
+const LOOKS = 8;
+
+/**
+ * The loads that wait and the ones that run. A load begins when its turn has come and its bytes fit beside what is in use. Until they do, smaller
+ * ones of other tenants pass it, for half of the longest wait; at the end of that it is given up.
+ */
 export class AdapterLoads {
   readonly #options: LoadsOptions;
   readonly #queue = new LoadQueue<Slot>();
+  /** Before the queue: whoever waits for these holds what others may be waiting for. */
+  readonly #urgent = new Set<Slot>();
   readonly #counts = { hostLoads: 0, diskLoads: 0, failedLoads: 0 };
+  #timer: NodeJS.Timeout | undefined;
   #numLoading = 0;
   #reservedBytes = 0;
 
@@ -39,32 +52,74 @@ export class AdapterLoads {
   }
 
   get counts() {
-    return { ...this.#counts, numLoading: this.#numLoading, numWaiting: this.#queue.length };
+    return { ...this.#counts, numLoading: this.#numLoading, numWaiting: this.#queue.length + this.#urgent.size };
   }
 
   push(slot: Slot): void {
     slot.isQueued = true;
-    this.#queue.push(slot.source.tenant, slot);
+    slot.queuedAtMs = this.#options.clock.nowMs();
+    if (slot.isUrgent) this.#urgent.add(slot);
+    else this.#queue.push(slot.source.tenant, slot);
+    this.begin();
+  }
+
+  /** One that waits already goes before all that are not urgent. */
+  hasten(slot: Slot): void {
+    if (slot.isUrgent) return;
+    slot.isUrgent = true;
+    this.#queue.remove(slot.source.tenant, slot);
+    this.#urgent.add(slot);
     this.begin();
   }
 
   remove(slot: Slot): void {
     slot.isQueued = false;
+    slot.isUrgent = false;
     this.#queue.remove(slot.source.tenant, slot);
+    this.#urgent.delete(slot);
   }
 
-  /** Begins what can begin now: for when something has gone. */
+  /** Begins what can begin now, and gives up what has waited too long: for when something has gone. */
   begin(): void {
     while (this.#numLoading < MAX_LOADING) {
-      const slot = this.#queue.peek();
-      if (!slot) return;
-      const verdict = this.#options.mayBegin(slot, this.#reservedBytes);
-      if (verdict === false) return;
-      this.#queue.shift();
+      const next = this.#next();
+      if (!next) break;
+      const { slot, error } = next;
+      this.#urgent.delete(slot);
+      this.#queue.take(slot.source.tenant, slot);
       slot.isQueued = false;
-      if (verdict === true) void this.#load(slot);
-      else this.#options.onFailed(slot, verdict);
+      slot.isUrgent = false;
+      if (error) this.#options.onRefused(slot, error);
+      else void this.#load(slot);
     }
+    this.#watch();
+  }
+
+  /** The first that can begin, or will not: tenants in turn. One that has waited for half of its time is passed no more. */
+  #next(): { readonly slot: Slot; readonly error?: EspalierError } | undefined {
+    const { clock, maxWaitMs, mayBegin } = this.#options;
+    for (const slot of [...this.#urgent, ...this.#queue.heads()]) {
+      const verdict = mayBegin(slot, this.#reservedBytes);
+      if (verdict === true) return { slot };
+      if (verdict !== false) return { slot, error: verdict };
+      const waitedMs = clock.nowMs() - slot.queuedAtMs;
+      if (waitedMs >= maxWaitMs) return { slot, error: crowdedOut(waitedMs) };
+      if (2 * waitedMs >= maxWaitMs) return undefined;
+    }
+    return undefined;
+  }
+
+  /** What is in use for ever makes no room and says nothing: whoever waits for it is looked at now and then. */
+  #watch(): void {
+    if (this.#queue.length + this.#urgent.size === 0) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      return;
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.begin();
+    }, this.#options.maxWaitMs / LOOKS).unref();
   }
 
   async #load(slot: Slot): Promise<void> {

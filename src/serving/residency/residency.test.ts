@@ -41,8 +41,10 @@ class Request {
   error: EspalierError | undefined;
   readonly ticket: Ticket;
 
-  constructor(residency: AdapterResidency, source: AdapterSource) {
+  /** @param isUrgent of a mix, which holds other parts */
+  constructor(residency: AdapterResidency, source: AdapterSource, isUrgent = false) {
     this.ticket = residency.acquire(source, {
+      isUrgent,
       onReady: (lease) => {
         assert.ok(!this.lease && !this.error, 'told once');
         this.lease = lease;
@@ -450,6 +452,102 @@ test('one that is unloaded while it waits takes its files with it when nobody wa
   assert.deepEqual([pinned, statesOf(residency)], [['OVERLOADED'], { b: 'evicting' }]);
   busy.end();
   assert.deepEqual(statesOf(residency), {});
+});
+
+test('what does not fit is passed for half of its time, then by nobody, and given up at its end', async () => {
+  const residency = residencyOf({ readyBytes: 6 * SIZE, maxWaitMs: 1_000 });
+  const sized = (digest: string, tenant: string): AdapterSource => {
+    return { ...sourceOf(digest, tenant), sizeBytes: Number(digest.split(':')[1]) };
+  };
+  const hot = new Request(residency, sized('hot:3000', 'acme'));
+  await loader.finish('hot:3000');
+  const big = new Request(residency, sized('big:4000', 'globex'));
+  const small = new Request(residency, sized('a:100', 'hooli'));
+  await loader.finish('a:100');
+  assert.ok(small.lease && !big.lease, 'it goes by');
+  clock.advance(500);
+  const late = new Request(residency, sized('b:100', 'initech'));
+  assert.deepEqual(loader.running, [], 'nobody goes by any more');
+  clock.advance(499);
+  small.end();
+  assert.equal(big.error, undefined);
+  clock.advance(1);
+  hot.lease?.[Symbol.dispose]();
+  hot.lease = new Request(residency, sized('hot:3000', 'acme')).lease;
+  assert.deepEqual(loader.running, ['big:4000', 'b:100'], 'its room has come in the last moment');
+  await loader.finish('big:4000');
+  await loader.finish('b:100');
+  for (const request of [big, late]) request.end();
+
+  const again = new Request(residency, sized('hot:3000', 'acme'));
+  await loader.finish('hot:3000').catch(() => undefined);
+  const unlucky = new Request(residency, sized('big:4000', 'globex'));
+  clock.advance(1_000);
+  new Request(residency, sized('c:100', 'hooli')).ticket.cancel();
+  assert.deepEqual([again.error, unlucky.error?.code, unlucky.error?.retryAfterMs], [undefined, 'OVERLOADED', 10_000]);
+  const retry = new Request(residency, sized('big:4000', 'globex'));
+  assert.ok(retry.ticket.isPending, 'nothing is wrong with it');
+});
+
+test('what a mix waits for, which holds other parts, is held up by nobody', async () => {
+  for (const isKnown of [false, true]) {
+    const residency = residencyOf({ readyBytes: 3 * SIZE, maxWaitMs: 1_000 });
+    const ask = (digest: string, tenant: string, isUrgent = false): Request => {
+      const source = { ...sourceOf(digest, tenant), sizeBytes: Number(digest.split(':')[1]) };
+      return new Request(residency, source, isUrgent);
+    };
+    const held = ask('x:1000', 'acme', true);
+    await loader.finish('x:1000');
+    ask('big:3000', 'globex');
+    for (const digest of ['p:100', 'q:100']) ask(digest, 'hooli');
+    if (isKnown) ask('y:1000', 'initech');
+    const waits = ask('y:1000', 'acme', true);
+    clock.advance(500);
+    await loader.finish('p:100');
+    assert.deepEqual(loader.running, ['q:100', 'y:1000']);
+    await loader.finish('q:100');
+    await loader.finish('y:1000');
+    assert.ok(held.lease && waits.lease);
+  }
+});
+
+test('who waits to pin what is unloaded meanwhile pins nothing', async () => {
+  const residency = residencyOf();
+  const told: unknown[] = [];
+  const pin = (digest: string): void => {
+    residency.pin(
+      sourceOf(digest),
+      (bytes) => told.push(bytes),
+      (error) => told.push(error.code),
+    );
+  };
+  pin('a');
+  const request = new Request(residency, sourceOf('a'));
+  residency.unload('a', 'acme');
+  assert.deepEqual(told, ['CANCELLED']);
+  await loader.finish('a');
+  assert.ok(request.lease, 'whoever asks for an answer gets it');
+  request.end();
+  pin('b');
+  residency.unload('b', 'acme');
+  await loader.finish('b');
+  assert.deepEqual([told, statesOf(residency), residency.stats().pinnedBytes], [['CANCELLED', 'CANCELLED'], {}, 0]);
+});
+
+test('an adapter goes when the last of its tenants has unloaded it, whoever was first', async () => {
+  for (const order of [
+    ['acme', 'globex'],
+    ['globex', 'acme'],
+  ] as const) {
+    const residency = residencyOf();
+    await warm(residency, 'a');
+    const running = new Request(residency, sourceOf('a', 'acme'));
+    new Request(residency, sourceOf('a', 'globex')).end();
+    for (const tenant of order) assert.equal(residency.unload('a', tenant).freedBytes, 0);
+    assert.notDeepEqual(statesOf(residency), {});
+    running.end();
+    assert.deepEqual(statesOf(residency), {}, order.join());
+  }
 });
 
 test('forgetting a tenant reaches what is being loaded for it', async () => {

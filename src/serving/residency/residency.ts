@@ -1,5 +1,5 @@
 import type { CompiledAdapter } from '../../adapters/index.ts';
-import { assert, Lease, type Clock, type EspalierError } from '../../base/index.ts';
+import { assert, EspalierError, Lease, type Clock } from '../../base/index.ts';
 import { sizeOfBuffers } from './buffers.ts';
 import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
 import { HostTier } from './host-tier.ts';
@@ -22,6 +22,8 @@ import { Slot, type Ticket, type Waiter } from './slot.ts';
 
 /** Part of the ready tier that may be pinned: the rest is always left to whoever comes. */
 const MAX_PINNED_PART = 0.5;
+/** A load that does not fit beside what is in use waits so long, at most. */
+const DEFAULT_MAX_WAIT_MS = 30_000;
 
 /**
  * Which adapters are in memory, in two tiers: `host` keeps an artefact's bytes as they are stored, `ready` keeps what steps use. Loading
@@ -43,7 +45,7 @@ export class AdapterResidency {
   constructor(
     loader: AdapterLoader,
     clock: Clock,
-    { readyBytes, hostBytes, policy = DEFAULT_POLICY }: ResidencyOptions,
+    { readyBytes, hostBytes, policy = DEFAULT_POLICY, maxWaitMs = DEFAULT_MAX_WAIT_MS }: ResidencyOptions,
     onLoad: (observation: LoadObservation) => void = () => undefined,
   ) {
     this.#loader = loader;
@@ -56,11 +58,13 @@ export class AdapterResidency {
       loader,
       clock,
       host: this.#host,
+      maxWaitMs,
       onLoad,
       mayBegin: (slot, reservedBytes) =>
         this.refusalOf([slot]) ?? this.#ready.makeRoom(reservedBytes + slot.sizeBytes, this.#afterEviction),
       onLoaded: (slot, adapter) => this.#receive(slot, adapter),
       onFailed: (slot, error) => this.#fail(slot, error),
+      onRefused: (slot, error) => this.#refuse(slot, error),
     });
   }
 
@@ -68,7 +72,7 @@ export class AdapterResidency {
    * A lease on the adapter, at once when it is ready, later when it has been loaded. Any number of waits for one adapter cause one load.
    * `onFailed` gets ADAPTER_UNAVAILABLE with the reason; until its time to retry, an adapter that failed fails at once.
    */
-  acquire(source: AdapterSource, on: Pick<Waiter, 'onReady' | 'onFailed'>): Ticket {
+  acquire(source: AdapterSource, on: Pick<Waiter, 'onReady' | 'onFailed' | 'isUrgent'>): Ticket {
     return this.#want(source, { ...on, tenant: source.tenant, isPin: false });
   }
 
@@ -127,10 +131,13 @@ export class AdapterResidency {
     this.#pins.remove(digest, tenant);
     this.#failures.forget(digest);
     const slot = this.#slots.get(digest);
-    if (!slot) return { freedBytes: 0, inUseBytes: 0, sharedBytes: 0 };
+    if (slot) this.#cancelPins(slot, tenant);
+    if (!slot || !this.#slots.has(digest)) return { freedBytes: 0, inUseBytes: 0, sharedBytes: 0 };
     const heldBytes = this.#ready.sizeOf(digest) + this.#host.books.sizeOf(digest);
     if (slot.isOthersToo(tenant) || this.#pins.hasOther(digest, tenant)) {
-      if (slot.tenants.get(tenant)?.numLeases === 0) slot.tenants.delete(tenant);
+      const use = slot.tenants.get(tenant);
+      if (use) use.isLeaving = true;
+      slot.leave(tenant);
       return { freedBytes: 0, inUseBytes: 0, sharedBytes: heldBytes };
     }
     if (slot.isLoading || slot.isQueued || slot.numLeases > 0) {
@@ -140,6 +147,15 @@ export class AdapterResidency {
     const freedBytes = this.#drop(slot);
     this.#loads.begin();
     return { freedBytes, inUseBytes: 0, sharedBytes: 0 };
+  }
+
+  /** Whoever waits to pin what is unloaded meanwhile pins nothing. */
+  #cancelPins(slot: Slot, tenant: string | null): void {
+    const pins = [...slot.waiters].filter((waiter) => waiter.isPin && waiter.tenant === tenant);
+    for (const waiter of pins) this.#leave(slot, waiter);
+    for (const waiter of pins) {
+      waiter.onFailed(new EspalierError('CANCELLED', 'the adapter was unloaded while it was being loaded'));
+    }
   }
 
   /** {@link unload} of all that a tenant has in memory; what only the operator uses beside it was the tenant's, and goes too. */
@@ -201,7 +217,10 @@ export class AdapterResidency {
     slot.isLeaving = false;
     if (!slot.isLoading && !slot.isQueued) {
       slot.source = source;
+      slot.isUrgent = waiter.isUrgent === true;
       this.#loads.push(slot);
+    } else if (slot.isQueued && waiter.isUrgent) {
+      this.#loads.hasten(slot);
     }
     return {
       get isPending() {
@@ -242,6 +261,10 @@ export class AdapterResidency {
 
   #fail(slot: Slot, error: EspalierError): void {
     this.#failures.remember(slot.source, error);
+    this.#refuse(slot, error);
+  }
+
+  #refuse(slot: Slot, error: EspalierError): void {
     const waiters = [...slot.waiters];
     slot.waiters.clear();
     slot.isLeaving = false;
@@ -255,12 +278,14 @@ export class AdapterResidency {
     slot.numLeases++;
     const use = slot.useOf(tenant);
     use.lastUsedMs = this.#clock.epochMs();
+    use.isLeaving = false;
     if (!isPin) use.numLeases++;
     return new Lease(slot.adapter, () => {
       slot.numLeases--;
       if (!isPin) use.numLeases--;
+      slot.leave(tenant);
       this.#ready.release(slot.digest);
-      if (slot.isLeaving && slot.numLeases === 0) this.#drop(slot);
+      if (slot.numLeases === 0 && (slot.isLeaving || slot.users.size === 0)) this.#drop(slot);
       this.#ready.trim(this.#afterEviction);
       this.#loads.begin();
     });

@@ -12,6 +12,8 @@ export type SlotState = 'waiting' | 'loading' | 'ready' | 'in-use' | 'evicting' 
 export interface Waiter {
   readonly tenant: string | null;
   readonly isPin: boolean;
+  /** It holds other adapters while it waits. */
+  readonly isUrgent?: boolean;
   onReady(lease: Lease<CompiledAdapter>): void;
   onFailed(error: EspalierError): void;
 }
@@ -28,6 +30,8 @@ export interface TenantUse {
   numLeases: number;
   /** Milliseconds since 1970. */
   lastUsedMs: number;
+  /** The tenant has unloaded it: it is none of its users when these requests have ended. */
+  isLeaving: boolean;
 }
 
 /** What is known of one adapter that is in memory or on its way there. Only residency.ts writes it. */
@@ -37,6 +41,10 @@ export class Slot {
   /** Ready to be used by a step. */
   adapter: CompiledAdapter | undefined;
   isQueued = false;
+  /** A mix holds others while it waits for this: it goes before all that hold nothing. */
+  isUrgent = false;
+  /** Of the monotonic clock. */
+  queuedAtMs = 0;
   isLoading = false;
   /** It goes when it has come and nobody uses it any more. */
   isLeaving = false;
@@ -62,7 +70,7 @@ export class Slot {
   useOf(tenant: string | null): TenantUse {
     const known = this.tenants.get(tenant);
     if (known) return known;
-    const use = { numLeases: 0, lastUsedMs: 0 };
+    const use = { numLeases: 0, lastUsedMs: 0, isLeaving: false };
     this.tenants.set(tenant, use);
     return use;
   }
@@ -70,6 +78,12 @@ export class Slot {
   /** The tenants that have used it since it came into memory, or wait for it. */
   get users(): Set<string | null> {
     return new Set([...this.tenants.keys(), ...[...this.waiters].map(({ tenant }) => tenant)]);
+  }
+
+  /** A tenant that has unloaded it, and has no request left, is none of its users. */
+  leave(tenant: string | null): void {
+    const use = this.tenants.get(tenant);
+    if (use?.isLeaving && use.numLeases === 0) this.tenants.delete(tenant);
   }
 
   isOthersToo(tenant: string | null): boolean {

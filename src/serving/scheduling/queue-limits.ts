@@ -22,7 +22,7 @@ const MIN_RETRY_MS = 1000;
  * The refusal of a request that would wait, or has waited, too long. It is worth trying again when half of what is waiting has gone, or so much
  * of it that the wait is not too long any more.
  */
-export function overloaded(why: string, waitMs: number, { maxWaitMs }: QueueLimits): EspalierError {
+export function overloaded(why: string, waitMs: number, { maxWaitMs }: Pick<QueueLimits, 'maxWaitMs'>): EspalierError {
   const retryAfterMs = Math.round(Math.max(waitMs - maxWaitMs, waitMs / 2, MIN_RETRY_MS));
   return new EspalierError('OVERLOADED', `${why}: try again in ${Math.ceil(retryAfterMs / 1000)} s`, { retryAfterMs });
 }
