@@ -19,7 +19,7 @@ import { ModelResolver } from './answering/resolve.ts';
 import { textDeltas } from './answering/text-completions.ts';
 import type { AppConfig } from './config.ts';
 import { eraseTenant, planErasure } from './governance/erasure.ts';
-import { TenantWatch } from './governance/tenant-watch.ts';
+import { shadowOf, TenantWatch } from './governance/tenant-watch.ts';
 import { makeAuditServices } from './governance/audit.ts';
 import { makeKeyServices } from './governance/keys.ts';
 import { makeUsageServices } from './governance/usage.ts';
@@ -82,7 +82,7 @@ export function makeServices(
   /** A shadow's request costs its tenant nothing, goes after everything else, and shares no cache with what clients ask. */
   const beginShadow = async (principal: Principal, model: ResolvedModel, signal: AbortSignal): Promise<Asking> => {
     const adapter = await resolver.sourceOf(principal, model);
-    const tenant = `${principal.tenant} (shadow)`;
+    const tenant = shadowOf(principal.tenant ?? '');
     const options = { tenant, adapter, signal, scheduling: SHADOW_SCHEDULING, weight: SHADOW_WEIGHT };
     return new Asking({ ...options, rates: unlimited, clock: systemClock }, () => undefined);
   };

@@ -154,3 +154,21 @@ test('an adapter whose numbers are none fails its own requests, whatever they as
   for (const { id, error } of failures) assert.equal(error.code, 'ADAPTER_INVALID', `${id}: ${error.message}`);
   engine.audit();
 });
+
+test('what a forgotten tenant’s requests compute, begun or not, is found by nobody', () => {
+  const engine = new Engine(tinyBase, { ...DEFAULT_ENGINE, maxSequences: 1 });
+  const ask = (id: string): GenerateRequest => request(id, 50, { tenant: 'acme', stopTokenIds: [] });
+  engine.submit(ask('runs'));
+  engine.submit(ask('waits'));
+  engine.step();
+  engine.forget('acme');
+  engine.audit();
+  while (engine.hasWork) {
+    engine.step();
+    engine.audit();
+  }
+  assert.equal(engine.counts.numFreeBlocks, engine.counts.numBlocks);
+  assert.equal(engine.counts.numCachedBlocks, 0);
+  engine.submit(ask('later'));
+  assert.equal(engine.step().events[0].cachedTokens, 0);
+});

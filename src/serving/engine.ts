@@ -108,8 +108,9 @@ export class Engine {
     return this.#scheduler.numWaiting;
   }
 
-  /** Gives up the cached prefixes of a tenant; what its running sequences read stays until they end. @returns how many blocks */
+  /** Gives up the cached prefixes of a tenant; what its sequences read, and compute from now on, goes when they end. @returns how many blocks went */
   forget(tenant: string): number {
+    for (const sequence of this.#sequences.values()) if (sequence.tenant === tenant) sequence.isForgotten = true;
     return this.#cache.prefixes.forget(tenant);
   }
 

@@ -2,6 +2,11 @@ import type { LoadedNames } from '../adapters/loaded-names.ts';
 import type { Platform } from '../platform.ts';
 import type { ServedBases } from '../served-bases.ts';
 
+/** On whose behalf a tenant's shadows are asked: they share no cache and no turn with its clients. No tenant can be called so. */
+export function shadowOf(tenant: string): string {
+  return `${tenant} (shadow)`;
+}
+
 /**
  * Which tenants a server has answered, so that it forgets those that are gone: their adapters, loaded names and cached prefixes. A tenant may be
  * erased by another process; one of the same name that was made since is another tenant.
@@ -31,7 +36,8 @@ export class TenantWatch {
       this.#seen.delete(tenant);
       this.#names.forget(tenant);
       const alive = this.#bases.all.filter(({ engine }) => engine.isAlive);
-      await Promise.all(alive.map(({ engine }) => engine.forget(tenant)));
+      // What its shadows have asked is its own too.
+      for (const name of [tenant, shadowOf(tenant)]) await Promise.all(alive.map(({ engine }) => engine.forget(name)));
     }
   }
 }

@@ -155,8 +155,11 @@ test('a tenant that is forgotten finds nothing of its prefixes, and others find 
   auditCache(cache, [reading]);
   assert.equal(computeAndRelease(sequence(TEN, acme)), 0);
   assert.equal(computeAndRelease(sequence(TEN, { tenant: 'globex' })), 8);
+  const before = cache.blocks.numFree;
   cache.release(reading);
-  assert.equal(cache.prefixes.forget('acme'), 4, 'what was read then goes later');
+  assert.equal(cache.blocks.numFree, before + 3, 'what was read then goes with its reader');
+  assert.equal(computeAndRelease(sequence([50, ...TEN], { tenant: 'acme' })), 0);
+  assert.equal(cache.prefixes.forget('acme'), 4);
   assert.equal(cache.prefixes.forget('nobody'), 0);
   auditCache(cache, []);
 });

@@ -43,7 +43,7 @@ export class KvCache {
     const end = (index + 1) * this.blocks.blockSize;
     return running.some((other) => {
       if (other.tenant !== waiting.tenant || adapterKey(other) !== adapterKey(waiting)) return false;
-      if (other.numTokens < end || other.numComputed >= end) return false;
+      if (other.isForgotten || other.numTokens < end || other.numComputed >= end) return false;
       for (let i = index; i >= 0; i--) if (this.#keyOf(other, i) !== this.#keyOf(waiting, i)) return false;
       return true;
     });
@@ -55,7 +55,8 @@ export class KvCache {
     const found = this.#find(sequence);
     this.numHits += found.length;
     this.numMisses += this.#mostShared(sequence) - found.length;
-    sequence.prefix = found.at(-1) ?? this.prefixes.open(sequence.tenant, adapterKey(sequence));
+    const open = sequence.isForgotten ? 'openForgotten' : 'open';
+    sequence.prefix = found.at(-1) ?? this.prefixes[open](sequence.tenant, adapterKey(sequence));
     this.prefixes.retain(sequence.prefix);
     sequence.blocks = found.map(({ block }) => block);
     sequence.numShared = found.length;
@@ -106,7 +107,7 @@ export class KvCache {
   /** The cached blocks of the sequence's tokens, from the first on. */
   #find(sequence: Sequence): PrefixNode[] {
     const found: PrefixNode[] = [];
-    if (sequence.promptRows) return found;
+    if (sequence.promptRows || sequence.isForgotten) return found;
     let node = this.prefixes.find(sequence.tenant, adapterKey(sequence));
     const most = this.#mostShared(sequence);
     while (node && found.length < most) {

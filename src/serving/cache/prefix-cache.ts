@@ -19,6 +19,8 @@ export type AdapterKey = string | object;
 interface Root extends PrefixNode {
   readonly tenant: string | null;
   readonly adapter: AdapterKey;
+  /** Nobody finds it any more: what its readers leave is free at once. */
+  isForgotten: boolean;
 }
 
 /**
@@ -31,6 +33,8 @@ export class PrefixCache {
   readonly #roots = new Map<string | null, Map<AdapterKey, Root>>();
   /** Nodes that nobody reads, the least recently used first. A node comes before its parent, so the first is always a leaf. */
   readonly #unused = new Set<PrefixNode>();
+  /** Roots that are forgotten and still read. */
+  readonly #leaving = new Set<Root>();
   /** Blocks that were given up for others. */
   numEvictions = 0;
 
@@ -53,6 +57,7 @@ export class PrefixCache {
   *nodes(): Iterable<PrefixNode> {
     const open: PrefixNode[] = [];
     for (const adapters of this.#roots.values()) open.push(...adapters.values());
+    open.push(...this.#leaving);
     for (let node = open.pop(); node; node = open.pop()) {
       if (node.parent) yield node;
       open.push(...node.children.values());
@@ -70,9 +75,16 @@ export class PrefixCache {
     if (!adapters) this.#roots.set(tenant, (adapters = new Map()));
     let root = adapters.get(adapter);
     if (!root) {
-      root = { parent: null, key: '', block: -1, children: new Map(), users: 0, tenant, adapter };
+      root = newRoot(tenant, adapter, false);
       adapters.set(adapter, root);
     }
+    return root;
+  }
+
+  /** A root that nobody else finds, and that leaves nothing. Who asks retains it. */
+  openForgotten(tenant: string | null, adapter: AdapterKey): PrefixNode {
+    const root = newRoot(tenant, adapter, true);
+    this.#leaving.add(root);
     return root;
   }
 
@@ -83,12 +95,14 @@ export class PrefixCache {
 
   /** One reader less of `node` and of all its ancestors. */
   release(node: PrefixNode): void {
+    const { isForgotten } = rootOf(node);
     for (let at: PrefixNode | null = node; at; at = at.parent) {
       assert(at.users > 0, 'a prefix is released by who retained it');
       at.users--;
       if (at.users > 0) continue;
-      if (at.parent) this.#unused.add(at);
-      else this.#closeIfEmpty(at);
+      if (!at.parent) this.#closeIfEmpty(at);
+      else if (isForgotten) this.#giveUp(at);
+      else this.#unused.add(at);
     }
   }
 
@@ -112,22 +126,28 @@ export class PrefixCache {
     const node = this.#unused.values().next().value;
     if (!node) return false;
     assert(node.children.size === 0 && node.parent, 'a leaf goes first');
-    this.#unused.delete(node);
-    node.parent.children.delete(node.key);
-    this.#blocks.give(node.block);
+    this.#giveUp(node);
     this.numEvictions++;
     if (!node.parent.parent) this.#closeIfEmpty(node.parent);
     return true;
   }
 
-  /** Gives up all blocks of a tenant that nobody reads. @returns how many */
+  /** Gives up all blocks of a tenant, those that somebody reads when the last of these has ended. @returns how many went at once */
   forget(tenant: string | null): number {
     let numForgotten = 0;
-    for (const root of this.#roots.get(tenant)?.values() ?? []) {
+    for (const root of [...(this.#roots.get(tenant)?.values() ?? [])]) {
       numForgotten += this.#prune(root);
-      this.#closeIfEmpty(root);
+      root.isForgotten = true;
+      if (root.users > 0) this.#leaving.add(root);
     }
+    this.#roots.delete(tenant);
     return numForgotten;
+  }
+
+  #giveUp(node: PrefixNode): void {
+    this.#unused.delete(node);
+    node.parent?.children.delete(node.key);
+    this.#blocks.give(node.block);
   }
 
   /** Leaves first: a block that somebody reads keeps its ancestors. */
@@ -136,9 +156,7 @@ export class PrefixCache {
     for (const child of node.children.values()) {
       numPruned += this.#prune(child);
       if (child.users > 0 || child.children.size > 0) continue;
-      this.#unused.delete(child);
-      node.children.delete(child.key);
-      this.#blocks.give(child.block);
+      this.#giveUp(child);
       numPruned++;
     }
     return numPruned;
@@ -151,9 +169,23 @@ export class PrefixCache {
 
   #closeIfEmpty(node: PrefixNode): void {
     if (node.users > 0 || node.children.size > 0) return;
-    const { tenant, adapter } = node as Root;
+    const { tenant, adapter, isForgotten } = node as Root;
+    if (isForgotten) {
+      this.#leaving.delete(node as Root);
+      return;
+    }
     const adapters = this.#roots.get(tenant);
     adapters?.delete(adapter);
     if (adapters?.size === 0) this.#roots.delete(tenant);
   }
+}
+
+function newRoot(tenant: string | null, adapter: AdapterKey, isForgotten: boolean): Root {
+  return { parent: null, key: '', block: -1, children: new Map(), users: 0, tenant, adapter, isForgotten };
+}
+
+function rootOf(node: PrefixNode): Root {
+  let at = node;
+  while (at.parent) at = at.parent;
+  return at as Root;
 }
