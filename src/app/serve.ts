@@ -4,7 +4,7 @@ import { EspalierError, epochSeconds, errorMessage, fail, systemClock, type Cloc
 import { startServer, type RunningServer } from '../http/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
 import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
-import { openChatRenderer, vocabularyBytes } from '../text/index.ts';
+import { longestWord, openChatRenderer, vocabularyBytes } from '../text/index.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
 import { DeliveryRuntime } from './delivery/runtime.ts';
@@ -192,13 +192,15 @@ async function startBase(
   const { vocabSize, hiddenSize, contextLength: ofBase } = describeBase(base).config;
   // A request that names no length gets what there is room for, not what there would be.
   const contextLength = Math.min(ofBase, cacheTokens);
+  const vocabulary = vocabularyBytes(renderer.tokenizer, vocabSize);
+  const maxPromptBytes = contextLength * longestWord(vocabulary);
   const observer = metrics.ofBase(base.name);
   const engine = await EngineClient.start(
     {
       base: base.open,
       threads,
       engine: { ...DEFAULT_ENGINE, maxSequences, cacheTokens, maxDraftTokens: speculate },
-      vocabulary: renderer.tokenizer.eosIds.length > 0 ? vocabularyBytes(renderer.tokenizer, vocabSize) : null,
+      vocabulary: renderer.tokenizer.eosIds.length > 0 ? vocabulary : null,
       residency: { readyBytes, hostBytes },
     },
     {
@@ -215,5 +217,6 @@ async function startBase(
   );
   const { name } = base;
   const created = epochSeconds(systemClock);
-  return { name, digest: engine.baseDigest, created, engine, renderer, vocabSize, hiddenSize, contextLength };
+  const ofBaseModel = { vocabSize, hiddenSize, contextLength, maxPromptBytes };
+  return { name, digest: engine.baseDigest, created, engine, renderer, ...ofBaseModel };
 }

@@ -25,16 +25,26 @@ export class GrammarCompiler {
   /**
    * @param definition a grammar in the engine's form
    * @param param the request's field that the grammar is from, for messages
+   * @param isWanted asked when its turn has come: what nobody waits for any more is not compiled
+   * @returns undefined when it was not wanted
    * @throws REQUEST_INVALID when the grammar is wrong, asks for what cannot be enforced, or is too much work
    */
-  async compile(definition: string, param: string): Promise<NativeGrammar> {
+  compile(definition: string, param: string): Promise<NativeGrammar>;
+  compile(definition: string, param: string, isWanted: () => boolean): Promise<NativeGrammar | undefined>;
+  async compile(
+    definition: string,
+    param: string,
+    isWanted: () => boolean = () => true,
+  ): Promise<NativeGrammar | undefined> {
+    // What is there waits for nobody's work.
+    if (this.#kept.has(definition)) return this.#find(definition);
     const before = this.#last;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#last = promise;
     try {
       // One at a time: a flood of grammars takes one thread of the machine and no more.
       await before;
-      return await this.#find(definition);
+      return isWanted() ? await this.#find(definition) : undefined;
     } catch (error) {
       if (!(error instanceof EspalierError) || error.code !== 'REQUEST_INVALID') throw error;
       throw new EspalierError('REQUEST_INVALID', `${param}: ${error.message}${advice(error.message)}`, {

@@ -24,8 +24,9 @@ export class WorkerGrammars {
     this.#compiler ??= new GrammarCompiler(loadNativeGrammars(this.#vocabulary));
     this.#compiling.add(id);
     try {
-      const compiled = await this.#compiler.compile(definition, param);
-      return this.#compiling.has(id) ? compiled : undefined;
+      const isWanted = (): boolean => this.#compiling.has(id);
+      const compiled = await this.#compiler.compile(definition, param, isWanted);
+      return isWanted() ? compiled : undefined;
     } finally {
       this.#compiling.delete(id);
     }

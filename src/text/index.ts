@@ -9,7 +9,7 @@ export { Tokenizer, type DecodeOptions, type EncodeOptions, type TokenRoles } fr
 export { loadTokenizerJson, type TokenizerSideFiles } from './load-tokenizer.ts';
 export { tokenizerFromGguf } from './gguf-tokenizer.ts';
 export { openChatRenderer, openTokenizer } from './open.ts';
-export { vocabularyBytes, type VocabularyBytes } from './vocabulary-bytes.ts';
+export { longestWord, vocabularyBytes, type VocabularyBytes } from './vocabulary-bytes.ts';
 export type { ChatMessage, ToolCall } from '../formats/index.ts';
 export { CompiledTemplate, type TemplateInput, type TemplateTokens } from './chat-template.ts';
 export {

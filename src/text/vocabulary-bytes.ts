@@ -24,3 +24,10 @@ export function vocabularyBytes(tokenizer: Tokenizer, vocabSize: number): Vocabu
   for (const [id, word] of words.entries()) bytes.set(word, ends_V[id] - word.length);
   return { bytes, ends_V, stopIds: tokenizer.eosIds };
 }
+
+/** Bytes of the longest token that a text can be spelled with. */
+export function longestWord({ ends_V }: VocabularyBytes): number {
+  let longest = 0;
+  for (const [id, end] of ends_V.entries()) longest = Math.max(longest, end - (id > 0 ? ends_V[id - 1] : 0));
+  return longest;
+}

@@ -202,6 +202,17 @@ test('an open answer gets what the cache has room for; what is refused is not co
   assert.equal(used.total_tokens, 256);
   tenants.setLimits('acme', { tokensPerMinute: null });
   assert.equal((await send('completions', { prompt: Array<number>(400).fill(5) })).status, 400);
+  const long = 'word '.repeat(1_400_000);
+  for (const [path, body, param] of [
+    ['completions', { prompt: long }, 'prompt'],
+    ['chat/completions', { messages: [{ role: 'user', content: long }] }, 'messages'],
+    ['embeddings', { input: ['a', long] }, 'input[1]'],
+  ] as const) {
+    const refused = await send(path, body);
+    const { error } = await read<Refusal>(refused);
+    assert.deepEqual([refused.status, error.code, error.param], [400, 'context_length_exceeded', param]);
+    assert.match(error.message, /the prompt has 7000000 bytes, more than the 256 tokens of this server can spell/);
+  }
   usage.flush();
   const sum = usage.read('acme', '2000-01-01', '9999-12-31').reduce((all, { promptTokens }) => all + promptTokens, 0);
   assert.equal(sum, used.prompt_tokens);

@@ -15,6 +15,8 @@ export interface ChatEngine {
   readonly hiddenSize: number;
   /** Tokens of one sequence, prompt and answer, that the base can hold. */
   readonly contextLength: number;
+  /** A text of more bytes has more tokens than that, whatever they are. */
+  readonly maxPromptBytes: number;
 }
 
 /** What a request has used so far; also right when the client leaves half way. */
@@ -128,6 +130,18 @@ export async function* ask(
     if (!(error instanceof EspalierError) || error.param !== 'messages') throw error;
     throw new EspalierError(error.code, error.message, { param, cause: error });
   }
+}
+
+/**
+ * Refuses what cannot fit before its tokens are made: a text of megabytes would hold up everybody while they are.
+ * @throws CONTEXT_TOO_LONG
+ */
+export function checkSize({ maxPromptBytes, contextLength }: ChatEngine, texts: Iterable<string>, param: string): void {
+  let numBytes = 0;
+  for (const text of texts) numBytes += Buffer.byteLength(text);
+  if (numBytes <= maxPromptBytes) return;
+  const most = `more than the ${contextLength} tokens of this server can spell`;
+  throw new EspalierError('CONTEXT_TOO_LONG', `the prompt has ${numBytes} bytes, ${most}: shorten it`, { param });
 }
 
 /** @throws REQUEST_INVALID an id is none of the base's */

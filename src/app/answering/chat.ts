@@ -2,7 +2,7 @@ import { fail } from '../../base/index.ts';
 import type { AnswerDelta, ChatRequest } from '../../http/index.ts';
 import type { ChatRenderer, ToolSyntax } from '../../text/index.ts';
 import { answerGrammar } from './answer-grammar.ts';
-import { SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { checkSize, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { checkOptions, choiceDeltas, choiceSeeds } from './choice.ts';
 import { interleave } from './interleave.ts';
 
@@ -17,6 +17,7 @@ export async function* chatDeltas(
   const { messages, format, toolUse } = request;
   const tools = toolUse && { use: toolUse, syntax: syntaxOf(renderer) };
   const definitions = toolUse && { tools: toolUse.tools.map(({ definition }) => definition) };
+  checkSize(service, textsOf(request), 'messages');
   const promptTokenIds = renderer.renderPrompt(messages, definitions ?? {});
   asking.meter.promptTokens = promptTokenIds.length;
   const { length } = promptTokenIds;
@@ -41,6 +42,11 @@ export async function* chatDeltas(
     choiceDeltas(service, asking, { ...options, index, number: index, seed }),
   );
   yield* interleave(choices, SEQUENCES_AT_ONCE);
+}
+
+function* textsOf({ messages, prediction }: ChatRequest): Iterable<string> {
+  for (const { content } of messages) yield content;
+  if (prediction !== null) yield prediction;
 }
 
 /** @throws REQUEST_INVALID when the model's template takes tools in a syntax that is not known */

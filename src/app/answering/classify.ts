@@ -3,7 +3,7 @@ import type { ClassifiedInput, Classification, Classifications, ClassifyRequest 
 import type { Classes } from '../../registry/index.ts';
 import { GREEDY, type ClassLogits } from '../../serving/index.ts';
 import { renderToClassify } from '../../training/index.ts';
-import { ask, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { ask, checkSize, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { interleave } from './interleave.ts';
 import { tokensOf } from './text-completions.ts';
 
@@ -42,12 +42,20 @@ export async function classifyInputs(
 /** As the training made them of a text or of messages: a text is a user's message to who was trained on messages. */
 function tokensToClassify(service: ChatEngine, input: ClassifiedInput, param: string, reads: Reads): Int32Array {
   if (typeof input === 'object' && 'messages' in input) {
-    if (reads !== 'text') return renderToClassify(service.renderer, input);
+    if (reads !== 'text') {
+      checkSize(
+        service,
+        input.messages.map(({ content }) => content),
+        param,
+      );
+      return renderToClassify(service.renderer, input);
+    }
     const message =
       'this classifier was trained on texts as they are, without a chat template: send input, not messages';
     return fail('REQUEST_INVALID', message, { param });
   }
   if (typeof input !== 'string' || reads !== 'messages') return tokensOf(service, input, param);
+  checkSize(service, [input], param);
   return renderToClassify(service.renderer, { messages: [{ role: 'user', content: input }] });
 }
 

@@ -1,6 +1,6 @@
 import type { AnswerDelta, AnswerToken, TextInput, TextRequest } from '../../http/index.ts';
 import type { ChatRenderer } from '../../text/index.ts';
-import { checkTokenIds, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { checkSize, checkTokenIds, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { checkOptions, choiceDeltas, choiceSeeds, type Choice, type Echo } from './choice.ts';
 import { interleave } from './interleave.ts';
 
@@ -39,9 +39,13 @@ export async function* textDeltas(service: ChatEngine, asking: Asking, request: 
   yield* interleave(sources, SEQUENCES_AT_ONCE);
 }
 
-/** The token ids of a text or of a list of ids. @throws REQUEST_INVALID */
-export function tokensOf({ renderer, vocabSize }: ChatEngine, input: TextInput, param: string): Int32Array {
-  if (typeof input === 'string') return renderer.renderText(input);
+/** The token ids of a text or of a list of ids. @throws REQUEST_INVALID CONTEXT_TOO_LONG */
+export function tokensOf(service: ChatEngine, input: TextInput, param: string): Int32Array {
+  const { renderer, vocabSize } = service;
+  if (typeof input === 'string') {
+    checkSize(service, [input], param);
+    return renderer.renderText(input);
+  }
   checkTokenIds(input, vocabSize, param);
   return Int32Array.from(input);
 }
