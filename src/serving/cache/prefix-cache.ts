@@ -135,7 +135,7 @@ export class PrefixCache {
   /** Gives up all blocks of a tenant, those that somebody reads when the last of these has ended. @returns how many went at once */
   forget(tenant: string | null): number {
     let numForgotten = 0;
-    for (const root of [...(this.#roots.get(tenant)?.values() ?? [])]) {
+    for (const root of this.#roots.get(tenant)?.values() ?? []) {
       numForgotten += this.#prune(root);
       root.isForgotten = true;
       if (root.users > 0) this.#leaving.add(root);
