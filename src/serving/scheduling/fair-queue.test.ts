@@ -7,7 +7,6 @@ import { RateMeter } from './rate-meter.ts';
 import type { Sequence } from '../sequence.ts';
 
 const LIMITS: QueueLimits = { maxWaiting: 100, maxWaitingPerTenant: 100, maxSequences: 4, maxWaitMs: Infinity };
-const NOBODY = new Set<never>();
 
 let order = 0;
 function add(queue: FairQueue, tenant: string, options: SequenceOptions = {}, nowMs = 0): Sequence {
@@ -19,7 +18,7 @@ function add(queue: FairQueue, tenant: string, options: SequenceOptions = {}, no
 
 /** Begins the next one, which is served `cost` and ends. @returns whose it was */
 function serve(queue: FairQueue, cost: number, nowMs = 0): string | null {
-  const sequence = queue.next(nowMs, NOBODY);
+  const sequence = queue.line(nowMs).next();
   assert.ok(sequence, 'somebody waits');
   queue.begin(sequence, nowMs);
   sequence.hasBegun = true;
@@ -91,15 +90,17 @@ test('who has waited too long goes first, whatever the counters and priorities s
   const low = add(queue, 'a', { priority: -5 }, 10);
   add(queue, 'a', { priority: 5 }, 20);
   add(queue, 'b', {}, 30);
-  assert.equal(queue.next(109, NOBODY)?.tenant, 'b');
-  assert.equal(queue.next(110, NOBODY), low);
-  assert.equal(queue.next(110, new Set([queue.tenantOf(low)]))?.tenant, 'b', 'unless its tenant is passed over');
+  assert.equal(queue.line(109).next()?.tenant, 'b');
+  assert.equal(queue.line(110).next(), low);
+  const line = queue.line(110);
+  line.pass(queue.tenantOf(low));
+  assert.equal(line.next()?.tenant, 'b', 'unless its tenant is passed over');
 });
 
 test('a tenant that has its part of the places is not owed one more; its requests that wait too long are given up', () => {
   const queue = new FairQueue({ ...LIMITS, maxWaitMs: 100 });
   const begin = (): void => {
-    const sequence = queue.next(0, NOBODY) ?? assert.fail();
+    const sequence = queue.line(0).next() ?? assert.fail();
     queue.begin(sequence, 0);
     sequence.hasBegun = true;
   };
@@ -111,11 +112,11 @@ test('a tenant that has its part of the places is not owed one more; its request
   queue.begin(preempted, 50);
   preempted.hasBegun = true;
   queue.putBack(preempted, 60);
-  assert.equal(queue.overdue(150, NOBODY), late);
+  assert.equal(queue.overdue(150), late);
   assert.deepEqual(queue.giveUpOverdue(99), []);
   const [givenUp, ...more] = queue.giveUpOverdue(1000);
   assert.deepEqual([givenUp.sequence.tenant, givenUp.error.code, more], ['greedy', 'OVERLOADED', []]);
-  assert.deepEqual([queue.numWaiting, queue.next(1000, NOBODY)], [2, late], 'what has begun is not given up');
+  assert.deepEqual([queue.numWaiting, queue.line(1000).next()], [2, late], 'what has begun is not given up');
 });
 
 test('who was preempted waits at the head, whatever the priority of those that have not begun', () => {
@@ -127,9 +128,9 @@ test('who was preempted waits at the head, whatever the priority of those that h
     sequence.hasBegun = true;
   }
   queue.putBack(late, 1);
-  assert.equal(queue.next(1, NOBODY), late);
+  assert.equal(queue.line(1).next(), late);
   queue.putBack(early, 2);
-  assert.equal(queue.next(2, NOBODY), early);
+  assert.equal(queue.line(2).next(), early);
 });
 
 test('a tenant’s part grows when others leave', () => {

@@ -1,8 +1,9 @@
 import { assert, type EspalierError } from '../../base/index.ts';
+import { Line } from './line.ts';
 import { overloaded, type QueueLimits } from './queue-limits.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { Sequence } from '../sequence.ts';
-import { goesBefore, isActive, isServedLess, type Tenant } from './tenant.ts';
+import { goesBefore, isActive, type Tenant } from './tenant.ts';
 
 /** A request that is not going to begin, and why. */
 export interface GivenUp {
@@ -56,25 +57,20 @@ export class FairQueue {
     this.#insert(tenant, sequence, nowMs);
   }
 
-  /**
-   * The one that goes first; it stays in the queue until {@link begin}. @param passed tenants that are not asked
-   */
-  next(nowMs: number, passed: ReadonlySet<Tenant>): Sequence | undefined {
-    const overdue = this.overdue(nowMs, passed);
-    if (overdue) return overdue;
-    let best: Tenant | undefined;
-    for (const tenant of this.#tenants.values()) {
-      if (tenant.waiting.length === 0 || passed.has(tenant)) continue;
-      if (!best || isServedLess(tenant, best)) best = tenant;
-    }
-    return best?.waiting[0];
+  /** Who goes first, for one step: a sequence stays in the queue until {@link begin}. */
+  line(nowMs: number): Line {
+    const tenants = [...this.#tenants.values()].filter(({ waiting }) => waiting.length > 0);
+    const overdue = tenants.flatMap((tenant) =>
+      tenant.waiting.filter((sequence) => this.isOverdue(sequence, nowMs)).map((sequence) => ({ sequence, tenant })),
+    );
+    return new Line({ tenants, overdue, isOwed: (tenant) => this.#isOwed(tenant) });
   }
 
   /** The one that has waited longest, if that is longer than anybody should, of the tenants that may have one more place. */
-  overdue(nowMs: number, passed: ReadonlySet<Tenant>): Sequence | undefined {
+  overdue(nowMs: number): Sequence | undefined {
     let longest: Sequence | undefined;
     for (const tenant of this.#tenants.values()) {
-      if (passed.has(tenant) || !this.#isOwed(tenant)) continue;
+      if (!this.#isOwed(tenant)) continue;
       for (const sequence of tenant.waiting) {
         if (!this.isOverdue(sequence, nowMs)) continue;
         if (!longest || sequence.waitingSinceMs < longest.waitingSinceMs) longest = sequence;

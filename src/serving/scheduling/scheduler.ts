@@ -175,19 +175,21 @@ export class Scheduler {
 
   #admit(planning: Planning): void {
     this.#makeRoom(planning);
-    const passed = new Set<Tenant>();
+    if (this.#queue.numWaiting === 0) return;
+    const line = this.#queue.line(planning.nowMs);
     while (this.#running.length < this.#numPlaces) {
-      const sequence = this.#queue.next(planning.nowMs, passed);
+      const sequence = line.next();
       if (!sequence) return;
       const tenant = this.#queue.tenantOf(sequence);
       if (!this.#hasUse(planning, sequence)) {
-        passed.add(tenant);
+        line.pass(tenant);
       } else if (this.#fits(sequence)) {
         this.#begin(sequence, planning.nowMs);
+        line.begun(sequence, tenant);
       } else {
         // Smaller ones of other tenants may pass it, but not for ever.
         if (this.#queue.isOverdue(sequence, planning.nowMs)) return;
-        passed.add(tenant);
+        line.pass(tenant);
       }
     }
   }
@@ -235,7 +237,7 @@ export class Scheduler {
 
   /** Somebody has waited too long while others hold more places than their part: sequences of those go for it. */
   #makeRoom(planning: Planning): void {
-    const overdue = this.#queue.overdue(planning.nowMs, new Set());
+    const overdue = this.#queue.overdue(planning.nowMs);
     if (!overdue || !this.#hasUse(planning, overdue)) return;
     while (this.#running.length >= this.#numPlaces || !this.#fits(overdue)) {
       const victim = this.#leastOfGreedy();
