@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { GatedLoader, TestClock } from '../../test/support/gated-loader.ts';
 import { writeTinyBase } from '../../test/support/tiny-base.ts';
 import { EspalierError } from '../base/index.ts';
@@ -28,13 +29,17 @@ let scheduled: (() => void)[];
 let sent: FromWorker[];
 let token = 0;
 
-function start(maxSequences = 8, readyBytes = 3 * SIZE, maxWaiting = 10): void {
+function start(
+  maxSequences = 8,
+  readyBytes = 3 * SIZE,
+  maxWaiting = 10,
+  grammars: Pick<WorkerGrammars, 'compile' | 'cancel'> = new WorkerGrammars(null),
+): void {
   loader = new GatedLoader(() => ({ sizeBytes: SIZE, fileBytes: 8 }));
   [scheduled, sent] = [[], []];
   const engine = new Engine(base, { ...DEFAULT_ENGINE, maxSequences, cacheTokens: 2_048 });
   const residency = new AdapterResidency(loader, new TestClock(), { readyBytes, hostBytes: 0 });
   const schedule = (step: () => void): unknown => scheduled.push(step);
-  const grammars = new WorkerGrammars(null);
   loop = new EngineLoop(engine, residency, {
     send: (message) => sent.push(message),
     schedule,
@@ -222,6 +227,40 @@ test('one tenant’s wait for cold adapters refuses nobody else', async () => {
   for (const digest of ['a', 'b', 'f']) await loader.finish(digest);
   submit('again', 'e');
   assert.equal(outcomeOf('again').end, null, 'some wait no more');
+});
+
+test('only so many requests of a tenant wait for their grammars', async () => {
+  start(8, SIZE, 2);
+  const ask = (id: string, tenant: string): void => {
+    const grammar = { definition: '{}', param: 'guided_json' };
+    const prompt = {
+      promptTokenIds: Int32Array.of(5),
+      adapter: null,
+      maxTokens: 1,
+      stopTokenIds: [],
+      sampling: GREEDY,
+    };
+    loop.receive({ type: 'submit', request: { id, tenant, ...prompt, grammar }, adapter: null });
+  };
+  for (const id of ['1', '2', '3']) ask(id, 'acme');
+  ask('other', 'globex');
+  assert.equal(outcomeOf('3').end, 'OVERLOADED');
+  for (const id of ['1', '2', 'other']) assert.equal(outcomeOf(id).end, null, 'it waits');
+  await turn();
+  // This base takes no grammar, and says so when their turn has come.
+  for (const id of ['1', '2', 'other']) assert.equal(outcomeOf(id).end, 'REQUEST_INVALID');
+  ask('4', 'acme');
+  assert.equal(outcomeOf('4').end, null, 'nobody waits any more');
+
+  const progress = { mask: (bits: Int32Array) => bits.fill(-1) !== undefined, accept: () => false };
+  const compiled = { start: () => ({ ...progress, [Symbol.dispose]: () => undefined }) };
+  start(8, SIZE, 2, { compile: async () => compiled, cancel: () => undefined });
+  for (const id of ['5', '6', '7', '8', '9']) {
+    ask(id, 'acme');
+    await turn();
+    while (step());
+    assert.equal(outcomeOf(id).end, 'length');
+  }
 });
 
 test('mixes of tenants take turns', async () => {

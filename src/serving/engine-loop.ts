@@ -2,7 +2,7 @@ import type { CompiledAdapter } from '../adapters/index.ts';
 import { remoteError, systemClock, type Clock, type Lease } from '../base/index.ts';
 import type { NativeGrammar } from '../numeric/index.ts';
 import { AdapterAdmission, type Admitted } from './residency/adapter-admission.ts';
-import { AdapterWaits, type WaitLimits } from './residency/adapter-waits.ts';
+import { RequestWaits, type WaitLimits } from './request-waits.ts';
 import { BeginDeadlines } from './begin-deadlines.ts';
 import type { Engine } from './engine.ts';
 import {
@@ -23,9 +23,9 @@ interface LoopOptions {
   readonly send: (message: FromWorker) => void;
   /** Runs a step later, after the messages that have come in meanwhile. */
   readonly schedule: (step: () => void) => void;
-  /** How many requests may wait for their adapters. */
+  /** How many requests may wait for their adapters, and how many for their grammars. */
   readonly limits: WaitLimits;
-  readonly grammars: WorkerGrammars;
+  readonly grammars: Pick<WorkerGrammars, 'compile' | 'cancel'>;
   readonly clock?: Clock;
 }
 
@@ -41,7 +41,8 @@ export class EngineLoop {
   readonly #options: LoopOptions;
   /** Of the requests that the engine has. */
   readonly #leases = new Map<string, readonly Lease<CompiledAdapter>[]>();
-  readonly #waits: AdapterWaits;
+  readonly #forAdapters: RequestWaits;
+  readonly #forGrammars: RequestWaits;
   readonly #deadlines: BeginDeadlines;
   #isStepping = false;
   #steps = 0;
@@ -53,7 +54,8 @@ export class EngineLoop {
     this.#residency = residency;
     this.#admission = new AdapterAdmission(residency);
     this.#options = options;
-    this.#waits = new AdapterWaits(options.limits);
+    this.#forAdapters = new RequestWaits('adapters', options.limits);
+    this.#forGrammars = new RequestWaits('grammars', options.limits);
     this.#deadlines = new BeginDeadlines(options.clock ?? systemClock);
   }
 
@@ -75,8 +77,8 @@ export class EngineLoop {
 
   #cancel(id: string): void {
     this.#deadlines.forget(id);
-    this.#waits.take(id)?.cancel();
-    this.#options.grammars.cancel(id);
+    this.#forAdapters.take(id)?.cancel();
+    this.#forGrammars.take(id)?.cancel();
     this.#engine.cancel(id);
     this.#release(id);
   }
@@ -85,7 +87,7 @@ export class EngineLoop {
     const { id } = request;
     const tenant = request.tenant ?? null;
     const mustWait = adapter && !this.#admission.isReady(adapter);
-    const refusal = mustWait ? this.#waits.refusalFor(tenant) : undefined;
+    const refusal = mustWait ? this.#forAdapters.refusalFor(tenant) : undefined;
     if (refusal) {
       this.#fail(id, refusal);
       return;
@@ -98,20 +100,32 @@ export class EngineLoop {
       onReady: (admitted) => this.#begin(request, admitted),
       onFailed: (error) => this.#fail(id, error),
     });
-    if (ticket?.isPending) this.#waits.add(id, tenant, ticket);
+    if (ticket?.isPending) this.#forAdapters.add(id, tenant, ticket);
   }
 
   /** The adapter is there; a grammar is compiled now, off this thread. */
   #begin(request: GenerateRequest, { adapter, leases }: Admitted): void {
     const { id, grammar } = request;
-    this.#waits.take(id);
+    this.#forAdapters.take(id);
     this.#leases.set(id, leases);
     if (!grammar) {
       this.#start(request, adapter, undefined);
       return;
     }
-    this.#options.grammars.compile(id, grammar).then(
-      (compiled) => compiled && this.#start(request, adapter, compiled),
+    const { grammars } = this.#options;
+    const tenant = request.tenant ?? null;
+    const refusal = this.#forGrammars.refusalFor(tenant);
+    if (refusal) {
+      this.#release(id);
+      this.#fail(id, refusal);
+      return;
+    }
+    this.#forGrammars.add(id, tenant, { cancel: () => grammars.cancel(id) });
+    grammars.compile(id, grammar).then(
+      (compiled) => {
+        this.#forGrammars.take(id);
+        if (compiled) this.#start(request, adapter, compiled);
+      },
       (error: unknown) => {
         this.#release(id);
         this.#fail(id, error);
@@ -185,7 +199,7 @@ export class EngineLoop {
     return {
       numRunning: counts.numRunning,
       numWaiting: counts.numWaiting,
-      numWaitingForAdapter: this.#waits.size,
+      numWaitingForAdapter: this.#forAdapters.size,
       cacheBlocks: counts.numBlocks,
       cacheBlocksFree: counts.numFreeBlocks,
       cacheBlocksCached: counts.numCachedBlocks,
@@ -203,7 +217,8 @@ export class EngineLoop {
   }
 
   #fail(id: string, error: unknown): void {
-    this.#waits.take(id);
+    this.#forAdapters.take(id);
+    this.#forGrammars.take(id);
     this.#deadlines.forget(id);
     this.#options.send({ type: 'failed', id, error: remoteError(error) });
   }

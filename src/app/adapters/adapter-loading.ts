@@ -5,6 +5,7 @@ import type { AdapterSource, TierStats } from '../../serving/index.ts';
 import type { Principal } from '../../tenancy/index.ts';
 import { adapterEntry } from '../governance/entries.ts';
 import { isLoadableName, type LoadedNames } from './loaded-names.ts';
+import { Turns } from './turns.ts';
 import type { Platform } from '../platform.ts';
 import type { ServedBases } from '../served-bases.ts';
 
@@ -12,6 +13,8 @@ interface Loading {
   readonly platform: Platform;
   readonly bases: ServedBases;
   readonly names: LoadedNames;
+  /** A name that is loaded and one that is unloaded of the same adapter wait for one another: else the second would take the first one's pin. */
+  readonly turns: Turns;
 }
 
 /** Where an adapter's files are, for the engine. @throws STORAGE_CORRUPT */
@@ -25,7 +28,8 @@ export async function adapterSource(
 }
 
 /** Loading and unloading by name: a name is the tenant's own, an adapter that has one stays in memory. */
-export function makeAdapterServices(loading: Loading): AdapterServices {
+export function makeAdapterServices(served: Omit<Loading, 'turns'>): AdapterServices {
+  const loading: Loading = { ...served, turns: new Turns() };
   return {
     async load(principal, request) {
       const version = await load(loading, principal, request);
@@ -61,10 +65,11 @@ export function makeAdapterServices(loading: Loading): AdapterServices {
 }
 
 async function load(
-  { platform, bases, names }: Loading,
+  loading: Loading,
   { tenant }: Principal,
   { name, reference, isInPlace }: LoadRequest,
 ): Promise<AdapterVersion> {
+  const { platform, bases, names, turns } = loading;
   const refuse = (message: string, param: string): never => fail('REQUEST_INVALID', message, { param });
   if (!isLoadableName(name)) {
     refuse(
@@ -82,30 +87,44 @@ async function load(
   names.requireRoom(tenant, name);
   const version = platform.registry.resolve(tenant, reference);
   const { engine } = bases.ofVersion(version);
-  await engine.pin(await adapterSource(platform, tenant, version));
-  const now = names.find(tenant, name);
-  if (now && !isInPlace) {
-    // Somebody else took the name meanwhile.
-    if (!names.hasDigest(tenant, version.digest)) await engine.unload(version.digest, tenant);
-    refuseLoaded(name);
-  }
-  names.set(tenant, name, version);
+  const replaced = await turns.take(keyOf(tenant, version), async () => {
+    await engine.pin(await adapterSource(platform, tenant, version));
+    const now = names.find(tenant, name);
+    if (now && !isInPlace) {
+      // Somebody else took the name meanwhile.
+      if (!names.hasDigest(tenant, version.digest)) await engine.unload(version.digest, tenant);
+      refuseLoaded(name);
+    }
+    names.set(tenant, name, version);
+    return now;
+  });
   // Requests in flight end on the version with which they began.
-  if (now && !names.hasDigest(tenant, now.digest)) await bases.ofVersion(now).engine.unload(now.digest, tenant);
+  if (replaced) await letGo(loading, tenant, replaced);
   return version;
 }
 
-async function unload({ bases, names }: Loading, { tenant }: Principal, name: string) {
+/** Unloads what no name of the tenant has any more. @returns undefined where one has it */
+function letGo({ bases, names, turns }: Loading, tenant: string | null, version: AdapterVersion) {
+  return turns.take(keyOf(tenant, version), async () => {
+    if (names.hasDigest(tenant, version.digest)) return undefined;
+    return bases.ofVersion(version).engine.unload(version.digest, tenant);
+  });
+}
+
+function keyOf(tenant: string | null, { digest }: AdapterVersion): string {
+  return JSON.stringify([tenant, digest]);
+}
+
+async function unload(loading: Loading, { tenant }: Principal, name: string) {
+  const { names } = loading;
   const version = names.find(tenant, name);
   if (!version) {
     return fail('ADAPTER_NOT_FOUND', `The lora adapter '${name}' cannot be found.`, { param: 'lora_name' });
   }
   names.delete(tenant, name);
   const { digest } = version;
-  if (names.hasDigest(tenant, digest)) {
-    return { version, digest, freedBytes: 0, inUseBytes: 0, sharedBytes: version.sizeBytes };
-  }
-  return { version, digest, ...(await bases.ofVersion(version).engine.unload(digest, tenant)) };
+  const kept = { freedBytes: 0, inUseBytes: 0, sharedBytes: version.sizeBytes };
+  return { version, digest, ...((await letGo(loading, tenant, version)) ?? kept) };
 }
 
 function latestFirst<T extends { readonly lastUsedMs: number | null }>(residences: readonly T[]): T[] {
