@@ -1,5 +1,5 @@
 import { BASE_ADAPTER, composeAdapters, type CompiledAdapter } from '../../adapters/index.ts';
-import { asEspalierError, type EspalierError, type Lease } from '../../base/index.ts';
+import { asEspalierError, assert, Lease, type EspalierError } from '../../base/index.ts';
 import type { AdapterMix, AdapterSource } from '../messages.ts';
 import { LoadQueue } from './load-queue.ts';
 import type { AdapterResidency } from './residency.ts';
@@ -24,6 +24,7 @@ interface Admitting {
 export class AdapterAdmission {
   readonly #residency: AdapterResidency;
   readonly #waiting = new LoadQueue<WaitingMix>();
+  readonly #loose = new LooseMixes();
   #current: WaitingMix | undefined;
   #isBeginning = false;
 
@@ -47,7 +48,7 @@ export class AdapterAdmission {
       on.onReady({ adapter: made.value, leases: [made] });
       return undefined;
     }
-    const mix = new WaitingMix(this.#residency, adapter, on, () => this.#afterMix(mix));
+    const mix = new WaitingMix(this.#residency, this.#loose, adapter, on, () => this.#afterMix(mix));
     // Nothing to wait for: it holds all of its parts, or none.
     const isReady = this.isReady(adapter);
     if (isReady) mix.begin();
@@ -86,6 +87,7 @@ export class AdapterAdmission {
 /** A mix on its way: all of its parts, or none. */
 class WaitingMix implements Ticket {
   readonly #residency: AdapterResidency;
+  readonly #loose: LooseMixes;
   readonly #mix: AdapterMix;
   readonly #on: Admitting;
   readonly #onOver: () => void;
@@ -94,8 +96,9 @@ class WaitingMix implements Ticket {
   #isBegun = false;
   #isOver = false;
 
-  constructor(residency: AdapterResidency, mix: AdapterMix, on: Admitting, onOver: () => void) {
+  constructor(residency: AdapterResidency, loose: LooseMixes, mix: AdapterMix, on: Admitting, onOver: () => void) {
     this.#residency = residency;
+    this.#loose = loose;
     this.#mix = mix;
     this.#on = on;
     this.#onOver = onOver;
@@ -156,9 +159,11 @@ class WaitingMix implements Ticket {
     // Another request that waited for the same mix may have made it.
     let lease = this.#residency.acquireReady(digest, tenant);
     if (!lease) {
+      const loose = this.#loose.find(digest);
+      if (loose) return { adapter: loose.value, leases: [...leases, loose] };
       const adapter = composeAdapters(leases.map((held, n) => ({ adapter: held.value, weight: parts[n].weight })));
       lease = this.#residency.keep(digest, tenant, adapter);
-      if (!lease) return { adapter, leases };
+      if (!lease) return { adapter, leases: [...leases, this.#loose.add(digest, adapter)] };
     }
     this.#letGo();
     return { adapter: lease.value, leases: [lease] };
@@ -182,5 +187,28 @@ class WaitingMix implements Ticket {
   #end(): void {
     this.#isOver = true;
     this.#onOver();
+  }
+}
+
+/** Mixes for which there is no room beside their parts: no tier counts them, so each is there once, while somebody uses it. */
+class LooseMixes {
+  readonly #mixes = new Map<string, { readonly adapter: CompiledAdapter; numUsers: number }>();
+
+  find(digest: string): Lease<CompiledAdapter> | undefined {
+    return this.#mixes.has(digest) ? this.#lease(digest) : undefined;
+  }
+
+  add(digest: string, adapter: CompiledAdapter): Lease<CompiledAdapter> {
+    this.#mixes.set(digest, { adapter, numUsers: 0 });
+    return this.#lease(digest);
+  }
+
+  #lease(digest: string): Lease<CompiledAdapter> {
+    const mix = this.#mixes.get(digest);
+    assert(mix, `${digest} was made`);
+    mix.numUsers++;
+    return new Lease(mix.adapter, () => {
+      if (--mix.numUsers === 0) this.#mixes.delete(digest);
+    });
   }
 }
