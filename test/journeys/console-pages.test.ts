@@ -104,8 +104,31 @@ test('a page whose code does not come leaves the menu, and is loaded again', asy
   await page.getByRole('heading', { level: 1, name: 'Keys' }).waitFor();
 });
 
-test('an address that is no encoding of anything is an adapter that is not there', async () => {
+test('an address that is no encoding of anything, or leads elsewhere, is an adapter that is not there', async () => {
   await using tab = await journey.open();
-  await tab.go('/adapters/acme/%E0%A4%A');
-  await tab.page.getByRole('alert').getByText('no adapter').waitFor();
+  for (const path of ['acme/%E0%A4%A', '..%2Fkeys', 'acme/..%2F..%2Fkeys']) {
+    await tab.go(`/adapters/${path}`);
+    await tab.page.getByRole('alert').getByText('no adapter').waitFor();
+  }
+});
+
+test('a tab with a key comes back by itself when the server does', async () => {
+  await using tab = await journey.open();
+  const { page } = tab;
+  await tab.go('/jobs');
+  // The page is there, as from a cache, and the server is not.
+  await page.route('**/api/session', (route) => route.abort());
+  await page.reload();
+  await page.getByText('The server does not answer. The key of this tab is tried again').waitFor();
+  await page.unroute('**/api/session');
+  await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+});
+
+test('a key with letters that no key has is not known', async () => {
+  await using tab = await journey.open({ key: null });
+  const { page } = tab;
+  await page.goto(`${journey.server.url}/console/`);
+  await page.getByLabel('API key').fill('ключ');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByText('The server does not know this key.').waitFor();
 });

@@ -16,7 +16,7 @@ import { Lineage } from './lineage.tsx';
 import { playgroundOf } from './playground/subject.ts';
 
 export default function AdapterPage({ reference }: { readonly reference: string }) {
-  const adapter = useAnswer<AdapterWithHistory>(`/api/adapters/${reference}`);
+  const adapter = useAnswer<AdapterWithHistory>(`/api/adapters/${encodeURIComponent(reference)}`);
   return (
     <Page
       title={adapter.data?.id ?? reference}

@@ -18,7 +18,7 @@ import { LossCurves } from './loss-curves.tsx';
 const EVERY_MS = 1_500;
 
 export default function JobPage({ id }: { readonly id: string }) {
-  const job = useAnswer<Job>(`/v1/fine_tuning/jobs/${id}`, { every: EVERY_MS });
+  const job = useAnswer<Job>(`/v1/fine_tuning/jobs/${encodeURIComponent(id)}`, { every: EVERY_MS });
   return (
     <Page
       title="Fine-tuning job"

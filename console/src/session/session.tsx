@@ -7,6 +7,10 @@ import { SignIn } from './sign-in.tsx';
 
 /** The key is kept for this tab only, and goes with it. */
 const STORED = 'espalier.key';
+const AGAIN_MS = 2_000;
+
+const UNKNOWN_KEY = 'The server does not know this key.';
+const TRIED_AGAIN = 'The server does not answer. The key of this tab is tried again every two seconds.';
 
 interface SignedIn {
   readonly api: ApiClient;
@@ -37,15 +41,18 @@ export function SessionProvider({ children }: { readonly children: ReactNode }) 
   const enter = useCallback(
     async (key: string): Promise<void> => {
       setBusy(true);
-      setProblem(null);
       try {
+        // A header takes no other letters, and no key has them.
+        if (!/^[\x21-\x7e]+$/.test(key)) throw new ApiError(401, 'invalid_api_key', 'no key');
         const signedIn = await ApiClient.signIn(key, () => leave('The server does not take the key any more.'));
         sessionStorage.setItem(STORED, key);
         setApi(signedIn);
+        setProblem(null);
       } catch (error) {
         const isRefused = error instanceof ApiError && error.status === 401;
         if (isRefused) sessionStorage.removeItem(STORED);
-        setProblem(isRefused ? 'The server does not know this key.' : `The server cannot be asked: ${String(error)}`);
+        const isKept = sessionStorage.getItem(STORED) !== null;
+        setProblem(isRefused ? UNKNOWN_KEY : isKept ? TRIED_AGAIN : `The server cannot be asked: ${String(error)}`);
       } finally {
         setBusy(false);
         setReturning(false);
@@ -57,6 +64,13 @@ export function SessionProvider({ children }: { readonly children: ReactNode }) 
     const stored = sessionStorage.getItem(STORED);
     if (stored !== null) void enter(stored);
   }, [enter]);
+  // The tab has a key and the server did not answer: it may be starting.
+  useEffect(() => {
+    const stored = sessionStorage.getItem(STORED);
+    if (api !== null || problem === null || stored === null) return undefined;
+    const timer = setTimeout(() => void enter(stored), AGAIN_MS);
+    return () => clearTimeout(timer);
+  }, [api, problem, enter]);
 
   const signedIn = useMemo(() => api && { api, may: permissionsOf(api), signOut: () => leave(null) }, [api, leave]);
   if (isReturning && !signedIn) {
