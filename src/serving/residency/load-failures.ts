@@ -67,6 +67,10 @@ export function crowdedOut(waitedMs: number): EspalierError {
   return new EspalierError('OVERLOADED', message, { retryAfterMs: CROWDED_RETRY_MS });
 }
 
+export function unloadedMeanwhile(): EspalierError {
+  return new EspalierError('CANCELLED', 'the adapter was unloaded while it was being loaded');
+}
+
 /** Why an adapter cannot be served, without the paths of this machine. */
 export function unavailable({ digest, directory }: AdapterSource, error: EspalierError): EspalierError {
   const reason = error.message.replaceAll(directory, 'its folder');

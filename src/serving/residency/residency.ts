@@ -1,10 +1,10 @@
 import type { CompiledAdapter } from '../../adapters/index.ts';
-import { assert, EspalierError, Lease, type Clock } from '../../base/index.ts';
+import { assert, Lease, type Clock, type EspalierError } from '../../base/index.ts';
 import { sizeOfBuffers } from './buffers.ts';
 import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
 import { HostTier } from './host-tier.ts';
 import { loadCost } from './load-cost.ts';
-import { LoadFailures, tooLarge } from './load-failures.ts';
+import { LoadFailures, tooLarge, unloadedMeanwhile } from './load-failures.ts';
 import type { AdapterLoader } from './loader.ts';
 import { AdapterLoads } from './loads.ts';
 import { MemoryTier } from './memory-tier.ts';
@@ -151,10 +151,10 @@ export class AdapterResidency {
 
   /** Whoever waits to pin what is unloaded meanwhile pins nothing. */
   #cancelPins(slot: Slot, tenant: string | null): void {
-    const pins = [...slot.waiters].filter((waiter) => waiter.isPin && waiter.tenant === tenant);
-    for (const waiter of pins) this.#leave(slot, waiter);
-    for (const waiter of pins) {
-      waiter.onFailed(new EspalierError('CANCELLED', 'the adapter was unloaded while it was being loaded'));
+    for (const waiter of slot.waiters) {
+      if (!waiter.isPin || waiter.tenant !== tenant) continue;
+      this.#leave(slot, waiter);
+      waiter.onFailed(unloadedMeanwhile());
     }
   }
 
@@ -176,14 +176,9 @@ export class AdapterResidency {
   }
 
   stats(): ResidencyStats {
-    return {
-      ...this.#counts,
-      ...this.#loads.counts,
-      ready: tierStats(this.#ready),
-      host: tierStats(this.#host.books),
-      pinnedBytes: this.#pins.sizeBytes,
-      numFailed: this.#failures.count,
-    };
+    const counts = { ...this.#counts, ...this.#loads.counts };
+    const tiers = { ready: tierStats(this.#ready), host: tierStats(this.#host.books) };
+    return { ...counts, ...tiers, pinnedBytes: this.#pins.sizeBytes, numFailed: this.#failures.count };
   }
 
   /** A lease on an adapter that is ready; undefined when it is not, and then nothing is loaded. */
@@ -275,15 +270,9 @@ export class AdapterResidency {
   #lease(slot: Slot, { tenant, isPin }: Pick<Waiter, 'tenant' | 'isPin'>): Lease<CompiledAdapter> {
     assert(slot.adapter, `${slot.digest} is ready`);
     this.#ready.hold(slot.digest);
-    slot.numLeases++;
-    const use = slot.useOf(tenant);
-    use.lastUsedMs = this.#clock.epochMs();
-    use.isLeaving = false;
-    if (!isPin) use.numLeases++;
+    const end = slot.use(tenant, isPin, this.#clock.epochMs());
     return new Lease(slot.adapter, () => {
-      slot.numLeases--;
-      if (!isPin) use.numLeases--;
-      slot.leave(tenant);
+      end();
       this.#ready.release(slot.digest);
       if (slot.numLeases === 0 && (slot.isLeaving || slot.users.size === 0)) this.#drop(slot);
       this.#ready.trim(this.#afterEviction);

@@ -80,6 +80,20 @@ export class Slot {
     return new Set([...this.tenants.keys(), ...[...this.waiters].map(({ tenant }) => tenant)]);
   }
 
+  /** One lease more. @param nowMs since 1970 @returns ends it */
+  use(tenant: string | null, isPin: boolean, nowMs: number): () => void {
+    this.numLeases++;
+    const use = this.useOf(tenant);
+    use.lastUsedMs = nowMs;
+    use.isLeaving = false;
+    if (!isPin) use.numLeases++;
+    return () => {
+      this.numLeases--;
+      if (!isPin) use.numLeases--;
+      this.leave(tenant);
+    };
+  }
+
   /** A tenant that has unloaded it, and has no request left, is none of its users. */
   leave(tenant: string | null): void {
     const use = this.tenants.get(tenant);
