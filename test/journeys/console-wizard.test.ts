@@ -49,6 +49,10 @@ test('from a file to an answer', async () => {
   await page.getByRole('switch', { name: 'Epochs: auto' }).click();
   await page.getByLabel('Epochs', { exact: true }).fill('2');
   await steps.getByText('4', { exact: true }).waitFor();
+  // What cannot be taken does not stay in the field: the run has what it shows.
+  await page.getByLabel('Epochs', { exact: true }).fill('');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.getByLabel('Epochs', { exact: true }).inputValue(), '2');
   const parameters = page.locator('.figure', { hasText: 'Trained parameters' });
   const before = await parameters.textContent();
   await page.getByRole('combobox', { name: 'Adapter' }).click();
@@ -60,10 +64,11 @@ test('from a file to an answer', async () => {
   assert.ok(await page.getByRole('button', { name: 'Start training' }).isDisabled());
   await page.getByLabel('Task', { exact: true }).fill('parity');
   assert.deepEqual(await tab.barriers(), []);
-  await page.getByRole('button', { name: 'Start training' }).click();
+  await page.getByRole('button', { name: 'Start training' }).dblclick();
 
   // The job's page shows it live, to its end.
   await page.getByRole('heading', { level: 1, name: 'Fine-tuning job' }).waitFor();
+  assert.equal((await journey.client().fineTuning.jobs.list()).data.length, 1, 'a double click starts one');
   await page.getByText('succeeded', { exact: true }).waitFor({ timeout: 240_000 });
   await page.getByText('4 / 4').waitFor();
   await page.getByText('supervised, dora of rank 4').waitFor();

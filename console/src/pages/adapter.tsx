@@ -1,5 +1,6 @@
 import { Anchor, Button, Group, Select, SimpleGrid, Stack, Table, Text, Timeline } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../api/action.ts';
 import { useState } from 'react';
 import { Link } from 'wouter';
 import { useAnswer, withQuery } from '../api/queries.ts';
@@ -47,7 +48,7 @@ function Actions({ adapter }: { readonly adapter: AdapterWithHistory }) {
   const { api, may } = useSession();
   const queries = useQueryClient();
   const { task, version, aliases, id } = adapter;
-  const promote = useMutation({
+  const promote = useAction({
     mutationFn: () =>
       api.json(`/api/routes/${encodeURIComponent(task)}/promote`, { method: 'POST', body: { version } }),
     onSuccess: () => {

@@ -1,5 +1,6 @@
 import { Button, CopyButton, Group, SimpleGrid, Skeleton, Text } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../api/action.ts';
 import { Link } from 'wouter';
 import { useAnswer } from '../api/queries.ts';
 import type { Checkpoint, CheckpointList, Job, JobEvent } from '../api/types.ts';
@@ -127,7 +128,7 @@ function Commands({ job }: { readonly job: Job }) {
   const { api, may } = useSession();
   const queries = useQueryClient();
   const path = `/v1/fine_tuning/jobs/${job.id}`;
-  const order = useMutation({
+  const order = useAction({
     mutationFn: (command: string) => api.json<Job>(`${path}/${command}`, { method: 'POST' }),
     onSuccess: () => queries.invalidateQueries({ queryKey: [path] }),
     onError: tellProblem,

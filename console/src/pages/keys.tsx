@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../api/action.ts';
 import type { ApiKey, NewApiKey } from '../api/governance.ts';
 import { useAnswer } from '../api/queries.ts';
 import type { TenantList } from '../api/types.ts';
@@ -49,7 +50,7 @@ function KeyTable({ keys }: { readonly keys: readonly ApiKey[] }) {
   const { api } = useSession();
   const queries = useQueryClient();
   const [doomed, setDoomed] = useState<ApiKey | null>(null);
-  const revoke = useMutation({
+  const revoke = useAction({
     mutationFn: ({ id }: ApiKey) => api.send(`${PATH}/${encodeURIComponent(id)}`, { method: 'DELETE' }),
     onSuccess: async () => {
       tellDone('The key opens nothing any more');
@@ -124,7 +125,7 @@ function NewKey({ onClose }: { readonly onClose: () => void }) {
   const [name, setName] = useState('');
   const [days, setDays] = useState('');
   const isOperators = tenant === OPERATOR;
-  const make = useMutation({
+  const make = useAction({
     mutationFn: () =>
       api.json<NewApiKey>(PATH, {
         method: 'POST',

@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import { Button, NumberInput, Select, SimpleGrid, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../api/action.ts';
 import { useAnswer } from '../api/queries.ts';
 import type { Price, PriceChange, PriceList, TenantList } from '../api/types.ts';
 import { Answered, Nothing } from '../parts/answer-state.tsx';
@@ -75,7 +76,7 @@ function SetPrices({ onClose }: { readonly onClose: () => void }) {
   const [currency, setCurrency] = useState('');
   const [values, setValues] = useState<Readonly<Partial<Record<(typeof FIELDS)[number]['field'], number>>>>({});
   const change: PriceChange = { ...values, ...(currency !== '' && { currency: currency.toUpperCase() }) };
-  const save = useMutation({
+  const save = useAction({
     mutationFn: () =>
       api.json(PATH, { method: 'PATCH', body: { ...change, tenant: tenant === EVERYBODY ? null : tenant } }),
     onSuccess: async () => {

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'react';
 import { Button, Group, SegmentedControl, Select, SimpleGrid } from '@mantine/core';
 import { DownloadIcon } from '@radix-ui/react-icons';
-import { useMutation } from '@tanstack/react-query';
+import { useAction } from '../api/action.ts';
 import type { UsageLine, UsageList } from '../api/governance.ts';
 import { useAnswer, withQuery } from '../api/queries.ts';
 import { TimeChart } from '../charts/time-chart.tsx';
@@ -135,7 +135,7 @@ function Bill({ from }: { readonly from: string }) {
   const [group, setGroup] = useState('tenant,adapter');
   const path = withQuery(PATH, { from, group });
   const usage = useAnswer<UsageList>(path);
-  const download = useMutation({
+  const download = useAction({
     mutationFn: async () => {
       const response = await api.send(withQuery(PATH, { from, group, format: 'csv' }));
       const url = URL.createObjectURL(await response.blob());

@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import { ActionIcon, Group, Text } from '@mantine/core';
-import { useMutation } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { tellProblem } from '../../parts/done.ts';
 import { ThumbIcon } from '../../parts/thumb-icon.tsx';
 import { useSession } from '../../session/session.tsx';
@@ -14,7 +14,7 @@ const CHOICES = [
 export function Score({ requestId }: { readonly requestId: string }) {
   const { api } = useSession();
   const [given, setGiven] = useState<number | null>(null);
-  const give = useMutation({
+  const give = useAction({
     mutationFn: (score: number) =>
       api.json('/api/feedback', { method: 'POST', body: { request_id: requestId, score } }),
     onSuccess: (_, score) => setGiven(score),

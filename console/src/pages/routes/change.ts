@@ -1,4 +1,5 @@
-import { useMutation, useQueryClient, type UseMutationResult } from '@tanstack/react-query';
+import { useQueryClient, type UseMutationResult } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import type { RequestOptions } from '../../api/client.ts';
 import type { TaskRoute } from '../../api/types.ts';
 import { tellDone } from '../../parts/done.ts';
@@ -20,7 +21,7 @@ export function useRouteChange<Body extends object | undefined = undefined>(
 ): UseMutationResult<void, Error, Body> {
   const { api } = useSession();
   const queries = useQueryClient();
-  return useMutation<void, Error, Body>({
+  return useAction<void, Body>({
     async mutationFn(body: Body) {
       const path = `/api/routes/${encodeURIComponent(task)}/${part}`;
       await api.json(path, body === undefined ? { method } : { method, body });

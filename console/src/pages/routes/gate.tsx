@@ -1,7 +1,8 @@
 import { useRef, useState } from 'react';
 import { Button, FileButton, Group, Select, SimpleGrid } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { useAnswer } from '../../api/queries.ts';
 import type { FileList, Gate, GateRequest, TaskRoute } from '../../api/types.ts';
 import { tellProblem } from '../../parts/done.ts';
@@ -144,7 +145,7 @@ function FileField({ value, onFile }: FileFieldProps) {
   const queries = useQueryClient();
   const found = useAnswer<FileList>(FILES);
   const reset = useRef<() => void>(null);
-  const upload = useMutation({
+  const upload = useAction({
     mutationFn: (file: File) => uploadFile(api, file),
     onSuccess: async ({ id }) => {
       await queries.invalidateQueries({ queryKey: [FILES] });

@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import { ActionIcon, Anchor, Button, Group, Select, Slider, Stack, Text } from '@mantine/core';
 import { Cross2Icon, ResetIcon } from '@radix-ui/react-icons';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { Link } from 'wouter';
 import type { TaskRoute } from '../../api/types.ts';
 import { Legend } from '../../charts/time-chart.tsx';
@@ -32,13 +33,13 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
     tellDone(message);
     await queries.invalidateQueries();
   };
-  const save = useMutation({
+  const save = useAction({
     mutationFn: (split: readonly Part[]) =>
       api.json(path, { method: 'POST', body: { split: split.filter(({ weight }) => weight > 0) } }),
     onSuccess: tell(`The split of ${task} holds from the next request on`),
     onError: tellProblem,
   });
-  const rollback = useMutation({
+  const rollback = useAction({
     mutationFn: () => api.json<TaskRoute>(`${path}/rollback`, { method: 'POST', body: {} }),
     onSuccess: ({ latest }) => tell(`${task} is answered by ${latest ?? 'nobody'} again`)(),
     onError: tellProblem,

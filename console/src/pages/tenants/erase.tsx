@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import { Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { useLocation } from 'wouter';
 import { withQuery } from '../../api/queries.ts';
 import type { TenantErasure } from '../../api/types.ts';
@@ -21,8 +22,8 @@ export function Erase({ name }: { readonly name: string }) {
       withQuery(`/api/tenants/${encodeURIComponent(name)}`, { erase: 'true', dry_run: String(isPlan) }),
       { method: 'DELETE' },
     );
-  const plan = useMutation({ mutationFn: () => ask(true) });
-  const erase = useMutation({
+  const plan = useAction({ mutationFn: () => ask(true) });
+  const erase = useAction({
     mutationFn: () => ask(false),
     onSuccess: async ({ id }) => {
       tellDone(`${name} is erased; the audit log has it as ${id ?? ''}`);

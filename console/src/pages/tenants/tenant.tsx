@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import { Button, Group, NumberInput, SimpleGrid, Stack, Text } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { useAnswer } from '../../api/queries.ts';
 import type { Tenant, TenantChange, TenantWithUsage } from '../../api/types.ts';
 import { Answered } from '../../parts/answer-state.tsx';
@@ -96,7 +97,7 @@ function LimitsForm({ tenant, path }: { readonly tenant: Tenant; readonly path: 
   const saved = limitsOf(tenant);
   const [values, setValues] = useState(saved);
   const changed = FIELDS.filter(({ field }) => values[field] !== saved[field]);
-  const save = useMutation({
+  const save = useAction({
     mutationFn: () =>
       api.json(path, {
         method: 'PATCH',

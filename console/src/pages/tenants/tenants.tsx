@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import { Anchor, Button, Modal, Stack, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useQueryClient } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { Link } from 'wouter';
 import { useAnswer } from '../../api/queries.ts';
 import type { Tenant, TenantList } from '../../api/types.ts';
@@ -76,7 +77,7 @@ function NewTenant({ onMade }: { readonly onMade: () => void }) {
   const { api } = useSession();
   const queries = useQueryClient();
   const [name, setName] = useState('');
-  const make = useMutation({
+  const make = useAction({
     mutationFn: () => api.json('/api/tenants', { method: 'POST', body: { name } }),
     onSuccess: async () => {
       tellDone(`The tenant ${name} is there`);

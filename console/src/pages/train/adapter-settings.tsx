@@ -1,3 +1,4 @@
+import { useRef } from 'react';
 import { Select, SimpleGrid } from '@mantine/core';
 import type { DataCheck } from '../../api/types.ts';
 import { AutoNumber } from './auto-number.tsx';
@@ -13,8 +14,10 @@ interface Props {
 /** How the adapter is made. What a method has not is not asked for. */
 export function AdapterSettings({ recipe, onChange, estimate }: Props) {
   const made = estimate?.peft;
-  const hasRank = made ? made.rank !== null : recipe.rank !== 'auto';
-  const hasTargets = made ? made.target_modules !== null : recipe.targets !== 'auto';
+  // Where the estimate is refused, perhaps for these, the method has what it had.
+  const known = useRef(new Map<PeftMethod, { readonly hasRank: boolean; readonly hasTargets: boolean }>());
+  if (made) known.current.set(recipe.peft, { hasRank: made.rank !== null, hasTargets: made.target_modules !== null });
+  const { hasRank, hasTargets } = known.current.get(recipe.peft) ?? { hasRank: true, hasTargets: true };
   return (
     <SimpleGrid cols={{ base: 1, sm: 3 }}>
       <Select

@@ -1,4 +1,4 @@
-import { useId } from 'react';
+import { useId, useState } from 'react';
 import { Group, NumberInput, Switch, Text } from '@mantine/core';
 import { score } from '../../parts/format.ts';
 
@@ -16,6 +16,9 @@ interface AutoNumberProps {
 export function AutoNumber({ label, value, onChange, proposed, min, max, step = 1 }: AutoNumberProps) {
   const id = useId();
   const isAuto = value === 'auto';
+  const taken = isAuto ? Number(score(proposed)) : value;
+  /** What stands in the field while it is written; what cannot be taken goes when the field is left. */
+  const [written, setWritten] = useState<number | string | null>(null);
   return (
     <div>
       <Group justify="space-between" mb={4}>
@@ -32,13 +35,18 @@ export function AutoNumber({ label, value, onChange, proposed, min, max, step = 
       </Group>
       <NumberInput
         id={id}
-        value={isAuto ? Number(score(proposed)) : value}
+        value={written ?? taken}
         disabled={isAuto}
         min={min}
         max={max}
         step={step}
         clampBehavior="strict"
-        onChange={(given) => typeof given === 'number' && given >= min && onChange(given)}
+        allowDecimal={!Number.isInteger(step)}
+        onChange={(given) => {
+          setWritten(given);
+          if (typeof given === 'number' && given >= min) onChange(given);
+        }}
+        onBlur={() => setWritten(null)}
       />
     </div>
   );

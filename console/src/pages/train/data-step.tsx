@@ -1,5 +1,6 @@
 import { Code, SegmentedControl, Select, SimpleGrid, Stack, Text } from '@mantine/core';
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { withQuery } from '../../api/queries.ts';
 import type { StoredFile } from '../../api/types.ts';
 import { Problem } from '../../parts/answer-state.tsx';
@@ -29,7 +30,7 @@ const LINES = {
 
 export function DataStep({ recipe, onChange, onFile }: Props) {
   const { api } = useSession();
-  const upload = useMutation({ mutationFn: (file: File) => uploadFile(api, file), onSuccess: onFile });
+  const upload = useAction({ mutationFn: (file: File) => uploadFile(api, file), onSuccess: onFile });
   const earlier = useQuery({
     queryKey: ['/v1/files'],
     queryFn: ({ signal }) =>

@@ -1,5 +1,5 @@
 import { Button, Group, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
-import { useMutation } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import type { DataCheck, StoredFile } from '../../api/types.ts';
 import { Problem } from '../../parts/answer-state.tsx';
 import { Figure, Figures } from '../../parts/figure.tsx';
@@ -103,7 +103,7 @@ interface HeldOutProps {
 /** Examples that are not trained on: their loss says whether what is learned holds elsewhere. */
 function HeldOut({ file, onFile }: HeldOutProps) {
   const { api } = useSession();
-  const upload = useMutation({ mutationFn: (given: File) => uploadFile(api, given), onSuccess: onFile });
+  const upload = useAction({ mutationFn: (given: File) => uploadFile(api, given), onSuccess: onFile });
   const choose = (): void => {
     const input = document.createElement('input');
     input.type = 'file';

@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import { Button, Group, Stack, Stepper } from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
-import { useMutation, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
+import { useAction } from '../../api/action.ts';
 import { useLocation } from 'wouter';
 import type { DataCheck, Job, StoredFile } from '../../api/types.ts';
 import { NotOffered, Problem } from '../../parts/answer-state.tsx';
@@ -66,7 +67,7 @@ function Wizard() {
     staleTime: Infinity,
     placeholderData: (before) => (before?.file === file?.id ? before : undefined),
   });
-  const start = useMutation({
+  const start = useAction({
     mutationFn: () =>
       api.json<Job>('/v1/fine_tuning/jobs', {
         method: 'POST',
@@ -82,7 +83,8 @@ function Wizard() {
     setFile(taken);
     setStep(1);
   };
-  const isSound = check.data !== undefined && check.data.problems.length === 0;
+  // What is shown meanwhile is of the settings before.
+  const isSound = check.data !== undefined && !check.isPlaceholderData && check.data.problems.length === 0;
   const isNamed = recipe.suffix === '' || SUFFIX.test(recipe.suffix);
   return (
     <Stack gap="lg">
