@@ -7,6 +7,9 @@ import { failUnknownTenant } from './tenants.ts';
 export const ROLES = ['admin', 'writer', 'reader'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** The end of the year 9999: what comes later is a mistake, and no calendar shows it. */
+const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
 /** Who is asking. */
 export interface Principal {
   /** Null is the operator: an admin who may act for every tenant. */
@@ -85,10 +88,12 @@ export class ApiKeys {
         param: 'role',
       });
     }
-    if (expiresAt !== null && !(expiresAt > now)) {
+    if (expiresAt !== null && !(expiresAt > now && expiresAt <= LAST_MS)) {
       const when = new Date(expiresAt);
       const what = Number.isNaN(when.getTime()) ? String(expiresAt) : when.toISOString();
-      fail('REQUEST_INVALID', `expires_at must be in the future, got ${what}`, { param: 'expires_at' });
+      fail('REQUEST_INVALID', `expires_at must be in the future, and before the year 10000, got ${what}`, {
+        param: 'expires_at',
+      });
     }
     if (project !== null && !isName(project)) {
       fail('REQUEST_INVALID', `project "${project}" must hold only a-z, 0-9, ".", "_", "-"`, { param: 'project' });

@@ -113,10 +113,13 @@ test('a key ends at its expiry, and with its tenant', () => {
   assert.equal(keys.authenticate(secret).tenant, 'acme');
   now += 1;
   assert.throws(() => keys.authenticate(secret), { code: 'KEY_INVALID', message: /expired/ });
-  assert.throws(() => keys.create({ tenant: 'acme', role: 'reader', expiresAt: now }), {
-    code: 'REQUEST_INVALID',
-    param: 'expires_at',
-  });
+  for (const expiresAt of [now, 8.65e15, NaN, Infinity]) {
+    assert.throws(() => keys.create({ tenant: 'acme', role: 'reader', expiresAt }), {
+      code: 'REQUEST_INVALID',
+      param: 'expires_at',
+      message: /must be in the future, and before the year 10000/,
+    });
+  }
   const { secret: other } = keys.create({ tenant: 'acme', role: 'reader' });
   tenants.remove('acme');
   assert.throws(() => keys.authenticate(other), { code: 'KEY_INVALID', message: /not known/ });

@@ -45,3 +45,17 @@ test('the operator changes limits, and they hold', async () => {
   assert.deepEqual([requestsPerMinute, weight], [120, 3]);
   tab.assertClean('limits');
 });
+
+test('a limit that is being written stays when another is changed elsewhere', async () => {
+  await using tab = await journey.open({ key: journey.server.operator });
+  await tab.go('/tenants/globex');
+  const [tokens, requests] = ['Tokens a minute', 'Requests a minute'].map((label) => tab.page.getByLabel(label));
+  await tokens.fill('777');
+  journey.server.platform.tenants.setLimits('globex', { requestsPerMinute: 4321 });
+  while ((await requests.inputValue()) !== '4 321') await tab.page.waitForTimeout(100);
+  assert.equal(await tokens.inputValue(), '777');
+  await tab.page.getByRole('button', { name: 'Save the limits' }).click();
+  await tab.page.getByText('The limits hold from the next request on').waitFor();
+  const { requestsPerMinute, tokensPerMinute } = journey.server.platform.tenants.limitsOf('globex');
+  assert.deepEqual([requestsPerMinute, tokensPerMinute], [4321, 777]);
+});

@@ -42,9 +42,10 @@ const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeS
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 const exact = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 
-/** @param seconds since 1970 */
+/** @param seconds since 1970; what is no time of a calendar is told as it is */
 export function moment(seconds: number): string {
-  return dateTime.format(new Date(1000 * seconds));
+  const time = new Date(1000 * seconds);
+  return Number.isNaN(time.getTime()) ? String(seconds) : dateTime.format(time);
 }
 
 export function timeOfDay(seconds: number): string {

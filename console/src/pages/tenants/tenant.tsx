@@ -25,7 +25,7 @@ export default function TenantPage({ name }: { readonly name: string }) {
           <>
             <UsageToday tenant={data} />
             {may.limit ? (
-              <LimitsForm key={JSON.stringify(limitsOf(data))} tenant={data} path={path} />
+              <LimitsForm tenant={data} path={path} />
             ) : (
               <Panel title="Limits" about="Set by the operator">
                 <SimpleGrid cols={{ base: 1, sm: 2, md: 3 }}>
@@ -95,7 +95,9 @@ function LimitsForm({ tenant, path }: { readonly tenant: Tenant; readonly path: 
   const { api } = useSession();
   const queries = useQueryClient();
   const saved = limitsOf(tenant);
-  const [values, setValues] = useState(saved);
+  /** What is being written stands over what the server has, which others may change meanwhile. */
+  const [written, setWritten] = useState<Partial<LimitValues>>({});
+  const values = { ...saved, ...written };
   const changed = FIELDS.filter(({ field }) => values[field] !== saved[field]);
   const save = useAction({
     mutationFn: () =>
@@ -106,6 +108,7 @@ function LimitsForm({ tenant, path }: { readonly tenant: Tenant; readonly path: 
     onSuccess: async () => {
       tellDone('The limits hold from the next request on');
       await queries.invalidateQueries();
+      setWritten({});
     },
     onError: tellProblem,
   });
@@ -127,12 +130,12 @@ function LimitsForm({ tenant, path }: { readonly tenant: Tenant; readonly path: 
                 min={0}
                 thousandSeparator=" "
                 value={values[field] ?? ''}
-                onChange={(value) => setValues({ ...values, [field]: typeof value === 'number' ? value : null })}
+                onChange={(value) => setWritten({ ...written, [field]: typeof value === 'number' ? value : null })}
               />
             ))}
           </SimpleGrid>
           <Group justify="flex-end">
-            <Button variant="subtle" disabled={changed.length === 0} onClick={() => setValues(saved)}>
+            <Button variant="subtle" disabled={changed.length === 0} onClick={() => setWritten({})}>
               Undo
             </Button>
             <Button type="submit" disabled={changed.length === 0} loading={save.isPending}>
