@@ -59,3 +59,34 @@ test('a limit that is being written stays when another is changed elsewhere', as
   const { requestsPerMinute, tokensPerMinute } = journey.server.platform.tenants.limitsOf('globex');
   assert.deepEqual([requestsPerMinute, tokensPerMinute], [4321, 777]);
 });
+
+test('numbers are what was typed, key by key: decimals, and more digits than a number field holds', async () => {
+  await using tab = await journey.open({ key: journey.server.operator });
+  const { page } = tab;
+  await tab.go('/tenants/globex');
+  for (const [label, text] of [
+    ['Weight', '0.05'],
+    ['Bytes of adapters', '12345678901234'],
+  ] as const) {
+    const field = page.getByLabel(label);
+    await field.fill('');
+    await field.pressSequentially(text);
+    assert.equal((await field.inputValue()).replaceAll(' ', ''), text);
+    await page.keyboard.press('Tab');
+    assert.equal((await field.inputValue()).replaceAll(' ', ''), text, 'left, it shows what was taken');
+  }
+  await page.getByRole('button', { name: 'Save the limits' }).click();
+  await page.getByText('The limits hold from the next request on').waitFor();
+  const { weight, maxAdapterBytes } = journey.server.platform.tenants.limitsOf('globex');
+  assert.deepEqual([weight, maxAdapterBytes], [0.05, 12_345_678_901_234]);
+
+  await tab.go('/usage');
+  await page.getByRole('button', { name: 'Set prices' }).click();
+  await page.getByLabel('Currency').fill('eur');
+  const price = page.getByLabel('Prompt', { exact: true });
+  await price.pressSequentially('0.25');
+  assert.equal(await price.inputValue(), '0.25');
+  await page.getByRole('button', { name: 'Set them' }).click();
+  await page.getByText('The prices hold from today on').waitFor();
+  assert.equal(journey.server.platform.prices.list()[0]?.prompt, 0.25);
+});

@@ -49,6 +49,12 @@ test('from a file to an answer', async () => {
   await page.getByRole('switch', { name: 'Epochs: auto' }).click();
   await page.getByLabel('Epochs', { exact: true }).fill('2');
   await steps.getByText('4', { exact: true }).waitFor();
+  await page.getByRole('switch', { name: 'Learning rate, times: auto' }).click();
+  await page.getByLabel('Learning rate, times', { exact: true }).fill('');
+  await page.getByLabel('Learning rate, times', { exact: true }).pressSequentially('0.5');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.getByLabel('Learning rate, times', { exact: true }).inputValue(), '0.5');
+  await page.getByRole('switch', { name: 'Learning rate, times: auto' }).click();
   // What cannot be taken does not stay in the field: the run has what it shows.
   await page.getByLabel('Epochs', { exact: true }).fill('');
   await page.keyboard.press('Tab');

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { Button, NumberInput, Select, SimpleGrid, TextInput } from '@mantine/core';
+import { Button, Select, SimpleGrid, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQueryClient } from '@tanstack/react-query';
 import { useAction } from '../api/action.ts';
@@ -11,6 +11,7 @@ import { tellDone } from '../parts/done.ts';
 import { FormDialog } from '../parts/form-dialog.tsx';
 import { Panel } from '../parts/page.tsx';
 import { useSession } from '../session/session.tsx';
+import { NumberField } from '../parts/number-field.tsx';
 
 const PATH = '/api/prices';
 const EVERYBODY = '(everybody)';
@@ -114,14 +115,14 @@ function SetPrices({ onClose }: { readonly onClose: () => void }) {
       />
       <SimpleGrid cols={2}>
         {FIELDS.map(({ field, label }) => (
-          <NumberInput
+          <NumberField
             key={field}
             label={label}
             min={0}
-            value={values[field] ?? ''}
-            onChange={(value) => {
+            value={values[field] ?? null}
+            onValue={(value) => {
               const { [field]: _before, ...others } = values;
-              setValues(typeof value === 'number' ? { ...others, [field]: value } : others);
+              setValues(value === null ? others : { ...others, [field]: value });
             }}
           />
         ))}

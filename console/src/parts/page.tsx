@@ -48,7 +48,7 @@ export function Panel({ title, about, actions, children }: PanelProps) {
         <Group justify="space-between" align="flex-start" mb="sm" gap="sm">
           <div>
             {title !== undefined && (
-              <Title order={2} size="h4">
+              <Title order={2} size="h4" style={{ overflowWrap: 'anywhere' }}>
                 {title}
               </Title>
             )}

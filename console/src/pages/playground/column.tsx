@@ -65,6 +65,11 @@ function OneTurn({ turn }: { readonly turn: Turn }) {
           {error}
         </Text>
       )}
+      {!isRunning && answer === null && error === null && (
+        <Text size="xs" c="dimmed">
+          stopped before it began
+        </Text>
+      )}
       {!isRunning && answer !== null && (
         <Text size="xs" c="dimmed" className="number">
           {[

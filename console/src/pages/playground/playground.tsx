@@ -1,5 +1,5 @@
 import { useState, type KeyboardEvent } from 'react';
-import { Button, Group, NumberInput, SimpleGrid, Slider, Stack, Text, Textarea } from '@mantine/core';
+import { Button, Group, SimpleGrid, Slider, Stack, Text, Textarea } from '@mantine/core';
 import { PlusIcon } from '@radix-ui/react-icons';
 import { useSearch } from 'wouter';
 import { useAnswer } from '../../api/queries.ts';
@@ -10,6 +10,7 @@ import { useSession } from '../../session/session.tsx';
 import { Column } from './column.tsx';
 import { useComparison, type Settings } from './comparison.ts';
 import { subjectOfModel, subjectOfTask, type Subject } from './subject.ts';
+import { NumberField } from '../../parts/number-field.tsx';
 
 /** The base and up to three adapters. */
 const MAX_COLUMNS = 4;
@@ -176,14 +177,14 @@ function Composer({ settings, onSettings, isRunning, onAsk, onStop, onClear, onA
               onChange={(temperature) => onSettings({ ...settings, temperature })}
             />
           </div>
-          <NumberInput
+          <NumberField
             label="Tokens of an answer, at most"
             min={1}
             max={4096}
-            clampBehavior="strict"
+            allowDecimal={false}
             value={settings.maxTokens}
-            onChange={(value) =>
-              typeof value === 'number' && value >= 1 && onSettings({ ...settings, maxTokens: value })
+            onValue={(value) =>
+              value !== null && value >= 1 && value <= 4096 && onSettings({ ...settings, maxTokens: value })
             }
           />
         </SimpleGrid>

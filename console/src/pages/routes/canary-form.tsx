@@ -3,7 +3,8 @@ import { SimpleGrid, Switch, TextInput } from '@mantine/core';
 import type { CanaryRequest, TaskRoute } from '../../api/types.ts';
 import { useRouteChange } from './change.ts';
 import { FormDialog } from '../../parts/form-dialog.tsx';
-import { NumberField, VersionField, WithoutGate } from './fields.tsx';
+import { NumberField } from '../../parts/number-field.tsx';
+import { VersionField, WithoutGate } from './fields.tsx';
 
 const SHARES = /^\s*\d+(\.\d+)?\s*%?(\s*[,;\s]\s*\d+(\.\d+)?\s*%?)*\s*$/;
 

@@ -1,19 +1,7 @@
-import { NumberInput, Select, Switch, type NumberInputProps } from '@mantine/core';
+import { Select, Switch } from '@mantine/core';
 import type { TaskRoute } from '../../api/types.ts';
 import { useSession } from '../../session/session.tsx';
 import { latestVersion, useVersions } from './versions.ts';
-
-interface NumberFieldProps extends Omit<NumberInputProps, 'value' | 'onChange'> {
-  readonly value: number | null;
-  readonly onValue: (value: number | null) => void;
-}
-
-/** A number, or nothing. */
-export function NumberField({ value, onValue, ...rest }: NumberFieldProps) {
-  return (
-    <NumberInput {...rest} value={value ?? ''} onChange={(next) => onValue(typeof next === 'number' ? next : null)} />
-  );
-}
 
 interface VersionFieldProps {
   readonly route: TaskRoute;

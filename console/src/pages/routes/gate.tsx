@@ -11,7 +11,7 @@ import { useSession } from '../../session/session.tsx';
 import { uploadFile } from '../train/upload.ts';
 import { useRouteChange } from './change.ts';
 import { FormDialog } from '../../parts/form-dialog.tsx';
-import { NumberField } from './fields.tsx';
+import { NumberField } from '../../parts/number-field.tsx';
 import { Section } from './section.tsx';
 
 const METRICS = ['accuracy', 'exact-match', 'macro-f1', 'rouge-l', 'bleu', 'loss', 'preference-accuracy'];

@@ -10,7 +10,8 @@ import { Toned } from '../../parts/status.tsx';
 import { useSession } from '../../session/session.tsx';
 import { useRouteChange } from './change.ts';
 import { FormDialog } from '../../parts/form-dialog.tsx';
-import { NumberField, VersionField } from './fields.tsx';
+import { NumberField } from '../../parts/number-field.tsx';
+import { VersionField } from './fields.tsx';
 import { Section } from './section.tsx';
 
 const EVERY_MS = 2_000;

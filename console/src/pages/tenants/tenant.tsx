@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { Button, Group, NumberInput, SimpleGrid, Stack, Text } from '@mantine/core';
+import { Button, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useAction } from '../../api/action.ts';
 import { useAnswer } from '../../api/queries.ts';
@@ -11,6 +11,7 @@ import { bytes, count, moment } from '../../parts/format.ts';
 import { Page, Panel } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
 import { Erase } from './erase.tsx';
+import { NumberField } from '../../parts/number-field.tsx';
 
 const EVERY_MS = 5_000;
 
@@ -123,14 +124,14 @@ function LimitsForm({ tenant, path }: { readonly tenant: Tenant; readonly path: 
         <Stack>
           <SimpleGrid cols={{ base: 1, sm: 2, md: 3 }}>
             {FIELDS.map(({ field, label, about }) => (
-              <NumberInput
+              <NumberField
                 key={field}
                 label={label}
                 description={about}
                 min={0}
                 thousandSeparator=" "
-                value={values[field] ?? ''}
-                onChange={(value) => setWritten({ ...written, [field]: typeof value === 'number' ? value : null })}
+                value={values[field]}
+                onValue={(value) => setWritten({ ...written, [field]: value })}
               />
             ))}
           </SimpleGrid>

@@ -1,6 +1,7 @@
-import { useId, useState } from 'react';
-import { Group, NumberInput, Switch, Text } from '@mantine/core';
+import { useId } from 'react';
+import { Group, Switch, Text } from '@mantine/core';
 import { score } from '../../parts/format.ts';
+import { NumberField } from '../../parts/number-field.tsx';
 
 interface AutoNumberProps {
   readonly label: string;
@@ -17,8 +18,6 @@ export function AutoNumber({ label, value, onChange, proposed, min, max, step = 
   const id = useId();
   const isAuto = value === 'auto';
   const taken = isAuto ? Number(score(proposed)) : value;
-  /** What stands in the field while it is written; what cannot be taken goes when the field is left. */
-  const [written, setWritten] = useState<number | string | null>(null);
   return (
     <div>
       <Group justify="space-between" mb={4}>
@@ -33,20 +32,15 @@ export function AutoNumber({ label, value, onChange, proposed, min, max, step = 
           onChange={(event) => onChange(event.currentTarget.checked ? 'auto' : proposed)}
         />
       </Group>
-      <NumberInput
+      <NumberField
         id={id}
-        value={written ?? taken}
+        value={taken}
         disabled={isAuto}
         min={min}
         max={max}
         step={step}
-        clampBehavior="strict"
         allowDecimal={!Number.isInteger(step)}
-        onChange={(given) => {
-          setWritten(given);
-          if (typeof given === 'number' && given >= min) onChange(given);
-        }}
-        onBlur={() => setWritten(null)}
+        onValue={(given) => given !== null && given >= min && given <= max && onChange(given)}
       />
     </div>
   );
