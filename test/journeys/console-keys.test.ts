@@ -125,6 +125,16 @@ test('a key is shown once and revoked, where the server keeps keys over HTTP; wh
   await page.getByRole('button', { name: 'Make it' }).click();
   const secret = (await page.getByTestId('secret').textContent()) ?? '';
   assert.equal(journey.server.platform.keys.authenticate(secret).role, 'reader');
+  // As over plain HTTP on another machine, where a page has no clipboard.
+  await page.evaluate('delete Navigator.prototype.clipboard');
+  await page.getByRole('button', { name: 'Copy' }).click();
+  await page.getByRole('button', { name: 'Copied' }).waitFor();
+  await page.evaluate(
+    `document.querySelector('[role=dialog]').append(Object.assign(document.createElement('input'), { id: 'pasted' }))`,
+  );
+  await page.locator('#pasted').focus();
+  await page.keyboard.press('Control+V');
+  assert.equal(await page.locator('#pasted').inputValue(), secret);
   await page.getByRole('button', { name: 'Done' }).click();
   const row = page.getByRole('row', { name: 'from the console' });
   await row.getByRole('button', { name: 'Revoke' }).click();

@@ -1,10 +1,11 @@
-import { Button, CopyButton, Group, SimpleGrid, Skeleton, Text } from '@mantine/core';
+import { Button, Group, SimpleGrid, Skeleton, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useAction } from '../api/action.ts';
 import { Link } from 'wouter';
 import { useAnswer } from '../api/queries.ts';
 import type { Checkpoint, CheckpointList, Job, JobEvent } from '../api/types.ts';
 import { Answered, Nothing } from '../parts/answer-state.tsx';
+import { Copy } from '../parts/copy.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { tellProblem } from '../parts/done.ts';
 import { Figure, Figures } from '../parts/figure.tsx';
@@ -52,7 +53,7 @@ function JobDetails({ job }: { readonly job: Job }) {
         <Figure
           name="Step"
           value={last ? `${count(last.step)} / ${count(last.total_steps)}` : '–'}
-          note={`${job.hyperparameters.n_epochs} epochs, ${job.hyperparameters.batch_size} examples a step`}
+          note={`${counted(job.hyperparameters.n_epochs, 'epoch')}, ${counted(job.hyperparameters.batch_size, 'example')} a step`}
         />
         <Figure
           name="Training loss"
@@ -90,6 +91,10 @@ function JobDetails({ job }: { readonly job: Job }) {
   );
 }
 
+function counted(value: string | number, what: string): string {
+  return `${value} ${what}${Number(value) === 1 ? '' : 's'}`;
+}
+
 function timeOf({ created_at: begun, finished_at: finished, estimated_finish: estimated }: Job): string {
   if (finished !== null) return duration(finished - begun);
   if (estimated === null) return '–';
@@ -103,13 +108,7 @@ function Result({ model }: { readonly model: string }) {
         <Text className="mono" style={{ overflowWrap: 'anywhere' }}>
           {model}
         </Text>
-        <CopyButton value={model}>
-          {({ copied, copy }) => (
-            <Button variant="default" size="xs" onClick={copy}>
-              {copied ? 'Copied' : 'Copy'}
-            </Button>
-          )}
-        </CopyButton>
+        <Copy value={model} size="xs" />
         <Button component={Link} href={playgroundOf(model)} size="xs">
           Ask it
         </Button>

@@ -1,5 +1,5 @@
 import { useState } from 'react';
-import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Code, Group, Modal, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQueryClient } from '@tanstack/react-query';
 import { useAction } from '../api/action.ts';
@@ -7,6 +7,7 @@ import type { ApiKey, NewApiKey } from '../api/governance.ts';
 import { useAnswer } from '../api/queries.ts';
 import type { TenantList } from '../api/types.ts';
 import { Answered, NotOffered, Nothing, Problem } from '../parts/answer-state.tsx';
+import { Copy } from '../parts/copy.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { tellDone, tellProblem } from '../parts/done.ts';
 import { moment } from '../parts/format.ts';
@@ -201,13 +202,7 @@ function Secret({ secret, onClose }: { readonly secret: string; readonly onClose
         {secret}
       </Code>
       <Group justify="flex-end">
-        <CopyButton value={secret}>
-          {({ copied, copy }) => (
-            <Button variant="default" onClick={copy}>
-              {copied ? 'Copied' : 'Copy'}
-            </Button>
-          )}
-        </CopyButton>
+        <Copy value={secret} />
         <Button onClick={onClose}>Done</Button>
       </Group>
     </Stack>

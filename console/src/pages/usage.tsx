@@ -74,7 +74,8 @@ function Charts({ lines, from, numDays }: ChartsProps) {
     const days = Array.from({ length: numDays }, (_, n) => new Date(begin + n * DAY_MS).toISOString().slice(0, 10));
     const sum = (pick: (line: UsageLine) => number): number[] =>
       days.map((day) => lines.filter(({ period }) => period === day).reduce((all, line) => all + pick(line), 0));
-    return { x: days.map((day) => Date.parse(day) / 1000), of: sum };
+    // The axis is in the browser's time: a day of UTC stands where that has the day of the same name.
+    return { x: days.map((day) => new Date(`${day}T00:00`).getTime() / 1000), of: sum };
   }, [lines, from, numDays]);
   const total = (pick: (line: UsageLine) => number): number => lines.reduce((all, line) => all + pick(line), 0);
   const prompt = total((line) => line.prompt_tokens);

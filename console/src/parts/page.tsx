@@ -53,7 +53,7 @@ export function Panel({ title, about, actions, children }: PanelProps) {
               </Title>
             )}
             {about !== undefined && (
-              <Text size="sm" c="dimmed">
+              <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
                 {about}
               </Text>
             )}

@@ -27,7 +27,9 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
   const queries = useQueryClient();
   const { task } = route;
   const saved = partsOf(route);
-  const [parts, setParts] = useState<readonly Part[]>(saved);
+  /** What is being written stands over what the server has, which others may change meanwhile. */
+  const [written, setParts] = useState<readonly Part[] | null>(null);
+  const parts = written ?? saved;
   const path = `/api/routes/${encodeURIComponent(task)}`;
   const tell = (message: string) => async (): Promise<void> => {
     tellDone(message);
@@ -36,7 +38,10 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
   const save = useAction({
     mutationFn: (split: readonly Part[]) =>
       api.json(path, { method: 'POST', body: { split: split.filter(({ weight }) => weight > 0) } }),
-    onSuccess: tell(`The split of ${task} holds from the next request on`),
+    onSuccess: async () => {
+      await tell(`The split of ${task} holds from the next request on`)();
+      setParts(null);
+    },
     onError: tellProblem,
   });
   const rollback = useAction({
@@ -96,7 +101,7 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
               )}
               {isChanged && (
                 <>
-                  <Button variant="subtle" size="sm" onClick={() => setParts(saved)}>
+                  <Button variant="subtle" size="sm" onClick={() => setParts(null)}>
                     Undo
                   </Button>
                   <Button size="sm" loading={save.isPending} disabled={total <= 0} onClick={() => save.mutate(parts)}>
@@ -125,7 +130,7 @@ function Latest({ route: { latest } }: { readonly route: TaskRoute }) {
   return (
     <>
       latest is{' '}
-      <Anchor component={Link} href={`/adapters/${latest}`} size="sm">
+      <Anchor component={Link} href={`/adapters/${latest}`} size="sm" underline="always">
         {latest}
       </Anchor>
     </>

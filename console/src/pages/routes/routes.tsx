@@ -30,7 +30,7 @@ export default function Routes() {
             ) : (
               <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg" style={{ alignItems: 'start' }}>
                 {data.map((route) => (
-                  <RouteCard key={`${route.task} ${JSON.stringify(route.split)}`} route={route} />
+                  <RouteCard key={route.task} route={route} />
                 ))}
               </SimpleGrid>
             )
