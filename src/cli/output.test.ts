@@ -40,9 +40,9 @@ test('of many problems the first twenty are listed under the headline, and the r
 });
 
 test('a path that the system refuses is told without a stack, our own bug with it', () => {
-  const refused = Object.assign(new Error('EACCES'), { code: 'EACCES', syscall: 'mkdir', path: '/root/x' });
+  const refused = Object.assign(new Error('EACCES'), { code: 'EACCES', syscall: 'mkdir', path: '/made-up/x' });
   reportError(refused, {});
-  assert.equal(written, 'espalier: permission denied (EACCES: mkdir /root/x)\n');
+  assert.equal(written, 'espalier: permission denied (EACCES: mkdir /made-up/x)\n');
   reportError(new TypeError('x is undefined'), {});
   assert.match(written, /TypeError: x is undefined\n {4}at /);
 });

@@ -98,6 +98,15 @@ function step(): boolean {
   return due.length > 0;
 }
 
+/** Ends each load and runs each step that there is, until nothing waits and nothing runs. */
+async function untilAllHaveEnded(): Promise<void> {
+  for (let guard = 0; stats().numWaitingForAdapter > 0 || step(); guard++) {
+    assert.ok(guard < 100, 'every request comes to its end');
+    for (const digest of loader.running) await loader.finish(digest);
+    step();
+  }
+}
+
 /** Tokens that a request has got, and how it ended. */
 function outcomeOf(id: string): { numTokens: number; end: string | null } {
   const outcome = { numTokens: 0, end: null as string | null };
@@ -278,11 +287,7 @@ test('a mix that holds a part while it waits for another is not held up by what 
   // Nothing fits beside x but y, and both z wait for x's bytes.
   submit('z', 'z');
   submit('other z', 'zz', 4, 'globex');
-  for (let guard = 0; stats().numWaitingForAdapter > 0 || step(); guard++) {
-    assert.ok(guard < 100, 'every request comes to its end');
-    for (const digest of loader.running) await loader.finish(digest);
-    step();
-  }
+  await untilAllHaveEnded();
   for (const id of ['mix', 'z', 'other z']) assert.deepEqual(outcomeOf(id), { numTokens: 4, end: 'length' });
 });
 
@@ -374,11 +379,7 @@ test('mixes that need the same memory do not wait for one another for ever', asy
   submitMix('first', ['a', 'b']);
   submitMix('second', ['c', 'd']);
   submitMix('third', ['a', 'd']);
-  for (let guard = 0; stats().numWaitingForAdapter > 0 || step(); guard++) {
-    assert.ok(guard < 100, 'every mix comes to its end');
-    for (const digest of loader.running) await loader.finish(digest);
-    step();
-  }
+  await untilAllHaveEnded();
   for (const id of ['first', 'second', 'third']) assert.deepEqual(outcomeOf(id), { numTokens: 4, end: 'length' });
 });
 

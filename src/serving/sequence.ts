@@ -28,10 +28,11 @@ export class Sequence {
   /** How many positions have keys and values in the cache. */
   numComputed = 0;
 
-  /** The blocks that hold them; empty while waiting. Written by kv-cache.ts, as are the next three. */
-  blocks: number[] = [];
   /** Its tenant was forgotten meanwhile: what it computes stays with it. Written by the engine. */
   isForgotten = false;
+
+  /** The blocks that hold them; empty while waiting. Written by kv-cache.ts, as are the next three. */
+  blocks: number[] = [];
   /** The first of `blocks` that belong to the prefix cache, and are only read. */
   numShared = 0;
   /** The last of those; the root of its tenant and adapter when there are none; null while waiting. */

@@ -1,22 +1,11 @@
 /** Kills at random moments, in short: `npm run faults:training` does many, in every method. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Rng } from '../../src/base/index.ts';
 import { killedRun, methodKind } from '../support/killed-training.ts';
-import { runJson, TemporaryFolder } from '../support/processes.ts';
-import { writeTinyBase } from '../support/tiny-base.ts';
-import { writeChats } from '../support/training-files.ts';
+import { trainingHome } from '../support/training-home.ts';
 
-const folder = new TemporaryFolder();
-const program = { home: folder.join('home'), threads: 1 };
-const data = folder.join('train.jsonl');
-
-before(async () => {
-  writeTinyBase(folder.join('tiny'));
-  await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], program);
-  writeChats(data, { count: 48, words: 24, seed: 1 });
-});
-after(() => folder[Symbol.dispose]());
+const { folder, program, data } = trainingHome();
 
 // One that quantises the base, one with a norm that it trains, one with tensors that no checkpoint has.
 for (const method of ['qlora', 'dora', 'vera'] as const) {

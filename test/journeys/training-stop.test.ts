@@ -1,22 +1,12 @@
 /** Ctrl-c in a training: it is left with a checkpoint, says how to go on, and nobody's mistake loses what was reached. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import type { TrainOutcome } from '../../src/app/index.ts';
-import { Program, run, runJson, TemporaryFolder } from '../support/processes.ts';
-import { writeTinyBase } from '../support/tiny-base.ts';
-import { writeChats } from '../support/training-files.ts';
+import { Program, run, runJson } from '../support/processes.ts';
+import { trainingHome } from '../support/training-home.ts';
 
-const folder = new TemporaryFolder();
-const program = { home: folder.join('home'), threads: 1 };
-const data = folder.join('train.jsonl');
-
-before(async () => {
-  writeTinyBase(folder.join('tiny'));
-  await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], program);
-  writeChats(data, { count: 48, words: 24, seed: 1 });
-});
-after(() => folder[Symbol.dispose]());
+const { folder, program, data } = trainingHome();
 
 function trainArgs(output: string, numSteps: number, ...more: string[]): string[] {
   const steps = [

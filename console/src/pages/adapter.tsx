@@ -1,8 +1,8 @@
 import { Anchor, Button, Group, Select, SimpleGrid, Stack, Table, Text, Timeline } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { useAction } from '../api/action.ts';
 import { useState } from 'react';
 import { Link } from 'wouter';
+import { useAction } from '../api/action.ts';
 import { useAnswer, withQuery } from '../api/queries.ts';
 import type { Adapter, AdapterList, AdapterWithHistory } from '../api/types.ts';
 import { TimeChart } from '../charts/time-chart.tsx';

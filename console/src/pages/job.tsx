@@ -1,7 +1,7 @@
 import { Button, Group, SimpleGrid, Skeleton, Text } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { useAction } from '../api/action.ts';
 import { Link } from 'wouter';
+import { useAction } from '../api/action.ts';
 import { useAnswer } from '../api/queries.ts';
 import type { Checkpoint, CheckpointList, Job, JobEvent } from '../api/types.ts';
 import { Answered, Nothing } from '../parts/answer-state.tsx';

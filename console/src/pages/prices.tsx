@@ -9,9 +9,9 @@ import { Answered, Nothing } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { tellDone } from '../parts/done.ts';
 import { FormDialog } from '../parts/form-dialog.tsx';
+import { NumberField } from '../parts/number-field.tsx';
 import { Panel } from '../parts/page.tsx';
 import { useSession } from '../session/session.tsx';
-import { NumberField } from '../parts/number-field.tsx';
 
 const PATH = '/api/prices';
 const EVERYBODY = '(everybody)';

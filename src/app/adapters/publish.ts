@@ -25,8 +25,8 @@ export interface Published {
 }
 
 /**
- * Into the registry, by the command line's way; a job's is tuning/publish-job.ts. First the proof (proof.ts), then the tenant's quotas, in the transaction that adds the version. Where the task has a gate, nothing answers by the
- * version before a promotion.
+ * Into the registry, by the command line's way; a job's is tuning/publish-job.ts. First the proof (proof.ts), then the tenant's
+ * quotas, in the transaction that adds the version. Where the task has a gate, nothing answers by the version before a promotion.
  * @throws ADAPTER_INVALID QUOTA_EXCEEDED leave the registry as it was
  */
 export async function publishProven(

@@ -2,6 +2,7 @@ import { assert, fail } from '../../base/index.ts';
 import type { ClassifiedInput, Classification, Classifications, ClassifyRequest } from '../../http/index.ts';
 import type { Classes } from '../../registry/index.ts';
 import { GREEDY, type ClassLogits } from '../../serving/index.ts';
+import type { ChatMessage } from '../../text/index.ts';
 import { renderToClassify } from '../../training/index.ts';
 import { ask, checkSize, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { interleave } from './interleave.ts';
@@ -41,22 +42,19 @@ export async function classifyInputs(
 
 /** As the training made them of a text or of messages: a text is a user's message to who was trained on messages. */
 function tokensToClassify(service: ChatEngine, input: ClassifiedInput, param: string, reads: Reads): Int32Array {
+  const render = (messages: readonly ChatMessage[]): Int32Array => {
+    const contents = messages.map(({ content }) => content);
+    checkSize(service, contents, param);
+    return renderToClassify(service.renderer, { messages });
+  };
   if (typeof input === 'object' && 'messages' in input) {
-    if (reads !== 'text') {
-      checkSize(
-        service,
-        input.messages.map(({ content }) => content),
-        param,
-      );
-      return renderToClassify(service.renderer, input);
-    }
+    if (reads !== 'text') return render(input.messages);
     const message =
       'this classifier was trained on texts as they are, without a chat template: send input, not messages';
     return fail('REQUEST_INVALID', message, { param });
   }
   if (typeof input !== 'string' || reads !== 'messages') return tokensOf(service, input, param);
-  checkSize(service, [input], param);
-  return renderToClassify(service.renderer, { messages: [{ role: 'user', content: input }] });
+  return render([{ role: 'user', content: input }]);
 }
 
 /** The softmax of the logits, and the label of the highest; of equals the first. */

@@ -12,11 +12,11 @@ import { readMachine } from '../bench/machine.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
 import { keptFiles } from './kept-files.ts';
 import { objectiveConfig } from './objective-options.ts';
+import { claimRunFolder } from './run-folder.ts';
 import { baseFormat, fitOf, runConfig } from './run-settings.ts';
 import { teacherOf, type FoundTeacher } from './teacher.ts';
 import { FULL } from './train-methods.ts';
 import type { TrainOptions } from './train-options.ts';
-import { claimRunFolder } from './run-folder.ts';
 import { runTrainer, type TrainerEvents, type TrainerSignals } from './trainer-process.ts';
 
 export interface TrainEvents extends Pick<TrainerEvents, 'onStarted' | 'onStep' | 'onSamples'> {

@@ -96,13 +96,8 @@ Examples:
           onModelProgress: modelProgress(output),
           onStep({ step, totalSteps, numRunning, tokensPerSecond }) {
             const now = `${numRunning} running, ${Math.round(tokensPerSecond)} tokens/s`;
-            progress.update(
-              step,
-              totalSteps,
-              [now, pace.note(step, totalSteps, (rate) => `${rate.toFixed(1)} steps`)]
-                .filter((part) => part !== '')
-                .join(', '),
-            );
+            const speed = pace.note(step, totalSteps, (rate) => `${rate.toFixed(1)} steps`);
+            progress.update(step, totalSteps, speed === '' ? now : `${now}, ${speed}`);
           },
         });
         progress.stop();

@@ -1,5 +1,4 @@
 import { z } from '@hono/zod-openapi';
-import { nameField } from './name.ts';
 import type {
   CheckpointMetrics,
   Job,
@@ -10,6 +9,7 @@ import type {
 } from '../../jobs/index.ts';
 import type { JobRequest } from '../tuning-services.ts';
 import { secondsOf } from './files.ts';
+import { nameField } from './name.ts';
 import { list } from './page.ts';
 import { orNull } from './or-null.ts';
 import { peftObject, peftOf, peftRequest, peftRequestOf } from './peft.ts';

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import { nameField } from './name.ts';
 import type { ApiKey, NewApiKey } from '../../tenancy/index.ts';
+import { nameField } from './name.ts';
 
 const role = z.enum(['admin', 'writer', 'reader']);
 const seconds = z.int().min(0);

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
-import { nameField } from './name.ts';
 import type { Tenant, TenantLimits } from '../../tenancy/index.ts';
 import type { TenantErasure, TenantUsage } from '../tenant-services.ts';
+import { nameField } from './name.ts';
 
 const count = z.int().min(0);
 const weight = z.number().gt(0).max(1000);

@@ -1,8 +1,7 @@
 import { EspalierError } from '../../base/index.ts';
 import type { Sequence } from '../sequence.ts';
 
-/** A request whose answer has to begin by a deadline fails there; one that has begun is never cut. */
-
+/** Whether the answer should have begun by now: a deadline fails what has not begun, and never cuts what has. */
 export function isLate({ request: { deadlineMs }, numGenerated, arrivedMs }: Sequence, nowMs: number): boolean {
   return deadlineMs !== undefined && numGenerated === 0 && nowMs - arrivedMs >= deadlineMs;
 }

@@ -5,12 +5,12 @@ import { useSearch } from 'wouter';
 import { useAnswer } from '../../api/queries.ts';
 import type { ModelList, TaskRouteList } from '../../api/types.ts';
 import { Answered } from '../../parts/answer-state.tsx';
+import { NumberField } from '../../parts/number-field.tsx';
 import { Page, Panel } from '../../parts/page.tsx';
 import { useSession } from '../../session/session.tsx';
 import { Column } from './column.tsx';
 import { useComparison, type Settings } from './comparison.ts';
 import { subjectOfModel, subjectOfTask, type Subject } from './subject.ts';
-import { NumberField } from '../../parts/number-field.tsx';
 
 /** The base and up to three adapters. */
 const MAX_COLUMNS = 4;

@@ -2,8 +2,8 @@ import { useState } from 'react';
 import { ActionIcon, Anchor, Button, Group, Select, Slider, Stack, Text } from '@mantine/core';
 import { Cross2Icon, ResetIcon } from '@radix-ui/react-icons';
 import { useQueryClient } from '@tanstack/react-query';
-import { useAction } from '../../api/action.ts';
 import { Link } from 'wouter';
+import { useAction } from '../../api/action.ts';
 import type { TaskRoute } from '../../api/types.ts';
 import { Legend } from '../../charts/time-chart.tsx';
 import { tellDone, tellProblem } from '../../parts/done.ts';
@@ -28,7 +28,7 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
   const { task } = route;
   const saved = partsOf(route);
   /** What is being written stands over what the server has, which others may change meanwhile. */
-  const [written, setParts] = useState<readonly Part[] | null>(null);
+  const [written, setWritten] = useState<readonly Part[] | null>(null);
   const parts = written ?? saved;
   const path = `/api/routes/${encodeURIComponent(task)}`;
   const tell = (message: string) => async (): Promise<void> => {
@@ -40,7 +40,7 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
       api.json(path, { method: 'POST', body: { split: split.filter(({ weight }) => weight > 0) } }),
     onSuccess: async () => {
       await tell(`The split of ${task} holds from the next request on`)();
-      setParts(null);
+      setWritten(null);
     },
     onError: tellProblem,
   });
@@ -82,8 +82,8 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
             total={total}
             label={`Share of ${task}@${part.version}`}
             isFixed={!may.route || parts.length === 1}
-            onWeight={(weight) => setParts(parts.map((one, n) => (n === index ? { ...one, weight } : one)))}
-            onRemove={may.route && parts.length > 1 ? () => setParts(parts.filter((_, n) => n !== index)) : undefined}
+            onWeight={(weight) => setWritten(parts.map((one, n) => (n === index ? { ...one, weight } : one)))}
+            onRemove={may.route && parts.length > 1 ? () => setWritten(parts.filter((_, n) => n !== index)) : undefined}
           />
         ))}
         {may.route && (
@@ -91,7 +91,7 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
             <AddVersion
               route={route}
               taken={parts}
-              onAdd={(version) => setParts([...parts, { version, weight: 10 }])}
+              onAdd={(version) => setWritten([...parts, { version, weight: 10 }])}
             />
             <Group gap="xs">
               {isSplit && !isChanged && (
@@ -101,7 +101,7 @@ export function RouteCard({ route }: { readonly route: TaskRoute }) {
               )}
               {isChanged && (
                 <>
-                  <Button variant="subtle" size="sm" onClick={() => setParts(null)}>
+                  <Button variant="subtle" size="sm" onClick={() => setWritten(null)}>
                     Undo
                   </Button>
                   <Button size="sm" loading={save.isPending} disabled={total <= 0} onClick={() => save.mutate(parts)}>

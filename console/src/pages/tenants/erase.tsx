@@ -1,8 +1,8 @@
 import { useState } from 'react';
 import { Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { useAction } from '../../api/action.ts';
 import { useLocation } from 'wouter';
+import { useAction } from '../../api/action.ts';
 import { withQuery } from '../../api/queries.ts';
 import type { TenantErasure } from '../../api/types.ts';
 import { Problem } from '../../parts/answer-state.tsx';
