@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
 import { fail, type Digest } from '../base/index.ts';
-import { isAdditive, mixRowPrograms, type Tensor, type WeightedProgram } from '../numeric/index.ts';
+import {
+  isAdditive,
+  mixRowPrograms,
+  type PackingOptions,
+  type Tensor,
+  type WeightedProgram,
+} from '../numeric/index.ts';
 import type { CompiledAdapter, RowPrimitive } from './primitives.ts';
 
 /** An adapter and its weight in a mix. */
@@ -34,14 +40,15 @@ export function inMixOrder<Part extends { readonly digest: string }>(parts: read
 /**
  * One adapter that adds the weighted changes of several: what is added to a layer's output is linear, so `Σ weight · delta` is exact
  * and needs no merged copy; the parts' matrices are used where they are, or copied side by side when they are packed.
+ * @param allocate makes the shared memory of what is packed; see {@link mixRowPrograms}
  * @throws REQUEST_INVALID a part scales or replaces what the base computes: such changes cannot be added
  */
-export function composeAdapters(parts: readonly MixPart[]): CompiledAdapter {
+export function composeAdapters(parts: readonly MixPart[], allocate?: PackingOptions['allocate']): CompiledAdapter {
   const sites = new Map<string, RowPrimitive[]>();
   const programs: WeightedProgram[] = [];
   let sizeBytes = 0;
   for (const { adapter, weight } of parts) {
-    refuseWhatIsNotAdded(adapter);
+    checkMixable(adapter);
     for (const [path, primitives] of adapter.sites) {
       const mixed = sites.get(path) ?? [];
       for (const primitive of primitives) mixed.push(weighted(primitive, weight));
@@ -50,8 +57,47 @@ export function composeAdapters(parts: readonly MixPart[]): CompiledAdapter {
     if (adapter.program) programs.push({ program: adapter.program, weight });
     sizeBytes += adapter.sizeBytes;
   }
-  return { sites, sizeBytes, ...(programs.length > 0 && { program: mixRowPrograms(programs) }) };
+  return { sites, sizeBytes, ...(programs.length > 0 && { program: mixRowPrograms(programs, allocate) }) };
 }
+
+/** Whether an adapter can be a part of a mix. */
+export function isMixable(adapter: CompiledAdapter): boolean {
+  return whatIsNotAdded(adapter) === undefined;
+}
+
+/** Refuses what {@link composeAdapters} would refuse, without the work. @throws REQUEST_INVALID */
+export function checkMixable(adapter: CompiledAdapter): void {
+  const kind = whatIsNotAdded(adapter);
+  if (kind !== undefined) refuse(kind);
+}
+
+/** How an adapter works, where that is no sum. */
+function whatIsNotAdded({
+  sites,
+  virtual,
+  tokenRows,
+  norms,
+  embedding,
+  head,
+  program,
+}: CompiledAdapter): string | undefined {
+  if (virtual) return 'virtual tokens';
+  if (tokenRows) return 'trained tokens';
+  if (norms) return 'trained norms';
+  if (embedding ?? head) return 'a trained embedding or head';
+  if (program && !isAdditive(program)) return 'scaling';
+  for (const primitives of sites.values()) {
+    for (const { kind } of primitives) if (!ADDITIVE_KINDS.has(kind)) return kind;
+  }
+  return undefined;
+}
+
+const ADDITIVE_KINDS: ReadonlySet<RowPrimitive['kind']> = new Set([
+  'low-rank-delta',
+  'kronecker-delta',
+  'scaled-low-rank-delta',
+  'bias',
+] as const);
 
 function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
   switch (primitive.kind) {
@@ -65,14 +111,6 @@ function weighted(primitive: RowPrimitive, weight: number): RowPrimitive {
     default:
       return refuse(primitive.kind);
   }
-}
-
-function refuseWhatIsNotAdded({ virtual, tokenRows, norms, embedding, head, program }: CompiledAdapter): void {
-  if (virtual) refuse('virtual tokens');
-  if (tokenRows) refuse('trained tokens');
-  if (norms) refuse('trained norms');
-  if (embedding ?? head) refuse('a trained embedding or head');
-  if (program && !isAdditive(program)) refuse('scaling');
 }
 
 function refuse(kind: string): never {

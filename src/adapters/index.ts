@@ -63,7 +63,7 @@ export {
   type ParityProbe,
   type ProofOptions,
 } from './proof/proof.ts';
-export { composeAdapters, inMixOrder, mixDigest, type MixPart } from './compose.ts';
+export { checkMixable, composeAdapters, inMixOrder, isMixable, mixDigest, type MixPart } from './compose.ts';
 export { convertToLora, type Conversion, type ConvertedModule, type LoraSize } from './combining/convert.ts';
 export {
   COMBINATIONS,

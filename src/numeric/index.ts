@@ -15,6 +15,7 @@ export {
   type RowOperation,
   type RowProgram,
   type SlotOperations,
+  type PackingOptions,
 } from './row-program.ts';
 export { isAdditive, mixRowPrograms, type WeightedProgram } from './row-program-mix.ts';
 export { BufferPool, type Precision } from './pool.ts';

@@ -1,5 +1,5 @@
 import { assert } from '../base/index.ts';
-import { RECORD_FIELDS, SLOT_FIELDS, type RowProgram } from './row-program.ts';
+import { RECORD_FIELDS, SLOT_FIELDS, type PackingOptions, type RowProgram } from './row-program.ts';
 
 /** A program and what its sums are multiplied by. */
 export interface WeightedProgram {
@@ -21,13 +21,18 @@ export function isAdditive({ records }: RowProgram): boolean {
 }
 
 /**
- * One program that adds the weighted sums of several, at each layer in the order in which they are given. Copies their bytes: about a
- * millisecond for two small adapters.
+ * One program that adds the weighted sums of several, at each layer in the order in which they are given. Copies their bytes: a
+ * millisecond for two small adapters, a hundred for large ones.
  * @param parts each is {@link isAdditive}
+ * @param allocate makes the program's memory: at least as many bytes as are asked for
  */
-export function mixRowPrograms(parts: readonly WeightedProgram[]): RowProgram {
+export function mixRowPrograms(
+  parts: readonly WeightedProgram[],
+  allocate: NonNullable<PackingOptions['allocate']> = (sizeBytes) => new SharedArrayBuffer(sizeBytes),
+): RowProgram {
   const sizes = parts.map(({ program }) => program.bytes.byteLength);
-  const bytes = new Uint8Array(new SharedArrayBuffer(sizes.reduce((sum, size) => sum + size, 0)));
+  const sizeBytes = sizes.reduce((sum, size) => sum + size, 0);
+  const bytes = new Uint8Array(allocate(sizeBytes), 0, sizeBytes);
   const slots = new Int32Array(Math.max(0, ...parts.map(({ program }) => program.slots.length)));
   const operations: { readonly record: Int32Array; readonly scale: number }[] = [];
   let begin = 0;

@@ -319,7 +319,8 @@ test('loading and unloading as questions', async () => {
   assert.deepEqual(report, { freedBytes: SIZE, inUseBytes: 0, sharedBytes: 0 });
 });
 
-test('a mix begins when all of its parts are ready, holds them while it runs, and lets them go', async () => {
+test('a mix begins when all of its parts are ready, is held while it runs, and let go', async () => {
+  start(8, 4 * SIZE);
   submitMix('mix', ['a', 'b']);
   submit('base', null);
   await loader.finish('b');
@@ -372,6 +373,29 @@ test('a mix is made once: then it is an adapter like others, that has its own by
   await loader.finish('b');
   while (step());
   assert.deepEqual(outcomeOf('later'), { numTokens: 4, end: 'length' });
+});
+
+test('others decode while a mix is made; it waits meanwhile, and leaves nothing when it is cancelled', async () => {
+  start(8, 4 * SIZE);
+  loader.holdMixes();
+  submitMix('mix', ['a', 'b']);
+  submitMix('cancelled', ['b', 'a']);
+  for (const digest of ['a', 'b']) await loader.finish(digest);
+  submit('base', null);
+  submit('part', 'a');
+  while (step());
+  for (const id of ['base', 'part']) assert.deepEqual(outcomeOf(id), { numTokens: 4, end: 'length' });
+  assert.deepEqual(outcomeOf('mix'), { numTokens: 0, end: null });
+  assert.deepEqual([stats().numWaitingForAdapter, loader.numMixing], [2, 1]);
+  await loader.finishMix();
+  loop.receive({ type: 'cancel', id: 'cancelled' });
+  while (step());
+  assert.deepEqual(outcomeOf('mix'), { numTokens: 4, end: 'length' });
+  assert.equal(stats().numWaitingForAdapter, 0);
+  assert.equal(stats().residency.ready.heldBytes, 2 * SIZE, 'the parts of the one that is being made');
+  await loader.finishMix();
+  const { ready } = stats().residency;
+  assert.deepEqual([ready.count, ready.sizeBytes, ready.heldBytes], [3, 4 * SIZE, 0]);
 });
 
 test('mixes that need the same memory do not wait for one another for ever', async () => {

@@ -1,4 +1,4 @@
-import type { CompiledAdapter } from '../adapters/index.ts';
+import type { CompiledAdapter, MixPart } from '../adapters/index.ts';
 import type { RemoteError } from '../base/index.ts';
 import type { PeftFiles } from '../formats/index.ts';
 import type { OpenBaseOptions } from '../model/index.ts';
@@ -86,10 +86,17 @@ export interface LoadOrder {
   readonly files: PeftFiles | undefined;
 }
 
-export type ToLoader = LoadOrder | { readonly spare: readonly SharedArrayBuffer[] };
+/** What can be mixed is in shared memory. */
+export interface MixOrder {
+  readonly token: number;
+  readonly parts: readonly MixPart[];
+}
+
+export type ToLoader = LoadOrder | MixOrder | { readonly spare: readonly SharedArrayBuffer[] };
 
 export type FromLoader =
   | { readonly token: number; readonly adapter: CompiledAdapter; readonly files: PeftFiles }
+  | { readonly token: number; readonly mix: CompiledAdapter }
   | { readonly token: number; readonly error: RemoteError };
 
 /** One tier of memory. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { CompiledAdapter } from '../../src/adapters/index.ts';
+import { composeAdapters, type CompiledAdapter, type MixPart } from '../../src/adapters/index.ts';
 import type { Clock } from '../../src/base/index.ts';
 import type { PeftFiles } from '../../src/formats/index.ts';
 import { freeBuffers } from '../../src/serving/residency/buffers.ts';
@@ -30,12 +30,15 @@ export function adapterOf(sizeBytes: number): CompiledAdapter {
   return { sites: new Map([['nowhere', [{ kind: 'bias', bias_O }]]]), sizeBytes };
 }
 
-/** Loads begin when they are asked for and end when the test says so. */
+/** Loads begin when they are asked for and end when the test says so; so do mixes, with {@link GatedLoader.holdMixes}. */
 export class GatedLoader implements AdapterLoader {
   readonly #sizesOf: (digest: string) => { readonly sizeBytes: number; readonly fileBytes: number };
   readonly #running = new Map<string, { gate: PromiseWithResolvers<LoadedAdapter>; files: PeftFiles | undefined }>();
+  readonly #mixes: PromiseWithResolvers<void>[] = [];
+  #holdsMixes = false;
   /** `DIGEST disk` or `DIGEST host`, in the order of their beginning. */
   readonly log: string[] = [];
+  numReclaimed = 0;
 
   constructor(sizesOf: (digest: string) => { readonly sizeBytes: number; readonly fileBytes: number }) {
     this.#sizesOf = sizesOf;
@@ -54,8 +57,36 @@ export class GatedLoader implements AdapterLoader {
     return gate.promise;
   }
 
+  async mix(parts: readonly MixPart[]): Promise<CompiledAdapter> {
+    if (this.#holdsMixes) {
+      const gate = Promise.withResolvers<void>();
+      this.#mixes.push(gate);
+      await gate.promise;
+    }
+    const mix = composeAdapters(parts);
+    return { ...mix, sites: structuredClone(mix.sites) };
+  }
+
   reclaim(adapter: CompiledAdapter): void {
+    this.numReclaimed++;
     freeBuffers(adapter);
+  }
+
+  /** From now on mixes end when the test says so. */
+  holdMixes(): void {
+    this.#holdsMixes = true;
+  }
+
+  get numMixing(): number {
+    return this.#mixes.length;
+  }
+
+  /** Ends the mix that began first. */
+  async finishMix(error?: Error): Promise<void> {
+    const gate = this.#mixes.shift() ?? assert.fail('nothing is being mixed');
+    if (error) gate.reject(error);
+    else gate.resolve();
+    await turn();
   }
 
   async finish(digest: string): Promise<void> {

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { GatedLoader, TestClock } from '../../../test/support/gated-loader.ts';
+import { EspalierError, type Lease } from '../../base/index.ts';
 import type { AdapterMix } from '../messages.ts';
 import { AdapterAdmission, type Admitted } from './adapter-admission.ts';
+import { sizeOfBuffers } from './buffers.ts';
 import { AdapterResidency } from './residency.ts';
+import type { Ticket } from './slot.ts';
 
 const SIZE = 1_000;
 
@@ -25,6 +29,7 @@ test('a mix without room of its own is made once while somebody uses it, and aga
   };
   for (let n = 0; n < 3; n++) ask();
   for (const digest of ['a', 'b']) await loader.finish(digest);
+  await turn();
   ask();
   assert.equal(admitted.length, 4);
   const [{ adapter }] = admitted;
@@ -35,6 +40,101 @@ test('a mix without room of its own is made once while somebody uses it, and aga
   endAll();
   assert.equal(residency.stats().ready.heldBytes, 0);
   ask();
+  await turn();
   assert.notEqual(admitted[0].adapter, adapter);
   endAll();
 });
+
+test('tenants take turns with their mixes, one is made at a time, and what nobody waits for any more is not made', async () => {
+  const { admission, sourceOf, loader } = await warm(100 * SIZE, ['a', 'b']);
+  const begun: string[] = [];
+  const ask = (name: string, tenant: string): Ticket | undefined => {
+    const parts = ['a', 'b'].map((digest) => ({ source: sourceOf(digest, tenant), weight: 1 }));
+    const on = {
+      onReady: ({ leases }: Admitted) => {
+        begun.push(name);
+        for (const lease of leases) lease[Symbol.dispose]();
+      },
+      onFailed: (error: Error) => assert.fail(error),
+    };
+    return admission.admit({ digest: name, parts }, on);
+  };
+  const tickets = ['1', '2', '3', '4'].map((name) => ask(name, 'acme'));
+  ask('other', 'globex');
+  tickets[2]?.cancel();
+  assert.ok(tickets[1]?.isPending);
+  for (let n = 0; n < 4; n++) {
+    assert.equal(loader.numMixing, 1);
+    await loader.finishMix();
+  }
+  assert.equal(loader.numMixing, 0);
+  assert.deepEqual(begun, ['1', '2', 'other', '4']);
+});
+
+test('what a mix is made of stays until it is made; whoever is erased meanwhile leaves nothing', async () => {
+  const { admission, residency, sourceOf, loader } = await warm(100 * SIZE, ['a', 'b']);
+  const parts = ['a', 'b'].map((digest) => ({ source: sourceOf(digest, 'acme'), weight: 1 }));
+  let admitted: Admitted | undefined;
+  const on = { onReady: (one: Admitted) => (admitted = one), onFailed: (error: Error) => assert.fail(error) };
+  admission.admit({ digest: 'a+b', parts }, on);
+  const states = () => Object.fromEntries(residency.list(null, 9).map(({ digest, state }) => [digest, state]));
+  assert.deepEqual(states(), { a: 'in-use', b: 'in-use', 'a+b': 'loading' });
+  residency.forget('acme');
+  assert.equal(loader.numReclaimed, 0);
+  await loader.finishMix();
+  assert.deepEqual(states(), { 'a+b': 'evicting' });
+  assert.equal(sizeOfBuffers(admitted?.adapter.sites), 2 * SIZE);
+  admitted?.leases.forEach((lease) => lease[Symbol.dispose]());
+  assert.deepEqual([states(), residency.stats().ready.sizeBytes], [{}, 0]);
+  assert.equal(loader.numReclaimed, 3);
+});
+
+test('a mix that nobody waits for when it is made, or that cannot be made, leaves its parts alone', async () => {
+  const { admission, residency, sourceOf, loader } = await warm(100 * SIZE, ['a', 'b']);
+  const parts = ['a', 'b'].map((digest) => ({ source: sourceOf(digest, 'acme'), weight: 1 }));
+  const failed: Error[] = [];
+  const ask = () =>
+    admission.admit(
+      { digest: 'a+b', parts },
+      { onReady: () => assert.fail('it is not made'), onFailed: (error) => failed.push(error) },
+    );
+  ask()?.cancel();
+  await loader.finishMix();
+  ask();
+  ask();
+  await loader.finishMix(new EspalierError('INTERNAL', 'the thread stopped'));
+  assert.deepEqual(
+    failed.map(({ message }) => message),
+    ['the thread stopped', 'the thread stopped'],
+  );
+  const { count, sizeBytes, heldBytes } = residency.stats().ready;
+  assert.deepEqual({ count, sizeBytes, heldBytes }, { count: 2, sizeBytes: 2 * SIZE, heldBytes: 0 });
+  assert.deepEqual([residency.list(null, 9).length, residency.stats().numFailed], [2, 0]);
+});
+
+test('nothing takes the room of a mix while it is made', async () => {
+  const { admission, residency, sourceOf, loader } = await warm(4 * SIZE, ['a', 'b']);
+  const parts = ['a', 'b'].map((digest) => ({ source: sourceOf(digest, 'acme'), weight: 1 }));
+  admission.admit({ digest: 'a+b', parts }, { onReady: () => undefined, onFailed: (error) => assert.fail(error) });
+  const other = { onReady: () => undefined, onFailed: (error: Error) => assert.fail(error) };
+  residency.acquire(sourceOf('c', 'acme'), other);
+  assert.deepEqual(loader.running, []);
+  await loader.finishMix();
+  assert.deepEqual(loader.running, ['c'], 'in the place of a part');
+  const { sizeBytes, heldBytes } = residency.stats().ready;
+  assert.deepEqual([sizeBytes, heldBytes], [3 * SIZE, 2 * SIZE]);
+});
+
+/** Adapters that are ready, and mixes that end when the test says so. */
+async function warm(readyBytes: number, digests: readonly string[]) {
+  const loader = new GatedLoader(() => ({ sizeBytes: SIZE, fileBytes: 8 }));
+  const residency = new AdapterResidency(loader, new TestClock(), { readyBytes, hostBytes: 0 });
+  const sourceOf = (digest: string, tenant: string) => ({ digest, directory: '/x', tenant, sizeBytes: SIZE });
+  for (const digest of digests) {
+    const onReady = (lease: Lease<unknown>): void => lease[Symbol.dispose]();
+    residency.acquire(sourceOf(digest, 'acme'), { onReady, onFailed: (error) => assert.fail(error) });
+    await loader.finish(digest);
+  }
+  loader.holdMixes();
+  return { loader, residency, admission: new AdapterAdmission(residency), sourceOf };
+}

@@ -1,5 +1,5 @@
-import { BASE_ADAPTER, composeAdapters, type CompiledAdapter } from '../../adapters/index.ts';
-import { asEspalierError, assert, Lease, type EspalierError } from '../../base/index.ts';
+import { BASE_ADAPTER, checkMixable, type CompiledAdapter } from '../../adapters/index.ts';
+import { asEspalierError, type EspalierError, type Lease } from '../../base/index.ts';
 import type { AdapterMix, AdapterSource } from '../messages.ts';
 import { LoadQueue } from './load-queue.ts';
 import type { AdapterResidency } from './residency.ts';
@@ -18,13 +18,12 @@ interface Admitting {
 }
 
 /**
- * Gets requests their adapters: none, one, or a mix, which is made once and then kept like any adapter. Of the mixes that have to wait, one at a time
+ * Gets requests their adapters: none, one, or a mix, which is made once and then kept like any adapter. Of the mixes that have to wait for parts, one at a time
  * holds some parts while it waits for others: two that each held what the other needs room for would wait for ever. Tenants take turns.
  */
 export class AdapterAdmission {
   readonly #residency: AdapterResidency;
   readonly #waiting = new LoadQueue<WaitingMix>();
-  readonly #loose = new LooseMixes();
   #current: WaitingMix | undefined;
   #isBeginning = false;
 
@@ -48,10 +47,9 @@ export class AdapterAdmission {
       on.onReady({ adapter: made.value, leases: [made] });
       return undefined;
     }
-    const mix = new WaitingMix(this.#residency, this.#loose, adapter, on, () => this.#afterMix(mix));
-    // Nothing to wait for: it holds all of its parts, or none.
-    const isReady = this.isReady(adapter);
-    if (isReady) mix.begin();
+    const mix = new WaitingMix(this.#residency, adapter, on, () => this.#afterMix(mix));
+    // No part to wait for: it holds all of them, or none.
+    if (adapter.parts.every(({ source }) => this.#residency.isReady(source.digest))) mix.begin();
     else this.#waiting.push(mix.tenant, mix);
     this.#beginNext();
     return mix;
@@ -59,10 +57,10 @@ export class AdapterAdmission {
 
   /** Whether nothing has to be waited for. */
   isReady(adapter: AdapterSource | AdapterMix): boolean {
-    if (this.#residency.isReady(adapter.digest)) return true;
-    return 'parts' in adapter && adapter.parts.every(({ source }) => this.#residency.isReady(source.digest));
+    return this.#residency.isReady(adapter.digest);
   }
 
+  /** Also of a mix that is none of those that wait. */
   #afterMix(mix: WaitingMix): void {
     if (mix === this.#current) this.#current = undefined;
     else this.#waiting.remove(mix.tenant, mix);
@@ -84,24 +82,23 @@ export class AdapterAdmission {
   }
 }
 
-/** A mix on its way: all of its parts, or none. */
+/** A mix on its way: it holds all of its parts, or none; then it is being made. */
 class WaitingMix implements Ticket {
   readonly #residency: AdapterResidency;
-  readonly #loose: LooseMixes;
   readonly #mix: AdapterMix;
   readonly #on: Admitting;
-  readonly #onOver: () => void;
+  readonly #onHeld: () => void;
   readonly #tickets: Ticket[] = [];
   readonly #leases: (Lease<CompiledAdapter> | undefined)[];
   #isBegun = false;
   #isOver = false;
 
-  constructor(residency: AdapterResidency, loose: LooseMixes, mix: AdapterMix, on: Admitting, onOver: () => void) {
+  /** @param onHeld told once, when it waits for no part any more */
+  constructor(residency: AdapterResidency, mix: AdapterMix, on: Admitting, onHeld: () => void) {
     this.#residency = residency;
-    this.#loose = loose;
     this.#mix = mix;
     this.#on = on;
-    this.#onOver = onOver;
+    this.#onHeld = onHeld;
     this.#leases = mix.parts.map(() => undefined);
   }
 
@@ -131,48 +128,41 @@ class WaitingMix implements Ticket {
 
   cancel(): void {
     if (this.#isOver) return;
+    this.#isOver = true;
     this.#letGo();
-    this.#end();
+    this.#onHeld();
   }
 
   #receive(index: number, lease: Lease<CompiledAdapter>): void {
     this.#leases[index] = lease;
     const leases = this.#leases.filter((held) => held !== undefined);
     if (leases.length < this.#leases.length) return;
-    let admitted: Admitted;
+    const { digest, parts } = this.#mix;
     try {
-      admitted = this.#compose(leases);
+      for (const { value } of leases) checkMixable(value);
     } catch (error) {
       this.#fail(asEspalierError(error));
       return;
     }
-    this.#isOver = true;
+    this.#leases.fill(undefined);
+    const weighted = leases.map((held, n) => ({ lease: held, weight: parts[n].weight }));
+    const ticket = this.#residency.mix({ digest, tenant: this.tenant }, weighted, {
+      onReady: (made) => {
+        this.#isOver = true;
+        this.#on.onReady({ adapter: made.value, leases: [made] });
+      },
+      onFailed: (error) => this.#fail(error),
+    });
+    this.#tickets.push(ticket);
     // First come, first served: the next begins behind this one.
-    this.#on.onReady(admitted);
-    this.#onOver();
-  }
-
-  /** The mix under a lease of its own, or, where there is no room for it beside its parts, on theirs. */
-  #compose(leases: readonly Lease<CompiledAdapter>[]): Admitted {
-    const { digest, parts } = this.#mix;
-    const { tenant } = parts[0].source;
-    // Another request that waited for the same mix may have made it.
-    let lease = this.#residency.acquireReady(digest, tenant);
-    if (!lease) {
-      const loose = this.#loose.find(digest);
-      if (loose) return { adapter: loose.value, leases: [...leases, loose] };
-      const adapter = composeAdapters(leases.map((held, n) => ({ adapter: held.value, weight: parts[n].weight })));
-      lease = this.#residency.keep(digest, tenant, adapter);
-      if (!lease) return { adapter, leases: [...leases, this.#loose.add(digest, adapter)] };
-    }
-    this.#letGo();
-    return { adapter: lease.value, leases: [lease] };
+    this.#onHeld();
   }
 
   #fail(error: EspalierError): void {
     if (this.#isOver) return;
+    this.#isOver = true;
     this.#letGo();
-    this.#end();
+    this.#onHeld();
     this.#on.onFailed(error);
   }
 
@@ -182,33 +172,5 @@ class WaitingMix implements Ticket {
       this.#leases[index] = undefined;
       lease?.[Symbol.dispose]();
     }
-  }
-
-  #end(): void {
-    this.#isOver = true;
-    this.#onOver();
-  }
-}
-
-/** Mixes for which there is no room beside their parts: no tier counts them, so each is there once, while somebody uses it. */
-class LooseMixes {
-  readonly #mixes = new Map<string, { readonly adapter: CompiledAdapter; numUsers: number }>();
-
-  find(digest: string): Lease<CompiledAdapter> | undefined {
-    return this.#mixes.has(digest) ? this.#lease(digest) : undefined;
-  }
-
-  add(digest: string, adapter: CompiledAdapter): Lease<CompiledAdapter> {
-    this.#mixes.set(digest, { adapter, numUsers: 0 });
-    return this.#lease(digest);
-  }
-
-  #lease(digest: string): Lease<CompiledAdapter> {
-    const mix = this.#mixes.get(digest);
-    assert(mix, `${digest} was made`);
-    mix.numUsers++;
-    return new Lease(mix.adapter, () => {
-      if (--mix.numUsers === 0) this.#mixes.delete(digest);
-    });
   }
 }

@@ -1,14 +1,23 @@
-/** The loader's thread: reads, checks, compiles and proves one adapter after the other. Started by loader.ts on the engine's thread. */
+/** The loader's thread: reads, checks, compiles and proves one adapter after the other, and makes mixes of them. Started by loader.ts on the engine's thread. */
 import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { compileAdapter, packAdapter, proveAdapter, readArtefact } from '../../adapters/index.ts';
+import {
+  compileAdapter,
+  composeAdapters,
+  isMixable,
+  packAdapter,
+  proveAdapter,
+  readArtefact,
+  type CompiledAdapter,
+} from '../../adapters/index.ts';
 import { assert, remoteError } from '../../base/index.ts';
 import { readPeftFiles } from '../../formats/index.ts';
 import { openBase, type OpenBaseOptions } from '../../model/index.ts';
 import { loadNativeKernels } from '../../numeric/index.ts';
 import { buffersOf } from './buffers.ts';
 import type { LoadedAdapter } from './loader.ts';
-import type { FromLoader, LoadOrder, ToLoader } from '../messages.ts';
+import type { FromLoader, LoadOrder, MixOrder, ToLoader } from '../messages.ts';
+import { inOwnMemory } from './own-memory.ts';
 import { SharedMemory } from './shared-memory.ts';
 
 assert(parentPort, 'loader-worker.ts runs as a worker thread');
@@ -34,11 +43,22 @@ function load({ source: { directory }, files: known }: LoadOrder): LoadedAdapter
   const artefact = readArtefact(directory, base, files);
   const compiled = compileAdapter(artefact, base);
   proveAdapter(base, compiled);
-  const adapter = packAdapter(compiled, base, memory.take);
+  const packed = packAdapter(compiled, base, memory.take);
+  // It comes here again when it is mixed with others: without a copy, if it is shared.
+  const adapter = isMixable(packed) ? inSharedMemory(packed) : packed;
   // What was packed is needed no more, and the next load would come long before the garbage collector.
   const kept = new Set(buffersOf(adapter));
   for (const buffer of buffersOf([compiled, artefact.tensors])) if (!kept.has(buffer)) buffer.transfer(0);
   return { adapter, files };
+}
+
+function mix({ parts }: MixOrder): CompiledAdapter {
+  return inSharedMemory(composeAdapters(parts, memory.take));
+}
+
+/** The adapter, with nothing that is another's. */
+function inSharedMemory(adapter: CompiledAdapter): CompiledAdapter {
+  return { ...adapter, sites: inOwnMemory(adapter.sites, memory.take) };
 }
 
 port.on('message', (message: ToLoader) => {
@@ -49,7 +69,7 @@ port.on('message', (message: ToLoader) => {
   const { token } = message;
   let reply: FromLoader;
   try {
-    reply = { token, ...load(message) };
+    reply = 'parts' in message ? { token, mix: mix(message) } : { token, ...load(message) };
   } catch (error) {
     reply = { token, error: remoteError(error) };
   }

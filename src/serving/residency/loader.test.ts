@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { TestClock } from '../../../test/support/gated-loader.ts';
+import { GOLDEN } from '../../../test/conformance/goldens.ts';
+import { loadPeftBases, loadPeftCases } from '../../../test/support/peft-cases.ts';
 import { writeRandomAdapter } from '../../../test/support/tiny-adapters.ts';
 import { tinySites, writeTinyBase } from '../../../test/support/tiny-base.ts';
-import { compileAdapter, packAdapter, readArtefact } from '../../adapters/index.ts';
+import { compileAdapter, composeAdapters, isMixable, packAdapter, readArtefact } from '../../adapters/index.ts';
 import { openBase } from '../../model/index.ts';
 import { loadNativeKernels } from '../../numeric/index.ts';
-import { sizeOfBuffers } from './buffers.ts';
+import { buffersOf, sharedBuffersOf, sizeOfBuffers } from './buffers.ts';
 import { spawnLoader, ThreadedLoader } from './loader.ts';
 import type { AdapterSource } from '../messages.ts';
 import { AdapterResidency } from './residency.ts';
@@ -21,7 +23,8 @@ after(() => rmSync(folder, { recursive: true }));
 const path = join(folder, 'tiny');
 writeTinyBase(path);
 const open = { name: 'tiny', path, format: 'bf16', packedDirectory: folder } as const;
-const base = openBase(open, loadNativeKernels());
+const kernels = loadNativeKernels();
+const base = openBase(open, kernels);
 
 function sourceOf(seed: number, rank = 4): AdapterSource {
   const directory = join(folder, `adapter-${seed}`);
@@ -42,6 +45,36 @@ test('what comes from the thread is what this thread compiles, from disk and fro
   assert.deepEqual(fromMemory.adapter, here);
   assert.equal(sizeOfBuffers(files), 0, 'the files were moved, not copied');
   assert.ok(sizeOfBuffers(fromMemory.files) > 0);
+});
+
+test('a mix from the thread is what this thread composes, whatever the method; it has nothing of its parts', async () => {
+  const bases = loadPeftBases();
+  const name = 'tiny-llama';
+  const own = openBase({ name, path: join(GOLDEN, 'models', name), format: 'f32', packedDirectory: folder }, kernels);
+  await using loader = new ThreadedLoader({ ...open, name, path: join(GOLDEN, 'models', name), format: 'f32' });
+  const cases = loadPeftCases(bases).filter(
+    (one) => one.base.name === name && isMixable(packAdapter(one.compiled, own)),
+  );
+  const kinds = new Set<string>();
+  for (const one of cases) {
+    const source = { digest: one.name, directory: join(GOLDEN, 'peft', 'methods', one.name), tenant: 'acme' };
+    const loaded = [await loader.load(source, undefined), await loader.load(source, undefined)];
+    assert.deepEqual(buffersOf(loaded.map(({ adapter }) => adapter.sites)), [], 'no part is copied on its way');
+    const weights = [0.3, -1.7];
+    const mix = await loader.mix(loaded.map(({ adapter }, part) => ({ adapter, weight: weights[part] })));
+    const packed = packAdapter(compileAdapter(readArtefact(source.directory, own), own), own);
+    const here = composeAdapters(weights.map((weight) => ({ adapter: packed, weight })));
+    assert.deepEqual([mix.sites, mix.program], [here.sites, here.program], one.name);
+    const memory = new Set(sharedBuffersOf(mix));
+    assert.deepEqual(buffersOf(mix.sites), []);
+    assert.ok(sharedBuffersOf(loaded.map(({ adapter }) => adapter)).every((buffer) => !memory.has(buffer)));
+    for (const [primitive] of mix.sites.values()) kinds.add(primitive.kind);
+    if (mix.program) kinds.add('program');
+  }
+  assert.deepEqual([...kinds].sort(), ['kronecker-delta', 'program', 'scaled-low-rank-delta']);
+  const scaling = { digest: 'ia3', directory: join(GOLDEN, 'peft', 'methods', 'ia3'), tenant: 'acme' };
+  const { adapter } = await loader.load(scaling, undefined);
+  await assert.rejects(loader.mix([{ adapter, weight: 1 }]), { code: 'REQUEST_INVALID', param: 'adapters' });
 });
 
 test('the memory of an adapter that has gone is the next one’s', async () => {

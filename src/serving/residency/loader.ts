@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import type { CompiledAdapter } from '../../adapters/index.ts';
-import { asEspalierError, EspalierError, rebuildError } from '../../base/index.ts';
+import type { CompiledAdapter, MixPart } from '../../adapters/index.ts';
+import { asEspalierError, assert, EspalierError, rebuildError } from '../../base/index.ts';
 import type { PeftFiles } from '../../formats/index.ts';
 import type { OpenBaseOptions } from '../../model/index.ts';
 import { buffersOf, freeBuffers, sharedBuffersOf } from './buffers.ts';
@@ -18,6 +18,11 @@ export interface AdapterLoader {
    * @throws what reading, checking and compiling throw
    */
   load(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter>;
+  /**
+   * The adapters' weighted sum. They are read until it is there, and it has nothing of theirs.
+   * @throws REQUEST_INVALID they cannot be mixed
+   */
+  mix(parts: readonly MixPart[]): Promise<CompiledAdapter>;
   /** Takes the memory of an adapter that nobody will use any more. */
   reclaim(adapter: CompiledAdapter): void;
 }
@@ -35,13 +40,15 @@ export async function tryLoad(
   }
 }
 
+type Reply = Exclude<FromLoader, { readonly error: unknown }>;
+
 /**
- * Loads on a thread of its own, so that no step waits for a disk or for a check. Memory goes to and fro by transfer, never by copy. A
- * thread that dies fails the loads that it had, and the next load gets a new one.
+ * Loads and mixes on a thread of its own, so that no step waits for a disk or for a check. Memory goes to and fro by transfer, never by copy. A
+ * thread that dies fails what it had, and the next load gets a new one.
  */
 export class ThreadedLoader implements AdapterLoader, AsyncDisposable {
   readonly #spawn: () => Worker;
-  readonly #pending = new Map<number, PromiseWithResolvers<LoadedAdapter>>();
+  readonly #pending = new Map<number, PromiseWithResolvers<Reply>>();
   #worker: Worker | undefined;
   #nextToken = 0;
 
@@ -54,14 +61,29 @@ export class ThreadedLoader implements AdapterLoader, AsyncDisposable {
     this.#worker = this.#start();
   }
 
-  load(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter> {
+  async load(source: AdapterSource, files: PeftFiles | undefined): Promise<LoadedAdapter> {
+    const reply = await this.#ask((token) => ({ token, source, files }), buffersOf(files));
+    assert('files' in reply, 'a load is answered with an adapter');
+    return reply;
+  }
+
+  async mix(parts: readonly MixPart[]): Promise<CompiledAdapter> {
+    const shared = parts.map(({ adapter: { sites, program, sizeBytes }, weight }) => ({
+      adapter: { sites, sizeBytes, ...(program && { program }) },
+      weight,
+    }));
+    const reply = await this.#ask((token) => ({ token, parts: shared }), []);
+    assert('mix' in reply, 'parts are answered with their mix');
+    return reply.mix;
+  }
+
+  #ask(order: (token: number) => ToLoader, moved: readonly ArrayBuffer[]): Promise<Reply> {
     this.#worker ??= this.#start();
     const token = this.#nextToken++;
-    const loading = Promise.withResolvers<LoadedAdapter>();
-    this.#pending.set(token, loading);
-    const message: ToLoader = { token, source, files };
-    this.#worker.postMessage(message, buffersOf(files));
-    return loading.promise;
+    const asked = Promise.withResolvers<Reply>();
+    this.#pending.set(token, asked);
+    this.#worker.postMessage(order(token), moved);
+    return asked.promise;
   }
 
   /** Shared memory goes back to the thread that fills it; the rest is freed. */
@@ -89,14 +111,14 @@ export class ThreadedLoader implements AdapterLoader, AsyncDisposable {
   }
 
   #receive(message: FromLoader): void {
-    const loading = this.#pending.get(message.token);
+    const asked = this.#pending.get(message.token);
     this.#pending.delete(message.token);
-    if ('error' in message) loading?.reject(rebuildError(message.error));
-    else loading?.resolve(message);
+    if ('error' in message) asked?.reject(rebuildError(message.error));
+    else asked?.resolve(message);
   }
 
   #failAll(error: EspalierError): void {
-    for (const loading of this.#pending.values()) loading.reject(error);
+    for (const asked of this.#pending.values()) asked.reject(error);
     this.#pending.clear();
   }
 }

@@ -17,8 +17,8 @@ interface LoadsOptions {
   /** What does not fit beside what is in use waits no longer. */
   readonly maxWaitMs: number;
   readonly onLoad: (observation: LoadObservation) => void;
-  /** Whether a load may begin: its bytes have room beside so many more; an error when they never will. */
-  readonly mayBegin: (slot: Slot, reservedBytes: number) => boolean | EspalierError;
+  /** Whether a load may begin: its bytes have room; an error when they never will. */
+  readonly mayBegin: (slot: Slot) => boolean | EspalierError;
   readonly onLoaded: (slot: Slot, adapter: CompiledAdapter) => void;
   readonly onFailed: (slot: Slot, error: EspalierError) => void;
   /** There is no room for it: nothing is wrong with it. */
@@ -99,7 +99,7 @@ export class AdapterLoads {
   #next(): { readonly slot: Slot; readonly error?: EspalierError } | undefined {
     const { clock, maxWaitMs, mayBegin } = this.#options;
     for (const slot of [...this.#urgent, ...this.#queue.heads()]) {
-      const verdict = mayBegin(slot, this.#reservedBytes);
+      const verdict = mayBegin(slot);
       if (verdict === true) return { slot };
       if (verdict !== false) return { slot, error: verdict };
       const waitedMs = clock.nowMs() - slot.queuedAtMs;

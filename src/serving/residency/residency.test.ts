@@ -383,20 +383,29 @@ test('adapters of the test have the bytes that they say', () => {
   assert.equal(sizeOfBuffers(adapterOf(SIZE)), SIZE);
 });
 
-test('what was made from others stays whole when they go, and is refused where nothing idle makes room for it', async () => {
+test('what was made from others stays whole when they go, and is loose where nothing idle makes room for it', async () => {
   const residency = residencyOf();
   await warm(residency, 'a');
-  const part = new Request(residency, sourceOf('a'));
-  const shared = part.lease?.value.sites ?? assert.fail('it is ready');
-  const made = residency.keep('made', 'acme', { sites: new Map(shared), sizeBytes: 0 }) ?? assert.fail('there is room');
+  const mixOf = async (digest: string, part: string): Promise<Lease<CompiledAdapter>> => {
+    const { lease } = new Request(residency, sourceOf(part));
+    const made = Promise.withResolvers<Lease<CompiledAdapter>>();
+    const parts = [{ lease: lease ?? assert.fail('it is ready'), weight: 1 }];
+    residency.mix({ digest, tenant: 'acme' }, parts, { onReady: made.resolve, onFailed: made.reject });
+    return await made.promise;
+  };
+  const made = await mixOf('made', 'a');
   assert.equal(residency.stats().ready.sizeBytes, 2 * SIZE, 'it is counted');
-  part.end();
   await warm(residency, 'b', 'c');
   assert.deepEqual(statesOf(residency), { made: 'in-use', b: 'ready', c: 'ready', a: 'host' });
   assert.equal(sizeOfBuffers(made.value), SIZE, 'its memory is its own');
   const held = ['b', 'c'].map((digest) => new Request(residency, sourceOf(digest)));
-  assert.equal(residency.keep('second', 'acme', adapterOf(SIZE)), undefined);
-  assert.equal(residency.acquireReady('second', 'acme'), undefined);
+  const loose = await mixOf('loose', 'b');
+  assert.equal(residency.stats().ready.sizeBytes, 3 * SIZE);
+  assert.deepEqual(residency.unload('loose', 'acme'), { freedBytes: 0, inUseBytes: SIZE, sharedBytes: 0 });
+  residency.acquireReady('loose', 'acme')?.[Symbol.dispose]();
+  assert.equal(sizeOfBuffers(loose.value), SIZE, 'it is in use');
+  loose[Symbol.dispose]();
+  assert.equal(residency.acquireReady('loose', 'acme'), undefined);
   for (const request of held) request.end();
   made[Symbol.dispose]();
   assert.deepEqual(residency.unload('made', 'acme'), { freedBytes: SIZE, inUseBytes: 0, sharedBytes: 0 });

@@ -1,13 +1,11 @@
 import type { CompiledAdapter } from '../../adapters/index.ts';
-import { assert, Lease, type Clock, type EspalierError } from '../../base/index.ts';
+import type { Clock, EspalierError, Lease } from '../../base/index.ts';
 import { sizeOfBuffers } from './buffers.ts';
-import { DEFAULT_POLICY, makePolicy } from './eviction-policy.ts';
-import { HostTier } from './host-tier.ts';
-import { loadCost } from './load-cost.ts';
+import { DEFAULT_POLICY } from './eviction-policy.ts';
 import { LoadFailures, tooLarge, unloadedMeanwhile } from './load-failures.ts';
 import type { AdapterLoader } from './loader.ts';
 import { AdapterLoads } from './loads.ts';
-import { MemoryTier } from './memory-tier.ts';
+import { AdapterMixing, type LeasedPart } from './mixing.ts';
 import type {
   AdapterResidence,
   AdapterSource,
@@ -18,7 +16,8 @@ import type {
 } from '../messages.ts';
 import { Pins } from './pins.ts';
 import { listResidences, tierStats } from './residency-report.ts';
-import { Slot, type Ticket, type Waiter } from './slot.ts';
+import { Residents } from './residents.ts';
+import type { Slot, Ticket, Waiter } from './slot.ts';
 
 /** Part of the ready tier that may be pinned: the rest is always left to whoever comes. */
 const MAX_PINNED_PART = 0.5;
@@ -33,12 +32,10 @@ const DEFAULT_MAX_WAIT_MS = 30_000;
  */
 export class AdapterResidency {
   readonly #loader: AdapterLoader;
-  readonly #clock: Clock;
-  readonly #slots = new Map<string, Slot>();
-  readonly #ready: MemoryTier;
-  readonly #host: HostTier;
+  readonly #residents: Residents;
   readonly #pins: Pins;
   readonly #loads: AdapterLoads;
+  readonly #mixing: AdapterMixing;
   readonly #failures: LoadFailures;
   readonly #counts = { hits: 0, misses: 0 };
 
@@ -49,22 +46,33 @@ export class AdapterResidency {
     onLoad: (observation: LoadObservation) => void = () => undefined,
   ) {
     this.#loader = loader;
-    this.#clock = clock;
-    this.#ready = new MemoryTier(readyBytes, makePolicy(policy));
-    this.#host = new HostTier(hostBytes, makePolicy(policy), (digest) => this.#forgetIfAbsent(this.#slotOf(digest)));
     this.#pins = new Pins(readyBytes * MAX_PINNED_PART);
     this.#failures = new LoadFailures(clock);
+    this.#residents = new Residents({
+      loader,
+      clock,
+      readyBytes,
+      hostBytes,
+      policy,
+      reservedBytes: () => this.#loads.reservedBytes + this.#mixing.reservedBytes,
+      onReleased: () => this.#loads.begin(),
+    });
     this.#loads = new AdapterLoads({
       loader,
       clock,
-      host: this.#host,
+      host: this.#residents.host,
       maxWaitMs,
       onLoad,
-      mayBegin: (slot, reservedBytes) =>
-        this.refusalOf([slot]) ?? this.#ready.makeRoom(reservedBytes + slot.sizeBytes, this.#afterEviction),
+      mayBegin: (slot) => this.refusalOf([slot]) ?? this.#residents.makeRoom(slot.sizeBytes),
       onLoaded: (slot, adapter) => this.#receive(slot, adapter),
       onFailed: (slot, error) => this.#fail(slot, error),
       onRefused: (slot, error) => this.#refuse(slot, error),
+    });
+    this.#mixing = new AdapterMixing({
+      loader,
+      makeRoom: (sizeBytes) => this.#residents.makeRoom(sizeBytes),
+      onMade: (slot, adapter) => this.#receiveMix(slot, adapter),
+      onFailed: (slot, error) => this.#refuse(slot, error),
     });
   }
 
@@ -80,7 +88,7 @@ export class AdapterResidency {
   pin(source: AdapterSource, onPinned: (sizeBytes: number) => void, onFailed: (error: EspalierError) => void): Ticket {
     const { tenant, digest } = source;
     const onReady = (lease: Lease<CompiledAdapter>): void => {
-      const slot = this.#slotOf(digest);
+      const slot = this.#residents.slotOf(digest);
       // What is unloaded on its way, and pinned nevertheless, stays.
       slot.isLeaving = false;
       const error = this.#pins.add(digest, tenant, slot.sizeBytes, lease);
@@ -91,24 +99,29 @@ export class AdapterResidency {
   }
 
   /**
-   * Takes in an adapter that was made from others here. It is counted and evicted like one that was loaded, and does not need the others.
-   * @param adapter its program is its own; what else it shares with others is copied
-   * @returns undefined when it does not fit beside what is in use
+   * A lease on the sum of adapters that are here, once it has been made: any number of waits for one mix make it once. It is counted and evicted like
+   * an adapter that was loaded, and does not need the others. Where there is no room for it beside them it lives as long as its leases.
+   * @param parts their leases are the residency's from now on
    */
-  keep(digest: string, tenant: string | null, adapter: CompiledAdapter): Lease<CompiledAdapter> | undefined {
-    assert(!this.#slots.has(digest), `${digest} is made once`);
-    const sizeBytes = sizeOfBuffers(adapter);
-    if (!this.#ready.makeRoom(this.#loads.reservedBytes + sizeBytes, this.#afterEviction)) return undefined;
-    const slot = new Slot({ digest, directory: '', tenant, sizeBytes });
-    // Each buffer is copied once, however many tensors view it.
-    slot.adapter = { ...adapter, sites: structuredClone(adapter.sites), sizeBytes };
-    this.#slots.set(digest, slot);
-    this.#ready.add(digest, { sizeBytes, cost: loadCost(sizeBytes) });
-    return this.#lease(slot, { tenant, isPin: false });
+  mix(
+    { digest, tenant }: Pick<AdapterSource, 'digest' | 'tenant'>,
+    parts: readonly LeasedPart[],
+    on: Pick<Waiter, 'onReady' | 'onFailed'>,
+  ): Ticket {
+    const waiter: Waiter = { ...on, tenant, isPin: false };
+    const slot = this.#residents.slotFor({ digest, directory: '', tenant });
+    const isThere = slot.adapter !== undefined || slot.isQueued || slot.isLoading;
+    // Before the parts go, which may take what is idle with them.
+    const lease = slot.adapter && this.#leaseAgain(slot, waiter);
+    if (!lease) this.#wait(slot, waiter);
+    if (isThere) for (const part of parts) part.lease[Symbol.dispose]();
+    else this.#mixing.push(slot, parts);
+    if (lease) waiter.onReady(lease);
+    return this.#ticketOf(slot, waiter);
   }
 
   isReady(digest: string): boolean {
-    return this.#slots.get(digest)?.adapter !== undefined;
+    return this.#residents.slots.get(digest)?.adapter !== undefined;
   }
 
   /** Why these adapters can never be in memory together beside what is pinned; undefined when they can. */
@@ -117,9 +130,9 @@ export class AdapterResidency {
   ): EspalierError | undefined {
     let neededBytes = 0;
     for (const { digest, sizeBytes = 0 } of adapters) {
-      if (!this.#pins.has(digest)) neededBytes += this.#slots.get(digest)?.sizeBytes ?? sizeBytes;
+      if (!this.#pins.has(digest)) neededBytes += this.#residents.slots.get(digest)?.sizeBytes ?? sizeBytes;
     }
-    const roomBytes = this.#ready.budgetBytes - this.#pins.sizeBytes;
+    const roomBytes = this.#residents.ready.budgetBytes - this.#pins.sizeBytes;
     return neededBytes > roomBytes ? tooLarge(neededBytes, roomBytes) : undefined;
   }
 
@@ -130,10 +143,10 @@ export class AdapterResidency {
   unload(digest: string, tenant: string | null): UnloadReport {
     this.#pins.remove(digest, tenant);
     this.#failures.forget(digest);
-    const slot = this.#slots.get(digest);
+    const slot = this.#residents.slots.get(digest);
     if (slot) this.#cancelPins(slot, tenant);
-    if (!slot || !this.#slots.has(digest)) return { freedBytes: 0, inUseBytes: 0, sharedBytes: 0 };
-    const heldBytes = this.#ready.sizeOf(digest) + this.#host.books.sizeOf(digest);
+    if (!slot || !this.#residents.slots.has(digest)) return { freedBytes: 0, inUseBytes: 0, sharedBytes: 0 };
+    const heldBytes = this.#residents.sizeOf(slot);
     if (slot.isOthersToo(tenant) || this.#pins.hasOther(digest, tenant)) {
       const use = slot.tenants.get(tenant);
       if (use) use.isLeaving = true;
@@ -144,7 +157,7 @@ export class AdapterResidency {
       slot.isLeaving = true;
       return { freedBytes: 0, inUseBytes: heldBytes, sharedBytes: 0 };
     }
-    const freedBytes = this.#drop(slot);
+    const freedBytes = this.#residents.drop(slot);
     this.#loads.begin();
     return { freedBytes, inUseBytes: 0, sharedBytes: 0 };
   }
@@ -160,7 +173,7 @@ export class AdapterResidency {
 
   /** {@link unload} of all that a tenant has in memory; what only the operator uses beside it was the tenant's, and goes too. */
   forget(tenant: string): { readonly adapters: number; readonly freedBytes: number } {
-    const slots = [...this.#slots.values()].filter((slot) => slot.users.has(tenant));
+    const slots = [...this.#residents.slots.values()].filter((slot) => slot.users.has(tenant));
     let freedBytes = 0;
     for (const { digest, users } of slots) {
       if ([...users].every((other) => other === tenant || other === null)) this.unload(digest, null);
@@ -171,31 +184,33 @@ export class AdapterResidency {
 
   /** What is in memory for a tenant, or, for null, for anybody; at most `limit`, the latest comers first. */
   list(tenant: string | null, limit: number): AdapterResidence[] {
-    const tiers = { slots: this.#slots, ready: this.#ready, host: this.#host.books, pins: this.#pins };
+    const { slots, ready, host } = this.#residents;
+    const tiers = { slots, ready, host: host.books, pins: this.#pins };
     return listResidences(tiers, this.#failures, tenant, limit);
   }
 
   stats(): ResidencyStats {
     const counts = { ...this.#counts, ...this.#loads.counts };
-    const tiers = { ready: tierStats(this.#ready), host: tierStats(this.#host.books) };
+    const { ready, host } = this.#residents;
+    const tiers = { ready: tierStats(ready), host: tierStats(host.books) };
     return { ...counts, ...tiers, pinnedBytes: this.#pins.sizeBytes, numFailed: this.#failures.count };
   }
 
   /** A lease on an adapter that is ready; undefined when it is not, and then nothing is loaded. */
   acquireReady(digest: string, tenant: string | null): Lease<CompiledAdapter> | undefined {
-    const slot = this.#slots.get(digest);
+    const slot = this.#residents.slots.get(digest);
     return slot?.adapter && this.#leaseAgain(slot, { tenant, isPin: false });
   }
 
   #leaseAgain(slot: Slot, by: Pick<Waiter, 'tenant' | 'isPin'>): Lease<CompiledAdapter> {
     if (!by.isPin) this.#counts.hits++;
     slot.isLeaving = false;
-    return this.#lease(slot, by);
+    return this.#residents.lease(slot, by);
   }
 
   #want(source: AdapterSource, waiter: Waiter): Ticket {
     const { digest } = source;
-    const known = this.#slots.get(digest);
+    const known = this.#residents.slots.get(digest);
     if (known?.adapter) {
       waiter.onReady(this.#leaseAgain(known, waiter));
       return DONE;
@@ -206,10 +221,8 @@ export class AdapterResidency {
       return DONE;
     }
     if (!waiter.isPin) this.#counts.misses++;
-    const slot = known ?? new Slot(source);
-    this.#slots.set(digest, slot);
-    slot.waiters.add(waiter);
-    slot.isLeaving = false;
+    const slot = this.#residents.slotFor(source);
+    this.#wait(slot, waiter);
     if (!slot.isLoading && !slot.isQueued) {
       slot.source = source;
       slot.isUrgent = waiter.isUrgent === true;
@@ -217,6 +230,15 @@ export class AdapterResidency {
     } else if (slot.isQueued && waiter.isUrgent) {
       this.#loads.hasten(slot);
     }
+    return this.#ticketOf(slot, waiter);
+  }
+
+  #wait(slot: Slot, waiter: Waiter): void {
+    slot.waiters.add(waiter);
+    slot.isLeaving = false;
+  }
+
+  #ticketOf(slot: Slot, waiter: Waiter): Ticket {
     return {
       get isPending() {
         return slot.waiters.has(waiter);
@@ -227,15 +249,14 @@ export class AdapterResidency {
 
   #leave(slot: Slot, waiter: Waiter): void {
     if (!slot.waiters.delete(waiter) || slot.waiters.size > 0 || !slot.isQueued) return;
-    this.#loads.remove(slot);
-    if (slot.isLeaving) this.#drop(slot);
-    this.#forgetIfAbsent(slot);
+    if (!this.#mixing.remove(slot)) this.#loads.remove(slot);
+    if (slot.isLeaving) this.#residents.drop(slot);
+    this.#residents.forgetIfAbsent(slot);
     this.#loads.begin();
   }
 
   #receive(slot: Slot, adapter: CompiledAdapter): void {
-    const sizeBytes = sizeOfBuffers(adapter);
-    slot.sizeBytes = sizeBytes;
+    slot.sizeBytes = sizeOfBuffers(adapter);
     const error = this.refusalOf([slot]);
     if (error) {
       this.#loader.reclaim(adapter);
@@ -243,15 +264,22 @@ export class AdapterResidency {
       return;
     }
     this.#failures.forget(slot.digest);
-    slot.adapter = adapter;
-    this.#ready.add(slot.digest, { sizeBytes, cost: loadCost(sizeBytes) });
-    // All leases first: a waiter that lets go at once must not take the adapter from the next.
-    const leased = [...slot.waiters].map((waiter) => ({ waiter, lease: this.#lease(slot, waiter) }));
-    slot.waiters.clear();
-    // The estimate may have been too low.
-    this.#ready.trim(this.#afterEviction);
-    for (const { waiter, lease } of leased) waiter.onReady(lease);
-    if (slot.isLeaving && slot.numLeases === 0) this.#drop(slot);
+    this.#residents.put(slot, adapter, slot.sizeBytes);
+    this.#residents.tell(slot);
+  }
+
+  #receiveMix(slot: Slot, adapter: CompiledAdapter): void {
+    if (slot.waiters.size === 0) {
+      // The same weights are seldom asked for again.
+      this.#loader.reclaim(adapter);
+      this.#refuse(slot, unloadedMeanwhile());
+      return;
+    }
+    slot.sizeBytes = sizeOfBuffers(adapter);
+    const whole = { ...adapter, sizeBytes: slot.sizeBytes };
+    if (this.#residents.makeRoom(slot.sizeBytes)) this.#residents.put(slot, whole, slot.sizeBytes);
+    else this.#residents.putLoose(slot, whole);
+    this.#residents.tell(slot);
   }
 
   #fail(slot: Slot, error: EspalierError): void {
@@ -263,51 +291,8 @@ export class AdapterResidency {
     const waiters = [...slot.waiters];
     slot.waiters.clear();
     slot.isLeaving = false;
-    this.#forgetIfAbsent(slot);
+    this.#residents.forgetIfAbsent(slot);
     for (const waiter of waiters) waiter.onFailed(error);
-  }
-
-  #lease(slot: Slot, { tenant, isPin }: Pick<Waiter, 'tenant' | 'isPin'>): Lease<CompiledAdapter> {
-    assert(slot.adapter, `${slot.digest} is ready`);
-    this.#ready.hold(slot.digest);
-    const end = slot.use(tenant, isPin, this.#clock.epochMs());
-    return new Lease(slot.adapter, () => {
-      end();
-      this.#ready.release(slot.digest);
-      if (slot.numLeases === 0 && (slot.isLeaving || slot.users.size === 0)) this.#drop(slot);
-      this.#ready.trim(this.#afterEviction);
-      this.#loads.begin();
-    });
-  }
-
-  /** Out of every tier. @returns the bytes that were freed */
-  #drop(slot: Slot): number {
-    let freedBytes = this.#host.drop(slot.digest);
-    if (slot.adapter) {
-      freedBytes += this.#ready.remove(slot.digest);
-      this.#afterEviction(slot.digest);
-    }
-    this.#forgetIfAbsent(slot);
-    return freedBytes;
-  }
-
-  readonly #afterEviction = (digest: string): void => {
-    const slot = this.#slotOf(digest);
-    if (slot.adapter) this.#loader.reclaim(slot.adapter);
-    slot.adapter = undefined;
-    slot.isLeaving = false;
-    this.#forgetIfAbsent(slot);
-  };
-
-  #forgetIfAbsent(slot: Slot): void {
-    const isHere = slot.adapter || slot.isLoading || slot.isQueued || this.#host.has(slot.digest);
-    if (!isHere) this.#slots.delete(slot.digest);
-  }
-
-  #slotOf(digest: string): Slot {
-    const slot = this.#slots.get(digest);
-    assert(slot, `${digest} has a slot`);
-    return slot;
   }
 }
 

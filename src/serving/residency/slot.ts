@@ -34,7 +34,7 @@ export interface TenantUse {
   isLeaving: boolean;
 }
 
-/** What is known of one adapter that is in memory or on its way there. Only residency.ts writes it. */
+/** What is known of one adapter that is in memory or on its way there. Only residency.ts and what it is made of write it. */
 export class Slot {
   readonly digest: string;
   source: AdapterSource;
@@ -48,6 +48,8 @@ export class Slot {
   isLoading = false;
   /** It goes when it has come and nobody uses it any more. */
   isLeaving = false;
+  /** A mix for which the ready tier has no room. */
+  isLoose = false;
   /** Exact once it has been loaded, an estimate before. */
   sizeBytes: number;
   /** Pins included. */
