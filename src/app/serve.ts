@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { EspalierError, epochSeconds, errorMessage, fail, systemClock, type Clock, type Log } from '../base/index.ts';
 import { startServer, type RunningServer } from '../http/index.ts';
 import type { WeightFormat } from '../numeric/index.ts';
-import { DEFAULT_ENGINE, EngineClient } from '../serving/index.ts';
+import { DEFAULT_ENGINE, EngineClient, longestSequence } from '../serving/index.ts';
 import { longestWord, openChatRenderer, vocabularyBytes } from '../text/index.ts';
 import { describeBase, resolveBase, type Base, type ModelProgress } from './bases.ts';
 import type { AppConfig } from './config.ts';
@@ -191,7 +191,7 @@ async function startBase(
   const renderer = openChatRenderer(base.open.path);
   const { vocabSize, hiddenSize, contextLength: ofBase } = describeBase(base).config;
   // A request that names no length gets what there is room for, not what there would be.
-  const contextLength = Math.min(ofBase, cacheTokens);
+  const contextLength = longestSequence(ofBase, cacheTokens);
   const vocabulary = vocabularyBytes(renderer.tokenizer, vocabSize);
   const maxPromptBytes = contextLength * longestWord(vocabulary);
   const observer = metrics.ofBase(base.name);

@@ -39,6 +39,8 @@ export interface AdapterSource {
   readonly tenant: string | null;
   /** Of its files, if known: the estimate of what it will take in memory. */
   readonly sizeBytes?: number | undefined;
+  /** Virtual tokens, which take places of every sequence; none unless told. */
+  readonly numVirtual?: number | undefined;
 }
 
 /** Several adapters at once, each times its weight; the digest is over them and their weights. */

@@ -4,6 +4,8 @@ import {
   CLASSIFICATION,
   CLASSIFIER_MODULES,
   defaultLoraConfig,
+  parsePeftConfig,
+  PROMPT_EMBEDDINGS,
   scoreName,
   type LoraConfig,
 } from '../../src/formats/index.ts';
@@ -45,6 +47,15 @@ export function randomAdapter(
     }),
   );
   return { config, tensors, ...(labels && { classes: { labels, reads } }) };
+}
+
+/** Writes a PEFT folder of prompt tuning: so many virtual tokens with random embeddings. */
+export function writePromptAdapter(folder: string, hiddenSize: number, count: number, seed: number): void {
+  const json = { peft_type: 'PROMPT_TUNING', task_type: 'CAUSAL_LM', num_virtual_tokens: count, token_dim: hiddenSize };
+  const rng = Rng.fromSeed(seed, PROMPT_EMBEDDINGS);
+  const data = Float32Array.from({ length: count * hiddenSize }, () => rng.nextNormal());
+  const tensors = new Map([[PROMPT_EMBEDDINGS, { shape: [count, hiddenSize], data }]]);
+  writeArtefact(folder, { config: parsePeftConfig(json, folder), tensors }, 'sha256:any');
 }
 
 /** Writes {@link randomAdapter} as a PEFT folder. */

@@ -26,6 +26,7 @@ const CHAT_TEMPLATE =
 
 /** Ids of the tiny tokenizer. */
 const TINY_VOCABULARY = 1280;
+export const TINY_HIDDEN_SIZE = 32;
 
 export interface TinyBaseOptions {
   readonly seed?: number;
@@ -67,7 +68,7 @@ function tinyConfig(contextLength: number) {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
     vocab_size: TINY_VOCABULARY,
-    hidden_size: 32,
+    hidden_size: TINY_HIDDEN_SIZE,
     intermediate_size: 48,
     num_hidden_layers: 2,
     num_attention_heads: 4,

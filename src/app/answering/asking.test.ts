@@ -36,6 +36,16 @@ test('open answers get what a minute holds, divided evenly, or what the context 
   assert.equal(most(10_000, null, 500), null, 'the context is the shorter of the two');
 });
 
+test('the longest answer has the places that the prompt and the adapter’s virtual tokens leave', () => {
+  const service = { contextLength: 100 };
+  const source = { digest: 'sha256:a', directory: '/x', tenant: 'acme' };
+  assert.equal(make(null).asking.roomFor(service, 30), 70);
+  assert.equal(make(null, { adapter: source }).asking.roomFor(service, 30), 70);
+  const { asking } = make(200, { adapter: { ...source, numVirtual: 20 } });
+  assert.equal(asking.roomFor(service, 30), 50);
+  assert.equal(asking.reserve(30, 1, null, asking.roomFor(service, 30)), null);
+});
+
 test('what never began has cost nothing; what has begun costs what it used', () => {
   for (const [hasBegun, left] of [
     [false, 100],

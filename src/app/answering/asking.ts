@@ -13,7 +13,7 @@ export interface ChatEngine {
   readonly vocabSize: number;
   /** Numbers of a token's hidden state. */
   readonly hiddenSize: number;
-  /** Tokens of one sequence, prompt and answer, that the base can hold. */
+  /** Tokens of one sequence, prompt, answer and virtual ones, that the server can hold. */
   readonly contextLength: number;
   /** A text of more bytes has more tokens than that, whatever they are. */
   readonly maxPromptBytes: number;
@@ -62,6 +62,17 @@ export class Asking implements Disposable {
     this.#sinceMs = options.clock.nowMs();
   }
 
+  /** Tokens that the longest answer to a prompt can have. */
+  roomFor({ contextLength }: Pick<ChatEngine, 'contextLength'>, promptTokens: number): number {
+    return contextLength - this.numVirtual - promptTokens;
+  }
+
+  /** Virtual tokens of the adapter; a mix has none. */
+  get numVirtual(): number {
+    const { adapter } = this;
+    return adapter && 'numVirtual' in adapter ? (adapter.numVirtual ?? 0) : 0;
+  }
+
   /**
    * Takes the tokens that the request may use off its tenant's minute, before anything is computed. Where the request leaves the length of
    * its answers open, they get what a minute holds at most, divided evenly.
@@ -78,7 +89,7 @@ export class Asking implements Disposable {
       most = Math.max(1, Math.min(room, Math.floor((largest - promptTokens) / numAnswers)));
     }
     this.#reservation = rates.reserve(this.tenant, promptTokens + numAnswers * (most ?? 0));
-    // The context is the shorter of the two: the engine knows that limit better.
+    // What the context leaves is the shorter of the two.
     return maxTokens === null && most === room ? null : most;
   }
 

@@ -21,7 +21,8 @@ export async function* chatDeltas(
   const promptTokenIds = renderer.renderPrompt(messages, definitions ?? {});
   asking.meter.promptTokens = promptTokenIds.length;
   const { length } = promptTokenIds;
-  const maxTokens = asking.reserve(length, request.numChoices, request.maxTokens, service.contextLength - length);
+  const room = asking.roomFor(service, length);
+  const maxTokens = asking.reserve(length, request.numChoices, request.maxTokens, room);
   const prediction =
     request.prediction === null ? undefined : renderer.tokenizer.encode(request.prediction, { allowSpecial: false });
   const options = {

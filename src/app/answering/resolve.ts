@@ -12,12 +12,14 @@ import type { LoadedNames } from '../adapters/loaded-names.ts';
 import type { Platform } from '../platform.ts';
 import type { ServedBase, ServedBases } from '../served-bases.ts';
 import { resolveMix } from './mixes.ts';
+import { VirtualTokenCounts } from './virtual-token-counts.ts';
 
 export class ModelResolver {
   readonly #platform: Platform;
   readonly #bases: ServedBases;
   readonly #names: LoadedNames;
   readonly #onUnserved: (canary: Canary) => void;
+  readonly #virtualTokens = new VirtualTokenCounts();
 
   /** @param onUnserved told of a canary whose version this server cannot answer by */
   constructor(platform: Platform, bases: ServedBases, names: LoadedNames, onUnserved: (canary: Canary) => void) {
@@ -46,8 +48,10 @@ export class ModelResolver {
   async sourceOf({ tenant }: Principal, { adapter, mix }: ResolvedModel): Promise<AdapterSource | AdapterMix | null> {
     if (!adapter) return null;
     const platform = this.#platform;
-    const sourceOfReference = (reference: string): Promise<AdapterSource> =>
-      adapterSource(platform, tenant, platform.registry.resolve(tenant, reference));
+    const sourceOfReference = async (reference: string): Promise<AdapterSource> => {
+      const source = await adapterSource(platform, tenant, platform.registry.resolve(tenant, reference));
+      return { ...source, numVirtual: this.#virtualTokens.of(source) };
+    };
     if (!mix) return sourceOfReference(adapter.reference);
     const parts = mix.map(async ({ reference, weight }) => ({ source: await sourceOfReference(reference), weight }));
     return { digest: adapter.digest, parts: await Promise.all(parts) };

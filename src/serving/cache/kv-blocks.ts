@@ -7,6 +7,17 @@ type CacheArray = Float32Array | Uint16Array;
 
 /** The arrays of many layers lie in one buffer, so that large pages span them: as many as this holds, at least one. */
 const MAX_BUFFER_BYTES = 2 ** 30;
+const BLOCK_SIZE = 16;
+
+/** Blocks for so many tokens. */
+export function blocksFor(numTokens: number, blockSize = BLOCK_SIZE): number {
+  return Math.ceil(numTokens / blockSize);
+}
+
+/** Tokens that a sequence can have, prompt, answer and virtual ones: as many as the base's context and the whole cache hold. */
+export function longestSequence(contextLength: number, cacheTokens: number, blockSize = BLOCK_SIZE): number {
+  return Math.min(contextLength, blocksFor(cacheTokens, blockSize) * blockSize);
+}
 
 /**
  * Room for keys and values of all sequences, in blocks of `blockSize` tokens (paged attention, Kwon et al., 2023). Block b holds rows
@@ -22,9 +33,9 @@ export class KvBlocks {
   readonly #isTaken: Uint8Array;
 
   /** @param dtype of the base's products; unless they are in f32, keys and values are rounded to bfloat16: half the memory, and half of what a step reads of it */
-  constructor(config: ModelConfig, numTokens: number, blockSize = 16, dtype: ComputeDtype = 'f32') {
+  constructor(config: ModelConfig, numTokens: number, blockSize = BLOCK_SIZE, dtype: ComputeDtype = 'f32') {
     this.blockSize = blockSize;
-    this.numBlocks = Math.ceil(numTokens / blockSize);
+    this.numBlocks = blocksFor(numTokens, blockSize);
     const length = this.numBlocks * blockSize * config.numKeyValueHeads * config.headWidth;
     const arrays = allocate(2 * config.numLayers, length, dtype === 'f32' ? Float32Array : Uint16Array);
     this.keys = arrays.slice(0, config.numLayers);
@@ -38,7 +49,7 @@ export class KvBlocks {
   }
 
   blocksFor(numTokens: number): number {
-    return Math.ceil(numTokens / this.blockSize);
+    return blocksFor(numTokens, this.blockSize);
   }
 
   /** @returns undefined when no block is free */
