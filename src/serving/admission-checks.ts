@@ -1,16 +1,14 @@
 import type { CompiledAdapter } from '../adapters/index.ts';
 import { fail } from '../base/index.ts';
 import type { GenerateRequest } from './request.ts';
-import type { Sequence } from './sequence.ts';
 
 /** What is found wrong with a request before anything is taken for it. */
 
 /** @throws REQUEST_INVALID */
-export function checkRequest({ promptTokenIds, maxTokens, weight, priority, deadlineMs }: GenerateRequest): void {
+export function checkRequest({ maxTokens, weight, priority, deadlineMs }: GenerateRequest): void {
   const check = (isRight: boolean, param: string, expected: string): void => {
     if (!isRight) fail('REQUEST_INVALID', `${param} must be ${expected}`, { param });
   };
-  if (promptTokenIds.length === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param: 'messages' });
   check(maxTokens === null || (Number.isSafeInteger(maxTokens) && maxTokens >= 0), 'max_tokens', 'at least 0');
   check(weight === undefined || (Number.isFinite(weight) && weight > 0), 'weight', 'a number above 0');
   check(priority === undefined || Number.isSafeInteger(priority), 'priority', 'a whole number');
@@ -36,19 +34,31 @@ export function checkTask({ maxTokens, logprobs, classify }: GenerateRequest, { 
   }
 }
 
-/** @throws CONTEXT_TOO_LONG @param limit tokens that the server can hold of one sequence */
-export function checkLength(sequence: Sequence, limit: number): void {
-  const { request, maxTokens, numPrompt } = sequence;
-  // A request without a limit needs room for a token at least.
-  if (maxTokens > limit || (request.maxTokens === null && numPrompt >= limit)) {
-    fail('CONTEXT_TOO_LONG', tooLong(sequence, limit), { param: 'messages' });
-  }
+/** The tokens of one sequence before anything is computed. */
+export interface SequenceLength {
+  readonly promptTokens: number;
+  /** Of the adapter. */
+  readonly numVirtual: number;
+  /** Null: as many as there is room for. */
+  readonly maxTokens: number | null;
 }
 
-function tooLong({ request, numVirtual }: Sequence, limit: number): string {
-  const { promptTokenIds, maxTokens } = request;
+/**
+ * Refuses a prompt that is empty, or too long beside its answer.
+ * @param limit tokens that the server can hold of one sequence
+ * @param param the field that holds the prompt
+ * @throws REQUEST_INVALID CONTEXT_TOO_LONG
+ */
+export function checkLength(length: SequenceLength, limit: number, param = 'messages'): void {
+  const { promptTokens, numVirtual, maxTokens } = length;
+  if (promptTokens === 0) fail('REQUEST_INVALID', 'the prompt has no tokens', { param });
+  // A request without a limit needs room for a token at least.
+  if (promptTokens + numVirtual + (maxTokens ?? 1) > limit) fail('CONTEXT_TOO_LONG', tooLong(length, limit), { param });
+}
+
+function tooLong({ promptTokens, numVirtual, maxTokens }: SequenceLength, limit: number): string {
   const virtual = numVirtual > 0 ? `, the adapter ${numVirtual} virtual ones` : '';
-  const prompt = `the prompt has ${promptTokenIds.length} tokens${virtual}`;
+  const prompt = `the prompt has ${promptTokens} tokens${virtual}`;
   if (maxTokens === null) return `${prompt}: no room for an answer in the ${limit} of this server`;
   // What is read only, to embed or to classify it, has no max_tokens.
   if (maxTokens === 0) return `${prompt}: more than the ${limit} of this server`;

@@ -143,7 +143,7 @@ export class Engine {
     const { numBlocks, blockSize } = this.#cache.blocks;
     const limit = longestSequence(this.base.config.contextLength, numBlocks * blockSize, blockSize);
     const sequence = new Sequence(request, adapter, limit, this.#longestDraft);
-    checkLength(sequence, limit);
+    checkLength(sequence.length, limit);
     sequence.constraint = grammar?.start();
     try {
       this.#scheduler.add(sequence, this.#clock.nowMs());

@@ -14,6 +14,7 @@ export {
   type StepOutcome,
 } from './engine.ts';
 export { EngineClient, type ClientOptions, type TokenObserver } from './client.ts';
+export { checkLength } from './admission-checks.ts';
 export { longestSequence } from './cache/kv-blocks.ts';
 export { POLICY_NAMES, type PolicyName } from './residency/eviction-policy.ts';
 export type {

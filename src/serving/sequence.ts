@@ -1,6 +1,7 @@
 import { Rng } from '../base/index.ts';
 import type { CompiledAdapter } from '../adapters/index.ts';
 import type { GrammarProgress } from '../numeric/index.ts';
+import type { SequenceLength } from './admission-checks.ts';
 import type { PrefixNode } from './cache/prefix-cache.ts';
 import { PromptRows } from './prompt-rows.ts';
 import type { GenerateRequest } from './request.ts';
@@ -82,6 +83,12 @@ export class Sequence {
   /** Positions whose keys and values the adapter brings: they are copied, not computed. */
   get numGiven(): number {
     return this.adapter.virtual?.kind === 'key-values' ? this.numVirtual : 0;
+  }
+
+  /** As it comes, before anything is generated. */
+  get length(): SequenceLength {
+    const { promptTokenIds, maxTokens } = this.request;
+    return { promptTokens: promptTokenIds.length, numVirtual: this.numVirtual, maxTokens };
   }
 
   /** Positions before the first generated token. */

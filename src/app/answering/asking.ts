@@ -1,7 +1,14 @@
 /** One request to a model: who asks, what answers, and what it has used. */
 import { EspalierError, fail, newId, type Clock } from '../../base/index.ts';
 import type { Scheduling } from '../../http/index.ts';
-import type { AdapterMix, AdapterSource, EngineClient, GenerateRequest, TokenEvent } from '../../serving/index.ts';
+import {
+  checkLength,
+  type AdapterMix,
+  type AdapterSource,
+  type EngineClient,
+  type GenerateRequest,
+  type TokenEvent,
+} from '../../serving/index.ts';
 import type { RateLimits, Reservation } from '../../tenancy/index.ts';
 import type { ChatRenderer } from '../../text/index.ts';
 
@@ -153,6 +160,29 @@ export function checkSize({ maxPromptBytes, contextLength }: ChatEngine, texts: 
   if (numBytes <= maxPromptBytes) return;
   const most = `more than the ${contextLength} tokens of this server can spell`;
   throw new EspalierError('CONTEXT_TOO_LONG', `the prompt has ${numBytes} bytes, ${most}: shorten it`, { param });
+}
+
+/** A prompt as the engine gets it. */
+export interface RenderedPrompt {
+  readonly promptTokenIds: Int32Array;
+  /** The field that holds it. */
+  readonly param: string;
+}
+
+/**
+ * Refuses a request of which one prompt cannot be answered, before any of them is begun.
+ * @param maxTokens of each answer; null: as many as there is room for
+ * @throws REQUEST_INVALID CONTEXT_TOO_LONG
+ */
+export function checkPrompts(
+  { contextLength }: Pick<ChatEngine, 'contextLength'>,
+  { numVirtual }: Asking,
+  prompts: Iterable<RenderedPrompt>,
+  maxTokens: number | null,
+): void {
+  for (const { promptTokenIds, param } of prompts) {
+    checkLength({ promptTokens: promptTokenIds.length, numVirtual, maxTokens }, contextLength, param);
+  }
 }
 
 /** @throws REQUEST_INVALID an id is none of the base's */

@@ -2,7 +2,7 @@ import { fail } from '../../base/index.ts';
 import type { AnswerDelta, ChatRequest } from '../../http/index.ts';
 import type { ChatRenderer, ToolSyntax } from '../../text/index.ts';
 import { answerGrammar } from './answer-grammar.ts';
-import { checkSize, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { checkPrompts, checkSize, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { checkOptions, choiceDeltas, choiceSeeds } from './choice.ts';
 import { interleave } from './interleave.ts';
 
@@ -19,6 +19,7 @@ export async function* chatDeltas(
   const definitions = toolUse && { tools: toolUse.tools.map(({ definition }) => definition) };
   checkSize(service, textsOf(request), 'messages');
   const promptTokenIds = renderer.renderPrompt(messages, definitions ?? {});
+  checkPrompts(service, asking, [{ promptTokenIds, param: 'messages' }], request.maxTokens);
   asking.meter.promptTokens = promptTokenIds.length;
   const { length } = promptTokenIds;
   const room = asking.roomFor(service, length);

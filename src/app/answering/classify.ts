@@ -4,7 +4,7 @@ import type { Classes } from '../../registry/index.ts';
 import { GREEDY, type ClassLogits } from '../../serving/index.ts';
 import type { ChatMessage } from '../../text/index.ts';
 import { renderToClassify } from '../../training/index.ts';
-import { ask, checkSize, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { ask, checkPrompts, checkSize, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { interleave } from './interleave.ts';
 import { tokensOf } from './text-completions.ts';
 
@@ -26,6 +26,7 @@ export async function classifyInputs(
     const param = isChat ? 'messages' : inputs.length === 1 ? 'input' : `input[${index}]`;
     return { param, promptTokenIds: tokensToClassify(service, input, param, reads) };
   });
+  checkPrompts(service, asking, rendered, 0);
   for (const { promptTokenIds } of rendered) asking.meter.promptTokens += promptTokenIds.length;
   asking.reserve(asking.meter.promptTokens, inputs.length, 0, 0);
   const found: Classification[] = [];

@@ -1,11 +1,11 @@
 import { assert, fail } from '../../base/index.ts';
 import type { EmbeddingRequest, Embeddings } from '../../http/index.ts';
 import { GREEDY } from '../../serving/index.ts';
-import { ask, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { ask, checkPrompts, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { interleave } from './interleave.ts';
 import { tokensOf } from './text-completions.ts';
 
-/** One vector for each input, whatever else the engine computes beside it. @throws REQUEST_INVALID */
+/** One vector for each input, whatever else the engine computes beside it. @throws REQUEST_INVALID CONTEXT_TOO_LONG */
 export async function embedInputs(
   service: ChatEngine,
   asking: Asking,
@@ -21,6 +21,7 @@ export async function embedInputs(
     const param = inputs.length === 1 ? 'input' : `input[${index}]`;
     return { param, promptTokenIds: tokensOf(service, input, param) };
   });
+  checkPrompts(service, asking, rendered, 0);
   for (const { promptTokenIds } of rendered) asking.meter.promptTokens += promptTokenIds.length;
   asking.reserve(asking.meter.promptTokens, inputs.length, 0, 0);
   const vectors: Float32Array[] = [];

@@ -1,6 +1,6 @@
 import type { AnswerDelta, AnswerToken, TextInput, TextRequest } from '../../http/index.ts';
 import type { ChatRenderer } from '../../text/index.ts';
-import { checkSize, checkTokenIds, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
+import { checkPrompts, checkSize, checkTokenIds, SEQUENCES_AT_ONCE, type Asking, type ChatEngine } from './asking.ts';
 import { checkOptions, choiceDeltas, choiceSeeds, type Choice, type Echo } from './choice.ts';
 import { interleave } from './interleave.ts';
 
@@ -8,7 +8,7 @@ type Deltas = AsyncGenerator<AnswerDelta, void, undefined>;
 
 /**
  * Continues texts. Choice j of prompt i has the index i · n + j; its answer is the one that the prompt gets alone.
- * @throws REQUEST_INVALID
+ * @throws REQUEST_INVALID CONTEXT_TOO_LONG
  */
 export async function* textDeltas(service: ChatEngine, asking: Asking, request: TextRequest): Deltas {
   const { prompts, numChoices, bestOf, maxTokens, echo, seed } = request;
@@ -18,6 +18,7 @@ export async function* textDeltas(service: ChatEngine, asking: Asking, request: 
     const param = prompts.length === 1 ? 'prompt' : `prompt[${index}]`;
     return { prompt, param, promptTokenIds: tokensOf(service, prompt, param) };
   });
+  checkPrompts(service, asking, rendered, maxTokens);
   for (const { promptTokenIds } of rendered) asking.meter.promptTokens += promptTokenIds.length;
   const { contextLength } = service;
   asking.reserve(asking.meter.promptTokens, prompts.length * bestOf, maxTokens, contextLength);
