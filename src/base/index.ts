@@ -1,5 +1,5 @@
 /**
- * base: what every room needs and what needs no room: errors, ids, time, randomness, leases, scalar types.
+ * base: what every room needs and what needs no room: errors, ids, time, randomness, leases, turns, scalar types.
  * Owns: the error table.
  * May import: nothing.   Called by: everybody.
  * Runs on: any thread.
@@ -12,6 +12,7 @@ export * from './rng.ts';
 export * from './ids.ts';
 export * from './dtype.ts';
 export * from './lease.ts';
+export * from './turn-queue.ts';
 export * from './log.ts';
 export * from './atomic-file.ts';
 export * from './nf4.ts';

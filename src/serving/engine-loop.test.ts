@@ -263,13 +263,19 @@ test('only so many requests of a tenant wait for their grammars', async () => {
 
   const progress = { mask: (bits: Int32Array) => bits.fill(-1) !== undefined, accept: () => false };
   const compiled = { start: () => ({ ...progress, [Symbol.dispose]: () => undefined }) };
-  start(8, SIZE, 2, { compile: async () => compiled, cancel: () => undefined });
+  const tenants = new Set<string | null>();
+  const compile: WorkerGrammars['compile'] = async (_id, _grammar, tenant) => {
+    tenants.add(tenant);
+    return compiled;
+  };
+  start(8, SIZE, 2, { compile, cancel: () => undefined });
   for (const id of ['5', '6', '7', '8', '9']) {
     ask(id, 'acme');
     await turn();
     while (step());
     assert.equal(outcomeOf(id).end, 'length');
   }
+  assert.deepEqual([...tenants], ['acme']);
 });
 
 test('mixes of tenants take turns', async () => {

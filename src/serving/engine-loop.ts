@@ -121,7 +121,7 @@ export class EngineLoop {
       return;
     }
     this.#forGrammars.add(id, tenant, { cancel: () => grammars.cancel(id) });
-    grammars.compile(id, grammar).then(
+    grammars.compile(id, grammar, tenant).then(
       (compiled) => {
         this.#forGrammars.take(id);
         if (compiled) this.#start(request, adapter, compiled);

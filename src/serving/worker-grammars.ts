@@ -4,12 +4,12 @@ import { loadNativeGrammars, type NativeGrammar, type TokenBytes } from '../nume
 import type { AnswerGrammar } from './request.ts';
 
 /**
- * The grammars of the engine's requests. They are compiled on another thread while steps go on, so that a request can be
+ * The grammars of the engine's requests. They are compiled on another thread while steps go on, tenants in turn, so that a request can be
  * cancelled before it is submitted.
  */
 export class WorkerGrammars {
   readonly #vocabulary: TokenBytes | null;
-  readonly #compiling = new Set<string>();
+  readonly #compiling = new Map<string, AbortController>();
   #compiler: GrammarCompiler | undefined;
 
   constructor(vocabulary: TokenBytes | null) {
@@ -17,16 +17,21 @@ export class WorkerGrammars {
   }
 
   /** Undefined when the request was cancelled meanwhile. @throws REQUEST_INVALID naming the request's field */
-  async compile(id: string, { definition, param }: AnswerGrammar): Promise<NativeGrammar | undefined> {
+  async compile(
+    id: string,
+    { definition, param }: AnswerGrammar,
+    tenant: string | null,
+  ): Promise<NativeGrammar | undefined> {
     if (!this.#vocabulary) {
       fail('REQUEST_INVALID', `${param}: this model has no token that ends an answer: leave it out`, { param });
     }
     this.#compiler ??= new GrammarCompiler(loadNativeGrammars(this.#vocabulary));
-    this.#compiling.add(id);
+    const cancelled = new AbortController();
+    const { signal } = cancelled;
+    this.#compiling.set(id, cancelled);
     try {
-      const isWanted = (): boolean => this.#compiling.has(id);
-      const compiled = await this.#compiler.compile(definition, param, isWanted);
-      return isWanted() ? compiled : undefined;
+      const compiled = await this.#compiler.compile(definition, param, { tenant, signal });
+      return signal.aborted ? undefined : compiled;
     } finally {
       this.#compiling.delete(id);
     }
@@ -34,6 +39,6 @@ export class WorkerGrammars {
 
   /** Forgets a request that is still being compiled, if it is. */
   cancel(id: string): void {
-    this.#compiling.delete(id);
+    this.#compiling.get(id)?.abort();
   }
 }

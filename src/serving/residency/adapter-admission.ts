@@ -1,7 +1,6 @@
 import { BASE_ADAPTER, checkMixable, type CompiledAdapter } from '../../adapters/index.ts';
-import { asEspalierError, type EspalierError, type Lease } from '../../base/index.ts';
+import { asEspalierError, TurnQueue, type EspalierError, type Lease } from '../../base/index.ts';
 import type { AdapterMix, AdapterSource } from '../messages.ts';
-import { LoadQueue } from './load-queue.ts';
 import type { AdapterResidency } from './residency.ts';
 import type { Ticket } from './slot.ts';
 
@@ -23,7 +22,7 @@ interface Admitting {
  */
 export class AdapterAdmission {
   readonly #residency: AdapterResidency;
-  readonly #waiting = new LoadQueue<WaitingMix>();
+  readonly #waiting = new TurnQueue<WaitingMix>();
   #current: WaitingMix | undefined;
   #isBeginning = false;
 

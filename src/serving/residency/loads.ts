@@ -1,9 +1,8 @@
 import type { CompiledAdapter } from '../../adapters/index.ts';
-import { EspalierError, type Clock } from '../../base/index.ts';
+import { EspalierError, TurnQueue, type Clock } from '../../base/index.ts';
 import type { LoadObservation } from '../messages.ts';
 import type { HostTier } from './host-tier.ts';
 import { crowdedOut, unavailable } from './load-failures.ts';
-import { LoadQueue } from './load-queue.ts';
 import { tryLoad, type AdapterLoader } from './loader.ts';
 import type { Slot } from './slot.ts';
 
@@ -34,7 +33,7 @@ const LOOKS = 8;
  */
 export class AdapterLoads {
   readonly #options: LoadsOptions;
-  readonly #queue = new LoadQueue<Slot>();
+  readonly #queue = new TurnQueue<Slot>();
   /** Before the queue: whoever waits for these holds what others may be waiting for. */
   readonly #urgent = new Set<Slot>();
   readonly #counts = { hostLoads: 0, diskLoads: 0, failedLoads: 0 };

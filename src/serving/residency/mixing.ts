@@ -1,7 +1,6 @@
 import type { CompiledAdapter } from '../../adapters/index.ts';
-import { asEspalierError, EspalierError, type Lease } from '../../base/index.ts';
+import { asEspalierError, EspalierError, TurnQueue, type Lease } from '../../base/index.ts';
 import { sizeOfBuffers } from './buffers.ts';
-import { LoadQueue } from './load-queue.ts';
 import type { AdapterLoader } from './loader.ts';
 import type { Slot } from './slot.ts';
 
@@ -30,7 +29,7 @@ interface Making {
  */
 export class AdapterMixing {
   readonly #options: MixingOptions;
-  readonly #queue = new LoadQueue<Making>();
+  readonly #queue = new TurnQueue<Making>();
   readonly #waiting = new Map<Slot, Making>();
   #isMaking = false;
   #reservedBytes = 0;

@@ -1,8 +1,8 @@
 /**
- * What waits to be loaded, fair to tenants: each tenant's own in order of arrival, the tenants in turn. So one tenant that asks for a
- * hundred cold adapters delays another's first by one load, not by a hundred.
+ * What waits for work that is done one after the other, fair to tenants: each tenant's own in order of arrival, the tenants in turn. So one tenant that
+ * asks for a hundred cold adapters, or a hundred grammars, delays another's first by one of them, not by a hundred.
  */
-export class LoadQueue<Item> {
+export class TurnQueue<Item> {
   /** By tenant, in the order in which their turns come. */
   readonly #queues = new Map<string | null, Set<Item>>();
   #length = 0;
