@@ -113,9 +113,9 @@ export async function serve(
       // What could not be written stays gathered.
       log.warn({ error: errorMessage(error) }, 'usage is kept for later');
     }
-    services.watch
-      .look()
-      .catch((error: unknown) => log.error({ error: errorMessage(error) }, 'a tenant’s caches stay'));
+    Promise.all([services.watch.look(), services.adapters.dropRemoved()]).catch((error: unknown) =>
+      log.error({ error: errorMessage(error) }, 'what was erased or removed stays in memory'),
+    );
   };
   const upkeep = setInterval(keepUp, USAGE_FLUSH_MS);
   stack.defer(() => clearInterval(upkeep));

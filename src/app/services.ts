@@ -9,7 +9,7 @@ import type {
   TextRequest,
 } from '../http/index.ts';
 import { NO_LIMITS, Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
-import { makeAdapterServices } from './adapters/adapter-loading.ts';
+import { makeAdapterServices, type LoadedAdapters } from './adapters/adapter-loading.ts';
 import { makeCatalogueServices } from './adapters/catalogue.ts';
 import { Asking } from './answering/asking.ts';
 import { chatDeltas } from './answering/chat.ts';
@@ -49,7 +49,7 @@ export function makeServices(
   tuning: Pick<Tuning, 'data' | 'files' | 'jobs'>,
   delivery: DeliveryRuntime,
   clock: Clock,
-): Services & { readonly watch: TenantWatch } {
+): Services & { readonly watch: TenantWatch; readonly adapters: LoadedAdapters } {
   const { keys, tenants, usage } = platform;
   const quotas = new Quotas((tenant) => tenants.limitsOf(tenant).maxConcurrent, DEFAULT_CONCURRENT);
   const rates = new RateLimits((tenant) => tenants.limitsOf(tenant), clock);

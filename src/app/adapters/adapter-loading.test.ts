@@ -30,10 +30,18 @@ function start() {
     },
   };
   const names = new LoadedNames();
-  const registry = { resolve: (_: string, reference: string) => versionOf(reference), materialise: async () => '/x' };
+  const removed = new Set<string>();
+  const registry = {
+    resolve: (_: string, reference: string) => versionOf(reference),
+    find: (_: string | null, reference: string) => {
+      const name = reference.slice('acme/'.length, -'@1'.length);
+      return removed.has(name) ? undefined : versionOf(name);
+    },
+    materialise: async () => '/x',
+  };
   const platform = { registry, audit: { record: () => undefined } } as unknown as Platform;
   const bases = { all: [], find: () => undefined, ofVersion: () => ({ engine }) } as unknown as ServedBases;
-  return { services: makeAdapterServices({ platform, bases, names }), names, pins };
+  return { services: makeAdapterServices({ platform, bases, names }), names, pins, removed };
 }
 
 test('a name whose adapter another name lets go in the same moment has its adapter pinned', async () => {
@@ -53,4 +61,25 @@ test('a name whose adapter another name lets go in the same moment has its adapt
     await services.unload(acme, 'two');
     assert.deepEqual([[...pins], names.of('acme').map(([name]) => name)], [['sha256:acme/a'], ['one']]);
   }
+});
+
+test('a name whose version was removed goes, with its pin; other names of the adapter keep it', async () => {
+  const { services, names, pins, removed } = start();
+  for (const [name, reference] of [
+    ['gone', 'acme/a'],
+    ['gone too', 'acme/a'],
+    ['stays', 'acme/b'],
+  ]) {
+    names.set('acme', name, versionOf(reference));
+    pins.add(versionOf(reference).digest);
+  }
+  names.set(null, 'operator', versionOf('acme/a'));
+  await services.dropRemoved();
+  assert.equal(names.of('acme').length, 3);
+  removed.add('acme/a');
+  await services.list(acme, 10);
+  assert.deepEqual([names.of('acme').map(([name]) => name), [...pins]], [['stays'], ['sha256:acme/b']]);
+  assert.equal(names.of(null).length, 1, 'not yet');
+  await services.dropRemoved();
+  assert.deepEqual([names.of(null), names.of('acme').length], [[], 1]);
 });

@@ -4,7 +4,7 @@ import { parseReference, type AdapterVersion } from '../../registry/index.ts';
 import type { AdapterSource, TierStats } from '../../serving/index.ts';
 import type { Principal } from '../../tenancy/index.ts';
 import { adapterEntry } from '../governance/entries.ts';
-import { isLoadableName, type LoadedNames } from './loaded-names.ts';
+import { isLoadableName, isPublished, type LoadedNames } from './loaded-names.ts';
 import { Turns } from './turns.ts';
 import type { Platform } from '../platform.ts';
 import type { ServedBases } from '../served-bases.ts';
@@ -27,8 +27,14 @@ export async function adapterSource(
   return { digest: version.digest, directory, tenant, sizeBytes: version.sizeBytes };
 }
 
+/** Beside what the API asks. */
+export interface LoadedAdapters extends AdapterServices {
+  /** Takes away the names whose versions have been removed, perhaps by another process, and their pins. */
+  dropRemoved(): Promise<void>;
+}
+
 /** Loading and unloading by name: a name is the tenant's own, an adapter that has one stays in memory. */
-export function makeAdapterServices(served: Omit<Loading, 'turns'>): AdapterServices {
+export function makeAdapterServices(served: Omit<Loading, 'turns'>): LoadedAdapters {
   const loading: Loading = { ...served, turns: new Turns() };
   return {
     async load(principal, request) {
@@ -44,6 +50,7 @@ export function makeAdapterServices(served: Omit<Loading, 'turns'>): AdapterServ
     },
     async list({ tenant }, limit) {
       const { bases, names } = loading;
+      await dropRemoved(loading, tenant);
       const lists = await Promise.all(
         bases.all.map(async ({ name, engine }) =>
           (await engine.residency(tenant, limit)).map((residence) => ({ ...residence, base: name })),
@@ -53,6 +60,9 @@ export function makeAdapterServices(served: Omit<Loading, 'turns'>): AdapterServ
       const namesOf = new Map<string, string[]>();
       for (const [name, { digest }] of names.of(tenant)) namesOf.set(digest, [...(namesOf.get(digest) ?? []), name]);
       return residences.map((residence) => ({ ...residence, names: namesOf.get(residence.digest) ?? [] }));
+    },
+    async dropRemoved() {
+      await Promise.all(loading.names.tenants().map((tenant) => dropRemoved(loading, tenant)));
     },
     async tiers() {
       const stats = await Promise.all(loading.bases.all.map(({ engine }) => engine.stats()));
@@ -82,6 +92,7 @@ async function load(
     const forms = 'TENANT/TASK, TENANT/TASK@VERSION, TENANT/TASK@ALIAS or sha256:…';
     refuse(`lora_path must be a reference of the registry (${forms}): no path and no URL is ever read`, 'lora_path');
   }
+  await dropRemoved(loading, tenant);
   const before = names.find(tenant, name);
   if (before && !isInPlace) refuseLoaded(name);
   names.requireRoom(tenant, name);
@@ -109,6 +120,13 @@ function letGo({ bases, names, turns }: Loading, tenant: string | null, version:
     if (names.hasDigest(tenant, version.digest)) return undefined;
     return bases.ofVersion(version).engine.unload(version.digest, tenant);
   });
+}
+
+async function dropRemoved(loading: Loading, tenant: string | null): Promise<void> {
+  const { names, platform } = loading;
+  const removed = names.of(tenant).filter(([, version]) => !isPublished(platform.registry, version));
+  for (const [name] of removed) names.delete(tenant, name);
+  await Promise.all(removed.map(([, version]) => letGo(loading, tenant, version)));
 }
 
 function keyOf(tenant: string | null, { digest }: AdapterVersion): string {

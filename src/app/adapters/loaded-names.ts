@@ -1,5 +1,5 @@
 import { fail } from '../../base/index.ts';
-import type { AdapterVersion } from '../../registry/index.ts';
+import { referenceOf, type AdapterVersion, type Registry } from '../../registry/index.ts';
 
 /** Names of one tenant: they cost memory even when they all point at one adapter. */
 const MAX_NAMES = 1_000;
@@ -45,10 +45,20 @@ export class LoadedNames {
     return [...(this.#byTenant.get(tenant) ?? [])];
   }
 
+  /** Who has loaded any. */
+  tenants(): readonly (string | null)[] {
+    return [...this.#byTenant.keys()];
+  }
+
   /** Whether any name of the tenant points at this adapter. */
   hasDigest(tenant: string | null, digest: string): boolean {
     return this.of(tenant).some(([, version]) => version.digest === digest);
   }
+}
+
+/** Whether a version is in the registry still. One that was removed never comes back, but another of the same name may, of a new tenant's. */
+export function isPublished(registry: Pick<Registry, 'find'>, version: AdapterVersion): boolean {
+  return registry.find(null, referenceOf(version))?.digest === version.digest;
 }
 
 export function isLoadableName(name: string): boolean {

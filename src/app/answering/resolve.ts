@@ -8,7 +8,7 @@ import type { AdapterMix, AdapterSource } from '../../serving/index.ts';
 import type { Principal } from '../../tenancy/index.ts';
 import { adapterSource } from '../adapters/adapter-loading.ts';
 import { routeToVersion } from '../delivery/task-router.ts';
-import type { LoadedNames } from '../adapters/loaded-names.ts';
+import { isPublished, type LoadedNames } from '../adapters/loaded-names.ts';
 import type { Platform } from '../platform.ts';
 import type { ServedBase, ServedBases } from '../served-bases.ts';
 import { resolveMix } from './mixes.ts';
@@ -61,7 +61,10 @@ export class ModelResolver {
   list({ tenant }: Principal): ModelEntry[] {
     return [
       ...this.#bases.all.map(baseEntry),
-      ...this.#names.of(tenant).map(([name, version]) => ({ ...adapterEntry(version), id: name })),
+      ...this.#names
+        .of(tenant)
+        .filter(([, version]) => isPublished(this.#platform.registry, version))
+        .map(([name, version]) => ({ ...adapterEntry(version), id: name })),
       ...this.#platform.registry
         .each(tenant)
         .filter((version) => this.#bases.has(version))
@@ -75,7 +78,7 @@ export class ModelResolver {
 
   /** @throws ADAPTER_NOT_FOUND */
   show(principal: Principal, id: string): ModelEntry {
-    const named = this.#names.find(principal.tenant, id);
+    const named = this.#findNamed(principal.tenant, id);
     if (named) return { ...adapterEntry(named), id };
     const tuned = this.#platform.jobs.findModel(principal.tenant, id);
     if (tuned) return this.#tunedEntry(tuned);
@@ -119,7 +122,7 @@ export class ModelResolver {
             this.#onUnserved,
           );
     const version =
-      routing?.version ?? this.#names.find(tenant, model) ?? registry.resolve(tenant, tuned?.reference ?? model);
+      routing?.version ?? this.#findNamed(tenant, model) ?? registry.resolve(tenant, tuned?.reference ?? model);
     const base = this.#bases.ofVersion(version);
     if (named && named !== base) {
       const what = `the task "${task}" is answered by ${referenceOf(version)}, which belongs to the base ${base.name}`;
@@ -132,6 +135,12 @@ export class ModelResolver {
       adapter: { digest: version.digest, reference },
       ...(routing && task !== null && tenant !== null && { routed: { tenant, task, requestId, trial: routing.trial } }),
     };
+  }
+
+  /** What a name that the tenant has loaded points at, unless it was removed. */
+  #findNamed(tenant: string | null, name: string): AdapterVersion | undefined {
+    const version = this.#names.find(tenant, name);
+    return version && isPublished(this.#platform.registry, version) ? version : undefined;
   }
 
   /** A name of a job's: for ever that of one version. */
