@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeSequence, type SequenceOptions } from '../../../test/support/sequences.ts';
+import { EspalierError } from '../../base/index.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { QueueLimits } from './queue-limits.ts';
 import { RateMeter } from './rate-meter.ts';
@@ -216,4 +217,66 @@ test('a rate is that of the last seconds: bursts count by their mean, and silenc
   const gap = meter.gapMs(82_000) ?? 0;
   assert.ok(gap > 400 && gap < 650, `${gap} ms on average`);
   assert.ok((meter.gapMs(200_000) ?? 0) > 100_000);
+});
+
+for (const others of [0, 1]) {
+  test(`a client is told to come back by a steady pace, also when all answers end together (with ${others} other tenants)`, () => {
+    const [places, answerMs] = [32, 10_000];
+    const limits = { ...LIMITS, maxSequences: places, maxWaitingPerTenant: 96, maxWaiting: 1000 };
+    const queue = new FairQueue({ ...limits, maxWaitMs: 600_000 });
+    const retries: number[] = [];
+    let running: Sequence[] = [];
+    for (let nowMs = 0; nowMs < 300_000; nowMs += 500) {
+      if (nowMs % answerMs === 0) for (const sequence of running.splice(0)) queue.end(sequence);
+      for (let tenant = 0; tenant <= others; tenant++) {
+        for (let isFull = false; !isFull;) {
+          try {
+            add(queue, `tenant ${tenant}`, {}, nowMs);
+          } catch (error) {
+            assert.ok(error instanceof EspalierError && error.retryAfterMs !== undefined);
+            retries.push(error.retryAfterMs);
+            isFull = true;
+          }
+        }
+      }
+      while (running.length < places) {
+        const next = queue.line(nowMs).next() ?? assert.fail('somebody waits');
+        queue.begin(next, nowMs);
+        next.hasBegun = true;
+        queue.charge(next, 1);
+        running = [...running, next];
+      }
+    }
+    assert.ok(retries.every((ms) => ms >= 1000 && ms <= 60_000));
+    const late = retries.slice(retries.length / 2);
+    // 96 wait, and 32 begin in ten seconds, of all tenants: half of them have begun after 15 s, or 30.
+    const expected = (15_000 * (1 + others) * 97) / 96;
+    const [least, most] = [Math.min(...late), Math.max(...late)];
+    assert.ok(least > 0.75 * expected && most < 1.3 * expected, `${least} to ${most} ms, expected ${expected}`);
+  });
+}
+
+test('time in which nobody waits says nothing of the pace, and none is told to come back in hours', () => {
+  const queue = new FairQueue({ ...LIMITS, maxWaitingPerTenant: 2 });
+  const retryMs = (nowMs: number): number | undefined => {
+    try {
+      add(queue, 'a', {}, nowMs);
+    } catch (error) {
+      if (error instanceof EspalierError) return error.retryAfterMs;
+    }
+    return assert.fail('it is refused');
+  };
+  for (let nowMs = 0; nowMs <= 20_000; nowMs += 2000) {
+    add(queue, 'a', {}, nowMs);
+    if (nowMs > 0) serve(queue, 1, nowMs);
+  }
+  add(queue, 'a', {}, 20_000);
+  const before = retryMs(20_000) ?? 0;
+  assert.ok(before >= 2900 && before <= 3100, `${before} ms`);
+  serve(queue, 1, 20_000);
+  serve(queue, 1, 20_000);
+  for (let n = 0; n < 2; n++) add(queue, 'a', {}, 3_600_000);
+  const after = retryMs(3_600_000) ?? 0;
+  assert.ok(after > 0.7 * before && after <= before, `${after} ms`);
+  assert.equal(retryMs(7_200_000), 60_000);
 });

@@ -1,7 +1,7 @@
 import { assert, type EspalierError } from '../../base/index.ts';
 import { Line } from './line.ts';
 import { overloaded, type QueueLimits } from './queue-limits.ts';
-import { RateMeter } from './rate-meter.ts';
+import { Pace, type PaceSpan } from './rate-meter.ts';
 import type { Sequence } from '../sequence.ts';
 import { goesBefore, isActive, type Tenant } from './tenant.ts';
 
@@ -20,7 +20,7 @@ export class FairQueue {
   readonly #limits: QueueLimits;
   readonly #tenants = new Map<string | null, Tenant>();
   #numWaiting = 0;
-  #meter = new RateMeter(0);
+  readonly #pace = new Pace(0);
   /** Where a tenant starts when nobody is active. */
   #floor = 0;
   /** Number and weight of the active tenants; undefined when they have to be counted again. */
@@ -44,8 +44,8 @@ export class FairQueue {
     this.#admit(sequence, nowMs);
     const tenant = this.#activate(sequence.tenant);
     tenant.weight = sequence.request.weight ?? 1;
-    if (tenant.waiting.length === 0) tenant.meter = new RateMeter(nowMs);
-    if (this.#numWaiting === 0) this.#meter = new RateMeter(nowMs);
+    if (tenant.waiting.length === 0) tenant.pace.resume(nowMs);
+    if (this.#numWaiting === 0) this.#pace.resume(nowMs);
     this.#insert(tenant, sequence, nowMs);
     this.#active = undefined;
   }
@@ -89,8 +89,8 @@ export class FairQueue {
     this.#take(tenant, sequence);
     tenant.numRunning++;
     if (sequence.hasBegun) return;
-    tenant.meter.tick(nowMs);
-    this.#meter.tick(nowMs);
+    tenant.pace.tick(nowMs);
+    this.#pace.tick(nowMs);
   }
 
   /** A running sequence has ended. */
@@ -155,10 +155,13 @@ export class FairQueue {
     const numOwn = tenant?.waiting.length ?? 0;
     const numActive = this.#countActive().count + (tenant && isActive(tenant) ? 0 : 1);
     const isFull = this.#numWaiting >= maxWaiting && numOwn >= Math.max(1, Math.floor(maxWaiting / numActive));
-    let waitMs = 0;
-    // A tenant that is alone waits for itself only. The first request of another is owed a place, unless there are not enough for all.
-    if (tenant && numOwn > 0 && numActive > 1) waitMs = this.#expectedWaitMs(tenant, nowMs);
-    else if (numActive > this.#limits.maxSequences) waitMs = this.#turnMs(nowMs);
+    const wait = (span: PaceSpan): number => {
+      // The first request of a tenant is owed a place, unless there are not enough for all.
+      if (tenant && numOwn > 0) return this.#expectedWaitMs(tenant, nowMs, span);
+      return numActive > this.#limits.maxSequences ? this.#turnMs(nowMs, span) : 0;
+    };
+    // A tenant that is alone waits for itself only.
+    const waitMs = numOwn > 0 && numActive === 1 ? 0 : wait('now');
     if (numOwn < maxWaitingPerTenant && !isFull && waitMs <= maxWaitMs) return;
     const why =
       numOwn >= maxWaitingPerTenant
@@ -166,7 +169,7 @@ export class FairQueue {
         : isFull
           ? `${this.#numWaiting} requests are waiting already`
           : `a request of this tenant would wait ${Math.round(waitMs / 1000)} s, longer than the ${maxWaitMs / 1000} s that any should`;
-    throw overloaded(why, waitMs, this.#limits);
+    throw overloaded(why, wait('minute'), this.#limits);
   }
 
   #reasonToGiveUp(tenant: Tenant, sequence: Sequence, nowMs: number): EspalierError | undefined {
@@ -175,10 +178,10 @@ export class FairQueue {
     const isCrowded = count > this.#limits.maxSequences;
     if (count === 1 || (this.#isOwed(tenant) && !isCrowded)) return undefined;
     return isCrowded
-      ? overloaded('more tenants wait than can be served at once', this.#turnMs(nowMs), this.#limits)
+      ? overloaded('more tenants wait than can be served at once', this.#turnMs(nowMs, 'minute'), this.#limits)
       : overloaded(
           'the others of this tenant took all of its service',
-          this.#expectedWaitMs(tenant, nowMs),
+          this.#expectedWaitMs(tenant, nowMs, 'minute'),
           this.#limits,
         );
   }
@@ -189,19 +192,19 @@ export class FairQueue {
   }
 
   /** How long the first request of one more tenant would wait, when everybody has a turn before. */
-  #turnMs(nowMs: number): number {
+  #turnMs(nowMs: number, span: PaceSpan): number {
     let numAhead = 0;
     for (const tenant of this.#tenants.values()) if (tenant.waiting.length > 0) numAhead++;
     // Nobody waits: what the meter knows is of another time.
-    return numAhead === 0 ? 0 : (this.#meter.gapMs(nowMs) ?? 0) * (numAhead + 1);
+    return numAhead === 0 ? 0 : (this.#pace.gapMs(nowMs, span) ?? 0) * (numAhead + 1);
   }
 
-  /** How long one more request of a tenant would wait, judged by how fast they have begun lately; 0 when nothing is known. */
-  #expectedWaitMs(tenant: Tenant, nowMs: number): number {
+  /** How long one more request of a tenant would wait, judged by how fast they have begun; 0 when nothing is known. */
+  #expectedWaitMs(tenant: Tenant, nowMs: number, span: PaceSpan): number {
     const numAhead = tenant.waiting.length + 1;
-    const ownGapMs = tenant.meter.gapMs(nowMs);
+    const ownGapMs = tenant.pace.gapMs(nowMs, span);
     if (ownGapMs !== undefined) return ownGapMs * numAhead;
-    const gapMs = this.#meter.gapMs(nowMs) ?? 0;
+    const gapMs = this.#pace.gapMs(nowMs, span) ?? 0;
     return gapMs * Math.min(numAhead / this.#partOf(tenant), this.#numWaiting + 1);
   }
 
@@ -215,7 +218,7 @@ export class FairQueue {
     }
     tenant = this.#tenants.get(id);
     if (!tenant) {
-      tenant = { id, waiting: [], weight: 1, counter: start, numRunning: 0, meter: new RateMeter(0) };
+      tenant = { id, waiting: [], weight: 1, counter: start, numRunning: 0, pace: new Pace(0) };
       this.#tenants.set(id, tenant);
     }
     return tenant;

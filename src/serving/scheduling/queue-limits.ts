@@ -17,12 +17,15 @@ export interface QueueLimits {
 
 /** Never tell a client to come back sooner. */
 const MIN_RETRY_MS = 1000;
+/** Nor later: by then much can have changed. */
+const MAX_RETRY_MS = 60_000;
 
 /**
  * The refusal of a request that would wait, or has waited, too long. It is worth trying again when half of what is waiting has gone, or so much
  * of it that the wait is not too long any more.
+ * @param waitMs by a pace that does not swing, or clients come back all at once
  */
 export function overloaded(why: string, waitMs: number, { maxWaitMs }: Pick<QueueLimits, 'maxWaitMs'>): EspalierError {
-  const retryAfterMs = Math.round(Math.max(waitMs - maxWaitMs, waitMs / 2, MIN_RETRY_MS));
+  const retryAfterMs = Math.round(Math.min(MAX_RETRY_MS, Math.max(waitMs - maxWaitMs, waitMs / 2, MIN_RETRY_MS)));
   return new EspalierError('OVERLOADED', `${why}: try again in ${Math.ceil(retryAfterMs / 1000)} s`, { retryAfterMs });
 }

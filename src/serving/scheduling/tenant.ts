@@ -1,4 +1,4 @@
-import type { RateMeter } from './rate-meter.ts';
+import type { Pace } from './rate-meter.ts';
 import type { Sequence } from '../sequence.ts';
 
 /** A tenant with requests that wait or run, or that was served more than the others have caught up with. */
@@ -10,8 +10,8 @@ export interface Tenant {
   /** What it was served, divided by its weight. */
   counter: number;
   numRunning: number;
-  /** How fast its requests begin, since it has had to wait. */
-  meter: RateMeter;
+  /** How fast its requests begin, while some wait. */
+  readonly pace: Pace;
 }
 
 /** The order of one tenant's requests. */
