@@ -12,7 +12,6 @@ export interface Asker {
 }
 
 interface Turn {
-  readonly tenant: string | null;
   begin(): void;
 }
 
@@ -72,11 +71,10 @@ export class GrammarCompiler {
   #turnOf({ tenant, signal }: Asker): Promise<boolean> {
     return new Promise((resolve) => {
       const giveUp = (): void => {
-        this.#waiting.remove(tenant, turn);
+        this.#waiting.remove(turn);
         resolve(false);
       };
       const turn: Turn = {
-        tenant,
         begin() {
           signal?.removeEventListener('abort', giveUp);
           resolve(true);
@@ -95,9 +93,9 @@ export class GrammarCompiler {
   #beginNext(): void {
     const [next] = this.#isCompiling ? [] : this.#waiting.heads();
     if (!next) return;
-    this.#waiting.take(next.tenant, next);
+    this.#waiting.take(next.tenant, next.item);
     this.#isCompiling = true;
-    next.begin();
+    next.item.begin();
   }
 
   async #find(definition: string, { tenant }: Asker): Promise<NativeGrammar> {

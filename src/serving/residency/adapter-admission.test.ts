@@ -71,6 +71,20 @@ test('tenants take turns with their mixes, one is made at a time, and what nobod
   assert.deepEqual(begun, ['1', '2', 'other', '4']);
 });
 
+test('a mix that two tenants wait for is made at the better of their places', async () => {
+  const { admission, residency, sourceOf, loader } = await warm(100 * SIZE, ['a', 'b']);
+  const on = { onReady: () => undefined, onFailed: (error: Error) => assert.fail(error) };
+  const ask = (name: string, tenant: string): void => {
+    const parts = ['a', 'b'].map((digest) => ({ source: sourceOf(digest, tenant), weight: 1 }));
+    admission.admit({ digest: name, parts }, on);
+  };
+  for (const name of ['1', '2', '3', 'shared']) ask(name, 'acme');
+  ask('shared', 'globex');
+  for (let n = 0; n < 2; n++) await loader.finishMix();
+  const states = Object.fromEntries(residency.list(null, 9).map(({ digest, state }) => [digest, state]));
+  assert.deepEqual([states['shared'], states['3']], ['loading', 'waiting']);
+});
+
 test('what a mix is made of stays until it is made; whoever is erased meanwhile leaves nothing', async () => {
   const { admission, residency, sourceOf, loader } = await warm(100 * SIZE, ['a', 'b']);
   const parts = ['a', 'b'].map((digest) => ({ source: sourceOf(digest, 'acme'), weight: 1 }));

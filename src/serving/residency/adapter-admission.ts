@@ -62,7 +62,7 @@ export class AdapterAdmission {
   /** Also of a mix that is none of those that wait. */
   #afterMix(mix: WaitingMix): void {
     if (mix === this.#current) this.#current = undefined;
-    else this.#waiting.remove(mix.tenant, mix);
+    else this.#waiting.remove(mix);
     this.#beginNext();
   }
 
@@ -71,11 +71,11 @@ export class AdapterAdmission {
     if (this.#isBeginning) return;
     this.#isBeginning = true;
     while (!this.#current) {
-      const [mix] = this.#waiting.heads();
-      if (!mix) break;
-      this.#waiting.take(mix.tenant, mix);
-      this.#current = mix;
-      mix.begin();
+      const [next] = this.#waiting.heads();
+      if (!next) break;
+      this.#waiting.take(next.tenant, next.item);
+      this.#current = next.item;
+      next.item.begin();
     }
     this.#isBeginning = false;
   }

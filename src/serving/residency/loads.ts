@@ -24,6 +24,13 @@ interface LoadsOptions {
   readonly onRefused: (slot: Slot, error: EspalierError) => void;
 }
 
+interface Next {
+  readonly slot: Slot;
+  /** Whose turn it is; undefined: it is urgent. */
+  readonly tenant: string | null | undefined;
+  readonly error?: EspalierError;
+}
+
 /** Looks at those that wait, within the longest wait. */
 const LOOKS = 8;
 
@@ -62,11 +69,18 @@ export class AdapterLoads {
     this.begin();
   }
 
+  /** Another tenant waits for one that waits already, or none of it does any more: it goes at the best of its askers' places. */
+  setAsker(slot: Slot, tenant: string | null, isWaiting: boolean): void {
+    if (!slot.isQueued || slot.isUrgent) return;
+    if (!isWaiting) this.#queue.leave(tenant, slot);
+    else if (this.#queue.push(tenant, slot)) this.begin();
+  }
+
   /** One that waits already goes before all that are not urgent. */
   hasten(slot: Slot): void {
     if (slot.isUrgent) return;
     slot.isUrgent = true;
-    this.#queue.remove(slot.source.tenant, slot);
+    this.#queue.remove(slot);
     this.#urgent.add(slot);
     this.begin();
   }
@@ -74,7 +88,7 @@ export class AdapterLoads {
   remove(slot: Slot): void {
     slot.isQueued = false;
     slot.isUrgent = false;
-    this.#queue.remove(slot.source.tenant, slot);
+    this.#queue.remove(slot);
     this.#urgent.delete(slot);
   }
 
@@ -83,9 +97,9 @@ export class AdapterLoads {
     while (this.#numLoading < MAX_LOADING) {
       const next = this.#next();
       if (!next) break;
-      const { slot, error } = next;
+      const { slot, tenant, error } = next;
       this.#urgent.delete(slot);
-      this.#queue.take(slot.source.tenant, slot);
+      if (tenant !== undefined) this.#queue.take(tenant, slot);
       slot.isQueued = false;
       slot.isUrgent = false;
       if (error) this.#options.onRefused(slot, error);
@@ -95,14 +109,15 @@ export class AdapterLoads {
   }
 
   /** The first that can begin, or will not: tenants in turn. One that has waited for half of its time is passed no more. */
-  #next(): { readonly slot: Slot; readonly error?: EspalierError } | undefined {
+  #next(): Next | undefined {
     const { clock, maxWaitMs, mayBegin } = this.#options;
-    for (const slot of [...this.#urgent, ...this.#queue.heads()]) {
+    const urgent = [...this.#urgent].map((item) => ({ tenant: undefined, item }));
+    for (const { tenant, item: slot } of [...urgent, ...this.#queue.heads()]) {
       const verdict = mayBegin(slot);
-      if (verdict === true) return { slot };
-      if (verdict !== false) return { slot, error: verdict };
+      if (verdict === true) return { slot, tenant };
+      if (verdict !== false) return { slot, tenant, error: verdict };
       const waitedMs = clock.nowMs() - slot.queuedAtMs;
-      if (waitedMs >= maxWaitMs) return { slot, error: crowdedOut(waitedMs) };
+      if (waitedMs >= maxWaitMs) return { slot, tenant, error: crowdedOut(waitedMs) };
       if (2 * waitedMs >= maxWaitMs) return undefined;
     }
     return undefined;

@@ -53,11 +53,19 @@ export class AdapterMixing {
     this.#beginNext();
   }
 
+  /** Another tenant waits for one that has not begun, or none of it does any more. */
+  setAsker(slot: Slot, tenant: string | null, isWaiting: boolean): void {
+    const making = this.#waiting.get(slot);
+    if (!making) return;
+    if (isWaiting) this.#queue.push(tenant, making);
+    else this.#queue.leave(tenant, making);
+  }
+
   /** Gives up one that has not begun. @returns whether there was one */
   remove(slot: Slot): boolean {
     const making = this.#waiting.get(slot);
     if (!making) return false;
-    this.#queue.remove(slot.source.tenant, making);
+    this.#queue.remove(making);
     this.#begun(making);
     release(making);
     return true;
@@ -71,9 +79,9 @@ export class AdapterMixing {
   #beginNext(): void {
     const [next] = this.#isMaking ? [] : this.#queue.heads();
     if (!next) return;
-    this.#queue.take(next.slot.source.tenant, next);
-    this.#begun(next);
-    void this.#make(next);
+    this.#queue.take(next.tenant, next.item);
+    this.#begun(next.item);
+    void this.#make(next.item);
   }
 
   async #make(making: Making): Promise<void> {

@@ -26,7 +26,7 @@ export function listResidences(
   for (const slot of [...slots.values()].toReversed()) {
     if (found.length >= limit) return found;
     const uses = tenant === null ? [...slot.tenants.values()] : [slot.tenants.get(tenant) ?? []].flat();
-    const isWaiting = slot.source.tenant === tenant && slot.waiters.size > 0;
+    const isWaiting = slot.isAwaitedBy(tenant);
     if (tenant !== null && uses.length === 0 && !isWaiting) continue;
     found.push({
       digest: slot.digest,

@@ -212,6 +212,27 @@ test('a wait that is cancelled is told nothing; a load that nobody wants any mor
   assert.equal(statesOf(residency)['c'], 'ready', 'what was begun is kept');
 });
 
+test('an adapter that several tenants wait for is loaded at the best of their places, whoever was first', async () => {
+  const residency = residencyOf({ readyBytes: 100 * SIZE });
+  for (const digest of ['a', 'b', 'c', 'd', 'shared', 'e', 'left']) new Request(residency, sourceOf(digest));
+  assert.deepEqual(statesOf(residency, 'globex'), {});
+  const [shared, left] = ['shared', 'left'].map((digest) => new Request(residency, sourceOf(digest, 'globex')));
+  const again = new Request(residency, sourceOf('left', 'globex'));
+  assert.deepEqual(statesOf(residency, 'globex'), { shared: 'waiting', left: 'waiting' });
+  assert.deepEqual(loader.running, ['a', 'b']);
+  await loader.finish('a');
+  await loader.finish('b');
+  assert.deepEqual(loader.running, ['c', 'shared']);
+  left.ticket.cancel();
+  assert.deepEqual(statesOf(residency, 'globex'), { shared: 'loading', left: 'waiting' }, 'it waits for it still');
+  again.ticket.cancel();
+  for (const digest of ['c', 'shared', 'd']) await loader.finish(digest);
+  assert.ok(shared.lease);
+  assert.deepEqual(loader.running, ['e', 'left'], 'at the first one’s place');
+  assert.deepEqual(residency.stats().numWaiting, 0);
+  assert.deepEqual(statesOf(residency, 'globex'), { shared: 'in-use' });
+});
+
 test('one tenant’s many cold adapters delay another’s first by one load', async () => {
   const residency = residencyOf({ readyBytes: 100 * SIZE });
   const flood = Array.from({ length: 20 }, (_, n) => new Request(residency, sourceOf(`flood-${n}`, 'acme')));

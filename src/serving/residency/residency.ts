@@ -116,8 +116,9 @@ export class AdapterResidency {
     if (!lease) this.#wait(slot, waiter);
     if (isThere) for (const part of parts) part.lease[Symbol.dispose]();
     else this.#mixing.push(slot, parts);
+    this.#mixing.setAsker(slot, tenant, true);
     if (lease) waiter.onReady(lease);
-    return this.#ticketOf(slot, waiter);
+    return slot.ticketOf(waiter, () => this.#leave(slot, waiter));
   }
 
   isReady(digest: string): boolean {
@@ -227,10 +228,12 @@ export class AdapterResidency {
       slot.source = source;
       slot.isUrgent = waiter.isUrgent === true;
       this.#loads.push(slot);
-    } else if (slot.isQueued && waiter.isUrgent) {
+    } else if (waiter.isUrgent && slot.isQueued) {
       this.#loads.hasten(slot);
+    } else {
+      this.#loads.setAsker(slot, waiter.tenant, true);
     }
-    return this.#ticketOf(slot, waiter);
+    return slot.ticketOf(waiter, () => this.#leave(slot, waiter));
   }
 
   #wait(slot: Slot, waiter: Waiter): void {
@@ -238,17 +241,13 @@ export class AdapterResidency {
     slot.isLeaving = false;
   }
 
-  #ticketOf(slot: Slot, waiter: Waiter): Ticket {
-    return {
-      get isPending() {
-        return slot.waiters.has(waiter);
-      },
-      cancel: () => this.#leave(slot, waiter),
-    };
-  }
-
   #leave(slot: Slot, waiter: Waiter): void {
-    if (!slot.waiters.delete(waiter) || slot.waiters.size > 0 || !slot.isQueued) return;
+    if (!slot.waiters.delete(waiter) || !slot.isQueued) return;
+    if (slot.waiters.size > 0) {
+      if (slot.isAwaitedBy(waiter.tenant)) return;
+      for (const work of [this.#loads, this.#mixing]) work.setAsker(slot, waiter.tenant, false);
+      return;
+    }
     if (!this.#mixing.remove(slot)) this.#loads.remove(slot);
     if (slot.isLeaving) this.#residents.drop(slot);
     this.#residents.forgetIfAbsent(slot);

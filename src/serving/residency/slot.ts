@@ -77,6 +77,21 @@ export class Slot {
     return use;
   }
 
+  isAwaitedBy(tenant: string | null): boolean {
+    return [...this.waiters].some((waiter) => waiter.tenant === tenant);
+  }
+
+  /** @param cancel ends the wait, if it is not over */
+  ticketOf(waiter: Waiter, cancel: () => void): Ticket {
+    const { waiters } = this;
+    return {
+      get isPending() {
+        return waiters.has(waiter);
+      },
+      cancel,
+    };
+  }
+
   /** The tenants that have used it since it came into memory, or wait for it. */
   get users(): Set<string | null> {
     return new Set([...this.tenants.keys(), ...[...this.waiters].map(({ tenant }) => tenant)]);
