@@ -116,6 +116,8 @@ export interface TierStats {
 export interface ResidencyStats {
   readonly ready: TierStats;
   readonly host: TierStats;
+  /** Mixes in use for which the ready tier has no room: they are in memory beside its budget. */
+  readonly loose: { readonly count: number; readonly sizeBytes: number };
   readonly pinnedBytes: number;
   /** Requests whose adapter was ready, and others. */
   readonly hits: number;

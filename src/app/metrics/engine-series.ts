@@ -26,8 +26,12 @@ export function engineSeries(engines: readonly BaseStats[]): string {
     .join('');
 }
 
+/** Beside the tiers, and in no budget. */
+const LOOSE = 'tier="loose"';
+
 function seriesOf(stats: EngineStats): readonly Series[] {
   const { residency } = stats;
+  const { loose } = residency;
   const tiers = (value: (tier: TierStats) => number): Record<string, number> => ({
     'tier="ready"': value(residency.ready),
     'tier="host"': value(residency.host),
@@ -53,9 +57,24 @@ function seriesOf(stats: EngineStats): readonly Series[] {
     ['espalier_engine_draft_tokens_total', 'counter', 'Tokens that were guessed', stats.draftTokens],
     ['espalier_engine_accepted_draft_tokens_total', 'counter', 'Guesses that were right', stats.acceptedDraftTokens],
     ['espalier_engine_prompt_tokens_total', 'counter', 'Tokens of admitted prompts', stats.promptTokens],
-    ['espalier_adapters_resident', 'gauge', 'Adapters in memory', tiers(({ count }) => count)],
-    ['espalier_adapters_resident_bytes', 'gauge', 'Bytes of adapters in memory', tiers(({ sizeBytes }) => sizeBytes)],
-    ['espalier_adapters_held_bytes', 'gauge', 'Bytes of adapters that are in use', tiers(({ heldBytes }) => heldBytes)],
+    [
+      'espalier_adapters_resident',
+      'gauge',
+      'Adapters in memory; loose: mixes in use for which the ready tier has no room',
+      { ...tiers(({ count }) => count), [LOOSE]: loose.count },
+    ],
+    [
+      'espalier_adapters_resident_bytes',
+      'gauge',
+      'Bytes of adapters in memory',
+      { ...tiers(({ sizeBytes }) => sizeBytes), [LOOSE]: loose.sizeBytes },
+    ],
+    [
+      'espalier_adapters_held_bytes',
+      'gauge',
+      'Bytes of adapters that are in use',
+      { ...tiers(({ heldBytes }) => heldBytes), [LOOSE]: loose.sizeBytes },
+    ],
     [
       'espalier_adapters_budget_bytes',
       'gauge',

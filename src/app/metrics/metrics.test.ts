@@ -18,6 +18,7 @@ const STATS: EngineStats = {
   residency: {
     ready: tier(2),
     host: tier(6),
+    loose: { count: 3, sizeBytes: 70 },
     pinnedBytes: 20,
     hits: 90,
     misses: 10,
@@ -101,6 +102,9 @@ test('tokens are counted by tenant and by adapter, latencies and loads in histog
     ['espalier_engine_accepted_draft_tokens_total{base="tiny"}', 35],
     ['espalier_adapters_resident{base="tiny",tier="ready"}', 2],
     ['espalier_adapters_resident_bytes{base="tiny",tier="host"}', 60],
+    ['espalier_adapters_resident{base="tiny",tier="loose"}', 3],
+    ['espalier_adapters_resident_bytes{base="tiny",tier="loose"}', 70],
+    ['espalier_adapters_held_bytes{base="tiny",tier="loose"}', 70],
     ['espalier_adapter_hits_total{base="tiny"}', 90],
     ['espalier_adapter_misses_total{base="tiny"}', 10],
     ['espalier_adapter_loads_total{base="tiny",from="host"}', 4],

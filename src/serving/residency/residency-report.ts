@@ -31,7 +31,7 @@ export function listResidences(
     found.push({
       digest: slot.digest,
       state: slot.state,
-      readyBytes: ready.sizeOf(slot.digest),
+      readyBytes: readySizeOf(slot, ready),
       hostBytes: host.sizeOf(slot.digest),
       numLeases: uses.reduce((sum, { numLeases }) => sum + numLeases, 0),
       isPinned: tenant === null ? pins.has(slot.digest) : pins.has(slot.digest, tenant),
@@ -45,6 +45,11 @@ export function listResidences(
     found.push({ digest, state: 'failed', ...nowhere, reason: failure.error.message });
   }
   return found;
+}
+
+/** Bytes that a slot's adapter has, ready to be used: of the tier, or beside it. */
+export function readySizeOf({ digest, sizeBytes, isLoose }: Slot, ready: MemoryTier): number {
+  return isLoose ? sizeBytes : ready.sizeOf(digest);
 }
 
 export function tierStats({ count, sizeBytes, heldBytes, budgetBytes, numEvicted }: MemoryTier): TierStats {

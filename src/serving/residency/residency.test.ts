@@ -422,11 +422,14 @@ test('what was made from others stays whole when they go, and is loose where not
   const held = ['b', 'c'].map((digest) => new Request(residency, sourceOf(digest)));
   const loose = await mixOf('loose', 'b');
   assert.equal(residency.stats().ready.sizeBytes, 3 * SIZE);
+  assert.deepEqual(residency.stats().loose, { count: 1, sizeBytes: SIZE });
+  assert.equal(residency.list('acme', 9).find(({ digest }) => digest === 'loose')?.readyBytes, SIZE);
   assert.deepEqual(residency.unload('loose', 'acme'), { freedBytes: 0, inUseBytes: SIZE, sharedBytes: 0 });
   residency.acquireReady('loose', 'acme')?.[Symbol.dispose]();
   assert.equal(sizeOfBuffers(loose.value), SIZE, 'it is in use');
   loose[Symbol.dispose]();
   assert.equal(residency.acquireReady('loose', 'acme'), undefined);
+  assert.deepEqual(residency.stats().loose, { count: 0, sizeBytes: 0 });
   for (const request of held) request.end();
   made[Symbol.dispose]();
   assert.deepEqual(residency.unload('made', 'acme'), { freedBytes: SIZE, inUseBytes: 0, sharedBytes: 0 });

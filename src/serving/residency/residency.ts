@@ -192,8 +192,8 @@ export class AdapterResidency {
 
   stats(): ResidencyStats {
     const counts = { ...this.#counts, ...this.#loads.counts };
-    const { ready, host } = this.#residents;
-    const tiers = { ready: tierStats(ready), host: tierStats(host.books) };
+    const { ready, host, loose } = this.#residents;
+    const tiers = { ready: tierStats(ready), host: tierStats(host.books), loose };
     return { ...counts, ...tiers, pinnedBytes: this.#pins.sizeBytes, numFailed: this.#failures.count };
   }
 

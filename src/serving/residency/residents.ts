@@ -5,6 +5,7 @@ import { HostTier } from './host-tier.ts';
 import { loadCost } from './load-cost.ts';
 import type { AdapterLoader } from './loader.ts';
 import { MemoryTier } from './memory-tier.ts';
+import { readySizeOf } from './residency-report.ts';
 import { Slot, type Waiter } from './slot.ts';
 import type { AdapterSource } from '../messages.ts';
 
@@ -22,13 +23,14 @@ interface ResidentsOptions {
 
 /**
  * The adapters that are in memory: their slots, the leases on them, and the books of both tiers. A mix that found no room in the ready tier is loose:
- * no budget counts it, and it goes with its last lease.
+ * it is counted beside the tiers, in no budget, and goes with its last lease.
  */
 export class Residents {
   readonly slots = new Map<string, Slot>();
   readonly ready: MemoryTier;
   readonly host: HostTier;
   readonly #options: ResidentsOptions;
+  readonly #loose = { count: 0, sizeBytes: 0 };
 
   constructor(options: ResidentsOptions) {
     const { readyBytes, hostBytes, policy } = options;
@@ -61,8 +63,8 @@ export class Residents {
   }
 
   /** Bytes of an adapter, wherever they are. */
-  sizeOf({ digest, sizeBytes, isLoose }: Slot): number {
-    return (isLoose ? sizeBytes : this.ready.sizeOf(digest)) + this.host.books.sizeOf(digest);
+  sizeOf(slot: Slot): number {
+    return readySizeOf(slot, this.ready) + this.host.books.sizeOf(slot.digest);
   }
 
   /** Takes an adapter in. @param sizeBytes of its memory */
@@ -71,10 +73,16 @@ export class Residents {
     this.ready.add(slot.digest, { sizeBytes, cost: loadCost(sizeBytes) });
   }
 
-  /** As {@link put}, for what has no room. */
+  /** As {@link put}, for what has no room: `slot.sizeBytes` of memory. */
   putLoose(slot: Slot, adapter: CompiledAdapter): void {
     slot.adapter = adapter;
     slot.isLoose = true;
+    this.#countLoose(slot, 1);
+  }
+
+  /** Of the mixes that have no room in the ready tier. */
+  get loose(): { readonly count: number; readonly sizeBytes: number } {
+    return { ...this.#loose };
   }
 
   lease(slot: Slot, { tenant, isPin }: Pick<Waiter, 'tenant' | 'isPin'>): Lease<CompiledAdapter> {
@@ -122,8 +130,14 @@ export class Residents {
     const slot = this.slotOf(digest);
     if (slot.adapter) this.#options.loader.reclaim(slot.adapter);
     slot.adapter = undefined;
+    if (slot.isLoose) this.#countLoose(slot, -1);
     slot.isLoose = false;
     slot.isLeaving = false;
     this.forgetIfAbsent(slot);
   };
+
+  #countLoose({ sizeBytes }: Slot, sign: 1 | -1): void {
+    this.#loose.count += sign;
+    this.#loose.sizeBytes += sign * sizeBytes;
+  }
 }
