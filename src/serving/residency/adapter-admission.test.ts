@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { GatedLoader, TestClock } from '../../../test/support/gated-loader.ts';
-import { EspalierError, type Lease } from '../../base/index.ts';
+import { EspalierError, Rng, type Lease } from '../../base/index.ts';
 import type { AdapterMix } from '../messages.ts';
 import { AdapterAdmission, type Admitted } from './adapter-admission.ts';
 import { sizeOfBuffers } from './buffers.ts';
@@ -152,3 +152,63 @@ async function warm(readyBytes: number, digests: readonly string[]) {
   loader.holdMixes();
   return { loader, residency, admission: new AdapterAdmission(residency), sourceOf };
 }
+
+test('random lives of mixes: everybody is told once, what is leased is whole, and in the end nothing is held or reserved', async () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const rng = Rng.fromSeed(seed, 'mixes');
+    const { admission, residency, sourceOf, loader } = await warm((3 + rng.nextBelow(5)) * SIZE, []);
+    const pick = <T>(from: readonly T[]): T => from[rng.nextBelow(from.length)];
+    const open: { ticket: Ticket | undefined; admitted?: Admitted; isTold: boolean }[] = [];
+    const ask = (): void => {
+      const tenant = pick(['acme', 'globex', 'initech']);
+      const parts = ['a', 'b', 'c', 'd'].filter(() => rng.nextBelow(2) === 0);
+      const sources = (parts.length > 0 ? parts : ['a']).map((digest) => sourceOf(digest, tenant));
+      const weight = 1 + rng.nextBelow(2);
+      const digest = `${sources.map((source) => source.digest).join('+')}*${weight}`;
+      const mix = { digest, parts: sources.map((source) => ({ source, weight })) };
+      const one: (typeof open)[number] = { ticket: undefined, isTold: false };
+      const told = (admitted?: Admitted): void => {
+        assert.ok(!one.isTold, 'told once');
+        Object.assign(one, { isTold: true, admitted });
+      };
+      open.push(one);
+      const on = { onReady: told, onFailed: () => told() };
+      one.ticket = admission.admit(rng.nextBelow(3) === 0 ? sources[0] : mix, on);
+    };
+    const end = (one: (typeof open)[number]): void => {
+      open.splice(open.indexOf(one), 1);
+      if (!one.isTold) one.ticket?.cancel();
+      one.isTold = true;
+      for (const lease of one.admitted?.leases ?? []) lease[Symbol.dispose]();
+    };
+    const advance = async (): Promise<void> => {
+      if (loader.numMixing > 0 && rng.nextBelow(2) === 0) {
+        await loader.finishMix(rng.nextBelow(8) === 0 ? new EspalierError('INTERNAL', 'stopped') : undefined);
+      } else if (loader.running.length > 0) {
+        await loader.finish(pick(loader.running));
+      }
+    };
+    for (let n = 0; n < 300; n++) {
+      const what = rng.nextBelow(10);
+      if (what < 4) ask();
+      else if (what < 7) await advance();
+      else if (what < 9 && open.length > 0) end(pick(open));
+      else if (what === 9) residency.unload(pick(['a', 'b', 'c', 'a+b*1', 'a*2']), pick(['acme', 'globex']));
+      for (const { admitted } of open) {
+        if (admitted) assert.ok(sizeOfBuffers(admitted.adapter) >= SIZE, 'its memory is there');
+      }
+    }
+    for (let guard = 0; open.length > 0; guard++) {
+      assert.ok(guard < 1000, 'everybody comes to an end');
+      for (const one of open.filter(({ isTold }) => isTold)) end(one);
+      while (loader.numMixing > 0) await loader.finishMix();
+      for (const digest of loader.running) await loader.finish(digest);
+    }
+    while (loader.running.length > 0) await loader.finish(loader.running[0]);
+    while (loader.numMixing > 0) await loader.finishMix();
+    const { ready, loose, numLoading, numWaiting } = residency.stats();
+    assert.deepEqual([ready.heldBytes, loose, numLoading, numWaiting], [0, { count: 0, sizeBytes: 0 }, 0, 0]);
+    assert.ok(ready.sizeBytes <= ready.budgetBytes);
+    assert.ok(residency.list(null, 100).every(({ state }) => state === 'ready' || state === 'failed'));
+  }
+});
