@@ -1,4 +1,5 @@
-import { bf16FromBits, broken } from '../base/index.ts';
+import { broken } from '../base/index.ts';
+import { DELTA_FORMATS, deltaBytes, layOutDelta, readDelta, type DeltaFormat } from './delta-layout.ts';
 import type { Floats } from './kernels.ts';
 
 /**
@@ -29,9 +30,8 @@ export interface SlotOperations {
  * The operations of one adapter at all layers, packed for kernels that read them once a step. Plain data: threads share `bytes`, so that
  * an adapter is packed on one thread and used on another without a copy. Never written again.
  *
- * Every operation's codes begin at a multiple of 64 bytes. A factor or a bias is float32, as it is. A low-rank delta is A as [I][R], then
- * B in panels of sixteen outputs, [O/16][R][16], the last of which is narrower: a row's sums read both from end to end, and no rank is
- * padded. Its codes are bfloat16 where every number of A and B is one, else float32: exact either way. 64 bytes follow the last
+ * Every operation's codes begin at a multiple of 64 bytes. A factor or a bias is float32, as it is. A low-rank delta is laid out by
+ * delta-layout.ts; its codes are bfloat16 where every number of A and B is one, else float32: exact either way. 64 bytes follow the last
  * operation, so that sixteen codes can be read from anywhere.
  */
 export interface RowProgram {
@@ -57,19 +57,16 @@ export const SLOT_FIELDS = 3;
 export const BEFORE = 1;
 export const AFTER = 2;
 
-/** Kinds and formats in the order of their numbers in a record. */
+/** In the order of their numbers in a record. */
 const KINDS = ['scale-input', 'low-rank-delta', 'scale-output', 'bias'] as const;
-const FORMATS = ['f32', 'bf16'] as const;
 const ALIGNMENT = 64;
-/** Outputs of a panel of B. */
-const PANEL = 16;
 
 /** An operation's numbers as float32, before they are laid out. */
 interface Planned {
   readonly site: SlotOperations;
   readonly operation: RowOperation;
   readonly numbers: readonly Float32Array[];
-  readonly format: (typeof FORMATS)[number];
+  readonly format: DeltaFormat;
   readonly byteOffset: number;
 }
 
@@ -100,8 +97,11 @@ export function packRowProgram(
       const format = isHalf ? 'bf16' : 'f32';
       uses |= operation.kind === 'scale-input' ? BEFORE : AFTER;
       planned.push({ site, operation, numbers, format, byteOffset: end });
-      const length = numbers.reduce((sum, values) => sum + values.length, 0);
-      end += Math.ceil((length * (format === 'bf16' ? 2 : 4)) / ALIGNMENT) * ALIGNMENT;
+      const sizeBytes =
+        operation.kind === 'low-rank-delta'
+          ? deltaBytes({ rank: operation.rank, in: site.in, out: site.out, format })
+          : Float32Array.BYTES_PER_ELEMENT * numbers[0].length;
+      end += Math.ceil(sizeBytes / ALIGNMENT) * ALIGNMENT;
     }
     slots.set([site.in, site.out, uses], site.slot * SLOT_FIELDS);
   }
@@ -112,7 +112,7 @@ export function packRowProgram(
     records: Int32Array.from(
       planned.flatMap(({ site, operation, format, byteOffset }) => {
         const rank = operation.kind === 'low-rank-delta' ? operation.rank : 0;
-        const [kind, code] = [KINDS.indexOf(operation.kind), FORMATS.indexOf(format)];
+        const [kind, code] = [KINDS.indexOf(operation.kind), DELTA_FORMATS.indexOf(format)];
         return [site.slot, kind, code, rank, site.in, site.out, byteOffset / ALIGNMENT];
       }),
     ),
@@ -128,7 +128,8 @@ export function operationsAt({ bytes, records, scales }: RowProgram, slot: numbe
     const record = records.subarray(i * RECORD_FIELDS, (i + 1) * RECORD_FIELDS);
     const [at, kind, format, rank, I, O, line] = record;
     if (at !== slot) continue;
-    const floats = (length: number): Float32Array => decode(bytes.buffer, line * ALIGNMENT, length, FORMATS[format]);
+    const floats = (length: number): Float32Array =>
+      Float32Array.from(new Float32Array(bytes.buffer, line * ALIGNMENT, length));
     switch (KINDS[kind]) {
       case 'scale-input':
         operations.push({ kind: 'scale-input', factor_I: floats(I) });
@@ -140,11 +141,8 @@ export function operationsAt({ bytes, records, scales }: RowProgram, slot: numbe
         operations.push({ kind: 'bias', bias_O: floats(O) });
         break;
       case 'low-rank-delta': {
-        const codes = floats(rank * (I + O));
-        const [a_RI, b_OR] = [new Float32Array(rank * I), new Float32Array(O * rank)];
-        forEachOfA(rank, I, (place, element) => (a_RI[element] = codes[place]));
-        forEachOfB(rank, O, (place, element) => (b_OR[element] = codes[rank * I + place]));
-        operations.push({ kind: 'low-rank-delta', a_RI, b_OR, rank, scale });
+        const delta = readDelta(bytes.buffer, line * ALIGNMENT, { rank, in: I, out: O, format: DELTA_FORMATS[format] });
+        operations.push({ kind: 'low-rank-delta', ...delta, rank, scale });
       }
     }
   }
@@ -176,8 +174,8 @@ function numbersOf({ slot, in: I, out: O }: SlotOperations, operation: RowOperat
   }
 }
 
-function bitsOf(values: Float32Array): Uint32Array {
-  return new Uint32Array(values.buffer, values.byteOffset, values.length);
+function bitsOf(values: Float32Array): Int32Array {
+  return new Int32Array(values.buffer, values.byteOffset, values.length);
 }
 
 function isBf16(values: Float32Array): boolean {
@@ -186,69 +184,13 @@ function isBf16(values: Float32Array): boolean {
   return true;
 }
 
-/** Writes an operation's codes: the bits of its numbers, or the upper halves of the nearest with an empty lower half. */
+/** Writes an operation's codes. */
 function layOut({ site, operation, numbers, format, byteOffset }: Planned, buffer: SharedArrayBuffer): void {
   if (operation.kind !== 'low-rank-delta') {
     new Float32Array(buffer, byteOffset).set(numbers[0]);
     return;
   }
-  const { rank } = operation;
-  const [a, b] = numbers.map((values) => new Int32Array(values.buffer, values.byteOffset, values.length));
-  if (format === 'bf16') {
-    const codes = new Uint16Array(buffer, byteOffset);
-    layOutA(codes, a, rank, site.in, bf16FromBits);
-    layOutB(codes.subarray(a.length), b, rank, site.out, bf16FromBits);
-  } else {
-    const codes = new Int32Array(buffer, byteOffset);
-    layOutA(codes, a, rank, site.in, sameCode);
-    layOutB(codes.subarray(a.length), b, rank, site.out, sameCode);
-  }
-}
-
-function sameCode(bits: number): number {
-  return bits;
-}
-
-type Codes = Uint16Array | Int32Array;
-
-/** As {@link forEachOfA}, without a closure for each number: every load goes through all of an adapter's. */
-function layOutA(codes: Codes, bits: Int32Array, R: number, I: number, codeOf: (bits: number) => number): void {
-  let place = 0;
-  for (let i = 0; i < I; i++) {
-    for (let element = i; element < R * I; element += I) codes[place++] = codeOf(bits[element]);
-  }
-}
-
-/** As {@link forEachOfB}. */
-function layOutB(codes: Codes, bits: Int32Array, R: number, O: number, codeOf: (bits: number) => number): void {
-  for (let first = 0; first < O; first += PANEL) {
-    const width = Math.min(O - first, PANEL);
-    let element = first * R;
-    for (let o = 0; o < width; o++) {
-      for (let place = first * R + o; place < (first + width) * R; place += width)
-        codes[place] = codeOf(bits[element++]);
-    }
-  }
-}
-
-function decode(buffer: SharedArrayBuffer, byteOffset: number, length: number, format: 'f32' | 'bf16'): Float32Array {
-  if (format === 'f32') return Float32Array.from(new Float32Array(buffer, byteOffset, length));
-  const values = new Float32Array(length);
-  const bits = bitsOf(values);
-  new Uint16Array(buffer, byteOffset, length).forEach((code, i) => (bits[i] = code << 16));
-  return values;
-}
-
-/** Where the elements of A [R, I] lie in [I][R]. */
-function forEachOfA(R: number, I: number, visit: (place: number, element: number) => void): void {
-  for (let i = 0; i < I; i++) for (let r = 0; r < R; r++) visit(i * R + r, r * I + i);
-}
-
-/** Where the elements of B [O, R] lie in panels of sixteen outputs. */
-function forEachOfB(R: number, O: number, visit: (place: number, element: number) => void): void {
-  let place = 0;
-  for (let first = 0; first < O; first += PANEL) {
-    const end = Math.min(O, first + PANEL);
-    for (let r = 0; r < R; r++) for (let o = first; o < end; o++) visit(place++, o * R + r);
-  }
+  const [a_RI, b_OR] = numbers;
+  const shape = { rank: operation.rank, in: site.in, out: site.out, format };
+  layOutDelta(buffer, byteOffset, shape, bitsOf(a_RI), bitsOf(b_OR));
 }

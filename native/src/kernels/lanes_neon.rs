@@ -1,27 +1,14 @@
-//! [`Lanes`] in NEON: four registers.
-use super::lanes::{Job, Lanes};
+//! [`Lanes`] in NEON: four registers, and half of them.
+use super::lanes::{Job, Lanes, Vector};
 use std::arch::aarch64::*;
 
 #[derive(Clone, Copy)]
-pub struct Neon([float32x4_t; 4]);
+pub struct Neon<const N: usize>([float32x4_t; N]);
 
-impl Lanes for Neon {
-    // 6 rows of 4 registers are 24 sums; 8 of the 32 registers remain.
-    const ROWS: usize = 6;
-    const PANELS: usize = 1;
-
-    #[inline(always)]
-    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
-        #[target_feature(enable = "neon")]
-        unsafe fn enter<J: Job<Neon>>(job: J) -> J::Output {
-            unsafe { job.run() }
-        }
-        unsafe { enter(job) }
-    }
-
+impl<const N: usize> Vector for Neon<N> {
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        Self([unsafe { vdupq_n_f32(value) }; 4])
+        Self([unsafe { vdupq_n_f32(value) }; N])
     }
 
     #[inline(always)]
@@ -31,9 +18,38 @@ impl Lanes for Neon {
 
     #[inline(always)]
     unsafe fn store(self, target: *mut f32) {
-        for i in 0..4 {
+        for i in 0..N {
             unsafe { vst1q_f32(target.add(4 * i), self.0[i]) };
         }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| unsafe { vfmaq_f32(self.0[i], a.0[i], b.0[i]) }))
+    }
+
+    #[inline(always)]
+    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
+        let words: [uint32x4_t; N] = std::array::from_fn(|i| unsafe { vld1q_u32(source.add(4 * i)) });
+        let even = words.map(|four| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(four)) });
+        let odd = words.map(|four| unsafe { vreinterpretq_f32_u32(vandq_u32(four, vdupq_n_u32(0xffff_0000))) });
+        (Self(even), Self(odd))
+    }
+}
+
+impl Lanes for Neon<4> {
+    type Half = Neon<2>;
+    // 6 rows of 4 registers are 24 sums; 8 of the 32 registers remain.
+    const ROWS: usize = 6;
+    const PANELS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
+        #[target_feature(enable = "neon")]
+        unsafe fn enter<J: Job<Neon<4>>>(job: J) -> J::Output {
+            unsafe { job.run() }
+        }
+        unsafe { enter(job) }
     }
 
     #[inline(always)]
@@ -44,25 +60,6 @@ impl Lanes for Neon {
     #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| unsafe { vmulq_f32(self.0[i], other.0[i]) }))
-    }
-
-    #[inline(always)]
-    unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| unsafe { vfmaq_f32(self.0[i], a.0[i], b.0[i]) }))
-    }
-
-    #[inline(always)]
-    unsafe fn from_bf16(source: *const u16) -> Self {
-        let codes: [uint16x4_t; 4] = std::array::from_fn(|i| unsafe { vld1_u16(source.add(4 * i)) });
-        Self(codes.map(|four| unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(four)) }))
-    }
-
-    #[inline(always)]
-    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
-        let words: [uint32x4_t; 4] = std::array::from_fn(|i| unsafe { vld1q_u32(source.add(4 * i)) });
-        let even = words.map(|four| unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(four)) });
-        let odd = words.map(|four| unsafe { vreinterpretq_f32_u32(vandq_u32(four, vdupq_n_u32(0xffff_0000))) });
-        (Self(even), Self(odd))
     }
 
     #[inline(always)]

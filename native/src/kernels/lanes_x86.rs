@@ -1,24 +1,46 @@
 //! [`Lanes`] in AVX2 with FMA (two registers) and in AVX-512 (one register).
-use super::lanes::{Job, Lanes};
+use super::lanes::{Job, Lanes, Vector};
 use std::arch::x86_64::*;
+
+/// Half a panel: one register of AVX2, also on AVX-512.
+#[derive(Clone, Copy)]
+pub struct Eight(__m256);
+
+impl Vector for Eight {
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self(unsafe { _mm256_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        Self(unsafe { _mm256_loadu_ps(source) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        unsafe { _mm256_storeu_ps(target, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn from_bf16_pairs(source: *const u32) -> (Self, Self) {
+        unsafe {
+            let words = _mm256_loadu_si256(source.cast());
+            let odd = _mm256_and_si256(words, _mm256_set1_epi32(0xffff_0000_u32 as i32));
+            (Self(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))), Self(_mm256_castsi256_ps(odd)))
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
 pub struct Avx2(__m256, __m256);
 
-impl Lanes for Avx2 {
-    // 6 rows of 2 registers are 12 sums; 4 of the 16 registers remain for weights and the broadcast.
-    const ROWS: usize = 6;
-    const PANELS: usize = 1;
-
-    #[inline(always)]
-    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
-        #[target_feature(enable = "avx2,fma")]
-        unsafe fn enter<J: Job<Avx2>>(job: J) -> J::Output {
-            unsafe { job.run() }
-        }
-        unsafe { enter(job) }
-    }
-
+impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         let register = unsafe { _mm256_set1_ps(value) };
@@ -39,27 +61,8 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
-    }
-
-    #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
-    }
-
-    #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0), _mm256_fmadd_ps(a.1, b.1, self.1)) }
-    }
-
-    #[inline(always)]
-    unsafe fn from_bf16(source: *const u16) -> Self {
-        unsafe {
-            let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(source.cast()));
-            let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(source.add(8).cast()));
-            Self(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)), _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)))
-        }
     }
 
     #[inline(always)]
@@ -77,6 +80,32 @@ impl Lanes for Avx2 {
             );
             (even, odd)
         }
+    }
+}
+
+impl Lanes for Avx2 {
+    type Half = Eight;
+    // 6 rows of 2 registers are 12 sums; 4 of the 16 registers remain for weights and the broadcast.
+    const ROWS: usize = 6;
+    const PANELS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn enter<J: Job<Avx2>>(job: J) -> J::Output {
+            unsafe { job.run() }
+        }
+        unsafe { enter(job) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
     }
 
     #[inline(always)]
@@ -166,20 +195,7 @@ impl Avx512 {
     }
 }
 
-impl Lanes for Avx512 {
-    // 6 rows of 4 registers are 24 sums; 8 of the 32 registers remain.
-    const ROWS: usize = 6;
-    const PANELS: usize = 4;
-
-    #[inline(always)]
-    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
-        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
-        unsafe fn enter<J: Job<Avx512>>(job: J) -> J::Output {
-            unsafe { job.run() }
-        }
-        unsafe { enter(job) }
-    }
-
+impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self(unsafe { _mm512_set1_ps(value) })
@@ -196,26 +212,8 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        Self(unsafe { _mm512_add_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
-    }
-
-    #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn from_bf16(source: *const u16) -> Self {
-        unsafe {
-            let codes = _mm512_cvtepu16_epi32(_mm256_loadu_si256(source.cast()));
-            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(codes)))
-        }
     }
 
     #[inline(always)]
@@ -225,6 +223,32 @@ impl Lanes for Avx512 {
             let odd = _mm512_and_si512(words, _mm512_set1_epi32(0xffff_0000_u32 as i32));
             (Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))), Self(_mm512_castsi512_ps(odd)))
         }
+    }
+}
+
+impl Lanes for Avx512 {
+    type Half = Eight;
+    // 6 rows of 4 registers are 24 sums; 8 of the 32 registers remain.
+    const ROWS: usize = 6;
+    const PANELS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn vectorize<J: Job<Self>>(job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq")]
+        unsafe fn enter<J: Job<Avx512>>(job: J) -> J::Output {
+            unsafe { job.run() }
+        }
+        unsafe { enter(job) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
     }
 
     #[inline(always)]

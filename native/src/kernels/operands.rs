@@ -1,5 +1,5 @@
 //! How a tile sees its operands: rows on the left, one value at a time; panels of sixteen columns on the right.
-use super::lanes::{Lanes, WIDTH};
+use super::lanes::{Lanes, Vector, WIDTH};
 
 /// The left operand: one value per row and k.
 pub trait Rows: Copy {
@@ -56,8 +56,8 @@ impl Rows for ColumnMajor {
     }
 }
 
-/// The right operand: sixteen columns, read two k at a time (bfloat16 is stored so).
-pub trait Panel<L: Lanes>: Copy {
+/// The right operand: as many columns as there are lanes, read two k at a time (bfloat16 is stored so).
+pub trait Panel<L: Vector>: Copy {
     /// # Safety
     /// k = 2 · pair and the one after it lie inside the panel.
     unsafe fn pair(&self, pair: usize) -> (L, L);
@@ -66,14 +66,14 @@ pub trait Panel<L: Lanes>: Copy {
     unsafe fn even(&self, pair: usize) -> L;
 }
 
-/// Float32 rows of sixteen columns, `stride` apart.
+/// Float32 rows of columns, `stride` apart.
 #[derive(Clone, Copy)]
 pub struct FloatPanel {
     pub data: *const f32,
     pub stride: usize,
 }
 
-impl<L: Lanes> Panel<L> for FloatPanel {
+impl<L: Vector> Panel<L> for FloatPanel {
     #[inline(always)]
     unsafe fn pair(&self, pair: usize) -> (L, L) {
         unsafe {
@@ -88,25 +88,22 @@ impl<L: Lanes> Panel<L> for FloatPanel {
     }
 }
 
-/// Bfloat16 rows of sixteen columns, `stride` apart.
+/// Words of two bfloat16, those of an even k and of the one after it: rows of columns, `stride` words apart.
 #[derive(Clone, Copy)]
-pub struct Bf16Columns {
-    pub data: *const u16,
+pub struct Bf16Pairs {
+    pub data: *const u32,
     pub stride: usize,
 }
 
-impl<L: Lanes> Panel<L> for Bf16Columns {
+impl<L: Vector> Panel<L> for Bf16Pairs {
     #[inline(always)]
     unsafe fn pair(&self, pair: usize) -> (L, L) {
-        unsafe {
-            let even = self.data.add(2 * pair * self.stride);
-            (L::from_bf16(even), L::from_bf16(even.add(self.stride)))
-        }
+        unsafe { L::from_bf16_pairs(self.data.add(pair * self.stride)) }
     }
 
     #[inline(always)]
     unsafe fn even(&self, pair: usize) -> L {
-        unsafe { L::from_bf16(self.data.add(2 * pair * self.stride)) }
+        unsafe { L::from_bf16_pairs(self.data.add(pair * self.stride)).0 }
     }
 }
 

@@ -16,10 +16,12 @@ pub enum Codes {
 }
 
 impl Codes {
-    fn bytes(self) -> usize {
+    /// Of `columns` sums over `depth` terms: two terms of bfloat16 make a word, also where the second one is none.
+    #[inline(always)]
+    pub fn bytes(self, depth: usize, columns: usize) -> usize {
         match self {
-            Codes::F32 => 4,
-            Codes::Bf16 => 2,
+            Codes::F32 => 4 * depth * columns,
+            Codes::Bf16 => 4 * depth.div_ceil(2) * columns,
         }
     }
 }
@@ -86,17 +88,20 @@ impl Program {
                 _ => return Err(format!("{format} is no format of codes")),
             };
             let (kind, length) = match kind {
-                0 => (Kind::ScaleInput, inputs),
-                1 => (Kind::Delta { rank, scale: *scale as f32, codes }, rank * (inputs + out)),
-                2 => (Kind::ScaleOutput, out),
-                3 => (Kind::Bias, out),
+                0 => (Kind::ScaleInput, 4 * inputs),
+                1 => {
+                    let length = codes.bytes(inputs, rank) + codes.bytes(rank, out);
+                    (Kind::Delta { rank, scale: *scale as f32, codes }, length)
+                }
+                2 => (Kind::ScaleOutput, 4 * out),
+                3 => (Kind::Bias, 4 * out),
                 _ => return Err(format!("{kind} is no kind of operation")),
             };
             let is_delta = matches!(kind, Kind::Delta { .. });
             if is_delta != (rank > 0) || (!is_delta && codes != Codes::F32) {
                 return Err(format!("an operation of slot {slot} has rank {rank} and format {format}"));
             }
-            let end = line * ALIGNMENT + length * codes.bytes();
+            let end = line * ALIGNMENT + length;
             if end + SLACK_BYTES > bytes.len() {
                 return Err(format!("an operation of slot {slot} ends at byte {end} of {}", bytes.len()));
             }

@@ -1,36 +1,38 @@
 //! y += scale · (x · Aᵀ) · Bᵀ: u = x · Aᵀ over rising inputs, then the rest over rising ranks, as two products of `gemm` would.
-use crate::kernels::lanes::{Job, Lanes, WIDTH};
-use crate::kernels::operands::{Bf16Columns, FloatPanel, Panel, RowMajor, Streamed};
+use crate::kernels::lanes::{Job, Lanes, Vector, WIDTH};
+use crate::kernels::operands::{Bf16Pairs, FloatPanel, Panel, RowMajor};
+use crate::kernels::row_program::Codes;
 use crate::kernels::scratch::{Scratch, with_scratch};
 use crate::kernels::tile::{Finish, Target, Tile, for_tiles, multiply};
 use std::marker::PhantomData;
 
 /// Single rows that are worked on together: as many as an addition takes cycles.
 pub const SIDE_BY_SIDE: usize = 4;
-/// How far ahead of its use A is asked for.
+/// How far ahead of their use A's first numbers are asked for.
 const PREFETCH_BYTES: usize = 1024;
+const LINE_BYTES: usize = 64;
 
 thread_local!(static SUMS: Scratch = const { Scratch::new() });
 
 /// How the numbers of A and B are stored.
 pub trait Stored: Copy {
-    const BYTES: usize;
-    type Columns<L: Lanes>: Panel<L>;
+    const CODES: Codes;
+    type Columns<V: Vector>: Panel<V>;
 
-    /// Sixteen columns whose rows are `stride` numbers apart, from the `first` number on.
-    fn columns<L: Lanes>(data: *const u8, first: usize, stride: usize) -> Self::Columns<L>;
+    /// Columns of the rows of k that begin at the byte `start`, `width` columns to a row, from the `first` column on.
+    fn columns<V: Vector>(data: *const u8, start: usize, first: usize, width: usize) -> Self::Columns<V>;
 }
 
 #[derive(Clone, Copy)]
 pub struct F32;
 
 impl Stored for F32 {
-    const BYTES: usize = 4;
-    type Columns<L: Lanes> = FloatPanel;
+    const CODES: Codes = Codes::F32;
+    type Columns<V: Vector> = FloatPanel;
 
     #[inline(always)]
-    fn columns<L: Lanes>(data: *const u8, first: usize, stride: usize) -> FloatPanel {
-        FloatPanel { data: data.cast::<f32>().wrapping_add(first), stride }
+    fn columns<V: Vector>(data: *const u8, start: usize, first: usize, width: usize) -> FloatPanel {
+        FloatPanel { data: data.wrapping_add(start).cast::<f32>().wrapping_add(first), stride: width }
     }
 }
 
@@ -38,16 +40,16 @@ impl Stored for F32 {
 pub struct Bf16;
 
 impl Stored for Bf16 {
-    const BYTES: usize = 2;
-    type Columns<L: Lanes> = Bf16Columns;
+    const CODES: Codes = Codes::Bf16;
+    type Columns<V: Vector> = Bf16Pairs;
 
     #[inline(always)]
-    fn columns<L: Lanes>(data: *const u8, first: usize, stride: usize) -> Bf16Columns {
-        Bf16Columns { data: data.cast::<u16>().wrapping_add(first), stride }
+    fn columns<V: Vector>(data: *const u8, start: usize, first: usize, width: usize) -> Bf16Pairs {
+        Bf16Pairs { data: data.wrapping_add(start).cast::<u32>().wrapping_add(first), stride: width }
     }
 }
 
-/// A as [inputs][rank], then B in panels [rank][16]: see `src/numeric/row-program.ts`.
+/// A, then B in panels of sixteen outputs: see `src/numeric/delta-layout.ts`.
 #[derive(Clone, Copy)]
 pub struct Delta {
     pub rank: usize,
@@ -75,14 +77,14 @@ impl Delta {
         });
     }
 
-    fn columns_of_a<L: Lanes, S: Stored>(&self, first: usize) -> S::Columns<L> {
-        S::columns::<L>(self.data, first, self.rank)
+    fn columns_of_a<V: Vector, S: Stored>(&self, first: usize) -> S::Columns<V> {
+        S::columns::<V>(self.data, 0, first, self.rank)
     }
 
     /// The panel of B at output `first`, a multiple of sixteen.
     fn columns_of_b<L: Lanes, S: Stored>(&self, first: usize) -> S::Columns<L> {
-        let start = self.rank * (self.inputs + first);
-        S::columns::<L>(self.data, start, WIDTH.min(self.out - first))
+        let start = S::CODES.bytes(self.inputs, self.rank) + S::CODES.bytes(self.rank, first);
+        S::columns::<L>(self.data, start, 0, WIDTH.min(self.out - first))
     }
 
     /// # Safety
@@ -177,11 +179,14 @@ impl<L: Lanes, S: Stored, const N: usize> Job<L> for SingleRows<'_, S, N> {
         let width = rank.next_multiple_of(WIDTH);
         let mut first = 0;
         while first < rank {
-            if N == 1 && rank - first > WIDTH {
-                unsafe { sum_inputs::<L, S, N, 2>(&rows, sums, first) };
+            if rank - first <= WIDTH / 2 {
+                unsafe { sum_inputs::<L, L::Half, S, N, 1>(&rows, sums, first) };
+                first += WIDTH;
+            } else if N == 1 && rank - first > WIDTH {
+                unsafe { sum_inputs::<L, L, S, N, 2>(&rows, sums, first) };
                 first += 2 * WIDTH;
             } else {
-                unsafe { sum_inputs::<L, S, N, 1>(&rows, sums, first) };
+                unsafe { sum_inputs::<L, L, S, N, 1>(&rows, sums, first) };
                 first += WIDTH;
             }
         }
@@ -191,46 +196,47 @@ impl<L: Lanes, S: Stored, const N: usize> Job<L> for SingleRows<'_, S, N> {
     }
 }
 
-/// u = x · Aᵀ of P panels of ranks from `first` on, for each row.
+/// u = x · Aᵀ of P panels of ranks from `first` on, for each row, in the lanes of V.
 ///
 /// # Safety
 /// As [`Job::run`]; the deltas' memory is there, `sums` has a row of the rounded rank for each.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // As in `tile`.
-unsafe fn sum_inputs<L: Lanes, S: Stored, const N: usize, const P: usize>(
+unsafe fn sum_inputs<L: Lanes, V: Vector, S: Stored, const N: usize, const P: usize>(
     rows: &[SingleRow<'_>; N],
     sums: &mut [f32],
     first: usize,
 ) {
-    let Delta { rank, inputs, .. } = rows[0].delta;
+    let Delta { rank, inputs, out, .. } = rows[0].delta;
     let width = rank.next_multiple_of(WIDTH);
+    let (a, x) = (rows.each_ref().map(|row| row.delta.data), rows.each_ref().map(|row| row.x.as_ptr()));
+    // While A passes by for the first time, all of A and B is asked for, in even steps.
+    let lines = (S::CODES.bytes(inputs, rank) + S::CODES.bytes(rank, out)).div_ceil(LINE_BYTES);
+    let lines_a_pair = if first == 0 { lines.div_ceil((inputs / 2).max(1)) } else { 0 };
+    // Both rise by one addition for all rows: what else a step computes takes as long as its products.
+    let (mut start, mut ahead) = (0, PREFETCH_BYTES);
     unsafe {
-        let mut totals = [[L::splat(0.0); P]; N];
+        let mut totals = [[V::splat(0.0); P]; N];
         for pair in 0..inputs / 2 {
             for n in 0..N {
-                let (even, odd) =
-                    (L::splat(*rows[n].x.get_unchecked(2 * pair)), L::splat(*rows[n].x.get_unchecked(2 * pair + 1)));
+                L::prefetch(a[n].wrapping_add(ahead));
+                let (even, odd) = (V::splat(*x[n].add(2 * pair)), V::splat(*x[n].add(2 * pair + 1)));
                 for p in 0..P {
-                    let start = first + p * WIDTH;
-                    let panel = Streamed {
-                        panel: rows[n].delta.columns_of_a::<L, S>(start),
-                        ahead: rows[n].delta.data.wrapping_add(start * S::BYTES + PREFETCH_BYTES),
-                        pair_bytes: 2 * rank * S::BYTES,
-                    };
-                    let (a, b) = panel.pair(pair);
-                    if p == 0 && first == 0 {
-                        // B, and the next layer's A, lie behind A.
-                        L::prefetch(rows[n].delta.data.wrapping_add((inputs + 2 * pair) * rank * S::BYTES));
-                    }
+                    let (a, b) = S::columns::<V>(a[n], start, first + p * WIDTH, rank).pair(0);
                     totals[n][p] = totals[n][p].add_product(even, a).add_product(odd, b);
                 }
             }
+            for line in 1..lines_a_pair {
+                (0..N).for_each(|n| L::prefetch(a[n].wrapping_add(ahead + line * LINE_BYTES)));
+            }
+            start += S::CODES.bytes(2, rank);
+            ahead += lines_a_pair * LINE_BYTES;
         }
         for n in 0..N {
             for p in 0..P {
                 if inputs % 2 == 1 {
-                    let last: L = rows[n].delta.columns_of_a::<L, S>(first + p * WIDTH).even(inputs / 2);
-                    totals[n][p] = totals[n][p].add_product(L::splat(rows[n].x[inputs - 1]), last);
+                    let last: V = rows[n].delta.columns_of_a::<V, S>(first + p * WIDTH).even(inputs / 2);
+                    totals[n][p] = totals[n][p].add_product(V::splat(rows[n].x[inputs - 1]), last);
                 }
                 totals[n][p].store(sums.as_mut_ptr().add(n * width + first + p * WIDTH));
             }

@@ -21,25 +21,33 @@ fn upper_half(value: f32) -> f32 {
     f32::from_bits(value.to_bits() & 0xffff_0000)
 }
 
+/// Rows of `columns` numbers for each of `depth` terms; of bfloat16 two terms side by side, nothing beside the last of an odd number.
+fn packed(depth: usize, columns: usize, codes: Codes, at: impl Fn(usize, usize) -> f32) -> Vec<u8> {
+    let at = &at;
+    match codes {
+        Codes::F32 => {
+            (0..depth).flat_map(|k| (0..columns).flat_map(move |column| at(k, column).to_le_bytes())).collect()
+        }
+        Codes::Bf16 => (0..depth)
+            .step_by(2)
+            .flat_map(|k| {
+                (0..columns).map(move |column| [k, k + 1].map(|k| if k < depth { at(k, column) } else { f32::NAN }))
+            })
+            .flat_map(|pair| pair.map(|value| [value.to_le_bytes()[2], value.to_le_bytes()[3]]).concat())
+            .collect(),
+    }
+}
+
 impl Example {
     fn new(seed: u64, rank: usize, inputs: usize, out: usize, codes: Codes) -> Self {
         let (mut a, mut b) = (random(seed, rank * inputs), random(seed + 1, out * rank));
         if codes == Codes::Bf16 {
             a.iter_mut().chain(&mut b).for_each(|value| *value = upper_half(*value));
         }
-        let mut numbers = Vec::new();
-        for i in 0..inputs {
-            numbers.extend((0..rank).map(|r| a[r * inputs + i]));
-        }
+        let mut bytes = packed(inputs, rank, codes, |i, r| a[r * inputs + i]);
         for first in (0..out).step_by(WIDTH) {
-            for r in 0..rank {
-                numbers.extend((first..out.min(first + WIDTH)).map(|o| b[o * rank + r]));
-            }
+            bytes.extend(packed(rank, WIDTH.min(out - first), codes, |r, o| b[(first + o) * rank + r]));
         }
-        let mut bytes: Vec<u8> = match codes {
-            Codes::F32 => numbers.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Codes::Bf16 => numbers.iter().flat_map(|value| value.to_le_bytes()[2..].to_vec()).collect(),
-        };
         bytes.resize(bytes.len().next_multiple_of(4) + 64, 0xff);
         let memory: Vec<f32> =
             bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
