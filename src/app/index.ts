@@ -3,7 +3,7 @@
  * Owns: the layout of ESPALIER_HOME, the environment variables.
  * May import: base numeric formats storage text model adapters training serving registry delivery tenancy audit jobs planning hub demo http grammar.   Called by: cli.
  * Runs on: the main thread.
- * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE ADAPTER_IN_USE
+ * Throws: USAGE_INVALID REQUEST_INVALID DATA_INVALID CHECKPOINT_INVALID ADAPTER_INVALID ADAPTER_NOT_FOUND ADAPTER_UNAVAILABLE ENGINE_UNAVAILABLE ADAPTER_IN_USE
  *   PROMOTION_REFUSED DELIVERY_NOT_FOUND CONFIG_INVALID TENANT_NOT_FOUND TENANT_IN_USE KEY_INVALID STORAGE_BUSY CANCELLED FILE_NOT_FOUND DIGEST_MISMATCH
  *   MODEL_NOT_FOUND MODEL_INVALID TRAINER_DIED.
  */
@@ -25,7 +25,7 @@ export {
   type GroupRun,
   type RunningGroup,
 } from './runs/train-group.ts';
-export { sweep, type SweepOptions, type SweepReport, type SweepRow } from './runs/sweep.ts';
+export { sweep, type SweepEvents, type SweepOptions, type SweepReport, type SweepRow } from './runs/sweep.ts';
 export { TRAINER_FLAGS } from './runs/trainer-process.ts';
 export { repeatRun, type RepeatedOutcome, type RepeatOptions } from './runs/repeat-run.ts';
 export {

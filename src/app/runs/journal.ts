@@ -26,6 +26,11 @@ export interface RunFiles {
   readonly curves: string;
 }
 
+/** Of a run that wrote its adapter to `output`. */
+export function runFiles(output: string): RunFiles {
+  return { record: join(output, RUN_FOLDER, RECORD), curves: join(output, RUN_FOLDER, CURVES) };
+}
+
 /**
  * What is left of a run beside its adapter: samples and TensorBoard events while it lasts; at the end its record, its curves and the
  * adapter's card. It only listens: nothing of it changes the run.
@@ -77,7 +82,7 @@ export class RunJournal implements Disposable {
   }
 
   finished(result: TrainResult): RunFiles {
-    const files = { record: this.#path(RECORD), curves: this.#path(CURVES) };
+    const files = runFiles(this.#job.output);
     writeFileAtomicSync(join(this.#job.output, CARD), [Buffer.from(modelCard(this.#job, result))]);
     writeFileAtomicSync(files.curves, [Buffer.from(drawCurves(result))]);
     writeRunRecord(files.record, this.#base, this.#job, result);

@@ -7,18 +7,27 @@ import { CHECKPOINT_FILE, RUN_FOLDER } from '../../training/index.ts';
 
 const LOCK = 'lock';
 
-/** What a run does with a checkpoint that is there: it goes on from it, or drops it. */
+/** What a run does with what an unfinished one has left: it goes on from it, or drops it. */
 interface Intent {
   readonly resume: boolean;
   readonly restart?: boolean | undefined;
 }
 
+/** A file in the output folder that is there until its run has come to its end, and what it is called. */
+export interface UnfinishedMark {
+  readonly file: string;
+  readonly what: string;
+}
+
+const RUN_MARK: UnfinishedMark = { file: CHECKPOINT_FILE, what: 'the checkpoint of a run' };
+
 /**
  * Takes a folder for one run: two would write each other's checkpoints, and a run that begins anew would replace what an unfinished one
  * has reached. It is given back when the claim is disposed of; what a killed process held is free.
- * @throws USAGE_INVALID another process has the folder, or there is a checkpoint that would be lost
+ * @param mark tells of what would be lost: a run's is its checkpoint
+ * @throws USAGE_INVALID another process has the folder, or the mark is there and nobody has said what to do with it
  */
-export function claimRunFolder(output: string, { resume, restart = false }: Intent): Disposable {
+export function claimRunFolder(output: string, { resume, restart = false }: Intent, mark = RUN_MARK): Disposable {
   const folder = join(output, RUN_FOLDER);
   const lock = join(folder, LOCK);
   const made = [folder, output].filter((path) => !existsSync(path));
@@ -31,13 +40,13 @@ export function claimRunFolder(output: string, { resume, restart = false }: Inte
       for (const path of made) if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
     },
   };
-  const checkpoint = join(output, CHECKPOINT_FILE);
-  if (restart) rmSync(checkpoint, { force: true });
-  if (resume || !existsSync(checkpoint)) return claim;
+  const marked = join(output, mark.file);
+  if (restart) rmSync(marked, { force: true });
+  if (resume || !existsSync(marked)) return claim;
   claim[Symbol.dispose]();
   return fail(
     'USAGE_INVALID',
-    `${output} has the checkpoint of a run that did not come to its end: --resume goes on from it, --restart drops it and begins anew`,
+    `${output} has ${mark.what} that did not come to its end: --resume goes on from it, --restart drops it and begins anew`,
     { param: '--output' },
   );
 }

@@ -5,12 +5,14 @@ import type { AppConfig } from '../config.ts';
 import { resolveBase } from '../bases.ts';
 import { trainGroup, type GroupOutcome } from './train-group.ts';
 import { baseFormat } from './run-settings.ts';
+import { claimSweep, sweepIdentity } from './sweep-state.ts';
 import { publishTarget, publishTrained, trainJob, type TrainEvents, type TrainOutcome } from './train.ts';
 import { teacherOf } from './teacher.ts';
 import type { TrainOptions } from './train-options.ts';
+import type { TrainerSignals } from './trainer-process.ts';
 
 /** What `espalier sweep` takes: training options, with lists where a grid has an axis. */
-export interface SweepOptions extends Omit<TrainOptions, 'method' | 'rank' | 'learningRate' | 'resume' | 'memory'> {
+export interface SweepOptions extends Omit<TrainOptions, 'method' | 'rank' | 'learningRate' | 'memory'> {
   readonly methods: readonly TrainOptions['method'][];
   /** By default what each method has. */
   readonly ranks?: readonly number[] | undefined;
@@ -46,29 +48,37 @@ export interface SweepEvents extends Pick<TrainEvents, 'onModelProgress'> {
 }
 
 /**
- * Trains every combination of method, rank and rate as one group in one process; `publish` is for the best of them.
- * @throws REQUEST_INVALID for an empty axis; a run that fails is a row with its error, not an exception
+ * Trains every combination of method, rank and rate as one group in one process; `publish` is for the best of them. With `resume` an
+ * unfinished sweep goes on: what has come to its end is kept, and the report is that of a sweep that nobody has interrupted.
+ * @param signals `stop` leaves a checkpoint of every run that is under way; `abort` ends the process at once
+ * @throws REQUEST_INVALID for an empty axis; USAGE_INVALID CHECKPOINT_INVALID as {@link claimSweep}; CANCELLED after `stop`. A run that
+ *   fails is a row with its error, not an exception
  */
 export async function sweep(
   config: AppConfig,
   options: SweepOptions,
   events: SweepEvents = {},
-  signal?: AbortSignal,
+  { abort, stop }: TrainerSignals = {},
 ): Promise<SweepReport> {
   const points = gridOf(options);
   const target = publishTarget(options.publish);
   const format = formatOf(options);
+  const base = await resolveBase(config, options.base, events.onModelProgress, format, 'training');
+  const optionsOf = ({ name, method, rank, learningRate }: Point): TrainOptions => {
+    return { ...options, method, rank, learningRate, output: join(options.output, name) };
+  };
+  const jobs = points.map((point) => [point.name, () => trainJob(config, optionsOf(point), base)] as const);
+  using claim = claimSweep(options.output, sweepIdentity(base, options, jobs), options);
   const group = await trainGroup(
     config,
     { base: options.base, format, maxTokens: options.groupTokens, onModelProgress: events.onModelProgress },
-    signal,
+    abort,
   );
   const progress = new Map<string, { step: number; totalSteps: number; tokensPerSecond: number }>();
   const outcomes = points.map(async (point): Promise<GroupOutcome> => {
-    const { name, ...axes } = point;
-    const output = join(options.output, name);
+    const { name } = point;
     const outcome = await group.add(
-      { name, options: { ...options, ...axes, output, publish: undefined } },
+      { name, options: { ...optionsOf(point), publish: undefined }, continues: options.resume },
       {
         onStarted: ({ startStep, totalSteps }) => {
           progress.set(name, { step: startStep, totalSteps, tokensPerSecond: 0 });
@@ -78,14 +88,16 @@ export async function sweep(
           events.onStep?.(totalOf(progress));
         },
       },
+      stop,
     );
-    const last = progress.get(name);
+    const last = progress.get(name) ?? (outcome.outcome && { step: outcome.outcome.steps });
     // What is left of a run that failed will not be trained; its rate is nobody's any more.
     if (last) progress.set(name, { step: last.step, totalSteps: last.step, tokensPerSecond: 0 });
     return outcome;
   });
   await group.end();
   const finished = await Promise.all(outcomes);
+  if (stop?.aborted && finished.some(({ error }) => error?.code === 'CANCELLED')) failStopped(options.output);
   const totalTokens = finished.reduce((sum, { outcome }) => sum + (outcome?.trainedTokens ?? 0), 0);
   const rows = points.map((point, index): SweepRow => {
     const { outcome, error } = finished[index];
@@ -96,13 +108,28 @@ export async function sweep(
   const best = bestOf(rows);
   const winner = rows.findIndex(({ name }) => name === best);
   const result = rows.at(winner)?.result;
-  if (!target || winner < 0 || !result) return { rows, best };
-  const { name: _name, ...axes } = points[winner];
-  const base = await resolveBase(config, options.base, undefined, format, 'training');
-  const teacher = await teacherOf(config, options, base);
-  const job = trainJob(config, { ...options, ...axes, output: result.output }, base, undefined, teacher);
-  const published = await publishTrained(config, base, job, result, { target, method: axes.method });
-  return { rows: rows.map((row, index) => (index === winner ? { ...row, result: published } : row)), best };
+  if (target && winner >= 0 && result) {
+    const teacher = await teacherOf(config, options, base);
+    const job = trainJob(config, optionsOf(points[winner]), base, undefined, teacher);
+    const published = await publishTrained(config, base, job, result, { target, method: points[winner].method });
+    rows[winner] = { ...rows[winner], result: published };
+  }
+  if (finished.every(({ error }) => error === undefined || isItsOwn(error))) claim.finish();
+  return { rows, best };
+}
+
+/** Whether a run would meet with the error again: then it has come to its end. */
+function isItsOwn({ code, kind }: EspalierError): boolean {
+  return (kind === 'invalid' || kind === 'not-found') && code !== 'CHECKPOINT_INVALID';
+}
+
+/** Of a sweep that somebody has stopped. */
+function failStopped(output: string): never {
+  const advice = '--resume goes on with them';
+  return fail(
+    'CANCELLED',
+    `the sweep has left a checkpoint of each unfinished run in ${output} and stopped: ${advice}`,
+  );
 }
 
 /** The one format of the base that all methods can train on. @throws USAGE_INVALID */

@@ -1,12 +1,17 @@
-import { assert, EspalierError, fail, systemClock } from '../../base/index.ts';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { EspalierError, fail, systemClock } from '../../base/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
+import { CHECKPOINT_FILE } from '../../training/index.ts';
 import { resolveBase, type ModelProgress } from '../bases.ts';
 import type { AppConfig } from '../config.ts';
 import { GroupProcess } from './group-process.ts';
 import { RunJournal } from './journal.ts';
+import { recordedOutcome } from './recorded-outcome.ts';
 import { claimRunFolder } from './run-folder.ts';
 import { baseFormat } from './run-settings.ts';
 import {
+  failStopped,
   journalled,
   outcomeOf,
   publishTarget,
@@ -22,6 +27,8 @@ import type { TrainOptions } from './train-options.ts';
 export interface GroupRun {
   readonly name: string;
   readonly options: Omit<TrainOptions, 'base' | 'format' | 'memory'>;
+  /** Goes on from what an earlier process has left in the output folder: a result of these very settings, a checkpoint, or nothing. */
+  readonly continues?: boolean | undefined;
 }
 
 export interface GroupOptions {
@@ -40,8 +47,12 @@ export type GroupOutcome =
 
 /** Runs that share one process and one base. */
 export interface RunningGroup {
-  /** Settles when the run is over; never rejects. The run joins after the pass that is under way. @throws REQUEST_INVALID for a name in use */
-  add(run: GroupRun, events?: TrainEvents): Promise<GroupOutcome>;
+  /**
+   * Settles when the run is over; never rejects. The run joins after the pass that is under way.
+   * @param stop the run leaves with a checkpoint, and ends as CANCELLED
+   * @throws REQUEST_INVALID for a name in use
+   */
+  add(run: GroupRun, events?: TrainEvents, stop?: AbortSignal): Promise<GroupOutcome>;
   /** The run leaves with a checkpoint, and ends as CANCELLED. */
   cancel(name: string): void;
   /** No more runs will be added. Settles when every run is over and the process has ended. */
@@ -65,7 +76,14 @@ export async function trainGroup(
   /** Runs whose teachers are being looked for. */
   const joining = new Map<string, Promise<FoundTeacher | undefined>>();
 
-  const train = async (name: string, runOptions: TrainOptions, events: TrainEvents): Promise<GroupOutcome> => {
+  const train = async (
+    { name, continues }: GroupRun,
+    asked: TrainOptions,
+    events: TrainEvents,
+    stop: AbortSignal | undefined,
+  ): Promise<GroupOutcome> => {
+    const resume = continues ? existsSync(join(asked.output, CHECKPOINT_FILE)) : asked.resume;
+    const runOptions = { ...asked, resume };
     try {
       baseFormat(runOptions);
       const target = publishTarget(runOptions.publish);
@@ -73,9 +91,10 @@ export async function trainGroup(
       const job = trainJob(config, runOptions, base, undefined, teacher);
       using _claim = claimRunFolder(job.output, { resume: job.resume, restart: !job.resume });
       using journal = new RunJournal(base, job, { tensorboard: runOptions.tensorboard, clock: systemClock });
-      const result = await group.run(name, job, journalled(journal, events));
-      assert(result, 'a run that nobody stops comes to its end');
-      const outcome = outcomeOf(job, journal, result);
+      const reached = continues ? recordedOutcome(base, job) : undefined;
+      const result = reached ?? (await group.run(name, job, journalled(journal, events), { stop }));
+      if (!result) return failStopped(job.output);
+      const outcome = reached ?? outcomeOf(job, journal, result);
       if (!target) return { name, outcome };
       // One after another: each opens the platform for itself.
       const publication = { target, method: runOptions.method };
@@ -89,7 +108,8 @@ export async function trainGroup(
   };
 
   return {
-    add({ name, options: runOptions }, events = {}) {
+    add(run, events = {}, stop?) {
+      const { name, options: runOptions } = run;
       if (group.has(name) || joining.has(name)) {
         fail('REQUEST_INVALID', `the group already has a run ${name}: give each its own name`);
       }
@@ -97,7 +117,7 @@ export async function trainGroup(
         const found = teacherOf(config, runOptions, base).finally(() => joining.delete(name));
         joining.set(name, found);
       }
-      return train(name, { ...runOptions, base: options.base, format }, events);
+      return train(run, { ...runOptions, base: options.base, format }, events, stop);
     },
     cancel: (name) => group.cancel(name),
     async end() {

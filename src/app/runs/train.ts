@@ -138,10 +138,14 @@ export async function runJob(
   using _claim = claimRunFolder(job.output, { resume: job.resume, restart });
   using journal = new RunJournal(base, job, { tensorboard, clock: systemClock });
   const result = await runTrainer(job, journalled(journal, events), signals);
-  if (!result)
-    fail('CANCELLED', `the run has left a checkpoint in ${job.output} and stopped: --resume goes on from it`);
+  if (!result) return failStopped(job.output);
   const outcome = outcomeOf(job, journal, result);
   return target ? publishTrained(config, base, job, outcome, { target, ...extras }) : outcome;
+}
+
+/** Of a run that somebody has stopped. */
+export function failStopped(output: string): never {
+  return fail('CANCELLED', `the run has left a checkpoint in ${output} and stopped: --resume goes on from it`);
 }
 
 /** A result that is not published, or not yet. */

@@ -6,15 +6,18 @@ import {
   TRAINING_METHODS,
   type AppConfig,
   type Compute,
+  type SweepEvents,
   type SweepOptions,
   type SweepReport,
   WEIGHT_FORMATS,
 } from '../../app/index.ts';
+import { fail } from '../../base/index.ts';
 import { computeOption, listOf, numbersOf, oneOf, positiveInteger, positiveNumber, wholeNumber } from '../options.ts';
 import { formatBytes, Output, table, type OutputOptions } from '../output.ts';
 import { Pace } from '../pace.ts';
 import { modelProgress } from '../model-progress.ts';
 import { objectiveOptions } from '../objective-options.ts';
+import { stopOnSignal } from '../until-signal.ts';
 
 /** Tokens of one pass over all runs: more take memory and gain no speed. */
 const GROUP_TOKENS = DEFAULT_MICRO_BATCH_TOKENS;
@@ -61,6 +64,12 @@ export function sweepCommand(config: AppConfig): Command {
       positiveInteger,
     )
     .option('--publish <tenant/task>', 'publish the best in the registry')
+    .option(
+      '--resume',
+      'go on with the unfinished runs of the sweep in --output, and keep what has been reached',
+      false,
+    )
+    .option('--restart', 'drop the unfinished sweep in --output and begin anew', false)
     .option('--json', 'print one JSON document');
   for (const option of objectiveOptions()) command.addOption(option);
   return command
@@ -69,15 +78,19 @@ export function sweepCommand(config: AppConfig): Command {
       `
 Each run ends in the bytes that \`espalier train\` makes with the same options
 (and --micro-batch-tokens N, if --group-tokens N is less than ${DEFAULT_MICRO_BATCH_TOKENS}).
+Ctrl-c leaves a checkpoint of every run that is under way; the same command with
+--resume goes on, and ends as if nobody had interrupted it.
 
 Examples:
   espalier sweep --base smollm2-135m-instruct --data train.jsonl --valid valid.jsonl --rank 4,8,16 \\
     --learning-rate 1e-4,3e-4 --max-steps 100 --output sweep
   espalier sweep --base smollm2-135m-instruct --data labelled.jsonl --objective classification --method lora,ia3 \\
     --output sweep
-  espalier sweep --base smollm2-135m-instruct --data train.jsonl --rank 4,8 --output sweep --publish acme/triage`,
+  espalier sweep --base smollm2-135m-instruct --data train.jsonl --rank 4,8 --output sweep --publish acme/triage
+  espalier sweep --base smollm2-135m-instruct --data train.jsonl --rank 4,8 --output sweep --publish acme/triage --resume`,
     )
     .action(async (flags: SweepFlags) => {
+      if (flags.resume && flags.restart) fail('USAGE_INVALID', 'give --resume or --restart, not both');
       const output = new Output(flags);
       const progress = output.progress('sweep');
       const pace = new Pace();
@@ -91,15 +104,17 @@ Examples:
         ranks: rank,
         learningRates: learningRate,
       };
+      using signals = stopOnSignal('stopping after this step, with a checkpoint of every run');
       try {
-        const report = await sweep({ ...config, threads, compute }, options, {
+        const events: SweepEvents = {
           onModelProgress: modelProgress(output),
           onStep({ step, totalSteps, numRunning, tokensPerSecond }) {
             const now = `${numRunning} running, ${Math.round(tokensPerSecond)} tokens/s`;
             const speed = pace.note(step, totalSteps, (rate) => `${rate.toFixed(1)} steps`);
             progress.update(step, totalSteps, speed === '' ? now : `${now}, ${speed}`);
           },
-        });
+        };
+        const report = await sweep({ ...config, threads, compute }, options, events, { stop: signals.stop });
         progress.stop();
         output.result(report, tableOf(report));
       } finally {
