@@ -27,5 +27,5 @@ export async function commandJob(config: AppConfig, id: string, command: JobComm
 /** The latest events of a job, the latest first. @throws JOB_NOT_FOUND */
 export async function jobEvents(config: AppConfig, id: string, limit: number): Promise<readonly JobEvent[]> {
   await using platform = await openPlatform(config);
-  return platform.jobs.events(null, id, limit).items;
+  return platform.jobs.events(null, id, { limit }).items;
 }

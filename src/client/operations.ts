@@ -368,6 +368,8 @@ export interface Operations {
       /** The last of the page before. */
       after?: string;
       limit?: number;
+      /** `thinned`: of a long job’s steps the newest 1,000, and of those before an even choice of at most 2,000, and of at most 2,000 that were evaluated. */
+      metrics?: 'all' | 'thinned';
     };
     answer: ListFineTuningJobEventsResponse;
   };

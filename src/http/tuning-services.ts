@@ -1,6 +1,7 @@
 import type {
   FilePage,
   FilePurpose,
+  EventPage,
   Job,
   JobCheckpoint,
   JobCommand,
@@ -84,7 +85,7 @@ export interface JobServices {
   list(principal: Principal, page: JobPage): Listed<Job>;
   /** @throws REQUEST_INVALID the job’s state does not let it */
   command(principal: Principal, id: string, command: JobCommand): Job;
-  events(principal: Principal, id: string, limit: number, after: string | undefined): Listed<JobEvent>;
+  events(principal: Principal, id: string, page: EventPage): Listed<JobEvent>;
   checkpoints(principal: Principal, id: string, limit: number, after: string | undefined): Listed<JobCheckpoint>;
 }
 

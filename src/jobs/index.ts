@@ -32,6 +32,7 @@ export {
   type NewJob,
   type NewJobEvent,
 } from './job.ts';
+export type { EventPage } from './job-events.ts';
 export { JobQueue, type JobPage, type TunedModel } from './job-queue.ts';
 export { JobLeases, type JobLease, type JobStage, type JobSuccess } from './job-leases.ts';
 export type { Place } from './places.ts';

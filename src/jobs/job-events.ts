@@ -1,7 +1,7 @@
 import { newId, type Clock } from '../base/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { CheckpointMetrics, EventLevel, JobEvent, NewJobEvent } from './job.ts';
-import { newestOf, type Listed } from './newest.ts';
+import { newestOf, type Listed, type Only } from './newest.ts';
 
 interface EventRow {
   readonly seq: number;
@@ -32,14 +32,56 @@ export function addEvent(database: Database, clock: Clock, job: string, event: N
   );
 }
 
-/** The latest first, behind `after`; an unknown `after` gives undefined. */
+/** A page of a job's events. */
+export interface EventPage {
+  readonly limit: number;
+  /** The last event of the page before. */
+  readonly after?: string | undefined;
+  /** `thinned`: of the steps before the newest only as many as show the curve, see {@link thinned}; `all` unless told. */
+  readonly metrics?: 'all' | 'thinned' | undefined;
+}
+
+/** The newest steps, which a thinned listing has all: whoever follows a job finds again what was the newest before. */
+const RECENT_STEPS = 1_000;
+/** Of the steps before them, so many at most, and so many of those that were evaluated. */
+const EARLIER_STEPS = 2_000;
+
+/**
+ * The latest first, behind `after`; an unknown `after` gives undefined.
+ * @param evaluateEvery steps between evaluations of the job; null before its files have been checked
+ */
 export function listEvents(
   database: Database,
   job: string,
-  limit: number,
-  after: string | undefined,
+  { limit, after, metrics = 'all' }: EventPage,
+  evaluateEvery: number | null,
 ): Listed<JobEvent> | undefined {
-  return newestOf<EventRow, JobEvent>(database, ['job_events', 'seq'], job, { limit, after }, eventOf);
+  const only = metrics === 'thinned' ? thinned(lastStep(database, job), evaluateEvery ?? 1) : undefined;
+  return newestOf<EventRow, JobEvent>(database, ['job_events', 'seq'], job, { limit, after }, eventOf, only);
+}
+
+/**
+ * The newest steps, the first, and of those between an even choice, of trained and of evaluated ones: the choice depends on the newest step
+ * alone, and nothing is removed, so that every event stays a place to go on behind.
+ */
+function thinned(last: number, evaluateEvery: number): Only {
+  const recent = last - RECENT_STEPS;
+  const evaluated = strideOver(recent / evaluateEvery) * evaluateEvery;
+  return {
+    sql: 'step IS NULL OR step > ? OR step = 1 OR step % ? = 0 OR step % ? = 0',
+    values: [recent, strideOver(recent), evaluated],
+  };
+}
+
+/** Steps between two that are chosen, so that of `count` at most {@link EARLIER_STEPS} are. */
+function strideOver(count: number): number {
+  return 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(1, count) / EARLIER_STEPS)));
+}
+
+function lastStep(database: Database, job: string): number {
+  return (
+    database.get<{ last: number | null }>('SELECT max(step) AS last FROM job_events WHERE job = ?', job)?.last ?? 0
+  );
 }
 
 /** The figures of every step, in order. */

@@ -70,7 +70,7 @@ async function succeed(lease: JobLease, reference = 'acme/fine-tuned@1'): Promis
 }
 
 const statusOf = (id: string): string => queue.get(null, id).status;
-const told = (id: string): string[] => queue.events(null, id, 100).items.map(({ message }) => message);
+const told = (id: string): string[] => queue.events(null, id, { limit: 100 }).items.map(({ message }) => message);
 
 test('a job goes from validation to its model, one lease after the other', async () => {
   const lease = running();

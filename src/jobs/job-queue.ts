@@ -3,7 +3,7 @@ import type { Database } from '../storage/index.ts';
 import { listCheckpoints } from './checkpoints.ts';
 import type { FileStore } from './files.ts';
 import type { Listed } from './newest.ts';
-import { addEvent, listEvents } from './job-events.ts';
+import { addEvent, listEvents, type EventPage } from './job-events.ts';
 import { digestsOf, jobOf, type JobRow } from './job-rows.ts';
 import { isFinal, nextStatus, type JobCommand } from './job-status.ts';
 import { DEFAULT_PEFT, modelNameOf, type Job, type JobCheckpoint, type JobEvent, type NewJob } from './job.ts';
@@ -153,9 +153,10 @@ export class JobQueue {
   }
 
   /** The latest first. @throws JOB_NOT_FOUND; REQUEST_INVALID for an unknown `after` */
-  events(tenant: string | null, id: string, limit: number, after?: string): Listed<JobEvent> {
-    this.#row(tenant, id);
-    return listEvents(this.#database, id, limit, after) ?? failUnknownAfter(after);
+  events(tenant: string | null, id: string, page: EventPage): Listed<JobEvent> {
+    const { resolved } = jobOf(this.#row(tenant, id));
+    const evaluateEvery = resolved?.evaluateEverySteps ?? null;
+    return listEvents(this.#database, id, page, evaluateEvery) ?? failUnknownAfter(page.after);
   }
 
   /** The latest first. @throws JOB_NOT_FOUND; REQUEST_INVALID for an unknown `after` */

@@ -44,7 +44,7 @@ afterEach(() => {
   rmSync(home, { recursive: true });
 });
 
-const messages = (): string[] => queue.events(null, lease.job.id, 100).items.map(({ message }) => message);
+const messages = (): string[] => queue.events(null, lease.job.id, { limit: 100 }).items.map(({ message }) => message);
 
 test('events that cannot be written are written with the next ones', async () => {
   mock.timers.enable({ apis: ['setInterval'] });

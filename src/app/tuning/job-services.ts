@@ -58,7 +58,7 @@ export function makeJobServices(
       wake();
       return job;
     },
-    events: ({ tenant }, id, limit, after) => jobs.events(tenant, id, limit, after),
+    events: ({ tenant }, id, page) => jobs.events(tenant, id, page),
     checkpoints: ({ tenant }, id, limit, after) => jobs.checkpoints(tenant, id, limit, after),
   };
 }

@@ -119,7 +119,13 @@ export const jobCommandRoutes: readonly Route[] = [
   commandRoute('resume', 'resumeFineTuningJob', 'Let a paused job go on'),
 ];
 
-const eventQuery = z.strictObject(pageQuery(20, MAX_EVENTS));
+const eventQuery = z.strictObject({
+  ...pageQuery(20, MAX_EVENTS),
+  metrics: z.enum(['all', 'thinned']).default('all').openapi({
+    description:
+      '`thinned`: of a long job’s steps the newest 1,000, and of those before an even choice of at most 2,000, and of at most 2,000 that were evaluated.',
+  }),
+});
 export const listJobEventsRoute: Route = {
   method: 'get',
   path: '/v1/fine_tuning/jobs/{fine_tuning_job_id}/events',
@@ -131,8 +137,8 @@ export const listJobEventsRoute: Route = {
     responses: { 200: jsonContent('One page', eventList), ...errors },
   },
   handle(context) {
-    const { limit, after } = parseQuery(eventQuery, context.request);
-    const { items, hasMore } = context.services.jobs.events(context.principal, idOf(context), limit, after);
+    const page = parseQuery(eventQuery, context.request);
+    const { items, hasMore } = context.services.jobs.events(context.principal, idOf(context), page);
     return Response.json({ object: 'list', data: items.map(eventOf), has_more: hasMore });
   },
 };
