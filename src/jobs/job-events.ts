@@ -84,6 +84,15 @@ function lastStep(database: Database, job: string): number {
   );
 }
 
+export function hasSteps(database: Database, job: string): boolean {
+  return database.get('SELECT 1 FROM job_events WHERE job = ? AND step IS NOT NULL', job) !== undefined;
+}
+
+/** Forgets the figures of every step: they are told again. */
+export function removeSteps(database: Database, job: string): void {
+  database.run('DELETE FROM job_events WHERE job = ? AND step IS NOT NULL', job);
+}
+
 /** The figures of every step, in order. */
 export function stepMetrics(database: Database, job: string): CheckpointMetrics[] {
   return database

@@ -198,3 +198,23 @@ test('bytes that are too many, or that nobody names, leave nothing', async () =>
   assert.equal(blobs.has(unnamed), false);
   assert.equal(await files.sweep(), 0);
 });
+
+test('a job that starts anew forgets its steps, its checkpoints and its end, and says why; whoever has lost it forgets nothing', () => {
+  const lease = running();
+  assert.equal(leases.hasSteps(lease), false);
+  const metrics = { step: 1, trainLoss: 2, trainAccuracy: 0.5, validLoss: null, validAccuracy: null };
+  const event = { level: 'info', message: 'Step 1/2', metrics: { ...metrics, totalSteps: 2 } } as const;
+  leases.tell(lease, [event], now + 5);
+  leases.addCheckpoint(lease, metrics, 'acme/ft-checkpoints@1');
+  assert.equal(leases.hasSteps(lease), true);
+  assert.equal(leases.startAnew({ ...lease, token: 'lease_other' }, 'somebody says so'), undefined);
+  assert.deepEqual(leases.startAnew(lease, 'its checkpoint is gone'), ['acme/ft-checkpoints@1']);
+  assert.equal(leases.hasSteps(lease), false);
+  assert.equal(queue.get('acme', lease.job.id).estimatedFinish, null);
+  assert.deepEqual(queue.checkpoints('acme', lease.job.id, 10).items, []);
+  const [last] = queue.events('acme', lease.job.id, { limit: 1 }).items;
+  assert.deepEqual([last.level, last.message], ['warn', 'The job starts anew: its checkpoint is gone.']);
+  assert.ok(!told(lease.job.id).includes('Step 1/2'));
+  leases.tell(lease, [event], now + 9);
+  assert.deepEqual(leases.stepMetrics(lease), [{ ...metrics, totalSteps: 2 }], 'the step is told again');
+});

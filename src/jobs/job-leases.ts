@@ -5,7 +5,7 @@ import { addCheckpoint, hasCheckpoint, isCheckpoint, removeCheckpoints } from '.
 import { chooseJob, type TenantShare } from './fair-choice.ts';
 import type { FileStore } from './files.ts';
 import type { ResolvedHyperparameters } from './hyperparameters.ts';
-import { addEvent, stepMetrics } from './job-events.ts';
+import { addEvent, hasSteps, removeSteps, stepMetrics } from './job-events.ts';
 import { digestsOf, jobOf, type JobRow } from './job-rows.ts';
 import { isFinal, nextStatus, type JobReport, type JobStatus } from './job-status.ts';
 import type { CheckpointMetrics, Job, JobError, NewJobEvent } from './job.ts';
@@ -155,14 +155,20 @@ export class JobLeases {
     });
   }
 
-  /** Forgets the steps and checkpoints of the job. @returns the registry's versions of them that no other has, or undefined when it does not count */
-  startAnew(lease: JobLease): string[] | undefined {
+  /** Forgets the job's steps, checkpoints and expected end, and says why. @returns versions that are no checkpoints any more; undefined: it does not count */
+  startAnew(lease: JobLease, why: string): string[] | undefined {
     return this.#holding(lease, (row) => {
       if (row.status !== 'running') return undefined;
-      this.#database.run('DELETE FROM job_events WHERE job = ? AND step IS NOT NULL', row.id);
-      this.#tell(row.id, 'warn', 'The job starts anew: the server has changed since its checkpoint was written.');
+      removeSteps(this.#database, row.id);
+      this.#database.run('UPDATE jobs SET estimated_finish = NULL WHERE id = ?', row.id);
+      this.#tell(row.id, 'warn', `The job starts anew: ${why}.`);
       return removeCheckpoints(this.#database, row.id);
     });
+  }
+
+  /** Whether any step of the job has been told. */
+  hasSteps({ job }: JobLease): boolean {
+    return hasSteps(this.#database, job.id);
   }
 
   /** The figures of the steps until now, in order. */

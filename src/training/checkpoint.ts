@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { fail } from '../base/index.ts';
+import { EspalierError, fail } from '../base/index.ts';
 import { openSafetensors, writeSafetensors, type NamedTensor } from '../formats/index.ts';
 import type { RunConfig } from './run-config.ts';
 import type { RunState } from './run-state.ts';
@@ -13,6 +13,9 @@ export interface RunIdentity {
   readonly valid: string | null;
   readonly config: RunConfig;
 }
+
+/** What is wrong with a checkpoint that is damaged, or none: the error's `param`. */
+export const UNREADABLE = 'file';
 
 /** The checkpoint's layout; a file with another number is refused. */
 const VERSION = 2;
@@ -56,10 +59,23 @@ export function saveCheckpoint(path: string, run: TrainingRun, identity: RunIden
 
 /**
  * Puts a run where the checkpoint left it.
- * @throws CHECKPOINT_INVALID when there is none, or when it belongs to another base, data or configuration: the message says which
+ * @throws CHECKPOINT_INVALID when there is none, when it is damaged, or when it belongs to another base, data or configuration: the message
+ *   says which; the run is of no use then
  */
 export function loadCheckpoint(path: string, run: TrainingRun, identity: RunIdentity): void {
   if (!existsSync(path)) fail('CHECKPOINT_INVALID', `${path}: there is no checkpoint to resume: run without --resume`);
+  try {
+    readCheckpoint(path, run, identity);
+  } catch (error) {
+    if (!(error instanceof EspalierError && error.code === 'FILE_INVALID')) throw error;
+    fail('CHECKPOINT_INVALID', `the checkpoint cannot be read: ${error.message}: begin anew with --restart`, {
+      param: UNREADABLE,
+      cause: error,
+    });
+  }
+}
+
+function readCheckpoint(path: string, run: TrainingRun, identity: RunIdentity): void {
   const file = openSafetensors(path);
   try {
     const saved = parseState(path, file.metadata['espalier']);
@@ -88,8 +104,10 @@ export function loadCheckpoint(path: string, run: TrainingRun, identity: RunIden
 }
 
 function parseState(path: string, text: string | undefined): CheckpointState {
-  if (text === undefined) fail('CHECKPOINT_INVALID', `${path}: is not a checkpoint of Espalier`);
-  const saved = JSON.parse(text) as CheckpointState;
+  if (text === undefined) {
+    fail('CHECKPOINT_INVALID', `${path}: is not a checkpoint of Espalier`, { param: UNREADABLE });
+  }
+  const saved = parsed(path, text);
   if (saved.version !== VERSION) {
     fail(
       'CHECKPOINT_INVALID',
@@ -97,6 +115,17 @@ function parseState(path: string, text: string | undefined): CheckpointState {
     );
   }
   return saved;
+}
+
+function parsed(path: string, text: string): CheckpointState {
+  try {
+    return JSON.parse(text) as CheckpointState;
+  } catch (error) {
+    return fail('CHECKPOINT_INVALID', `${path}: what it says of its run is no JSON: begin anew with --restart`, {
+      param: UNREADABLE,
+      cause: error,
+    });
+  }
 }
 
 /** One digest for each thing that must not change, so that the error can say which did. */

@@ -1,6 +1,7 @@
 /** What a job has reached: its checkpoints are versions that a tenant may name or remove meanwhile, and a server that cannot go on from them starts it anew. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { toFile } from 'openai';
@@ -15,9 +16,39 @@ let server: RunningServe;
 let client: OpenAI;
 
 let keys: ReadonlyMap<string, string>;
+/** That jobs which are alike have trained on, each to its end. */
+const tokensOfAll = new Set<number>();
+
+/** What a server may find of a job's checkpoint, how it comes to be so, and what the job says. */
+const UNUSABLE: readonly { tenant: string; what: string; damage: (checkpoint: string) => void; why: RegExp }[] = [
+  {
+    tenant: 'globex',
+    what: 'is of another version of the program',
+    damage(checkpoint) {
+      const bytes = readFileSync(checkpoint);
+      const at = bytes.indexOf('\\"version\\":');
+      assert.ok(at > 0);
+      bytes.write('9', bytes.indexOf(':', at) + 1);
+      writeFileSync(checkpoint, bytes);
+    },
+    why: /the server has changed since its checkpoint was written/,
+  },
+  {
+    tenant: 'hooli',
+    what: 'is not whole',
+    damage: (checkpoint) => truncateSync(checkpoint, 1000),
+    why: /its checkpoint cannot be read/,
+  },
+  {
+    tenant: 'umbrella',
+    what: 'is gone with the folder that it was in',
+    damage: (checkpoint) => rmSync(dirname(checkpoint), { recursive: true }),
+    why: /there is no checkpoint of what it had reached/,
+  },
+];
 
 before(async () => {
-  keys = await makeTuningHome(home, folder.join('tiny'), ['acme', 'globex', 'initech']);
+  keys = await makeTuningHome(home, folder.join('tiny'), ['acme', 'initech', ...UNUSABLE.map(({ tenant }) => tenant)]);
 });
 afterEach(() => server?.[Symbol.asyncDispose]());
 after(() => folder[Symbol.dispose]());
@@ -85,38 +116,54 @@ test('a checkpoint that the tenant has named or removed does not fail the job', 
   assert.equal((await client.fineTuning.jobs.checkpoints.list(id)).data.length, 3, 'the last ones');
 });
 
-test('a job whose checkpoint the server cannot go on from starts anew', { timeout: 300_000 }, async () => {
-  await start('globex');
-  const id = await pausedJob();
-  const stepsOf = async (): Promise<number[]> => {
-    const { data } = await client.fineTuning.jobs.listEvents(id, { limit: 2000 });
-    const steps = data.map(({ message }) => /^Step (\d+)\//.exec(message)?.[1]).filter((step) => step !== undefined);
-    return steps.map(Number).toReversed();
-  };
-  assert.ok((await stepsOf()).length > 1);
-  await server[Symbol.asyncDispose]();
-  // As an update of the program may leave it.
-  const checkpoint = folder.join('home', 'jobs', id, 'checkpoint.safetensors');
-  const bytes = readFileSync(checkpoint);
-  const at = bytes.indexOf('\\"version\\":');
-  assert.ok(at > 0);
-  bytes.write('9', bytes.indexOf(':', at) + 1);
-  writeFileSync(checkpoint, bytes);
+for (const { tenant, what, damage, why } of UNUSABLE) {
+  test(
+    `a job whose checkpoint ${what} starts anew, and shows what is true from then on`,
+    { timeout: 300_000 },
+    async () => {
+      await start(tenant);
+      const id = await pausedJob();
+      const stepsOf = async (): Promise<number[]> => {
+        const { data } = await client.fineTuning.jobs.listEvents(id, { limit: 2000 });
+        const steps = data
+          .map(({ message }) => /^Step (\d+)\//.exec(message)?.[1])
+          .filter((step) => step !== undefined);
+        return steps.map(Number).toReversed();
+      };
+      assert.ok((await stepsOf()).length > 1);
+      await server[Symbol.asyncDispose]();
+      damage(folder.join('home', 'jobs', id, 'checkpoint.safetensors'));
 
-  await start('globex');
-  await resumeToTheEnd(id);
-  const { data } = await client.fineTuning.jobs.listEvents(id, { limit: 2000 });
-  const [anew, ...more] = data.flatMap(({ message }, n) => (message.startsWith('The job starts anew') ? [n] : []));
-  assert.deepEqual(more, []);
-  assert.ok(!data.slice(anew).some(({ message }) => message.startsWith('Step')), 'what was told before is gone');
-  const steps = await stepsOf();
-  assert.deepEqual(
-    steps,
-    steps.map((_, n) => n + 1),
-    'every step is told once',
+      await start(tenant);
+      await resumeToTheEnd(id);
+      const { data } = await client.fineTuning.jobs.listEvents(id, { limit: 2000 });
+      const anew = data.findIndex(({ message }) => message.startsWith('The job starts anew'));
+      assert.match(data[anew]?.message ?? 'no event says so', why);
+      assert.equal(data[anew]?.level, 'warn');
+      assert.ok(!data.slice(anew).some(({ message }) => message.startsWith('Step')), 'what was told before is gone');
+      const steps = await stepsOf();
+      assert.deepEqual(
+        steps,
+        steps.map((_, n) => n + 1),
+        'every step is told once',
+      );
+      assert.equal((await versionsOf(tenant)).length, 3, 'the checkpoints of before are gone');
+      const { trained_tokens: tokens, result_files: files } = await client.fineTuning.jobs.retrieve(id);
+      assert.ok(tokens);
+      tokensOfAll.add(tokens);
+      assert.equal(tokensOfAll.size, 1, 'nothing is counted twice');
+      const csv = await (await client.files.content(files[0])).text();
+      assert.deepEqual(
+        csv
+          .trim()
+          .split('\n')
+          .slice(1)
+          .map((line) => Number(line.split(',')[0])),
+        steps,
+      );
+    },
   );
-  assert.equal((await versionsOf('globex')).length, 3, 'the checkpoints of before are gone');
-});
+}
 
 test('a job is proved as any other adapter; it leaves out checkpoints without room, and fails without room before it computes', async () => {
   await start('initech');

@@ -30,6 +30,7 @@ import { formatOf, usableContext } from './peft.ts';
 import { publishJob, type JobProduct } from './publish-job.ts';
 import { jobFolder, trainJobOf } from './recipe.ts';
 import { stepMetricsCsv } from './step-metrics.ts';
+import { NO_CHECKPOINT, whyUnusable } from './why-anew.ts';
 
 /** The task of checkpoints, so that they take no numbers of the tenant's own tasks. */
 const CHECKPOINT_TASK = 'ft-checkpoints';
@@ -89,17 +90,20 @@ export class TuningWork implements JobWork, AsyncDisposable {
       await this.#train(lease, signal, place);
     } catch (error) {
       if (!(error instanceof EspalierError && error.code === 'CHECKPOINT_INVALID')) throw error;
-      if (await this.#startAnew(lease, error)) await this.#train(lease, signal, place);
+      // Of another version of the program, with products that are rounded otherwise, or damaged.
+      this.#log.warn({ job: lease.job.id, error: error.message }, 'a checkpoint cannot be gone on from');
+      if (await this.#startAnew(lease, whyUnusable(error))) await this.#train(lease, signal, place);
     }
   }
 
-  /** Of another version of the program, or with products that are rounded otherwise: what was reached cannot be gone on from. @returns whether that counts */
-  async #startAnew(lease: JobLease, error: EspalierError): Promise<boolean> {
+  /** Nothing of what was reached is left, or can be gone on from: nothing of it is told any more. @returns whether that counts */
+  async #startAnew(lease: JobLease, why: string): Promise<boolean> {
     const { job } = lease;
-    this.#log.warn({ job: job.id, error: error.message }, 'a job starts anew');
-    const gone = this.#platform.leases.startAnew(lease);
+    this.#log.warn({ job: job.id, why }, 'a job starts anew');
+    const gone = this.#platform.leases.startAnew(lease, why);
     if (!gone) return false;
     for (const reference of gone) await this.#remove(job, reference);
+    await this.#removeForgotten(job);
     await rm(jobFolder(this.#platform.work, job.id), { recursive: true, force: true });
     return true;
   }
@@ -114,6 +118,8 @@ export class TuningWork implements JobWork, AsyncDisposable {
     const data = { training: training.path, validation: validation?.path ?? null };
     const resume = existsSync(join(folder, CHECKPOINT_FILE));
     if (resume) await this.#removeForgotten(job);
+    // The folder was lost, or whoever trained it was killed before the first checkpoint.
+    else if (leases.hasSteps(lease) && !(await this.#startAnew(lease, NO_CHECKPOINT))) return;
     const trainJob = trainJobOf(this.#config, folder, data, base, job, resume);
     const publish: PublishSnapshot = async (metrics, directory) => {
       if (leases.heartbeat(lease) !== 'running') return false;
