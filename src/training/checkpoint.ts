@@ -17,6 +17,9 @@ export interface RunIdentity {
 /** What is wrong with a checkpoint that is damaged, or none: the error's `param`. */
 export const UNREADABLE = 'file';
 
+/** What an error calls the settings of a run. */
+const CONFIGURATION = 'configuration';
+
 /** The checkpoint's layout; a file with another number is refused. */
 const VERSION = 2;
 
@@ -75,6 +78,23 @@ export function loadCheckpoint(path: string, run: TrainingRun, identity: RunIden
   }
 }
 
+/** Whether there is a checkpoint of a run with these settings. */
+export function isCheckpointOf(path: string, config: RunConfig): boolean {
+  if (!existsSync(path)) return false;
+  try {
+    const file = openSafetensors(path);
+    try {
+      return parseState(path, file.metadata['espalier']).identity[CONFIGURATION] === digestOf(config);
+    } finally {
+      file.close();
+    }
+  } catch (error) {
+    // Whoever goes on from it is told.
+    if (error instanceof EspalierError) return false;
+    throw error;
+  }
+}
+
 function readCheckpoint(path: string, run: TrainingRun, identity: RunIdentity): void {
   const file = openSafetensors(path);
   try {
@@ -130,6 +150,9 @@ function parsed(path: string, text: string): CheckpointState {
 
 /** One digest for each thing that must not change, so that the error can say which did. */
 function identityDigests({ base, train, valid, config }: RunIdentity): Record<string, string> {
-  const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');
-  return { base, 'training data': train, 'held-out data': valid ?? 'none', configuration: digest(config) };
+  return { base, 'training data': train, 'held-out data': valid ?? 'none', [CONFIGURATION]: digestOf(config) };
+}
+
+function digestOf(config: RunConfig): string {
+  return createHash('sha256').update(JSON.stringify(config)).digest('hex');
 }

@@ -6,7 +6,7 @@
  * Throws: CONFIG_INVALID DATA_INVALID TRAINING_DIVERGED CHECKPOINT_INVALID.
  */
 export { CHECKPOINT_FILE, countParameters, RUN_FOLDER, runJob, snapshotFolder } from './job.ts';
-export { UNREADABLE } from './checkpoint.ts';
+export { isCheckpointOf, UNREADABLE } from './checkpoint.ts';
 export { labelsIn } from './objectives/objective.ts';
 export type { TeacherSource } from './teacher.ts';
 export { STOP } from './messages.ts';

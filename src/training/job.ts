@@ -14,6 +14,7 @@ import { TrainingRun } from './run.ts';
 import { runWarnings } from './run-warnings.ts';
 import type { Teacher } from './objectives/distillation.ts';
 import { openTeacher } from './teacher.ts';
+import { decayWarnings } from './weight-decay.ts';
 import { writeAdapter } from './write-adapter.ts';
 import { SampleTaker } from './sample-taker.ts';
 
@@ -90,7 +91,7 @@ export function prepareRun(
     isHeldOut: valid !== undefined && job.validPath === undefined,
     overlaps: data.overlaps,
     instructionSet: base.kernels.name,
-    warnings,
+    warnings: [...warnings, ...decayWarnings(job.config.optimizer, run.parameters)],
     history: historyOf(run),
   };
   const sampleTaker = new SampleTaker(run, valid, renderer.tokenizer, job.samples);

@@ -1,5 +1,6 @@
 import { fail } from '../base/index.ts';
 import type { Kernels, Parameter } from '../numeric/index.ts';
+import { decayOf } from './weight-decay.ts';
 
 /** AdamW's settings (Loshchilov and Hutter, 2019), with torch.optim.AdamW's defaults but for the weight decay. */
 export interface OptimizerConfig {
@@ -7,6 +8,8 @@ export interface OptimizerConfig {
   readonly beta2: number;
   readonly epsilon: number;
   readonly weightDecay: number;
+  /** Decay leaves biases and norms as they are, as Hugging Face's Trainer has it; it reaches all that is trained when missing, as in older runs. */
+  readonly sparesBiasesAndNorms?: true;
   /** Gradients are scaled down so that their norm over all parameters is at most this; 0 turns it off. */
   readonly maxGradientNorm: number;
   /** LoRA+ (Hayou et al., 2024): LoRA's B, and vectors beside it, learn so many times as fast as the rest. 1 when missing. */
@@ -74,7 +77,7 @@ export function applyGradients(
       beta1: config.beta1,
       beta2: config.beta2,
       epsilon: config.epsilon,
-      weightDecay: config.weightDecay,
+      weightDecay: decayOf(parameter, config),
       step,
       gradientScale,
     });

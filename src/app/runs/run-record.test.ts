@@ -31,6 +31,7 @@ const CASES: readonly (readonly [name: string, options: Partial<TrainOptions>])[
   ['--freeze-a', { freezeA: true }],
   ['--rate-ratio', { rateRatio: 16 }],
   ['--init-text', { method: 'prompt-tuning', initText: 'is it even?' }],
+  ['--weight-decay', { weightDecay: 0.1 }],
   ['--patience', { patience: 3 }],
   ['--recompute', { recompute: true }],
   ['--objective dpo', { objective: 'dpo', beta: 0.3 }],

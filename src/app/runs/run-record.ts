@@ -54,6 +54,7 @@ const configSchema = z.strictObject({
     weightDecay: figure,
     maxGradientNorm: figure,
     rateRatio: figure.optional(),
+    sparesBiasesAndNorms: z.literal(true).optional(),
   } satisfies FieldsOf<OptimizerConfig>),
   evaluateEverySteps: z.int().positive(),
   patience: z.int().positive().optional(),

@@ -147,6 +147,8 @@ export function runConfig(options: TrainOptions, base: Base, fit?: TrainingFit):
     optimizer: {
       ...DEFAULT_OPTIMIZER,
       weightDecay: options.weightDecay,
+      // Where there is no decay nothing is said of it: such runs have the settings that they always had.
+      ...(options.weightDecay > 0 && { sparesBiasesAndNorms: true }),
       ...(options.rateRatio !== undefined && { rateRatio: options.rateRatio }),
     },
     ...(lora && { lora }),

@@ -1,13 +1,14 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fail, systemClock } from '../../base/index.ts';
 import { referenceOf, type JsonValue } from '../../registry/index.ts';
 import type { WeightFormat } from '../../numeric/index.ts';
-import type { TrainJob, TrainResult } from '../../training/index.ts';
+import { CHECKPOINT_FILE, type TrainJob, type TrainResult } from '../../training/index.ts';
 import type { TrainingFit } from '../../planning/index.ts';
 import { parseTarget } from '../adapters/adapters.ts';
 import type { AppConfig } from '../config.ts';
 import { resolveBase, type Base, type ModelProgress } from '../bases.ts';
 import { publishProven } from '../adapters/publish.ts';
+import { begunSettings } from './begun-settings.ts';
 import { readMachine } from '../bench/machine.ts';
 import { RunJournal, type RunFiles } from './journal.ts';
 import { keptFiles } from './kept-files.ts';
@@ -89,7 +90,7 @@ export function publishTarget(publish: string | undefined): JobExtras['target'] 
 
 /** What the training process is told about a run. */
 export function trainJob(
-  config: AppConfig,
+  { threads }: AppConfig,
   options: TrainOptions,
   base: Base,
   fit?: TrainingFit,
@@ -97,20 +98,23 @@ export function trainJob(
 ): TrainJob {
   const settings = runConfig(options, base, fit);
   const { objective } = settings;
+  const config =
+    teacher && objective?.name === 'distillation'
+      ? { ...settings, objective: { ...objective, teacher: teacher.digest } }
+      : settings;
+  const output = resolve(options.output);
+  const { resume = false } = options;
   return {
     base: base.open,
-    threads: config.threads,
+    threads,
     dataPath: resolve(options.data),
     validPath: options.valid === undefined ? undefined : resolve(options.valid),
-    config:
-      teacher && objective?.name === 'distillation'
-        ? { ...settings, objective: { ...objective, teacher: teacher.digest } }
-        : settings,
+    config: resume ? begunSettings(config, join(output, CHECKPOINT_FILE)) : config,
     ...(teacher && { teacher: { base: teacher.base, adapter: teacher.adapter } }),
-    output: resolve(options.output),
+    output,
     checkpointEverySteps: options.checkpointEvery,
     samples: options.samples ?? 0,
-    resume: options.resume ?? false,
+    resume,
     baseModelName: base.repository,
   };
 }

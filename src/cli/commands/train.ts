@@ -83,7 +83,12 @@ export function trainCommand(baseConfig: AppConfig): Command {
       new Option('--schedule <name>', 'how the rate falls').default(DEFAULTS.schedule).argParser(oneOf(SCHEDULE_NAMES)),
     )
     .option('--warmup <share>', 'share of the steps in which the rate rises', fraction, DEFAULTS.warmup)
-    .option('--weight-decay <x>', 'decoupled weight decay', nonNegativeNumber, DEFAULTS.weightDecay)
+    .option(
+      '--weight-decay <x>',
+      'decoupled weight decay, of all but biases and norms',
+      nonNegativeNumber,
+      DEFAULTS.weightDecay,
+    )
     .option('--seed <n>', 'decides initial values, order and dropout', wholeNumber, DEFAULTS.seed)
     .option('--evaluate-every <n>', 'steps between evaluations on held-out data (default: 25)', positiveInteger)
     .option('--patience <n>', 'stop after so many evaluations in a row that were not the best', positiveInteger)
