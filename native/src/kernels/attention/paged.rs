@@ -69,7 +69,7 @@ pub struct PagedRows<'a> {
     pub block_size: usize,
 }
 
-impl PagedRows<'_> {
+impl<'a> PagedRows<'a> {
     /// Says what is wrong with the rows for a cache of `num_blocks` blocks, if anything: after this no index can be out of bounds.
     pub fn check(&self, num_blocks: usize) -> Result<(), String> {
         for (t, (sequence, length)) in self.row_sequences.iter().zip(self.context_lengths).enumerate() {
@@ -89,7 +89,7 @@ impl PagedRows<'_> {
     }
 
     /// The blocks of row `t`.
-    pub fn pages(&self, t: usize) -> Pages<'_> {
+    pub fn pages(&self, t: usize) -> Pages<'a> {
         let start = self.row_sequences[t] as usize * self.max_blocks;
         Pages { table: &self.block_tables[start..start + self.max_blocks], block_size: self.block_size }
     }

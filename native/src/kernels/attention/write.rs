@@ -1,14 +1,32 @@
 //! New keys and values go to their places in a paged cache.
 use super::ahead::ask_to_write;
-use super::paged::PagedRows;
+use super::paged::{PagedRows, Pages};
+use super::product::LANES;
 use super::stored::Element;
-use super::tiles::Shape;
+use super::tiles::{Shape, pack_keys_transposed};
 use crate::kernels::split::for_units_ahead;
 use crate::pool::SharedMut;
 use crate::simd::Isa;
+use std::ops::Range;
 
 /// Fewer rows are written by the calling thread.
 const FEW_ROWS: usize = 16;
+
+/// What a thread writes in one go: rows whose keys follow one another in one block, so that no two threads write to a line of it.
+struct Unit<'a> {
+    rows: Range<usize>,
+    pages: Pages<'a>,
+    /// The first row's.
+    key: usize,
+}
+
+/// One thread's memory.
+struct Scratch<T> {
+    /// Of up to [`LANES`] rows of a head: where each begins, and its elements transposed, [E, LANES].
+    starts: Vec<usize>,
+    transposed: Vec<f32>,
+    rounded: Vec<T>,
+}
 
 /// Writes the key and the value of each row, [G, E], as the last ones that it sees. `rows` must have passed [`PagedRows::check`], and no two
 /// of them may have the same place.
@@ -23,42 +41,72 @@ pub fn cache_keys_and_values<T: Element>(
     shape: Shape,
 ) {
     let (k_cache, v_cache) = (SharedMut::new(k_cache), SharedMut::new(v_cache));
-    let units: Vec<usize> = (0..rows.row_sequences.len()).filter(|t| rows.context_lengths[*t] > 0).collect();
-    let row = shape.kv_heads * shape.width;
-    let place = |t: usize| (rows.pages(t), rows.context_lengths[t] as usize - 1);
+    let (block_size, width) = (rows.block_size, shape.width);
     for_units_ahead(
-        &units,
-        units.len() < FEW_ROWS,
-        || [(); 2].map(|()| vec![T::round(0.0); row]),
-        |t, next, [keys, values]| {
-            let (pages, key) = place(*t);
-            if let Some((next_pages, next_key)) = next.map(|t| place(*t))
-                && next_pages.block(next_key) != pages.block(key)
-            {
-                for kv_head in 0..shape.kv_heads {
-                    let value = next_pages.value(next_key, kv_head, shape);
+        &units(rows),
+        rows.row_sequences.len() < FEW_ROWS,
+        || Scratch {
+            starts: Vec::with_capacity(LANES),
+            transposed: vec![0.0; LANES * width],
+            rounded: vec![T::round(0.0); LANES * width],
+        },
+        |Unit { rows, pages, key }, next, Scratch { starts, transposed, rounded }| {
+            for kv_head in 0..shape.kv_heads {
+                if let Some(Unit { rows, pages, key }) = next {
+                    let value = pages.value(*key, kv_head, shape);
                     // A key lies in all lines of its head.
-                    ask_to_write(k_cache.addresses(next_pages.head(next_key, kv_head, shape)));
-                    ask_to_write(v_cache.addresses(value..value + shape.width));
+                    ask_to_write(k_cache.addresses(pages.head(*key, kv_head, shape)));
+                    ask_to_write(v_cache.addresses(value..value + rows.len() * width));
                 }
-            }
-            T::round_all(isa, keys, &k[t * row..(t + 1) * row]);
-            T::round_all(isa, values, &v[t * row..(t + 1) * row]);
-            let heads = keys.chunks_exact(shape.width).zip(values.chunks_exact(shape.width));
-            for (kv_head, (keys, values)) in heads.enumerate() {
-                let (key_start, value_start) = (pages.key(key, kv_head, shape), pages.value(key, kv_head, shape));
-                // SAFETY: the cache has the place, and no other row writes to it.
-                unsafe {
-                    let mut place = k_cache.as_ptr().add(key_start);
-                    for value in keys {
-                        *place = *value;
-                        place = place.wrapping_add(rows.block_size);
+                let value = pages.value(*key, kv_head, shape);
+                for (n, t) in rows.clone().enumerate() {
+                    // SAFETY: the cache has the place, and no other row writes to it.
+                    let target = unsafe { v_cache.slice(value + n * width..value + (n + 1) * width) };
+                    T::round_all(isa, target, &v[shape.key_elements(t, kv_head)]);
+                }
+                for (first, t) in rows.clone().step_by(LANES).enumerate().map(|(n, t)| (n * LANES, t)) {
+                    let place = unsafe { k_cache.as_ptr().add(pages.key(key + first, kv_head, shape)) };
+                    let count = LANES.min(rows.end - t);
+                    if count == 1 {
+                        T::round_all(isa, &mut rounded[..width], &k[shape.key_elements(t, kv_head)]);
+                        for (element, value) in rounded[..width].iter().enumerate() {
+                            // SAFETY: as above.
+                            unsafe { *place.add(element * block_size) = *value };
+                        }
+                        continue;
                     }
-                    v_cache.slice(value_start..value_start + shape.width).copy_from_slice(values);
+                    starts.clear();
+                    starts.extend((t..t + count).map(|t| shape.key_elements(t, kv_head).start));
+                    pack_keys_transposed(isa, transposed, k, starts, width);
+                    T::round_all(isa, rounded, transposed);
+                    for (element, lanes) in rounded.as_chunks::<LANES>().0.iter().enumerate() {
+                        // SAFETY: as above: the keys of the rows stand side by side.
+                        unsafe { place.add(element * block_size).copy_from_nonoverlapping(lanes.as_ptr(), count) };
+                    }
                 }
             }
         },
     );
+}
+
+/// Neighbouring rows of one sequence and one block together. A row that sees no key has no place.
+fn units(rows: PagedRows<'_>) -> Vec<Unit<'_>> {
+    let mut units: Vec<Unit> = Vec::new();
+    for t in 0..rows.row_sequences.len() {
+        let Some(key) = (rows.context_lengths[t] as usize).checked_sub(1) else { continue };
+        match units.last_mut() {
+            Some(unit)
+                if unit.rows.end == t
+                    && rows.row_sequences[t] == rows.row_sequences[t - 1]
+                    && key == unit.key + unit.rows.len()
+                    && !key.is_multiple_of(rows.block_size) =>
+            {
+                unit.rows.end += 1;
+            }
+            _ => units.push(Unit { rows: t..t + 1, pages: rows.pages(t), key }),
+        }
+    }
+    units
 }
 
 #[cfg(test)]
@@ -67,12 +115,21 @@ mod tests {
     use crate::kernels::attention::stored::Bf16;
     use crate::kernels::testing::{each_setting, random};
 
+    /// Orders of the rows: as they rise; neighbours of one sequence without neighbouring keys; neighbouring keys of several sequences; and
+    /// as they rise but for one that sees no key.
+    const NUM_ORDERS: usize = 4;
+
     /// The caches after the rows of three sequences, enough of them for several threads.
-    fn written<T: Element>(isa: Isa, shape: Shape, block_size: usize) -> [Vec<T>; 2] {
-        let (lengths, max_blocks) = ([40, 1, 23], 40_usize.div_ceil(block_size));
-        let of_sequences = (0..).zip(lengths).flat_map(|(sequence, n)| std::iter::repeat_n(sequence, n));
-        let row_sequences: Vec<i32> = of_sequences.collect();
-        let context_lengths: Vec<i32> = lengths.iter().flat_map(|n| 1..=*n as i32).collect();
+    fn written<T: Element>(isa: Isa, shape: Shape, block_size: usize, order: usize) -> [Vec<T>; 2] {
+        let (lengths, max_blocks) = ([40_i32, 1, 23], 40_usize.div_ceil(block_size));
+        let mut places: Vec<(i32, i32)> = (0..).zip(lengths).flat_map(|(s, n)| (1..=n).map(move |n| (s, n))).collect();
+        match order {
+            0 => {}
+            1 => places.sort_by_key(|(sequence, length)| (length % 5, *sequence)),
+            2 => places.sort_by_key(|(_, length)| *length),
+            _ => places.insert(20, (0, 0)),
+        }
+        let (row_sequences, context_lengths): (Vec<i32>, Vec<i32>) = places.into_iter().unzip();
         let block_tables: Vec<i32> = (0..3 * max_blocks as i32).rev().collect();
         let row = shape.kv_heads * shape.width;
         let (k, v) = (random(1, row_sequences.len() * row), random(2, row_sequences.len() * row));
@@ -85,7 +142,7 @@ mod tests {
             block_size,
         };
         cache_keys_and_values(isa, &mut k_cache, &mut v_cache, &k, &v, rows, shape);
-        for (t, length) in context_lengths.iter().enumerate() {
+        for (t, length) in context_lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
             let (pages, key) = (rows.pages(t), *length as usize - 1);
             for i in 0..row {
                 let (head, element) = (i / shape.width, i % shape.width);
@@ -104,11 +161,13 @@ mod tests {
             for (kv_heads, width, block_size) in [(3, 64, 16), (2, 7, 5), (1, 16, 1)] {
                 let shape = Shape { heads: 2 * kv_heads, kv_heads, width, scale: 1.0 };
                 let count = |zeros: usize, length: usize| assert_eq!(length - zeros, 64 * kv_heads * width);
-                for cache in written::<f32>(isa, shape, block_size) {
-                    count(cache.iter().filter(|value| **value == 0.0).count(), cache.len());
-                }
-                for cache in written::<Bf16>(isa, shape, block_size) {
-                    count(cache.iter().filter(|value| value.widen() == 0.0).count(), cache.len());
+                for order in 0..NUM_ORDERS {
+                    for cache in written::<f32>(isa, shape, block_size, order) {
+                        count(cache.iter().filter(|value| **value == 0.0).count(), cache.len());
+                    }
+                    for cache in written::<Bf16>(isa, shape, block_size, order) {
+                        count(cache.iter().filter(|value| value.widen() == 0.0).count(), cache.len());
+                    }
                 }
             }
         });
