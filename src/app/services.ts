@@ -7,6 +7,7 @@ import type {
   Services,
   TenantErasure,
   TextRequest,
+  Usage,
 } from '../http/index.ts';
 import { NO_LIMITS, Quotas, RateLimits, type Principal } from '../tenancy/index.ts';
 import { makeAdapterServices, type LoadedAdapters } from './adapters/adapter-loading.ts';
@@ -64,6 +65,7 @@ export function makeServices(
     model: ResolvedModel,
     scheduling: Scheduling,
     signal: AbortSignal,
+    onUsed?: (usage: Usage) => void,
   ): Promise<Asking> => {
     const { tenant } = principal;
     const weight = tenant === null ? 1 : (tenants.limitsOf(tenant).weight ?? 1);
@@ -75,6 +77,7 @@ export function makeServices(
     });
     return new Asking({ tenant, adapter, signal, scheduling, weight, rates, clock: systemClock }, (meter) => {
       client[Symbol.dispose]();
+      onUsed?.(meter);
       metrics.onUsage(tenant, model.adapter?.digest ?? null, meter);
       if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter, principal.project);
     });
@@ -93,10 +96,11 @@ export function makeServices(
     model: ResolvedModel,
     request: Request,
     signal: AbortSignal,
+    onUsed: (usage: Usage) => void,
   ): AsyncIterable<AnswerDelta> =>
     delivery.answer(model, request, {
       async *client(asked) {
-        using asking = await begin(principal, model, asked.scheduling, signal);
+        using asking = await begin(principal, model, asked.scheduling, signal, onUsed);
         yield* answer(bases.ofDigest(model.base.digest), asking, asked);
       },
       async *shadow(version, asked, ends) {
@@ -142,8 +146,8 @@ export function makeServices(
     },
     rates: ({ tenant }) => rates.state(tenant),
     resolveModel: (principal, selection, requestId) => resolver.resolve(principal, selection, requestId),
-    chat: (principal, model, request, signal) => answered(chatDeltas, principal, model, request, signal),
-    complete: (principal, model, request, signal) => answered(textDeltas, principal, model, request, signal),
+    chat: (...asked) => answered(chatDeltas, ...asked),
+    complete: (...asked) => answered(textDeltas, ...asked),
     embed: (principal, model, request, signal) =>
       delivery.count(model, async () => {
         using asking = await begin(principal, model, request.scheduling, signal);

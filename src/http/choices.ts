@@ -11,6 +11,7 @@ export class Choices {
   readonly #reasons: (FinishReason | undefined)[];
   readonly #usages: (Usage | undefined)[];
   #queuedMs: number | undefined;
+  #used: Usage | undefined;
 
   constructor(numPrompts: number, perPrompt: number) {
     const numChoices = numPrompts * perPrompt;
@@ -33,11 +34,16 @@ export class Choices {
     if (queuedMs !== undefined) this.#queuedMs = Math.max(this.#queuedMs ?? 0, queuedMs);
   }
 
+  /** What was used in all, which of choices that broke off no delta tells. */
+  use(usage: Usage): void {
+    this.#used = usage;
+  }
+
   /** What a line of the log tells of the answer, also of one that broke off: the longest wait of its choices, and how they ended. */
   get notes(): Readonly<Record<string, unknown>> {
     const reasons = [...new Set(this.#reasons)].map((reason) => reason ?? 'unfinished');
     const wait = this.#queuedMs === undefined ? {} : { queueSeconds: this.#queuedMs / 1000 };
-    return { ...this.usage, ...wait, finishReason: reasons.join(',') };
+    return { ...this.usage, ...this.#used, ...wait, finishReason: reasons.join(',') };
   }
 
   /** Tokens of all choices; each prompt counts once, as its first choice found it. */

@@ -5,7 +5,7 @@ import { Choices } from './choices.ts';
 import { wireError } from './error-response.ts';
 import { DONE_FRAME, dataFrame, eventStreamResponse } from './event-stream.ts';
 import { errorDocs, type KeyedContext } from './route.ts';
-import type { AnswerDelta, ModelSelection, ResolvedModel } from './services.ts';
+import type { AnswerDelta, ModelSelection, ResolvedModel, Usage } from './services.ts';
 import type { AnswerShape } from './shape.ts';
 import { answerHead, type AnswerHead } from './wire/answer-head.ts';
 
@@ -21,7 +21,8 @@ export interface Generation {
   /** A stream ends with a chunk of figures. */
   readonly withUsage: boolean;
   shape(head: AnswerHead): AnswerShape;
-  deltas(model: ResolvedModel, signal: AbortSignal): AsyncIterable<AnswerDelta>;
+  /** @param onUsed told, once and at the end, of what was used, also of an answer that broke off */
+  deltas(model: ResolvedModel, signal: AbortSignal, onUsed: (usage: Usage) => void): AsyncIterable<AnswerDelta>;
 }
 
 export const modelHeaders = z.object({
@@ -76,7 +77,7 @@ async function wholeAnswer(
   const choices = new Choices(generation.numPrompts, generation.numChoices);
   const noteFirst = firstDeltaNote(context);
   try {
-    for await (const delta of generation.deltas(model, context.signal)) {
+    for await (const delta of generation.deltas(model, context.signal, (usage) => choices.use(usage))) {
       noteFirst();
       choices.add(delta);
     }
@@ -107,35 +108,45 @@ async function streamAnswer(
 ): Promise<Response> {
   const left = new AbortController();
   const signal = AbortSignal.any([context.signal, left.signal]);
-  const deltas = generation.deltas(model, signal)[Symbol.asyncIterator]();
+  const choices = new Choices(generation.numPrompts, generation.numChoices);
+  const deltas = generation.deltas(model, signal, (usage) => choices.use(usage))[Symbol.asyncIterator]();
   const noteFirst = firstDeltaNote(context);
-  const first = await deltas.next();
+  const first = await deltas.next().catch((error: unknown) => {
+    context.note(choices.notes);
+    throw error;
+  });
   noteFirst();
   const { promise: isOver, resolve: settle } = Promise.withResolvers<void>();
   context.until(isOver);
-  return eventStreamResponse(framesOf(context, generation, shape, first, deltas), digestHeader(model), {
-    leave: () => left.abort(),
-    async end() {
-      try {
-        // Also when no frame was ever asked for: then the generator of frames has not begun, and would end nothing.
-        await deltas.return?.();
-      } catch (error) {
-        context.reportFailure(error);
-      }
-      release();
-      settle();
+  return eventStreamResponse(
+    framesOf(context, generation.withUsage, shape, choices, first, deltas),
+    digestHeader(model),
+    {
+      leave: () => left.abort(),
+      async end() {
+        try {
+          // Also when no frame was ever asked for: then the generator of frames has not begun, and would end nothing.
+          await deltas.return?.();
+        } catch (error) {
+          context.reportFailure(error);
+        }
+        // What was used of an answer that is left is known only now.
+        context.note(choices.notes);
+        release();
+        settle();
+      },
     },
-  });
+  );
 }
 
 async function* framesOf(
   context: KeyedContext,
-  { numPrompts, numChoices, withUsage }: Generation,
+  withUsage: boolean,
   shape: AnswerShape,
+  choices: Choices,
   first: IteratorResult<AnswerDelta>,
   deltas: AsyncIterator<AnswerDelta>,
 ): AsyncGenerator<string, void, undefined> {
-  const choices = new Choices(numPrompts, numChoices);
   // As OpenAI has it: where the usage is told, all chunks have the field.
   const frame = (chunk: object): string => dataFrame(withUsage ? { ...chunk, usage: null } : chunk);
   try {
@@ -150,7 +161,5 @@ async function* framesOf(
   } catch (error) {
     context.reportFailure(error);
     yield dataFrame(wireError(error, context.requestId).body);
-  } finally {
-    context.note(choices.notes);
   }
 }

@@ -182,6 +182,7 @@ export interface Services {
     model: ResolvedModel,
     request: ChatRequest,
     signal: AbortSignal,
+    onUsed: (usage: Usage) => void,
   ): AsyncIterable<AnswerDelta>;
   /** Continues texts; as {@link Services.chat}. */
   complete(
@@ -189,6 +190,7 @@ export interface Services {
     model: ResolvedModel,
     request: TextRequest,
     signal: AbortSignal,
+    onUsed: (usage: Usage) => void,
   ): AsyncIterable<AnswerDelta>;
   /** @throws REQUEST_INVALID CONTEXT_TOO_LONG OVERLOADED ADAPTER_UNAVAILABLE CANCELLED */
   embed(

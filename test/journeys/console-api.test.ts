@@ -13,6 +13,7 @@ before(async () => {
       'acme/reply': { seed: 1, ...SHAPE },
       'acme/spam': { seed: 2, ...SHAPE },
       'globex/reply': { seed: 3, ...SHAPE },
+      'hooli/reply': { seed: 4, ...SHAPE },
     },
     serve: { jobs: 0 },
   });
@@ -71,6 +72,23 @@ test('traffic counts answers and errors of models by tenant, and nothing else', 
   );
 });
 
+test('of an answer that is left, traffic has what was read and written until then, as usage has it', async () => {
+  const key = server.keyOf('hooli');
+  const left = new AbortController();
+  const body = { model: 'tiny', messages: [{ role: 'user' as const, content: 'hello' }], max_tokens: 450 };
+  const long = { ...body, ignore_eos: true, stream: true as const };
+  const stream = await client(key).chat.completions.create(long, { signal: left.signal });
+  let numChunks = 0;
+  for await (const _ of stream) if (++numChunks === 3) left.abort();
+  let own = await ask('/api/traffic', key);
+  while (own.data.length === 0) own = await ask('/api/traffic', key);
+  const [{ requests, errors, prompt_tokens: read, completion_tokens: written }] = own.data;
+  assert.deepEqual([requests, errors], [1, 0]);
+  assert.ok(read > 0 && written > 0 && written < 450, `${read} tokens were read, ${written} written`);
+  const [used] = (await ask('/api/usage?group=tenant', key)).data;
+  assert.deepEqual([used.prompt_tokens, used.completion_tokens], [read, written]);
+});
+
 test('the catalogue pages, searches and shows how latest has moved', async () => {
   const key = server.keyOf('acme');
   const ids = (list: { data: { id: string }[] }) => list.data.map(({ id }) => id);
@@ -84,7 +102,7 @@ test('the catalogue pages, searches and shows how latest has moved', async () =>
   assert.deepEqual([ids(second), second.has_more], [['acme/spam@1'], false]);
   assert.deepEqual(ids(await ask('/api/adapters?q=SPA', key)), ['acme/spam@1']);
   const operator = server.platform.keys.create({ tenant: null, role: 'admin' }).secret;
-  assert.equal((await ask('/api/adapters', operator)).data.length, 3);
+  assert.equal((await ask('/api/adapters', operator)).data.length, 4);
   assert.deepEqual(ids(await ask('/api/adapters?tenant=globex', operator)), ['globex/reply@1']);
   const shown = await ask('/api/adapters/acme/spam', key);
   assert.deepEqual([shown.id, shown.history.length, shown.history[0].version], ['acme/spam@1', 1, 1]);

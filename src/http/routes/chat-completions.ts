@@ -41,7 +41,7 @@ export const chatCompletionsRoute: Route = {
       withUsage: body.stream_options?.include_usage === true,
       shape: (head) =>
         chatShape(head, request.numChoices, { tier: tierOf(body.service_tier), canCall: request.toolUse !== null }),
-      deltas: (model, signal) => services.chat(principal, model, request, signal),
+      deltas: (model, signal, onUsed) => services.chat(principal, model, request, signal, onUsed),
     });
   },
 };

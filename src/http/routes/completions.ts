@@ -39,7 +39,7 @@ export const completionsRoute: Route = {
       stream: body.stream === true,
       withUsage: body.stream_options?.include_usage === true,
       shape: textShape,
-      deltas: (model, signal) => services.complete(principal, model, request, signal),
+      deltas: (model, signal, onUsed) => services.complete(principal, model, request, signal, onUsed),
     });
   },
 };
