@@ -24,7 +24,8 @@ export function useAnswer<Body>(path: string, { every = false, enabled = true }:
   });
 }
 
-const PAGE = 50;
+/** Items of a page. */
+export const PAGE = 50;
 
 /** A list of the API, as its wire shapes have it. */
 interface ListPage<Item> {

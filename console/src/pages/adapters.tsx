@@ -1,10 +1,11 @@
-import { useEffect, useState } from 'react';
+import { useEffect } from 'react';
 import { Anchor, Group, Switch, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { MagnifyingGlassIcon } from '@radix-ui/react-icons';
 import { Link } from 'wouter';
 import { usePagedAnswer } from '../api/queries.ts';
 import type { Adapter } from '../api/types.ts';
+import { useAddressed } from '../parts/address.ts';
 import { Nothing } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { ago, bytes, compact, score, words } from '../parts/format.ts';
@@ -18,15 +19,16 @@ const FEW = 25;
 const CHECKPOINTS = 'ft-checkpoints';
 
 export default function Adapters() {
-  const [text, setText] = useState('');
-  const [tag, setTag] = useState('');
+  const [text, setText] = useAddressed('q');
+  const [tag, setTag] = useAddressed('tag');
   const [q] = useDebouncedValue(text.trim(), 250);
   const [withTag] = useDebouncedValue(tag.trim(), 250);
   const published = usePagedAnswer<Adapter>('/api/adapters', ({ id }) => id, {
     query: { q, tag: withTag },
     keepsLast: true,
   });
-  const [withCheckpoints, setWithCheckpoints] = useState(false);
+  const [checkpoints, setCheckpoints] = useAddressed('checkpoints');
+  const withCheckpoints = checkpoints !== '';
   const adapters = withCheckpoints ? published.data : published.data?.filter(({ task }) => task !== CHECKPOINTS);
   const { hasNextPage, isFetching, fetchNextPage } = published;
   // Pages of nothing but checkpoints are passed over.
@@ -57,7 +59,7 @@ export default function Adapters() {
           <Switch
             label="Checkpoints of jobs"
             checked={withCheckpoints}
-            onChange={(event) => setWithCheckpoints(event.currentTarget.checked)}
+            onChange={(event) => setCheckpoints(event.currentTarget.checked ? 'shown' : '')}
             mb={8}
           />
         </Group>

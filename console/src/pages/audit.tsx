@@ -1,8 +1,8 @@
-import { useState } from 'react';
 import { Select, Text } from '@mantine/core';
 import type { AuditEntry } from '../api/governance.ts';
 import { useAnswer, usePagedAnswer } from '../api/queries.ts';
 import type { TenantList } from '../api/types.ts';
+import { useAddressed } from '../parts/address.ts';
 import { NotOffered, Nothing } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { count, moment, plain } from '../parts/format.ts';
@@ -25,9 +25,9 @@ export default function Audit() {
 function Entries() {
   const { may } = useSession();
   const tenants = useAnswer<TenantList>('/api/tenants', { enabled: may.isOperator });
-  const [tenant, setTenant] = useState<string | null>(null);
+  const [tenant, setTenant] = useAddressed('tenant');
   const entries = usePagedAnswer<AuditEntry>(PATH, ({ seq }) => String(seq), {
-    query: { tenant: tenant ?? undefined },
+    query: { tenant },
   });
   return (
     <>
@@ -37,8 +37,8 @@ function Entries() {
           placeholder="all"
           clearable
           data={(tenants.data?.data ?? []).map(({ name }) => name)}
-          value={tenant}
-          onChange={setTenant}
+          value={tenant === '' ? null : tenant}
+          onChange={(value) => setTenant(value ?? '')}
           maw={260}
           mb="md"
         />

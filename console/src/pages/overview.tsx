@@ -1,8 +1,9 @@
-import { useMemo, useState } from 'react';
+import { useMemo } from 'react';
 import { SegmentedControl, SimpleGrid } from '@mantine/core';
 import { useAnswer } from '../api/queries.ts';
 import type { Traffic } from '../api/types.ts';
 import { TimeChart, type Series } from '../charts/time-chart.tsx';
+import { useAddressed } from '../parts/address.ts';
 import { Answered } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { Figure, Figures } from '../parts/figure.tsx';
@@ -19,7 +20,7 @@ const SPANS = [
 
 export default function Overview() {
   const { api } = useSession();
-  const [minutes, setMinutes] = useState('60');
+  const [minutes, setMinutes] = useAddressed('minutes', '60', SPANS);
   const traffic = useAnswer<Traffic>('/api/traffic', { every: EVERY_MS });
   const bases = api.session.bases.map(({ name }) => name).join(', ');
   return (

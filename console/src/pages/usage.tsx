@@ -1,10 +1,11 @@
-import { useMemo, useState } from 'react';
+import { useMemo } from 'react';
 import { Button, Group, SegmentedControl, Select, SimpleGrid } from '@mantine/core';
 import { DownloadIcon } from '@radix-ui/react-icons';
 import { useAction } from '../api/action.ts';
 import type { UsageLine, UsageList } from '../api/governance.ts';
 import { useAnswer, withQuery } from '../api/queries.ts';
 import { TimeChart } from '../charts/time-chart.tsx';
+import { useAddressed } from '../parts/address.ts';
 import { Answered, NotOffered, Nothing } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { tellProblem } from '../parts/done.ts';
@@ -30,7 +31,7 @@ const GROUPS = [
 
 export default function UsagePage() {
   const { api } = useSession();
-  const [days, setDays] = useState('30');
+  const [days, setDays] = useAddressed('days', '30', SPANS);
   const from = new Date(Date.now() - (Number(days) - 1) * DAY_MS).toISOString().slice(0, 10);
   return (
     <Page
@@ -133,7 +134,7 @@ function Charts({ lines, from, numDays }: ChartsProps) {
 
 function Bill({ from }: { readonly from: string }) {
   const { api } = useSession();
-  const [group, setGroup] = useState('tenant,adapter');
+  const [group, setGroup] = useAddressed('lines', 'tenant,adapter', GROUPS);
   const path = withQuery(PATH, { from, group });
   const usage = useAnswer<UsageList>(path);
   const download = useAction({

@@ -1,6 +1,7 @@
-import type { ReactNode } from 'react';
+import { useEffect, type ReactNode } from 'react';
 import { Button } from '@mantine/core';
-import type { PagedAnswer } from '../api/queries.ts';
+import { PAGE, type PagedAnswer } from '../api/queries.ts';
+import { useShownPages } from './address.ts';
 import { Problem, Waiting } from './answer-state.tsx';
 
 interface Props<Item> {
@@ -18,6 +19,18 @@ interface Props<Item> {
 export function PagedList<Item>(props: Props<Item>) {
   const { list, what, nothing, children } = props;
   const items = 'items' in props ? props.items : list.data;
+  const { hasNextPage, isFetching, isFetchNextPageError, fetchNextPage } = list;
+  const [wanted, want] = useShownPages();
+  const shown = Math.ceil((list.data?.length ?? 0) / PAGE);
+  // As after a reload: as many as there were.
+  const isShort = shown > 0 && shown < wanted && hasNextPage && !isFetching && !isFetchNextPageError;
+  useEffect(() => {
+    if (isShort) void fetchNextPage({ cancelRefetch: false });
+  }, [isShort, fetchNextPage]);
+  const showMore = (): void => {
+    void fetchNextPage();
+    want(shown + 1);
+  };
   return (
     <>
       {list.error && items === undefined ? (
@@ -29,8 +42,8 @@ export function PagedList<Item>(props: Props<Item>) {
       ) : (
         children(items)
       )}
-      {list.hasNextPage && (
-        <Button mt="md" variant="default" loading={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
+      {hasNextPage && (
+        <Button mt="md" variant="default" loading={list.isFetchingNextPage} onClick={showMore}>
           Show more
         </Button>
       )}
