@@ -72,6 +72,30 @@ test('who has only a keyboard gets from the top to a page and to its content', a
   assert.equal(await theme.getAttribute('data-mantine-color-scheme'), 'dark', 'the choice is kept');
 });
 
+test('a phone says whose key it is, and how to sign out', async () => {
+  const writer = journey.server.keyOf('acme', 'writer');
+  for (const [key, bar, menu] of [
+    [writer, 'acmewriter', 'Signed in with the key ofacme, writer'],
+    [journey.server.operator, 'operator', 'Signed in with the key ofthe operator'],
+  ] as const) {
+    await using tab = await journey.open({ key, size: 'phone' });
+    const { page } = tab;
+    await tab.go('/');
+    const isSaid = (text: string) =>
+      page
+        .getByRole('banner')
+        .innerText()
+        .then((all) => all.replaceAll(/\s/g, '').includes(text));
+    assert.ok(await isSaid(bar), bar);
+    await page.getByRole('button', { name: 'Menu' }).click();
+    const foot = page.getByRole('navigation', { name: 'Pages' });
+    assert.ok((await foot.innerText()).replaceAll('\n', '').includes(menu), menu);
+    await assertFits(tab, 'the menu', ['light', 'dark']);
+    await foot.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('API key').waitFor();
+  }
+});
+
 test('a server that cannot be reached is told of, with what was there before, until it answers again', async () => {
   await using tab = await journey.open();
   const { page } = tab;

@@ -1,16 +1,14 @@
 import { useEffect, type ReactNode } from 'react';
-import { ActionIcon, AppShell, Burger, Button, Group, NavLink, ScrollArea, Stack, Text, Tooltip } from '@mantine/core';
-import { useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import { AppShell, Burger, Group, NavLink, ScrollArea, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { ExitIcon, MoonIcon, SunIcon } from '@radix-ui/react-icons';
 import { Link, useLocation } from 'wouter';
 import { useSession } from '../session/session.tsx';
 import { Connection } from './connection.tsx';
 import { Logo } from './logo.tsx';
 import { PageGuard } from './page-guard.tsx';
 import { PLACES } from './places.ts';
-
-const ROLES = { admin: 'admin', writer: 'writer', reader: 'reader' } as const;
+import { ThemeButton } from './theme-button.tsx';
+import { SignOut, Who, WhoInMenu } from './who.tsx';
 
 export function Shell({ children }: { readonly children: ReactNode }) {
   const [isOpen, { toggle, close }] = useDisclosure(false);
@@ -28,18 +26,23 @@ export function Shell({ children }: { readonly children: ReactNode }) {
       </a>
       <AppShell.Header className="shell-bar">
         <Group h="100%" px="md" justify="space-between" wrap="nowrap">
-          <Group gap="sm" wrap="nowrap">
+          <Group gap="sm" wrap="nowrap" style={{ flexShrink: 0 }}>
             <Burger opened={isOpen} onClick={toggle} hiddenFrom="sm" size="sm" aria-label="Menu" />
             <Logo size={28} />
             <Text fw={700} fz="lg">
               Espalier
             </Text>
           </Group>
-          <Who />
+          <Group gap="xs" wrap="nowrap" miw={0}>
+            <Who />
+            <ThemeButton />
+            <SignOut visibleFrom="xs" />
+          </Group>
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="sm" className="shell-side" aria-label="Pages">
         <Places path={path} />
+        <WhoInMenu />
       </AppShell.Navbar>
       <AppShell.Main id="content" tabIndex={-1}>
         <Connection />
@@ -83,35 +86,5 @@ function Places({ path }: { readonly path: string }) {
           ))}
       </Stack>
     </AppShell.Section>
-  );
-}
-
-function Who() {
-  const { api, may, signOut } = useSession();
-  const { setColorScheme } = useMantineColorScheme();
-  const scheme = useComputedColorScheme('light');
-  const other = scheme === 'dark' ? 'light' : 'dark';
-  return (
-    <Group gap="xs" wrap="nowrap">
-      <Text size="sm" c="dimmed" visibleFrom="xs">
-        {may.isOperator ? 'operator' : `${api.session.tenant} · ${ROLES[api.session.role]}`}
-      </Text>
-      <Tooltip label={`Use the ${other} theme`}>
-        <ActionIcon
-          variant="default"
-          size="lg"
-          onClick={() => setColorScheme(other)}
-          aria-label={`Use the ${other} theme`}
-        >
-          {scheme === 'dark' ? <SunIcon /> : <MoonIcon />}
-        </ActionIcon>
-      </Tooltip>
-      <Button variant="default" size="xs" h={34} leftSection={<ExitIcon />} onClick={signOut} visibleFrom="xs">
-        Sign out
-      </Button>
-      <ActionIcon variant="default" size="lg" onClick={signOut} aria-label="Sign out" hiddenFrom="xs">
-        <ExitIcon />
-      </ActionIcon>
-    </Group>
   );
 }
