@@ -8,6 +8,7 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { createRoot } from 'react-dom/client';
 import { Router } from 'wouter';
 import { ApiError } from './api/client.ts';
+import { keepFocus } from './focus/kept-focus.ts';
 import { Pages } from './pages/pages.tsx';
 import { SessionProvider } from './session/session.tsx';
 import { Shell } from './shell/shell.tsx';
@@ -31,6 +32,8 @@ const queries = new QueryClient({
 const nonce = document.querySelector('meta[name="style-nonce"]')?.getAttribute('content') ?? '';
 const root = document.getElementById('root');
 if (!root) throw new Error('the page has no #root');
+
+keepFocus();
 
 createRoot(root).render(
   <MantineProvider

@@ -26,6 +26,7 @@ export function Copy({ value, ...button }: ButtonProps & { readonly value: strin
 }
 
 function copyBySelection(value: string): boolean {
+  const focused = document.activeElement;
   const field = document.createElement('textarea');
   field.value = value;
   field.style.position = 'fixed';
@@ -35,5 +36,6 @@ function copyBySelection(value: string): boolean {
   field.select();
   const isCopied = document.execCommand('copy');
   field.remove();
+  if (focused instanceof HTMLElement) focused.focus();
   return isCopied;
 }

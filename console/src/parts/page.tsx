@@ -1,5 +1,6 @@
-import { useEffect, type ReactNode } from 'react';
+import { useEffect, useRef, type ReactNode } from 'react';
 import { Box, Group, Stack, Text, Title } from '@mantine/core';
+import { isFocusLost } from '../focus/kept-focus.ts';
 
 interface PageProps {
   readonly title: string;
@@ -13,11 +14,16 @@ export function Page({ title, about, actions, children }: PageProps) {
   useEffect(() => {
     document.title = `${title} · Espalier`;
   }, [title]);
+  const heading = useRef<HTMLHeadingElement>(null);
+  // The link that led here has gone with its page.
+  useEffect(() => {
+    if (isFocusLost()) heading.current?.focus({ preventScroll: true });
+  }, []);
   return (
     <Box maw={1240} mx="auto">
-      <Group justify="space-between" align="flex-start" mb="lg" gap="sm">
+      <Group justify="space-between" align="flex-start" mb="lg" gap="sm" className="page-head">
         <div>
-          <Title order={1} size="h2" style={{ overflowWrap: 'anywhere' }}>
+          <Title ref={heading} tabIndex={-1} order={1} size="h2" style={{ overflowWrap: 'anywhere' }}>
             {title}
           </Title>
           {about !== undefined && (

@@ -1,4 +1,4 @@
-import { useState, type SubmitEvent } from 'react';
+import { useEffect, useRef, useState, type SubmitEvent } from 'react';
 import { Alert, Button, Center, Code, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core';
 import { Logo } from '../shell/logo.tsx';
 
@@ -10,6 +10,9 @@ interface Props {
 
 export function SignIn({ isBusy, problem, onKey }: Props) {
   const [key, setKey] = useState('');
+  const field = useRef<HTMLInputElement>(null);
+  // There is nothing else to do here, and who has just signed out has the focus nowhere.
+  useEffect(() => field.current?.focus(), []);
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     if (key.trim() !== '') onKey(key.trim());
@@ -35,7 +38,7 @@ export function SignIn({ isBusy, problem, onKey }: Props) {
               autoComplete="off"
               value={key}
               onChange={(event) => setKey(event.currentTarget.value)}
-              data-autofocus
+              ref={field}
               required
               withAsterisk={false}
             />

@@ -1,4 +1,4 @@
-import { useEffect, type ReactNode } from 'react';
+import { useEffect, useRef, type ReactNode } from 'react';
 import { AppShell, Burger, Group, NavLink, ScrollArea, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Link, useLocation } from 'wouter';
@@ -13,8 +13,14 @@ import { SignOut, Who, WhoInMenu } from './who.tsx';
 export function Shell({ children }: { readonly children: ReactNode }) {
   const [isOpen, { toggle, close }] = useDisclosure(false);
   const [path] = useLocation();
-  // A place that has been chosen takes the narrow screen's menu away.
+  const content = useRef<HTMLElement>(null);
   useEffect(close, [path, close]);
+  /** A place that has been chosen takes the narrow screen's menu away, with the link that has the focus. */
+  const leaveMenu = (): void => {
+    if (!isOpen) return;
+    close();
+    content.current?.focus({ preventScroll: true });
+  };
   return (
     <AppShell
       header={{ height: 56 }}
@@ -41,10 +47,10 @@ export function Shell({ children }: { readonly children: ReactNode }) {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="sm" className="shell-side" aria-label="Pages">
-        <Places path={path} />
+        <Places path={path} onChoose={leaveMenu} />
         <WhoInMenu />
       </AppShell.Navbar>
-      <AppShell.Main id="content" tabIndex={-1}>
+      <AppShell.Main ref={content} id="content" tabIndex={-1}>
         <Connection />
         <PageGuard key={path}>{children}</PageGuard>
       </AppShell.Main>
@@ -52,7 +58,7 @@ export function Shell({ children }: { readonly children: ReactNode }) {
   );
 }
 
-function Places({ path }: { readonly path: string }) {
+function Places({ path, onChoose }: { readonly path: string; readonly onChoose: () => void }) {
   const { may } = useSession();
   const groups = PLACES.map(({ group, places }) => ({ group, places: places.filter(({ isFor }) => isFor(may)) }));
   return (
@@ -74,6 +80,7 @@ function Places({ path }: { readonly path: string }) {
                     key={to}
                     component={Link}
                     href={to}
+                    onClick={onChoose}
                     label={name}
                     leftSection={<Icon />}
                     className="nav-link"

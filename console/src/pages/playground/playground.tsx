@@ -1,9 +1,10 @@
-import { useState, type KeyboardEvent } from 'react';
+import { useEffect, useRef, useState, type KeyboardEvent } from 'react';
 import { Button, Group, SimpleGrid, Slider, Stack, Text, Textarea } from '@mantine/core';
 import { PlusIcon } from '@radix-ui/react-icons';
 import { useSearch } from 'wouter';
 import { useAnswer } from '../../api/queries.ts';
 import type { ModelList, TaskRouteList } from '../../api/types.ts';
+import { offerFocus } from '../../focus/kept-focus.ts';
 import { Answered } from '../../parts/answer-state.tsx';
 import { NumberField } from '../../parts/number-field.tsx';
 import { Page, Panel } from '../../parts/page.tsx';
@@ -106,10 +107,21 @@ interface ComposerProps {
 
 function Composer({ settings, onSettings, isRunning, onAsk, onStop, onClear, onAdd }: ComposerProps) {
   const [question, setQuestion] = useState('');
+  const field = useRef<HTMLTextAreaElement>(null);
+  // Behind the answer the button can do nothing until something is asked.
+  const wasRunning = useRef(false);
+  useEffect(() => {
+    if (wasRunning.current && !isRunning) offerFocus(field.current);
+    wasRunning.current = isRunning;
+  }, [isRunning]);
   const send = (): void => {
     if (question.trim() === '' || isRunning) return;
     onAsk(question);
     setQuestion('');
+  };
+  const clear = (): void => {
+    onClear?.();
+    field.current?.focus();
   };
   const onKey = (event: KeyboardEvent): void => {
     if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
@@ -120,6 +132,7 @@ function Composer({ settings, onSettings, isRunning, onAsk, onStop, onClear, onA
     <Panel>
       <Stack gap="md">
         <Textarea
+          ref={field}
           label="Question"
           description="Enter asks, shift and Enter begins a new line."
           autosize
@@ -134,7 +147,7 @@ function Composer({ settings, onSettings, isRunning, onAsk, onStop, onClear, onA
             <Button variant="default" leftSection={<PlusIcon />} disabled={onAdd === undefined} onClick={onAdd}>
               Compare one more
             </Button>
-            <Button variant="subtle" disabled={onClear === undefined} onClick={onClear}>
+            <Button variant="subtle" disabled={onClear === undefined} onClick={clear}>
               Clear
             </Button>
           </Group>

@@ -1,5 +1,5 @@
-import { useState } from 'react';
-import { Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
+import { useEffect, useRef, useState } from 'react';
+import { Button, Group, Stack, Table, TextInput, Title } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useLocation } from 'wouter';
 import { useAction } from '../../api/action.ts';
@@ -90,11 +90,14 @@ function Report({ of }: { readonly of: TenantErasure }) {
     ['Lines of usage', `${count(of.usage_rows)}: they stay as sums without a name`],
     ['Audit entries', `${count(of.audit_entries)}: only times, actions and hashes stay`],
   ];
+  const heading = useRef<HTMLHeadingElement>(null);
+  // The button that asked for it has gone.
+  useEffect(() => heading.current?.focus(), []);
   return (
     <div>
-      <Text fw={600} size="sm" mb={4}>
+      <Title ref={heading} tabIndex={-1} order={3} fz="sm" mb={4}>
         What would go
-      </Text>
+      </Title>
       <Table verticalSpacing={4} fz="sm" aria-label="What would go">
         <Table.Tbody>
           {lines.map(([what, value]) => (

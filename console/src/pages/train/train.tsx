@@ -1,10 +1,11 @@
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { Button, Group, Stack, Stepper } from '@mantine/core';
 import { useMediaQuery } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { useLocation } from 'wouter';
 import { useAction } from '../../api/action.ts';
 import type { DataCheck, Job, StoredFile } from '../../api/types.ts';
+import { headingOf } from '../../focus/neighbour.ts';
 import { NotOffered, Problem } from '../../parts/answer-state.tsx';
 import { tellDone } from '../../parts/done.ts';
 import { Page } from '../../parts/page.tsx';
@@ -86,8 +87,16 @@ function Wizard() {
   // What is shown meanwhile is of the settings before.
   const isSound = check.data !== undefined && !check.isPlaceholderData && check.data.problems.length === 0;
   const isNamed = recipe.suffix === '' || SUFFIX.test(recipe.suffix);
+  // A step takes the place of the one in which the focus was.
+  const steps = useRef<HTMLDivElement>(null);
+  const focusedStep = useRef(step);
+  useEffect(() => {
+    if (focusedStep.current === step) return;
+    focusedStep.current = step;
+    if (steps.current) headingOf(steps.current)?.focus();
+  }, [step]);
   return (
-    <Stack gap="lg">
+    <Stack gap="lg" ref={steps}>
       <Stepper
         active={step}
         onStepClick={setStep}
