@@ -37,6 +37,8 @@ export interface ConsoleOptions {
   readonly key: string | null;
   readonly size?: Size;
   readonly theme?: Theme;
+  /** Of the browser; the machine's unless told. */
+  readonly timeZone?: string;
 }
 
 /** A tab with the console. What the page complains of, and where it asks, is kept. */
@@ -63,7 +65,7 @@ export class ConsoleTab implements AsyncDisposable {
 
   static async open(
     browser: Browser,
-    { url, key, size = 'desktop', theme = 'light' }: ConsoleOptions,
+    { url, key, size = 'desktop', theme = 'light', timeZone }: ConsoleOptions,
   ): Promise<ConsoleTab> {
     const context = await browser.newContext({
       viewport: SIZES[size],
@@ -71,6 +73,7 @@ export class ConsoleTab implements AsyncDisposable {
       colorScheme: theme,
       reducedMotion: 'reduce',
       locale: 'en-GB',
+      ...(timeZone !== undefined && { timezoneId: timeZone }),
     });
     if (key !== null) {
       await context.addInitScript(([name, value]) => sessionStorage.setItem(name, value), [STORED, key] as const);

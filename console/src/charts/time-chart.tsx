@@ -107,7 +107,10 @@ function optionsOf(of: {
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     padding: [8, 20, 0, 0],
-    scales: { x: { time: of.isTime }, y: { range: (_, low, high) => rangeOf(low, high, of.series) } },
+    scales: {
+      x: { time: of.isTime, ...(of.series.some(({ isBars }) => isBars === true) && { range: wholeBars }) },
+      y: { range: (_, low, high) => rangeOf(low, high, of.series) },
+    },
     axes: [
       {
         ...axis,
@@ -119,7 +122,13 @@ function optionsOf(of: {
         ...(of.isTime && { values: (_: UPlot, ticks: number[]) => timesOf(ticks) }),
         ...(of.xLabel !== undefined && { label: of.xLabel, labelFont: font, labelSize: 18 }),
       },
-      { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => of.format(tick)) },
+      // What is counted is whole.
+      {
+        ...axis,
+        size: 52,
+        ...(of.format === compact && { incrs: WHOLE }),
+        values: (_, ticks) => ticks.map((tick) => of.format(tick)),
+      },
     ],
     series: [
       {},
@@ -128,7 +137,8 @@ function optionsOf(of: {
         return {
           label: name,
           stroke,
-          width: 2,
+          // A bar is its area: a line around it would make one of nothing.
+          width: isBars === true ? 0 : 2,
           spanGaps: true,
           points: { show: hasDots === true, size: 6, fill: stroke },
           ...(isBars === true && bars && { paths: bars, fill: stroke, points: { show: false } }),
@@ -144,9 +154,15 @@ function timesOf(ticks: readonly number[]): string[] {
   return ticks.map((tick) => (isByDay ? dayOfYear(tick) : timeOfDay(tick)));
 }
 
+/** Half a step more on both sides, where half of the first and of the last bar is. */
+function wholeBars({ data: [x] }: UPlot, low: number, high: number): [number, number] {
+  const half = x.length > 1 ? (x[1] - x[0]) / 2 : 0;
+  return [low - half, high + half];
+}
+
 /** Bars stand on zero; lines have a little air. */
 function rangeOf(low: number, high: number, series: readonly Series[]): [number, number] {
-  if (!Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
+  if (!Number.isFinite(low) || !Number.isFinite(high) || (low === 0 && high === 0)) return [0, 1];
   if (series.some(({ isBars }) => isBars === true)) return [0, high <= 0 ? 1 : high * 1.1];
   const air = (high - low || Math.abs(high) || 1) * 0.08;
   return [low >= 0 ? Math.max(0, low - air) : low - air, high + air];
