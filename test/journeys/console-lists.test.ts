@@ -84,6 +84,47 @@ test('the audit log of a tenant stays as far as it was unfolded, and no further 
   tab.assertClean('the audit log');
 });
 
+test('of very many tasks the first are shown, and any is found by its name', async () => {
+  await using tab = await journey.open();
+  const { page } = tab;
+  await page.route('**/api/routes', async (route) => {
+    const list = (await (await route.fetch()).json()) as { data: { task: string }[] };
+    const data = Array.from({ length: 200 }, (_, n) => ({ ...list.data[0], task: `task-${n}` }));
+    await route.fulfill({ json: { ...list, data: [...data, ...list.data] } });
+  });
+  await tab.go('/routes');
+  const cards = page.getByRole('button', { name: 'Roll back' });
+  assert.equal(await cards.count(), 12);
+  await page.getByRole('button', { name: 'Show more' }).click();
+  assert.equal(await cards.count(), 24);
+  await page.getByLabel('Task').fill('Parity');
+  await page.getByText('1 of 201').waitFor();
+  assert.equal(await cards.count(), 1);
+  await page.getByRole('link', { name: 'acme/parity@2' }).click();
+  await page.goBack();
+  await page.getByText('1 of 201').waitFor();
+  assert.equal(await page.getByRole('heading', { level: 2 }).first().textContent(), 'parity');
+});
+
+test('a very long name leaves the other columns on the screen; all three forms of data are on a phone', async () => {
+  const long = 'a-tenant-with-a-very-long-name-that-somebody-has-made.up_2026-0';
+  journey.server.platform.tenants.create(long);
+  await using tab = await journey.open({ key: journey.server.operator });
+  const { page } = tab;
+  await tab.go('/tenants');
+  await page.getByRole('link', { name: long }).waitFor();
+  const [inside, room] = await page.evaluate<number[]>(
+    `(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth])(document.querySelector('[aria-label=Tenants]'))`,
+  );
+  assert.ok(inside <= room, `${inside} pixels of columns in ${room}`);
+  await using phone = await journey.open({ size: 'phone' });
+  await phone.go('/train');
+  for (const form of ['Answers to give', 'Answers to prefer', 'Labels']) {
+    const box = await phone.page.locator('label', { hasText: form }).boundingBox();
+    assert.ok(box && box.x + box.width < 390 - 16, form);
+  }
+});
+
 test('the days of usage and what its lines tell apart stay; what no address can say is left', async () => {
   await using tab = await journey.open();
   const { page } = tab;

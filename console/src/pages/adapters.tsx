@@ -98,7 +98,7 @@ function Versions({ adapters }: { readonly adapters: readonly Adapter[] }) {
         {
           name: 'Answers as',
           cell: ({ aliases, tags }) => (
-            <Group gap={4} wrap="nowrap">
+            <Group gap={4}>
               {aliases.map((alias) => (
                 <Tag key={alias} isStrong>
                   {alias}

@@ -9,7 +9,7 @@ import { Copy } from '../parts/copy.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { tellProblem } from '../parts/done.ts';
 import { Figure, Figures } from '../parts/figure.tsx';
-import { ago, count, duration, moment, score, timeOfDay } from '../parts/format.ts';
+import { ago, count, counted, duration, moment, score, timeOfDay } from '../parts/format.ts';
 import { Page, Panel } from '../parts/page.tsx';
 import { Status, Toned } from '../parts/status.tsx';
 import { useSession } from '../session/session.tsx';
@@ -89,10 +89,6 @@ function JobDetails({ job }: { readonly job: Job }) {
       </SimpleGrid>
     </>
   );
-}
-
-function counted(value: string | number, what: string): string {
-  return `${value} ${what}${Number(value) === 1 ? '' : 's'}`;
 }
 
 function timeOf({ created_at: begun, finished_at: finished, estimated_finish: estimated }: Job): string {

@@ -3,7 +3,7 @@ import { useAnswer } from '../api/queries.ts';
 import type { Residences } from '../api/types.ts';
 import { Answered, Nothing } from '../parts/answer-state.tsx';
 import { DataTable } from '../parts/data-table.tsx';
-import { ago, bytes, count, percent, shortDigest } from '../parts/format.ts';
+import { ago, bytes, count, counted, percent, shortDigest } from '../parts/format.ts';
 import { Panel } from '../parts/page.tsx';
 import { Status, Tag } from '../parts/status.tsx';
 
@@ -61,7 +61,7 @@ function TierMeter({ name, tier }: { readonly name: string; readonly tier: Tier 
         <div style={{ width: `${100 * share}%` }} />
       </div>
       <Text size="xs" c="dimmed" mt={4}>
-        {count(tier.adapters)} adapters, {count(tier.evictions)} put out so far
+        {counted(tier.adapters, 'adapter')}, {count(tier.evictions)} put out so far
       </Text>
     </div>
   );

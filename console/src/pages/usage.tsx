@@ -88,6 +88,7 @@ function Charts({ lines, from, numDays }: ChartsProps) {
     money(
       own.reduce((all, line) => all + line.cost, 0),
       currency,
+      4,
     ),
   );
   return (
@@ -221,7 +222,8 @@ function Lines({ lines, group }: { readonly lines: readonly UsageLine[]; readonl
   );
 }
 
-function money(value: number, currency: string): string {
-  const digits = value > 0 && value < 0.01 ? 6 : 2;
+/** @param most digits behind the point, of what is less than a cent */
+function money(value: number, currency: string, most = 6): string {
+  const digits = value > 0 && value < 0.01 ? most : 2;
   return `${value.toFixed(digits)} ${currency}`.trim();
 }

@@ -42,7 +42,7 @@ export function DataTable<Row>({ label, columns, rows, idOf }: Props<Row>) {
                   ta={isNumber === true ? 'right' : 'left'}
                   className={`${isNumber === true ? 'number' : ''} ${wraps === true ? 'wraps' : ''}`}
                 >
-                  {cell(row)}
+                  {isNumber === true || wraps === true ? cell(row) : <div className="cell">{cell(row)}</div>}
                 </Table.Td>
               ))}
             </Table.Tr>

@@ -7,6 +7,11 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
+/** `1 epoch`, `3 epochs`; what is no number is told as it is. */
+export function counted(value: string | number, what: string): string {
+  return `${typeof value === 'number' ? count(value) : value} ${what}${Number(value) === 1 ? '' : 's'}`;
+}
+
 /** `12.3K`. */
 export function compact(value: number): string {
   return short.format(value);

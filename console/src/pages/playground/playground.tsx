@@ -172,7 +172,7 @@ function Composer({ settings, onSettings, isRunning, onAsk, onStop, onClear, onA
           />
           <div>
             <Group justify="space-between">
-              <Text size="sm" fw={500}>
+              <Text size="sm" fw={600}>
                 Temperature
               </Text>
               <Text size="sm" className="number">

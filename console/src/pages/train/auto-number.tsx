@@ -21,7 +21,7 @@ export function AutoNumber({ label, value, onChange, proposed, min, max, step = 
   return (
     <div>
       <Group justify="space-between" mb={4}>
-        <Text component="label" htmlFor={id} size="sm" fw={500}>
+        <Text component="label" htmlFor={id} size="sm" fw={600}>
           {label}
         </Text>
         <Switch

@@ -1,4 +1,5 @@
 import { Code, SegmentedControl, Select, SimpleGrid, Stack, Text } from '@mantine/core';
+import { useMediaQuery } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { useAction } from '../../api/action.ts';
 import { withQuery } from '../../api/queries.ts';
@@ -30,6 +31,8 @@ const LINES = {
 
 export function DataStep({ recipe, onChange, onFile }: Props) {
   const { api } = useSession();
+  // Side by side the last of three would be cut off.
+  const isNarrow = useMediaQuery('(max-width: 30em)');
   const upload = useAction({ mutationFn: (file: File) => uploadFile(api, file), onSuccess: onFile });
   const earlier = useQuery({
     queryKey: ['/v1/files'],
@@ -49,11 +52,12 @@ export function DataStep({ recipe, onChange, onFile }: Props) {
             allowDeselect={false}
           />
           <div>
-            <Text size="sm" fw={500} id="method-label">
+            <Text size="sm" fw={600} id="method-label">
               What the lines hold
             </Text>
             <SegmentedControl
               fullWidth
+              orientation={isNarrow === true ? 'vertical' : 'horizontal'}
               data={[...METHODS]}
               value={recipe.method}
               onChange={(method) => onChange({ method })}

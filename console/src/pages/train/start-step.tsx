@@ -117,7 +117,7 @@ function HeldOut({ file, onFile }: HeldOutProps) {
   return (
     <Stack gap={6}>
       <Group gap="sm">
-        <Text size="sm" fw={500}>
+        <Text size="sm" fw={600}>
           Held-out examples
         </Text>
         <Text size="sm" c="dimmed">
