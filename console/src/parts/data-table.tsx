@@ -1,4 +1,4 @@
-import type { ReactNode } from 'react';
+import type { CSSProperties, ReactNode } from 'react';
 import { Table } from '@mantine/core';
 
 export interface Column<Row> {
@@ -22,7 +22,13 @@ export function DataTable<Row>({ label, columns, rows, idOf }: Props<Row>) {
   return (
     // A part that scrolls must be reachable by keys.
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className="scroll" role="region" aria-label={label} tabIndex={0}>
+    <div
+      className="scroll"
+      role="region"
+      aria-label={label}
+      tabIndex={0}
+      style={{ '--columns': columns.length } as CSSProperties}
+    >
       <Table verticalSpacing={8} highlightOnHover>
         <Table.Thead>
           <Table.Tr>
