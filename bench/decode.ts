@@ -50,5 +50,5 @@ for (const pairing of pairings(settings)) {
     comparisons.push(...(await alternate('tokens/s', pairing.isSlow ? 1 : rounds, ours, peer)));
   }
 }
-if (!lastPeer) throw new Error('the peer did not run');
+if (!lastPeer) throw new Error('the peer did not run: --only names no case');
 report('Greedy generation', comparisons, settings, lastPeer);

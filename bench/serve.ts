@@ -85,6 +85,7 @@ if (environment.llama) {
     }
   }
 }
+if (reports.length === 0) throw new Error('the peer did not run: --only names no case');
 report('Many adapters in one batch', comparisons, settings, {
   cpu: reports[0].cpu,
   versions: Object.assign({}, ...reports.map(({ versions }) => versions)) as Record<string, string>,

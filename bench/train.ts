@@ -54,7 +54,7 @@ process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 let lastPeer: PeftReport | undefined;
 const comparisons: Comparison[] = [];
 for (const pairing of [...pairings(settings), QLORA, ...IN_INT8]) comparisons.push(...(await comparePair(pairing)));
-if (!lastPeer) throw new Error('the peer did not run');
+if (!lastPeer) throw new Error('the peer did not run: --only names no case');
 report('LoRA training steps', comparisons, settings, lastPeer);
 
 async function comparePair(pairing: Pairing): Promise<Comparison[]> {

@@ -97,6 +97,8 @@ test('of very many tasks the first are shown, and any is found by its name', asy
   assert.equal(await cards.count(), 12);
   await page.getByRole('button', { name: 'Show more' }).click();
   assert.equal(await cards.count(), 24);
+  await tab.go('/routes?pages=-3');
+  assert.equal(await cards.count(), 12, 'whatever the address says');
   await page.getByLabel('Task').fill('Parity');
   await page.getByText('1 of 201').waitFor();
   assert.equal(await cards.count(), 1);

@@ -24,7 +24,7 @@ export function useAddressed(
 export function useShownPages(): [pages: number, set: (pages: number) => void] {
   const [said, set] = useAddressed(PAGES, '1');
   const pages = Number(said);
-  return [Number.isInteger(pages) ? Math.min(pages, MAX_PAGES) : 1, (next) => set(String(next))];
+  return [Number.isInteger(pages) ? Math.min(Math.max(1, pages), MAX_PAGES) : 1, (next) => set(String(next))];
 }
 
 /** In the place of the address that there is: Back leads to the page before, not through what was typed. */
