@@ -1,20 +1,15 @@
 /** The listing of a long job: thinned, it shows the whole curve in a bounded number of events, and every event stays a place to go on behind. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { eventsAfter } from '../../console/src/pages/events-after.ts';
 import { newJob } from '../../test/support/new-job.ts';
+import { beginTraining, openJobs, type OpenJobs } from '../../test/support/open-jobs.ts';
 import type { Clock, Digest } from '../base/index.ts';
-import { Database } from '../storage/index.ts';
-import { FileStore } from './files.ts';
 import { ALL_AUTO, resolveHyperparameters } from './hyperparameters.ts';
 import type { EventPage } from './job-events.ts';
-import { JobLeases, type JobLease } from './job-leases.ts';
-import { JobQueue } from './job-queue.ts';
+import type { JobLease, JobLeases } from './job-leases.ts';
+import type { JobQueue } from './job-queue.ts';
 import type { JobEvent, NewJobEvent } from './job.ts';
-import { JOBS_MIGRATIONS } from './tables.ts';
 
 const clock: Clock = { nowMs: () => 1_000_000, epochMs: () => 1_000_000 };
 const digest: Digest = `sha256:${'1'.repeat(64)}`;
@@ -22,31 +17,17 @@ const digest: Digest = `sha256:${'1'.repeat(64)}`;
 const resolved = resolveHyperparameters(ALL_AUTO, 'supervised', { examples: 400_000, tokens: 4_000_000 });
 const STEPS = 30_000;
 
-let home: string;
-let database: Database;
+let jobs: OpenJobs;
 let queue: JobQueue;
 let leases: JobLeases;
 let lease: JobLease;
 
 beforeEach(async () => {
-  home = mkdtempSync(join(tmpdir(), 'espalier-events-'));
-  database = Database.open(join(home, 'espalier.db'), [JOBS_MIGRATIONS], clock);
-  const files = await FileStore.open(database, home, clock);
-  queue = new JobQueue(database, files, clock);
-  leases = new JobLeases(database, files, clock);
-  queue.create(newJob('acme', digest));
-  const checking = leases.take('check');
-  assert.ok(checking);
-  leases.validated(checking, resolved, 0);
-  leases.release(checking);
-  const training = leases.take('train');
-  assert.ok(training);
-  lease = training;
+  jobs = await openJobs(clock);
+  ({ queue, leases } = jobs);
+  lease = beginTraining(jobs, newJob('acme', digest), resolved);
 });
-afterEach(() => {
-  database.close();
-  rmSync(home, { recursive: true });
-});
+afterEach(() => jobs[Symbol.dispose]());
 
 /** Tells steps, with a message in words after each thousandth. */
 function train(from: number, to: number): void {

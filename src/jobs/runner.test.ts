@@ -1,21 +1,16 @@
 /** The runner: who is trained with whom and when, what a job's trouble does to others, and what is given back at the end. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { EspalierError, silentLog, systemClock, type Digest } from '../base/index.ts';
-import { Database } from '../storage/index.ts';
 import { newJob } from '../../test/support/new-job.ts';
-import { FileStore } from './files.ts';
+import { openJobs, type OpenJobs } from '../../test/support/open-jobs.ts';
+import { EspalierError, silentLog, systemClock, type Digest } from '../base/index.ts';
 import { ALL_AUTO, resolveHyperparameters } from './hyperparameters.ts';
-import { JobLeases, type JobLease } from './job-leases.ts';
-import { JobQueue } from './job-queue.ts';
+import type { JobLease, JobLeases } from './job-leases.ts';
+import type { JobQueue } from './job-queue.ts';
 import type { NewJob } from './job.ts';
 import type { Place } from './places.ts';
 import { JobRunner, type JobWork, type RunnerOptions } from './runner.ts';
-import { JOBS_MIGRATIONS } from './tables.ts';
 
 const digest: Digest = `sha256:${'1'.repeat(64)}`;
 const resolved = resolveHyperparameters(ALL_AUTO, 'supervised', { examples: 10, tokens: 100 });
@@ -28,22 +23,15 @@ const OPTIONS: RunnerOptions = {
   maxTogether: 4,
 };
 
-let home: string;
-let database: Database;
+let jobs: OpenJobs;
 let queue: JobQueue;
 let leases: JobLeases;
 
 beforeEach(async () => {
-  home = mkdtempSync(join(tmpdir(), 'espalier-runner-'));
-  database = Database.open(join(home, 'espalier.db'), [JOBS_MIGRATIONS], systemClock);
-  const files = await FileStore.open(database, home, systemClock);
-  queue = new JobQueue(database, files, systemClock);
-  leases = new JobLeases(database, files, systemClock);
+  jobs = await openJobs(systemClock);
+  ({ queue, leases } = jobs);
 });
-afterEach(() => {
-  database.close();
-  rmSync(home, { recursive: true });
-});
+afterEach(() => jobs[Symbol.dispose]());
 
 /** A queued job. The base's name is what jobs share a place by; `alone` shares with nobody. */
 function create(tenant: string, base = 'tiny', more: Partial<NewJob> = {}): string {

@@ -2,23 +2,13 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { SweepReport } from '../../src/app/index.ts';
-import { Program, run, runJson, TemporaryFolder } from '../support/processes.ts';
-import { writeTinyBase } from '../support/tiny-base.ts';
-import { writeChats } from '../support/training-files.ts';
+import { Program, run, runJson } from '../support/processes.ts';
+import { trainingHome } from '../support/training-home.ts';
 
-const folder = new TemporaryFolder();
-const program = { home: folder.join('home'), threads: 1 };
-const data = folder.join('train.jsonl');
-
-before(async () => {
-  writeTinyBase(folder.join('tiny'));
-  await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], program);
-  writeChats(data, { count: 200, words: 4, seed: 1 });
-});
-after(() => folder[Symbol.dispose]());
+const { folder, program, data } = trainingHome({ count: 200, words: 4 });
 
 /** Virtual tokens are more rows than a pass takes, so a step of theirs takes more passes: LoRA has come to its end when they are half way. */
 function sweepArgs(output: string, numSteps: number, ...more: string[]): string[] {

@@ -8,19 +8,19 @@ export interface TrainingHome {
   /** Removed after the file's last test. */
   readonly folder: TemporaryFolder;
   readonly program: { readonly home: string; readonly threads: number };
-  /** 48 chats. */
+  /** The chats. */
   readonly data: string;
 }
 
 /** To be called outside of tests: it is ready when the first one begins. The base's name is `tiny`. */
-export function trainingHome(): TrainingHome {
+export function trainingHome(chats = { count: 48, words: 24 }): TrainingHome {
   const folder = new TemporaryFolder();
   const program = { home: folder.join('home'), threads: 1 };
   const data = folder.join('train.jsonl');
   before(async () => {
     writeTinyBase(folder.join('tiny'));
     await runJson(['models', 'import', folder.join('tiny'), '--name', 'tiny'], program);
-    writeChats(data, { count: 48, words: 24, seed: 1 });
+    writeChats(data, { ...chats, seed: 1 });
   });
   after(() => folder[Symbol.dispose]());
   return { folder, program, data };

@@ -1,14 +1,12 @@
 /** What a training process tells while the database is busy, or while its job is being stopped, is not lost. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { newJob } from '../../../test/support/new-job.ts';
+import { beginTraining, openJobs, type OpenJobs } from '../../../test/support/open-jobs.ts';
 import { EspalierError, silentLog, systemClock, type Digest } from '../../base/index.ts';
 import { ALL_AUTO, resolveHyperparameters } from '../../jobs/hyperparameters.ts';
-import { FileStore, JOBS_MIGRATIONS, JobLeases, JobQueue, type JobLease } from '../../jobs/index.ts';
-import { Database } from '../../storage/index.ts';
+import type { JobLease, JobLeases, JobQueue } from '../../jobs/index.ts';
 import { snapshotFolder, type TrainStarted } from '../../training/index.ts';
 import { JobReporter } from './job-reporter.ts';
 
@@ -17,31 +15,21 @@ const STARTED = { totalSteps: 8, startStep: 0, trainableParameters: 1, history: 
 const stepAt = (step: number) =>
   ({ report: { step, loss: 1, accuracy: 0 }, secondsLeft: 1 }) as Parameters<JobReporter['onStep']>[0];
 
+let jobs: OpenJobs;
 let home: string;
-let database: Database;
 let queue: JobQueue;
 let leases: JobLeases;
 let lease: JobLease;
 
 beforeEach(async () => {
-  home = mkdtempSync(join(tmpdir(), 'espalier-reporter-'));
-  database = Database.open(join(home, 'espalier.db'), [JOBS_MIGRATIONS], systemClock);
-  const files = await FileStore.open(database, home, systemClock);
-  queue = new JobQueue(database, files, systemClock);
-  leases = new JobLeases(database, files, systemClock);
-  queue.create(newJob('acme', digest));
-  const checking = leases.take('check');
-  assert.ok(checking);
-  leases.validated(checking, resolveHyperparameters(ALL_AUTO, 'supervised', { examples: 8, tokens: 80 }), 0);
-  leases.release(checking);
-  const training = leases.take('train');
-  assert.ok(training);
-  lease = training;
+  jobs = await openJobs(systemClock);
+  ({ home, queue, leases } = jobs);
+  const resolved = resolveHyperparameters(ALL_AUTO, 'supervised', { examples: 8, tokens: 80 });
+  lease = beginTraining(jobs, newJob('acme', digest), resolved);
 });
 afterEach(() => {
   mock.timers.reset();
-  database.close();
-  rmSync(home, { recursive: true });
+  jobs[Symbol.dispose]();
 });
 
 const messages = (): string[] => queue.events(null, lease.job.id, { limit: 100 }).items.map(({ message }) => message);
