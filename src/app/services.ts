@@ -65,7 +65,7 @@ export function makeServices(
     model: ResolvedModel,
     scheduling: Scheduling,
     signal: AbortSignal,
-    onUsed?: (usage: Usage) => void,
+    onUsed: (usage: Usage) => void,
   ): Promise<Asking> => {
     const { tenant } = principal;
     const weight = tenant === null ? 1 : (tenants.limitsOf(tenant).weight ?? 1);
@@ -77,7 +77,7 @@ export function makeServices(
     });
     return new Asking({ tenant, adapter, signal, scheduling, weight, rates, clock: systemClock }, (meter) => {
       client[Symbol.dispose]();
-      onUsed?.(meter);
+      onUsed(meter);
       metrics.onUsage(tenant, model.adapter?.digest ?? null, meter);
       if (tenant !== null) usage.add(tenant, model.adapter?.digest ?? null, meter, principal.project);
     });
@@ -148,14 +148,14 @@ export function makeServices(
     resolveModel: (principal, selection, requestId) => resolver.resolve(principal, selection, requestId),
     chat: (...asked) => answered(chatDeltas, ...asked),
     complete: (...asked) => answered(textDeltas, ...asked),
-    embed: (principal, model, request, signal) =>
+    embed: (principal, model, request, signal, onUsed) =>
       delivery.count(model, async () => {
-        using asking = await begin(principal, model, request.scheduling, signal);
+        using asking = await begin(principal, model, request.scheduling, signal, onUsed);
         return await embedInputs(bases.ofDigest(model.base.digest), asking, request);
       }),
-    classify: (principal, model, request, signal) =>
+    classify: (principal, model, request, signal, onUsed) =>
       delivery.count(model, async () => {
-        using asking = await begin(principal, model, request.scheduling, signal);
+        using asking = await begin(principal, model, request.scheduling, signal, onUsed);
         const version = model.adapter ? platform.registry.find(principal.tenant, model.adapter.reference) : undefined;
         return await classifyInputs(bases.ofDigest(model.base.digest), asking, request, version?.classes?.reads);
       }),

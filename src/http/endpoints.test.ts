@@ -7,6 +7,7 @@ import {
   errorOf,
   framesOf,
   HELLO,
+  logged,
   post,
   services,
 } from '../../test/conformance/http/app-harness.ts';
@@ -19,6 +20,7 @@ import { textCompletion, textCompletionChunk } from './wire/text-response.ts';
 const complete = (body: object, headers: Record<string, string> = {}): Promise<Response> =>
   post({ model: BASE.name, ...body }, { Authorization: `Bearer ${ACME_KEY}`, ...headers }, '/v1/completions');
 const embed = (body: object): Promise<Response> => post({ model: BASE.name, ...body }, {}, '/v1/embeddings');
+const classify = (body: object): Promise<Response> => post({ model: 'acme/spam', ...body }, {}, '/v1/classify');
 
 test('texts are continued whole, in the documented shape', async () => {
   const response = await complete({
@@ -135,7 +137,6 @@ test('parts of letters and impossible tokens can be told in JSON', async () => {
 });
 
 test('texts and messages are classified, in the documented shape', async () => {
-  const classify = (body: object): Promise<Response> => post({ model: 'acme/spam', ...body }, {}, '/v1/classify');
   const response = await classify({ input: ['abc', 'abcd'] });
   assert.equal(response.headers.get('x-adapter-digest'), ACME_DIGEST);
   const { id, ...rest } = classificationList.strict().parse(await response.json());
@@ -181,6 +182,27 @@ test('embeddings in both formats', async () => {
     pooling: 'last',
     scheduling: { priority: 0, timeoutMs: null },
   });
+  assertNothingHeld();
+});
+
+test('what an embedding or a classification has read is noted, also when it breaks off', async () => {
+  const noted = (): unknown => logged.at(-1)?.fields['promptTokens'];
+  await embed({ input: ['a', 'b'] });
+  assert.equal(noted(), 2);
+  await classify({ input: ['a', 'b', 'c'] });
+  assert.equal(noted(), 3);
+  const breakOff = async (...[, , , , onUsed]: Parameters<typeof services.embed>): Promise<never> => {
+    onUsed({ promptTokens: 5, completionTokens: 0, cachedTokens: 0 });
+    throw new EspalierError('ADAPTER_UNAVAILABLE', 'gone');
+  };
+  services.embed = breakOff;
+  services.classify = async (principal, model, _, signal, onUsed) =>
+    breakOff(principal, model, services.embeddings[0], signal, onUsed);
+  for (const ask of [embed, classify]) {
+    logged.length = 0;
+    assert.equal((await ask({ input: 'a' })).status, 503);
+    assert.equal(noted(), 5);
+  }
   assertNothingHeld();
 });
 

@@ -198,6 +198,7 @@ export interface Services {
     model: ResolvedModel,
     request: EmbeddingRequest,
     signal: AbortSignal,
+    onUsed: (usage: Usage) => void,
   ): Promise<Embeddings>;
   /** As {@link Services.embed}; REQUEST_INVALID also for an adapter without a classification head. */
   classify(
@@ -205,6 +206,7 @@ export interface Services {
     model: ResolvedModel,
     request: ClassifyRequest,
     signal: AbortSignal,
+    onUsed: (usage: Usage) => void,
   ): Promise<Classifications>;
   listModels(principal: Principal): readonly ModelEntry[] | Promise<readonly ModelEntry[]>;
   /** @throws MODEL_NOT_FOUND ADAPTER_NOT_FOUND */

@@ -34,8 +34,9 @@ export const classifyRoute: Route = {
     using _admission = services.admit(principal);
     const model = await services.resolveModel(principal, selection, context.requestId);
     context.note({ model: model.modelName, adapter: model.adapter?.digest ?? null });
-    const classifications = await services.classify(principal, model, request, signal);
-    context.note({ promptTokens: classifications.promptTokens });
+    const classifications = await services.classify(principal, model, request, signal, ({ promptTokens }) => {
+      context.note({ promptTokens });
+    });
     const answer = classificationListOf(model, classifications, epochSeconds(context.clock));
     return Response.json(answer, { headers: digestHeader(model) });
   },

@@ -28,8 +28,9 @@ export const embeddingsRoute: Route = {
     using _admission = services.admit(principal);
     const model = await services.resolveModel(principal, selection, context.requestId);
     context.note({ model: model.modelName, adapter: model.adapter?.digest ?? null });
-    const embeddings = await services.embed(principal, model, request, signal);
-    context.note({ promptTokens: embeddings.promptTokens });
+    const embeddings = await services.embed(principal, model, request, signal, ({ promptTokens }) => {
+      context.note({ promptTokens });
+    });
     const answer = embeddingListOf(model, embeddings, body.encoding_format ?? 'float');
     return Response.json(answer, { headers: digestHeader(model) });
   },

@@ -25,6 +25,7 @@ import type {
   TaskServices,
   TenantServices,
   TextRequest,
+  Usage,
   Unloaded,
   UsageServices,
 } from '../../../src/http/index.ts';
@@ -269,8 +270,15 @@ export class EchoServices implements Services {
   }
 
   /** A text's vector is its length and its first letter. */
-  async embed(_: Principal, __: ResolvedModel, request: EmbeddingRequest): Promise<Embeddings> {
+  async embed(
+    _: Principal,
+    __: ResolvedModel,
+    request: EmbeddingRequest,
+    ___: AbortSignal,
+    onUsed: (usage: Usage) => void,
+  ): Promise<Embeddings> {
     this.embeddings.push(request);
+    onUsed({ promptTokens: request.inputs.length, completionTokens: 0, cachedTokens: 0 });
     const vectors = request.inputs.map((input) =>
       Float32Array.of(input.length, typeof input === 'string' ? (input.codePointAt(0) ?? 0) : input[0]),
     );
@@ -278,8 +286,15 @@ export class EchoServices implements Services {
   }
 
   /** A text is long or short. */
-  async classify(_: Principal, __: ResolvedModel, request: ClassifyRequest): Promise<Classifications> {
+  async classify(
+    _: Principal,
+    __: ResolvedModel,
+    request: ClassifyRequest,
+    ___: AbortSignal,
+    onUsed: (usage: Usage) => void,
+  ): Promise<Classifications> {
     this.classifications.push(request);
+    onUsed({ promptTokens: request.inputs.length, completionTokens: 0, cachedTokens: 0 });
     const found = request.inputs.map((input) => {
       const isLong = 'messages' in Object(input) || (input as string).length > 3;
       return { label: isLong ? 'long' : 'short', probs: isLong ? [0.75, 0.25] : [0.25, 0.75] };
