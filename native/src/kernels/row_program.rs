@@ -1,4 +1,5 @@
-//! What adapters do to their rows at each layer, packed by `src/numeric/row-program.ts`, which describes the bytes.
+//! What adapters do to their rows at each layer, packed by `src/numeric/row-program.ts`, which describes the bytes (those of deltas:
+//! `src/numeric/delta-layout.ts`).
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ import { claimRunFolder, type UnfinishedMark } from './run-folder.ts';
 /** In the output folder while the sweep has not come to its end. */
 const MARK: UnfinishedMark = { file: 'sweep.json', what: 'a sweep' };
 
-/** What must be the same when a sweep goes on, by what an error calls it. */
+/** What must be the same when a sweep goes on. */
 export type SweepIdentity = Readonly<Record<'base' | 'training data' | 'held-out data' | 'runs', unknown>>;
 
 /** An output folder that is one sweep's. */
@@ -83,6 +83,7 @@ function requireSame(mark: string, output: string, identity: SweepIdentity): voi
   }
 }
 
+/** What an error calls it. */
 function describe(what: string): string {
   return what === 'base' ? 'weights of the base' : what === 'runs' ? 'settings or other runs' : what;
 }

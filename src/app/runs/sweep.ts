@@ -97,7 +97,10 @@ export async function sweep(
   });
   await group.end();
   const finished = await Promise.all(outcomes);
-  if (stop?.aborted && finished.some(({ error }) => error?.code === 'CANCELLED')) failStopped(options.output);
+  if (stop?.aborted && finished.some(({ error }) => error?.code === 'CANCELLED')) {
+    const left = `the sweep has left a checkpoint of each unfinished run in ${options.output}`;
+    fail('CANCELLED', `${left} and stopped: --resume goes on with them`);
+  }
   const totalTokens = finished.reduce((sum, { outcome }) => sum + (outcome?.trainedTokens ?? 0), 0);
   const rows = points.map((point, index): SweepRow => {
     const { outcome, error } = finished[index];
@@ -121,15 +124,6 @@ export async function sweep(
 /** Whether a run would meet with the error again: then it has come to its end. */
 function isItsOwn({ code, kind }: EspalierError): boolean {
   return (kind === 'invalid' || kind === 'not-found') && code !== 'CHECKPOINT_INVALID';
-}
-
-/** Of a sweep that somebody has stopped. */
-function failStopped(output: string): never {
-  const advice = '--resume goes on with them';
-  return fail(
-    'CANCELLED',
-    `the sweep has left a checkpoint of each unfinished run in ${output} and stopped: ${advice}`,
-  );
 }
 
 /** The one format of the base that all methods can train on. @throws USAGE_INVALID */

@@ -195,7 +195,7 @@ export class FairQueue {
   #turnMs(nowMs: number, span: PaceSpan): number {
     let numAhead = 0;
     for (const tenant of this.#tenants.values()) if (tenant.waiting.length > 0) numAhead++;
-    // Nobody waits: what the meter knows is of another time.
+    // Nobody waits: what is known of the pace is of another time.
     return numAhead === 0 ? 0 : (this.#pace.gapMs(nowMs, span) ?? 0) * (numAhead + 1);
   }
 

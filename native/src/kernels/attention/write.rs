@@ -64,8 +64,10 @@ pub fn cache_keys_and_values<T: Element>(
                     let target = unsafe { v_cache.slice(value + n * width..value + (n + 1) * width) };
                     T::round_all(isa, target, &v[shape.key_elements(t, kv_head)]);
                 }
-                for (first, t) in rows.clone().step_by(LANES).enumerate().map(|(n, t)| (n * LANES, t)) {
-                    let place = unsafe { k_cache.as_ptr().add(pages.key(key + first, kv_head, shape)) };
+                for t in rows.clone().step_by(LANES) {
+                    let place = pages.key(key + t - rows.start, kv_head, shape);
+                    // SAFETY: the cache has the place.
+                    let place = unsafe { k_cache.as_ptr().add(place) };
                     let count = LANES.min(rows.end - t);
                     if count == 1 {
                         T::round_all(isa, &mut rounded[..width], &k[shape.key_elements(t, kv_head)]);
