@@ -202,3 +202,21 @@ test('who clicks beside everything wants the focus nowhere', async () => {
   await page.getByText('acme/ft-checkpoints').first().waitFor();
   await assertFocus(page, 'nothing');
 });
+
+test('it stays nowhere also where the page has changed just before', async () => {
+  await using tab = await journey.open();
+  const { page } = tab;
+  await tab.go('/adapters');
+  await page.getByLabel('Search').focus();
+  // The focus goes when what looks after it is late already.
+  await page.evaluate(`new Promise((resolve) => {
+    document.body.append(document.createElement('i'));
+    setTimeout(() => {
+      const until = performance.now() + 100;
+      while (performance.now() < until);
+      setTimeout(() => document.activeElement.blur());
+      setTimeout(resolve, 200);
+    });
+  })`);
+  await assertFocus(page, 'nothing');
+});

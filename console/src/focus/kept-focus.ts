@@ -44,6 +44,8 @@ export function keepFocus(): void {
   // Who clicks beside everything wants the focus nowhere.
   document.addEventListener('focusout', ({ target, relatedTarget }) => {
     if (relatedTarget !== null || !document.hasFocus() || !(target instanceof HTMLElement)) return;
+    // What has changed just before must not bring the focus back first.
+    goOnLater();
     setTimeout(() => {
       if (isNowhere() && document.hasFocus() && isThere(target)) below = over = undefined;
     });
@@ -53,8 +55,7 @@ export function keepFocus(): void {
       if (below) follow(below, record);
       if (over) follow(over, record);
     }
-    clearTimeout(timer);
-    timer = setTimeout(goOn, WAIT_MS);
+    goOnLater();
   });
   observer.observe(document.body, { subtree: true, childList: true, attributeFilter: ['disabled', 'data-disabled'] });
 }
@@ -72,6 +73,11 @@ function follow(spot: Spot, { target, removedNodes, previousSibling }: MutationR
     if (removed.contains(place?.parent ?? element)) spot.place = { parent: target, before: previousSibling };
     else if (place && removed === place.before) spot.place = { parent: place.parent, before: previousSibling };
   }
+}
+
+function goOnLater(): void {
+  clearTimeout(timer);
+  timer = setTimeout(goOn, WAIT_MS);
 }
 
 function goOn(): void {
